@@ -1,0 +1,55 @@
+# `make` lists the targets. Everything runs in .venv, which is made on first use.
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test test-slow check format lock results clean-venv
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## make .venv and install requirements.txt
+
+$(INSTALLED): requirements.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
+	  "Python 3.11 to 3.13 is needed, %s is %d.%d. Run: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+repro: $(INSTALLED) ## run the pipeline, then print the results
+	@python -m stages.check
+	@dvc repro
+	@python -m experiments.results
+
+results: $(INSTALLED) ## print the result table and where the plots are
+	@python -m experiments.results
+
+test: $(INSTALLED) ## run the tests
+	@python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(INSTALLED) ## run the tests that take minutes (other backends: see CONTRIBUTING.md)
+	@python -m pytest -m slow
+
+check: $(INSTALLED) ## format and lint, then run the fast tests
+	@ruff format --check .
+	@ruff check .
+	@python -m experiments.deps
+	@$(MAKE) --no-print-directory test
+
+format: $(INSTALLED) ## format and mend what ruff can
+	@ruff format .
+	@ruff check --fix .
+	@python -m experiments.deps --write
+
+lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
+	@for name in "" -gpu -jax -torch; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \
+	done
+
+clean-venv: ## remove .venv
+	rm -rf $(VENV)

@@ -1,0 +1,114 @@
+"""Keep dvc.yaml true: every file of this repository that a stage imports is a dependency of that stage.
+
+    python -m experiments.deps           # says what is missing or surplus; exit status 1 if anything is
+    python -m experiments.deps --write   # mends dvc.yaml
+
+DVC does not follow imports: a file missing from `deps` means stale results called up to date.
+"""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+PACKAGES = ("noisy_student", "stages", "experiments")
+
+
+def local_imports(script, root="."):
+    """All Python files of the repository that a script imports, directly or not, itself included.
+
+    Found in the source text, at module level and inside functions. A package's `__init__.py` counts when
+    it holds more than a docstring.
+
+    Args:
+        script: path relative to `root`.
+        root: the repository.
+
+    Returns:
+        set of paths with forward slashes, relative to `root`.
+    """
+    found, waiting = set(), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _direct_imports(path, Path(root))
+    return found
+
+
+def _direct_imports(path, root):
+    files = []
+    for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}:{node.lineno}: use absolute imports, they are followed here")
+            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            files += _files_of(name, root)
+    return files
+
+
+def _files_of(name, root):
+    parts = name.split(".")
+    if parts[0] not in PACKAGES:
+        return []
+    packages = ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
+    files = [package for package in packages if (root / package).is_file() and _has_code(root / package)]
+    module = "/".join(parts) + ".py"
+    return files + [module] if (root / module).is_file() else files
+
+
+def _has_code(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+def stage_scripts(dvc_yaml):
+    """{stage name: its definition} of a parsed dvc.yaml, with foreach stages reduced to their `do`."""
+    return {name: stage.get("do", stage) for name, stage in dvc_yaml["stages"].items()}
+
+
+def differences(dvc_yaml, root="."):
+    """{stage: (missing, surplus)} lists of Python files in `deps`, for stages where there are any."""
+    wrong = {}
+    for name, stage in stage_scripts(dvc_yaml).items():
+        needed = local_imports(f"stages/{name}.py", root)
+        listed = {dep for dep in stage["deps"] if dep.endswith(".py")}
+        if needed != listed:
+            wrong[name] = (sorted(needed - listed), sorted(listed - needed))
+    return wrong
+
+
+def _mend(path, root):
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 110, True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    content = yaml.load(path)
+    for name, stage in stage_scripts(content).items():
+        others = [dep for dep in stage["deps"] if not dep.endswith(".py")]
+        stage["deps"][:] = [*others, *sorted(local_imports(f"stages/{name}.py", root))]
+    yaml.dump(content, path)
+
+
+def main():
+    """Compare dvc.yaml with the imports, or mend it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="mend dvc.yaml")
+    arguments = parser.parse_args()
+    path = Path("dvc.yaml")
+    if arguments.write:
+        _mend(path, ".")
+    wrong = differences(YAML(typ="safe").load(path))
+    for name, (missing, surplus) in wrong.items():
+        print(f"dvc.yaml, stage {name}: add to deps {missing}; remove {surplus}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Choosing the framework that Keras runs on; code that needs one framework lives in this package."""
+
+import importlib.util
+import os
+import sys
+
+from noisy_student.errors import ParamsError
+
+REQUIREMENTS = {
+    "tensorflow": "requirements.txt",
+    "jax": "requirements-jax.txt",
+    "torch": "requirements-torch.txt",
+}
+
+
+def select(name):
+    """Make Keras use a framework; call it before anything imports `keras`.
+
+    Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
+    TensorFlow's information and warnings, but for a few lines from before its log is set up).
+
+    Args:
+        name: "tensorflow", "jax" or "torch", as `backend` in `params.yaml`.
+
+    Raises:
+        ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or the
+            framework is not installed.
+    """
+    chosen = os.environ.get("KERAS_BACKEND") or name
+    if chosen != name:
+        raise ParamsError(
+            f"params.yaml says backend: {name}, but the environment variable KERAS_BACKEND is {chosen}. "
+            f"Unset it, or run with -S backend={chosen}."
+        )
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.config.backend() != name:
+        raise ParamsError(
+            f"params.yaml says backend: {name}, but Keras runs on {keras.config.backend()} already. "
+            "Select the backend in a fresh Python process, before keras is imported."
+        )
+    if importlib.util.find_spec(name) is None:
+        raise ParamsError(
+            f"params.yaml says backend: {name}, but the Python package {name} is not installed. "
+            f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
+        )
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def current():
+    """The module of this package for the framework that Keras runs on.
+
+    Returns:
+        A module with `make_deterministic()`, `compiles_with_xla()` and `describe_devices()`.
+
+    Raises:
+        ParamsError: Keras runs on a framework that this project has no module for.
+    """
+    import keras
+
+    name = keras.config.backend()
+    if name == "tensorflow":
+        from noisy_student.backends import tensorflow as module
+    elif name == "jax":
+        from noisy_student.backends import jax as module
+    elif name == "torch":
+        from noisy_student.backends import torch as module
+    else:
+        raise ParamsError(
+            f"Keras runs on {name}, which cannot train here. "
+            "Set KERAS_BACKEND to tensorflow, jax or torch, as backend in params.yaml."
+        )
+    return module

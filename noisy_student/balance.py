@@ -1,0 +1,121 @@
+"""Which pseudo-labelled images a student sees: the confident ones, equally many of every class."""
+
+import numpy as np
+
+from noisy_student.errors import DataError, EmptyClassError
+
+_LINES = 5  # classes that a message names one by one
+
+
+def confident_rows(probs, *, min_confidence):
+    """Choose the images whose highest probability is above a threshold.
+
+    Source: arXiv:1911.04252, section 3.1.
+
+    Args:
+        probs: (N, K) float teacher distribution; rows sum to 1.
+        min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
+
+    Returns:
+        (n,) int64 rows of `probs`, ascending.
+
+    Raises:
+        DataError: `probs` is no list of distributions.
+        EmptyClassError: no image is above the threshold.
+    """
+    _check(probs)
+    confidence = probs.max(axis=1)
+    rows = np.flatnonzero(confidence > min_confidence)
+    if not len(rows):
+        raise EmptyClassError(
+            f"No pseudo-label of any class is above pseudolabel.threshold={min_confidence} "
+            f"(best {confidence.max():.3f}, 0 of {len(probs):,}).\n"
+            "Lower pseudolabel.threshold or train the teacher longer."
+        )
+    return rows
+
+
+def balance(probs, *, min_confidence, per_class, on_empty, class_names):
+    """Choose the same number of confident images for every class.
+
+    Too many: the most confident stay; too few: they are repeated in order. Images of equal
+    confidence keep the order of their rows, so nothing is random.
+    Source: arXiv:1911.04252, section 3.1.
+
+    Args:
+        probs: (N, K) float teacher distribution; rows sum to 1.
+        min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
+        per_class: images per class returned; None takes the largest class's count.
+        on_empty: "error" or "skip": what happens to a class without any confident image.
+        class_names: K names, for messages.
+
+    Returns:
+        (classes * per_class,) int64 rows of `probs`, grouped by class, most confident first; `classes`
+        is K less the skipped ones. Pixels are never copied.
+
+    Raises:
+        DataError: `probs` is no list of distributions.
+        EmptyClassError: a class has no confident image and `on_empty` is "error", or no class has any.
+    """
+    rows = confident_rows(probs, min_confidence=min_confidence)
+    predicted = probs[rows].argmax(axis=1)
+    by_class = [rows[predicted == k] for k in range(probs.shape[1])]
+    empty = [k for k, members in enumerate(by_class) if not len(members)]
+    if empty and on_empty == "error":
+        raise EmptyClassError(_empty_message(probs, empty, min_confidence, class_names))
+    size = max(map(len, by_class)) if per_class is None else per_class
+    return np.concatenate([_take(probs, members, size) for members in by_class if len(members)])
+
+
+def _take(probs, members, size):
+    order = np.argsort(-probs[members].max(axis=1), kind="stable")
+    return np.resize(members[order], size)  # cuts, or starts again from the first
+
+
+def counts(probs, rows):
+    """Count the chosen images by predicted class.
+
+    Args:
+        probs: (N, K) teacher distribution.
+        rows: (n,) rows of `probs`, repeats allowed.
+
+    Returns:
+        (K,) int64.
+    """
+    return np.bincount(probs.argmax(axis=1)[rows], minlength=probs.shape[1])
+
+
+def _empty_message(probs, empty, min_confidence, class_names):
+    predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+    lines = []
+    for k in empty[:_LINES]:
+        own = confidence[predicted == k]
+        found = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(probs):,}"
+        lines.append(
+            f"class {k} ({class_names[k]}): no pseudo-label is above "
+            f"pseudolabel.threshold={min_confidence} ({found} predicted as it)."
+        )
+    if len(empty) > _LINES:
+        lines.append(f"... and {len(empty) - _LINES} more of {len(class_names)} classes.")
+    lines.append(
+        "Lower pseudolabel.threshold, train the teacher longer, or set balance.on_empty=skip in params.yaml."
+    )
+    return "\n".join(lines)
+
+
+def _check(probs):
+    if probs.ndim != 2 or not probs.size:
+        raise DataError(
+            f"Pseudo-labels must be an array (images, classes) with at least one image, found shape "
+            f"{probs.shape}.\nGive data.unlabelled_from a pool that holds images, then `dvc repro`."
+        )
+    total = probs.sum(axis=1, dtype=np.float64)
+    # a NaN fails both comparisons
+    wrong = np.flatnonzero(~((np.abs(total - 1) <= 1e-3) & (probs.min(axis=1) >= 0)))
+    if len(wrong):
+        row = wrong[0]
+        raise DataError(
+            f"Pseudo-labels: {len(wrong):,} of {len(probs):,} rows are no probabilities; "
+            f"row {row} sums to {total[row]:.4g}, its least value is {probs[row].min():.4g}.\n"
+            "The teacher is unsound: lower teacher.optimizer.learning_rate in params.yaml, then `dvc repro`."
+        )

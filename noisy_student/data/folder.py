@@ -1,0 +1,97 @@
+"""Any images in folders: train/<class>/*, test/<class>/*, optional val/<class>/* and unlabelled/**."""
+
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.images import read_folder
+from noisy_student.data.source import LabelledImages, Source
+from noisy_student.errors import DataError
+from noisy_student.params import OWN_SPLIT
+
+LAYOUT = "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**."
+
+
+def load(data):
+    """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
+
+    Args:
+        data: `DataParams`; val/ is read only if `data.validation` is null, and unlabelled/ only if
+            `data.unlabelled_from` is the source's own split.
+
+    Returns:
+        Source: images resized to `data.image_size` by `data.resize`; unreadable files are skipped and
+        listed relative to `data.root`.
+
+    Raises:
+        DataError: a folder is missing or empty, or the classes of the splits do not agree.
+    """
+    root = Path(data.root)
+    for name in ("train", "test"):
+        if not (root / name).is_dir():
+            raise DataError(f"data.root={root}: there is no folder {name}/ in it. {LAYOUT}")
+    classes = _class_folders(root / "train")
+    if not classes:
+        raise DataError(f"{root / 'train'}: empty, no class folder in it. {LAYOUT}")
+    unreadable = []
+    train = _read_split(root, "train", classes, data, unreadable)
+    test = _read_split(root, "test", classes, data, unreadable)
+    validation = None
+    if data.validation is None and (root / "val").is_dir():
+        validation = _read_split(root, "val", classes, data, unreadable)
+    return Source(
+        classes=classes,
+        train=train,
+        validation=validation,
+        test=test,
+        unlabelled=_read_unlabelled(root, data, unreadable),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _class_folders(split):
+    return tuple(sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith(".")))
+
+
+def _read_split(root, split, classes, data, unreadable):
+    surplus = sorted(set(_class_folders(root / split)) - set(classes))
+    if surplus:
+        raise DataError(
+            f"{root / split}: the class {', '.join(surplus)} is not in train/, which has "
+            f"{', '.join(classes)}. Rename or remove the folder, or add training images."
+        )
+    stray = sorted(p.name for p in (root / split).iterdir() if not p.is_dir() and not p.name.startswith("."))
+    unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        images.append(_read_class(root, f"{split}/{name}", data, unreadable))
+        labels += [label] * len(images[-1])
+    return LabelledImages(np.concatenate(images), np.array(labels, np.int64))
+
+
+def _read_class(root, folder, data, unreadable):
+    skipped = []
+    images = np.empty((0, data.image_size, data.image_size, 3), np.uint8)
+    if (root / folder).is_dir():
+        images, _, skipped = read_folder(
+            root / folder, size=data.image_size, resize=data.resize, recursive=False
+        )
+    unreadable += [f"{folder}/{line}" for line in skipped]
+    if not len(images):
+        found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
+        split = folder.partition("/")[0]
+        raise DataError(
+            f"{root / folder}: no readable image (found {found}). Every class needs at least one "
+            f"in {split}/: add images, or remove the class everywhere."
+        )
+    return images
+
+
+def _read_unlabelled(root, data, unreadable):
+    if data.unlabelled_from != OWN_SPLIT or not (root / "unlabelled").is_dir():
+        return None
+    images, _, skipped = read_folder(
+        root / "unlabelled", size=data.image_size, resize=data.resize, recursive=True
+    )
+    unreadable += [f"unlabelled/{line}" for line in skipped]
+    return images

@@ -1,0 +1,148 @@
+"""Image files of any format, mode and size as square uint8 RGB arrays."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from tqdm import tqdm
+
+from noisy_student.errors import DataError
+
+
+def read_image(path, *, size, resize):
+    """Read one image: upright, on white, 8 bit, RGB, square.
+
+    EXIF orientation is applied, transparency is composited onto white, 16-bit grey levels are scaled to
+    8 bit, and of an animation the first frame is taken.
+
+    Args:
+        path: any file that Pillow reads.
+        size: side of the result in pixels.
+        resize: "squash" stretches the image to the square; "crop" takes its central square first.
+            Both then resample by Pillow's bicubic filter, unless the size fits already.
+
+    Returns:
+        (size, size, 3) uint8 RGB.
+
+    Raises:
+        DataError: names the file and why it cannot be read: missing, empty, truncated, no image, or more
+            pixels than Pillow's limit against decompression bombs.
+    """
+    try:
+        return _read(Path(path), size, resize)
+    except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
+        message = f"{path}: cannot be read as an image ({_cause(error)}). Repair the file or delete it."
+        raise DataError(message) from error
+
+
+def read_folder(root, *, size, resize, recursive):
+    """Read the images of a folder, sorted by name; hidden files are ignored.
+
+    Args:
+        root: a folder.
+        size: side of the images in pixels.
+        resize: as in `read_image`.
+        recursive: whether images in folders below `root` count too (links are followed). If not, such
+            a folder is reported as unreadable.
+
+    Returns:
+        images: (N, size, size, 3) uint8.
+        names: N paths relative to `root`, with forward slashes, in the order of `images`.
+        unreadable: list of "relative path: cause" of the files that were skipped.
+    """
+    root = Path(root)
+    names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
+    images = np.empty((len(names), size, size, 3), np.uint8)
+    read, unreadable = [], []
+    for name in tqdm(names, desc=f"read {root.name}", unit="image", disable=None):
+        try:
+            images[len(read)] = read_image(root / name, size=size, resize=resize)
+            read.append(name)
+        except DataError as error:
+            unreadable.append(f"{name}: {_cause(error.__cause__)}")
+    return images[: len(read)], read, unreadable
+
+
+def resize_images(images, *, size):
+    """Resample square images by Pillow's bicubic filter, unless the size fits already.
+
+    Args:
+        images: (N, S, S, 3) uint8.
+        size: side of the result in pixels.
+
+    Returns:
+        (N, size, size, 3) uint8.
+    """
+    if images.shape[1] == size:
+        return images
+    resized = np.empty((len(images), size, size, 3), np.uint8)
+    for row, image in enumerate(tqdm(images, desc="resize", unit="image", disable=None)):
+        resized[row] = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+    return resized
+
+
+def _walk(root):
+    seen = set()  # real paths: a link to a folder above would never end
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
+
+
+def _raise(error):
+    raise error  # os.walk would skip the folder silently
+
+
+def _read(path, size, resize):
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError("a folder" if path.is_dir() else "no such file")
+    if path.stat().st_size == 0:
+        raise ValueError("an empty file, 0 bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            rgb = _to_rgb(ImageOps.exif_transpose(image))
+    if resize == "crop":
+        side = min(rgb.size)
+        left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+        rgb = rgb.crop((left, top, left + side, top + side))
+    return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC))  # a copy where the size fits
+
+
+def _to_rgb(image):
+    if image.mode == "F":
+        raise ValueError("floating-point grey levels of unknown range; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        image = _grey16_to_grey8(image)
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+def _grey16_to_grey8(image):
+    # Pillow's own conversion clips at 255 instead of scaling.
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("32-bit grey levels of unknown range; save it with 8 or 16 bits")
+    grey = (values + 128) // 257  # 65535 / 257 = 255
+    if "transparency" in image.info:
+        grey[values == image.info["transparency"]] = 255
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _cause(error):
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image that Pillow can read"  # Pillow's own message repeats the path
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

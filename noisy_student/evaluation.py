@@ -1,0 +1,109 @@
+"""Test figures of the teacher and of every generation's student."""
+
+import numpy as np
+
+from noisy_student import figures, galleries, layout, metrics
+from noisy_student.files import write_csv
+from noisy_student.predict import predict_probs
+
+
+def evaluate(probs, labels, *, class_names, regularisation=0.0):
+    """The figures of one model on labelled images.
+
+    Args:
+        probs: (N, K) float32.
+        labels: (N,) integers.
+        class_names: K names.
+        regularisation: sum of the model's weight penalties, in nats.
+
+    Returns:
+        dict: loss = nll + regularisation (what the article reports), nll in nats, accuracy in
+        [0, 1] with its 95 % Wilson interval, top5 where there are more than 5 classes, ece (15
+        bins), recall of each class. `recall` and `accuracy_interval` are lists, which
+        `dvc metrics diff` leaves out of its table.
+    """
+    nll, accuracy = metrics.nll(probs, labels), metrics.accuracy(probs, labels)
+    figures_of = {"loss": nll + regularisation, "nll": nll, "accuracy": accuracy}
+    if len(class_names) > 5:
+        figures_of["top5"] = metrics.top_k_accuracy(probs, labels, 5)
+    figures_of["ece"] = metrics.expected_calibration_error(probs, labels)
+    correct = int((probs.argmax(axis=1) == labels).sum())
+    figures_of["accuracy_interval"] = list(metrics.accuracy_interval(correct, len(labels)))
+    recalls = metrics.recall_per_class(probs, labels)
+    figures_of["recall"] = [
+        {"class": name, "recall": float(recall)} for name, recall in zip(class_names, recalls, strict=True)
+    ]
+    return figures_of
+
+
+def predict_all(models, test, *, batch_size):
+    """Distributions and weight penalties of every model.
+
+    Args:
+        models: {name: inference model}.
+        test: LabelledImages.
+        batch_size: images a step.
+
+    Returns:
+        {name: (probs (N, K) float32, penalty in nats)}.
+    """
+    return {
+        name: (
+            predict_probs(model, test.images, batch_size=batch_size, name=f"eval {name}"),
+            float(sum(float(np.asarray(penalty)) for penalty in model.losses)),
+        )
+        for name, model in models.items()
+    }
+
+
+def evaluate_all(predictions, labels, *, class_names, quality):
+    """The content of metrics/eval.json: a dict of figures a model.
+
+    Args:
+        predictions: see `predict_all`.
+        labels: (N,) integers.
+        class_names: K names.
+        quality: {student's name: `metrics.pseudo_label_quality` of the labels that it learned from}.
+    """
+    table = {}
+    for name, (probs, penalty) in predictions.items():
+        table[name] = evaluate(probs, labels, class_names=class_names, regularisation=penalty)
+        found = quality.get(name, {})
+        table[name] |= {f"pseudo_label_{key}": value for key, value in found.items() if value is not None}
+    return table
+
+
+def write_eval_plots(predictions, test, *, class_names, teachers):
+    """Write confusion matrices, reliability diagram and the galleries of disagreement.
+
+    Args:
+        predictions: see `predict_all`.
+        test: LabelledImages.
+        class_names: K names.
+        teachers: {student's name: its teacher's name}.
+    """
+    folder = layout.EVAL_PLOTS
+    reliability = {}
+    for name, (probs, _) in predictions.items():
+        reliability[name] = metrics.reliability(probs, test.labels)
+        pairs = zip(test.labels, probs.argmax(axis=1), strict=True)
+        write_csv(
+            folder / f"confusion-{name}.csv",
+            [{"actual": class_names[a], "predicted": class_names[p]} for a, p in pairs],
+        )
+        matrix = metrics.confusion(probs, test.labels)
+        figures.confusion_matrix(folder / f"confusion-{name}.png", matrix, class_names, f"Test images: {name}")
+    rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
+    write_csv(folder / "reliability.csv", rows)
+    figures.reliability_diagram(folder / "reliability.png", reliability)
+    for name, teacher in teachers.items():
+        for first, second in ((teacher, name), (name, teacher)):
+            galleries.disagreement_gallery(
+                folder / f"{first}-wrong-{second}-right.png",
+                test.images,
+                test.labels,
+                predictions[first][0],
+                predictions[second][0],
+                class_names,
+                title=f"Test images that {first} gets wrong and {second} gets right",
+            )

@@ -1,0 +1,82 @@
+"""Reading and writing files so that nothing is ever half-written."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.errors import DataError
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds.
+
+    The temporary file keeps the suffix of `path`, because some writers choose the format by it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path, data):
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path, value):
+    """Write `value` as indented JSON, atomically, with a newline at the end."""
+    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+
+
+def read_json(path):
+    """Read a JSON file that this package wrote.
+
+    Raises:
+        DataError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}). Run `dvc repro`.") from error
+
+
+def write_csv(path, rows):
+    """Write a list of dicts with equal keys as CSV, atomically."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_array(path, array):
+    """Write an array as `.npy`, atomically; object arrays are refused."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def read_array(path):
+    """Open a `.npy` file as a read-only memory map; pickled objects are refused.
+
+    Raises:
+        DataError: the file is missing, truncated or no plain array.
+    """
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file. Run the stage that writes it: `dvc repro`.") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(
+            f"{path}: not a readable .npy array ({error}). Delete it and run `dvc repro` again."
+        ) from error

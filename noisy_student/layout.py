@@ -1,0 +1,53 @@
+"""Where the stages keep their files, relative to the repository's root.
+
+`dvc.yaml` names the same paths; `tests/test_dvc_yaml.py` compares the two.
+"""
+
+from pathlib import Path
+
+LABELLED = Path("data/labelled")
+VALIDATION = Path("data/validation")
+UNLABELLED = Path("data/unlabelled")
+TEST = Path("data/test")  # read by eval only
+TRUTH = Path("data/truth/unlabelled.npy")  # read by eval only
+CLASSES = Path("data/classes.json")
+DATA_METRICS = Path("metrics/data.json")
+EVAL_METRICS = Path("metrics/eval.json")
+EVAL_PLOTS = Path("metrics/plots/eval")
+
+TEACHER = "teacher"
+
+
+def student(generation):
+    """Name of the student model of a generation."""
+    return f"student-{generation}"
+
+
+def model(name):
+    """The saved model of "teacher" or "student-KEY"."""
+    return Path(f"models/{name}.keras")
+
+
+def curves(name):
+    """The learning curves of a training."""
+    return Path(f"metrics/training/{name}.csv")
+
+
+def summary(name):
+    """Size of a model and how its training went."""
+    return Path(f"metrics/models/{name}.json")
+
+
+def pseudo_labels(generation):
+    """The teacher's distributions over the unlabelled pool."""
+    return Path(f"data/pseudo_labels/{generation}.npy")
+
+
+def balanced(generation):
+    """The rows of the unlabelled pool that the student is trained on."""
+    return Path(f"data/balanced/{generation}.npy")
+
+
+def balance_plots(generation):
+    """What filtering and balancing did, as pictures and CSV."""
+    return Path(f"metrics/plots/balance/{generation}")

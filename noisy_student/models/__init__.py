@@ -1,0 +1,1 @@
+"""Networks: how they are built, saved, loaded and summed up."""

@@ -1,0 +1,142 @@
+"""Build a network from its parameters, for training or for inference."""
+
+import keras
+
+from noisy_student.errors import ParamsError
+from noisy_student.models import article_resnet50, resnet, wide_resnet
+from noisy_student.models.layers import Layers, layer_seed
+from noisy_student.models.stochastic_depth import AlwaysOnDropout, survival_schedule
+
+ARCHITECTURES = {"resnet": resnet, "wide_resnet": wide_resnet, "article_resnet50": article_resnet50}
+MODES = ("train", "inference", "noised")
+TOTAL_STRIDE = 4  # of every architecture: two strides of 2
+
+
+def block_survival(model, survival_probability):
+    """Survival probability of each residual block, in order.
+
+    Args:
+        model: a `ModelParams`.
+        survival_probability: of the last block, in (0, 1].
+
+    Returns:
+        {block name: probability}, see `survival_schedule`.
+    """
+    names = ARCHITECTURES[model.name].block_names(model)
+    return dict(zip(names, survival_schedule(len(names), survival_probability), strict=True))
+
+
+def build(
+    model,
+    *,
+    classes,
+    image_size,
+    survival_probability=1.0,
+    coin="batch",
+    dropout=0.0,
+    mode="train",
+    precision="float32",
+    seed=0,
+):
+    """Build a network that takes uint8 images (N, image_size, image_size, 3).
+
+    Layers with weights have the same names and shapes in all modes, but not always the same order, which
+    Keras takes from the depth of the graph: copy weights with `transfer_weights`, not by position.
+
+    - "train" returns float32 logits (N, classes); stochastic depth and dropout act in training only.
+    - "inference" returns float32 probabilities and holds stock Keras layers only: stochastic depth is
+      a Rescaling by p_l, dropout is absent. Always float32, whatever `precision` says.
+    - "noised" is "inference" with stochastic depth and dropout always on and normalisation always by
+      the stored statistics: a teacher that is noised while it labels (arXiv:1911.04252, table 6).
+
+    Args:
+        model: a `ModelParams`.
+        classes: number of classes, at least 1.
+        image_size: side of the images in pixels.
+        survival_probability: p_L of the last block, in (0, 1]; 1 turns stochastic depth off.
+        coin: "batch" or "sample", see `StochasticDepth`.
+        dropout: rate before the last layer, in [0, 1).
+        mode: "train", "inference" or "noised".
+        precision: of the arithmetic: "float32", "mixed_bfloat16" or "mixed_float16"; weights, pooling
+            and the last layer are float32 in any case.
+        seed: same seed, same weights and same sequence of noise, whatever was built before.
+
+    Returns:
+        A `keras.Model`, not compiled.
+
+    Raises:
+        ParamsError: the images are too small for the strides.
+        ValueError: unknown mode or coin, or a probability out of range.
+    """
+    _check(model, image_size, mode)
+    architecture = ARCHITECTURES[model.name]
+    layers = Layers(
+        survival=block_survival(model, survival_probability),
+        coin=coin,
+        mode=mode,
+        precision=precision if mode == "train" else "float32",
+        seed=seed,
+        normalisation=architecture.NORMALISATION,
+    )
+    images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
+    # in float32: at lower precision the pixels would be rounded before the first layer
+    x = keras.layers.Rescaling(**architecture.RESCALING, dtype="float32", name="normalise")(images)
+    x = architecture.features(x, layers, model)
+    network = keras.Model(images, _head(x, classes, dropout, mode, seed), name=_name(model))
+    if mode == "noised":
+        network.trainable = False  # Keras then normalises by the stored statistics in any call
+    return network
+
+
+def _check(model, image_size, mode):
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    if image_size < TOTAL_STRIDE:
+        raise ParamsError(
+            f"data.image_size={image_size}: too small for {model.name}, whose strides shrink an image "
+            f"{TOTAL_STRIDE} times. Set data.image_size to {TOTAL_STRIDE} or more in params.yaml."
+        )
+
+
+def _head(x, classes, dropout, mode, seed):
+    """Pooling, dropout and the last layer, all in float32: (N, H, W, C) -> (N, classes)."""
+    x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name="pool")(x)
+    if dropout > 0.0 and mode != "inference":
+        kind = AlwaysOnDropout if mode == "noised" else keras.layers.Dropout
+        x = kind(dropout, seed=layer_seed(seed, "dropout"), dtype="float32", name="dropout")(x)
+    initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, "logits"))
+    x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name="logits")(x)
+    return x if mode == "train" else keras.layers.Softmax(dtype="float32", name="probs")(x)
+
+
+def _name(model):
+    sizes = (size for size in (model.depth, model.width) if size is not None)
+    return "_".join(map(str, (model.name, *sizes)))
+
+
+def transfer_weights(source, target):
+    """Copy all weights between two builds of the same `ModelParams`, layer by layer, by name.
+
+    Modes, survival probabilities and dropout may differ. Nothing is copied unless everything fits.
+
+    Args:
+        source: a `keras.Model` made by `build`, or one loaded from its file.
+        target: the `keras.Model` that receives the weights.
+
+    Raises:
+        ParamsError: the networks differ in layers with weights or in the shape of a weight.
+    """
+    shapes = [
+        {layer.name: [tuple(w.shape) for w in layer.weights] for layer in network.layers if layer.weights}
+        for network in (source, target)
+    ]
+    for name in dict.fromkeys((*shapes[0], *shapes[1])):
+        first, second = (found.get(name) for found in shapes)
+        if first != second:
+            raise ParamsError(
+                f"The weights of {source.name} do not fit {target.name}: layer {name} has shapes "
+                f"{first or 'no weights'} in the one, {second or 'no weights'} in the other. Give both the "
+                "same model section and classes in params.yaml, or set student.init: random."
+            )
+    for name in shapes[0]:
+        target.get_layer(name).set_weights(source.get_layer(name).get_weights())

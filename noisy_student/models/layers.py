@@ -1,0 +1,82 @@
+"""The layers that all architectures are made of: named, seeded, of one precision."""
+
+import keras
+
+from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, StochasticDepth
+from noisy_student.seeds import derive_seed
+
+
+def layer_seed(seed, name):
+    """The seed of one layer's weights or noise, in [0, 2**31): what every backend takes."""
+    return derive_seed(seed, name) % 2**31
+
+
+class Layers:
+    """Makes the layers of one network.
+
+    Every layer gets its name, precision, data format and seed explicitly, so that a network depends
+    neither on what was built before it in the process nor on the user's Keras configuration file.
+
+    Args:
+        survival: {block name: survival probability}, see `survival_schedule`.
+        coin: "batch" or "sample", see `StochasticDepth`.
+        mode: "train", "inference" or "noised", see `build`.
+        precision: a Keras dtype policy, e.g. "float32" or "mixed_bfloat16".
+        seed: of the weights and of the noise.
+        normalisation: `momentum` and `epsilon` of every BatchNormalization.
+    """
+
+    def __init__(self, *, survival, coin, mode, precision, seed, normalisation):
+        self.survival = survival
+        self.coin = coin
+        self.mode = mode
+        self.precision = precision
+        self.seed = seed
+        self.normalisation = normalisation
+
+    def conv(self, x, name, *, filters, kernel, stride=1, bias=False, initializer="he_normal", l2=0.0):
+        """A convolution with 'same' padding: (N, H, W, C) -> (N, ceil(H / stride), ..., filters)."""
+        kinds = {"he_normal": keras.initializers.HeNormal, "glorot_uniform": keras.initializers.GlorotUniform}
+        return keras.layers.Conv2D(
+            filters,
+            kernel,
+            strides=stride,
+            padding="same",
+            data_format="channels_last",
+            use_bias=bias,
+            kernel_initializer=kinds[initializer](seed=layer_seed(self.seed, name)),
+            kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+            dtype=self.precision,
+            name=name,
+        )(x)
+
+    def norm(self, x, name):
+        """Batch normalisation over all but the channels."""
+        return keras.layers.BatchNormalization(**self.normalisation, dtype=self.precision, name=name)(x)
+
+    def relu(self, x, name):
+        """max(x, 0)."""
+        return keras.layers.ReLU(dtype=self.precision, name=name)(x)
+
+    def norm_relu(self, x, prefix):
+        """Batch normalisation, then ReLU."""
+        return self.relu(self.norm(x, f"{prefix}_bn"), f"{prefix}_relu")
+
+    def add(self, shortcut, branch, *, block):
+        """shortcut + branch, the branch with the stochastic depth of this block."""
+        if self.survival[block] < 1.0:
+            branch = self._survive(block)(branch)
+        return keras.layers.Add(dtype=self.precision, name=f"{block}_add")([shortcut, branch])
+
+    def _survive(self, block):
+        probability, name = self.survival[block], f"{block}_survival"
+        if self.mode == "inference":
+            return keras.layers.Rescaling(probability, dtype=self.precision, name=name)
+        kind = AlwaysOnStochasticDepth if self.mode == "noised" else StochasticDepth
+        return kind(
+            survival_probability=probability,
+            coin=self.coin,
+            seed=layer_seed(self.seed, name),
+            dtype=self.precision,
+            name=name,
+        )

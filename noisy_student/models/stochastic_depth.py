@@ -1,0 +1,85 @@
+"""Stochastic depth (Huang et al. 2016, arXiv:1603.09382) and dropout that stays on."""
+
+import keras
+from keras import ops
+
+
+def survival_schedule(blocks, survival_probability):
+    """Survival probability of every residual block: falls linearly with depth, equation 4.
+
+    Args:
+        blocks: L, the number of residual blocks, at least 1.
+        survival_probability: p_L of the last block, in (0, 1].
+
+    Returns:
+        L floats p_l = 1 - (l / L) (1 - p_L) for l = 1..L, first block first.
+
+    Raises:
+        ValueError: the probability is outside (0, 1].
+    """
+    if not 0.0 < survival_probability <= 1.0:
+        raise ValueError(f"survival_probability must be in (0, 1], got {survival_probability}")
+    return [1.0 - (block / blocks) * (1.0 - survival_probability) for block in range(1, blocks + 1)]
+
+
+@keras.saving.register_keras_serializable(package="noisy_student")
+class StochasticDepth(keras.layers.Layer):
+    """Scale a residual branch before it is added to its shortcut, equations 2 and 5.
+
+    Training: branch * Bernoulli(p), not divided by p. Inference: branch * p.
+
+    Args:
+        survival_probability: p, in (0, 1].
+        coin: "batch" draws one coin for all images of a batch, "sample" one for each image.
+        seed: of the coins.
+    """
+
+    def __init__(self, *, survival_probability, coin, seed, **kwargs):
+        super().__init__(**kwargs)
+        if coin not in ("batch", "sample"):
+            raise ValueError(f"coin must be 'batch' or 'sample', got {coin!r}")
+        self.survival_probability = survival_probability
+        self.coin = coin
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, branch, training=False):
+        """Return `branch` scaled; its shape (N, ...) and dtype stay."""
+        if not training:
+            return branch * self.survival_probability
+        coins = ops.shape(branch)[0] if self.coin == "sample" else 1
+        shape = (coins,) + (1,) * (len(branch.shape) - 1)
+        # drawn in float32: bfloat16 has too few values near 1 to hit p exactly enough
+        uniform = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return branch * ops.cast(uniform < self.survival_probability, branch.dtype)
+
+    def compute_output_shape(self, input_shape):
+        """The shape of the branch."""
+        return input_shape
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        own = {"survival_probability": self.survival_probability, "coin": self.coin, "seed": self.seed}
+        return super().get_config() | own
+
+
+# Two classes instead of `training=True` where the graph is built: a functional model that is called
+# with training=False, as `predict` does, passes that on to its layers and overrides theirs.
+
+
+@keras.saving.register_keras_serializable(package="noisy_student")
+class AlwaysOnStochasticDepth(StochasticDepth):
+    """Stochastic depth that draws its coins at inference too."""
+
+    def call(self, branch):
+        """As `StochasticDepth.call` in training."""
+        return super().call(branch, training=True)
+
+
+@keras.saving.register_keras_serializable(package="noisy_student")
+class AlwaysOnDropout(keras.layers.Dropout):
+    """Dropout that drops units at inference too."""
+
+    def call(self, inputs):
+        """As `keras.layers.Dropout.call` in training."""
+        return super().call(inputs, training=True)

@@ -1,0 +1,48 @@
+"""Wide ResNets: pre-activation basic blocks (Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1).
+
+Depth 6n + 4: a 3x3 convolution of 16 filters, then three stages of n blocks with 16k, 32k and 64k
+filters. No dropout inside the blocks.
+"""
+
+RESCALING = {"scale": 1 / 127.5, "offset": -1.0}
+NORMALISATION = {"momentum": 0.9, "epsilon": 1e-5}  # why: see resnet.py
+
+
+def _stages(model):
+    """(block name, filters, stride) of every block, first block first."""
+    blocks = (model.depth - 4) // 6
+    for stage in range(3):
+        for block in range(blocks):
+            stride = 2 if stage > 0 and block == 0 else 1
+            yield f"stage{stage + 1}_block{block + 1}", 16 * model.width * 2**stage, stride
+
+
+def block_names(model):
+    """Names of the residual blocks in order; `model` is a `ModelParams` with depth and width."""
+    return [name for name, _, _ in _stages(model)]
+
+
+def features(images, layers, model):
+    """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width).
+
+    Args:
+        images: a Keras tensor.
+        layers: a `Layers`.
+        model: a `ModelParams` with depth 6n + 4 and width, the widening factor k.
+    """
+    x = layers.conv(images, "stem_conv", filters=16, kernel=3)
+    for name, filters, stride in _stages(model):
+        x = _block(x, layers, name, filters=filters, stride=stride)
+    return layers.norm_relu(x, "head")
+
+
+def _block(x, layers, name, *, filters, stride):
+    activated = layers.norm_relu(x, f"{name}_1")
+    branch = layers.conv(activated, f"{name}_conv1", filters=filters, kernel=3, stride=stride)
+    branch = layers.norm_relu(branch, f"{name}_2")
+    branch = layers.conv(branch, f"{name}_conv2", filters=filters, kernel=3)
+    shortcut = x
+    if stride > 1 or x.shape[-1] != filters:
+        # from the activated input, so that branch and shortcut share the first normalisation
+        shortcut = layers.conv(activated, f"{name}_shortcut_conv", filters=filters, kernel=1, stride=stride)
+    return layers.add(shortcut, branch, block=name)

@@ -1,0 +1,399 @@
+"""The schema of `params.yaml`: every parameter, its range and what must hold between them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from noisy_student.errors import ParamsError
+
+# Named by `data.unlabelled_from` when the unlabelled pool comes from the source itself. They are
+# files of this repository, because DVC wants every dependency to exist.
+HELD_BACK = "data/pools/held-back"
+OWN_SPLIT = "data/pools/own-split"
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """A section of the parameters: unknown keys are errors, nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Where images come from and how they are split; all counts are images."""
+
+    source: Literal["digits", "cifar10", "folder", "svhn"]
+    root: Annotated[str, Field(min_length=1)]
+    seed: Seed
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    resize: Literal["squash", "crop"]
+    labelled: Positive | None
+    validation: Positive | None
+    unlabelled: Positive | None
+    unlabelled_from: Annotated[str, Field(min_length=1)]
+    test: Positive | None
+    sha256: Sha256 | dict[str, Sha256] | None
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.source == "digits" and self.test is None:
+            raise ValueError(
+                "data.test: the digits have no test split of their own; give the number of images to cut"
+            )
+        if self.source in ("digits", "cifar10") and self.unlabelled_from == OWN_SPLIT:
+            raise ValueError(
+                f"data.unlabelled_from: {self.source} has no unlabelled split of its own; "
+                f"use {HELD_BACK} or the path of a folder of images"
+            )
+        if self.labelled is None and self.unlabelled_from == HELD_BACK:
+            raise ValueError(
+                "data.labelled: all images would be labelled, so none is held back as unlabelled; "
+                "give a number, or set data.unlabelled_from to a folder of images"
+            )
+        return self
+
+
+class ModelParams(Section):
+    """A network of `noisy_student.models`.
+
+    `depth` is the number of weighted layers; `width` is the filters of the first stage (resnet) or
+    the widening factor (wide_resnet). The article's ResNet-50 takes neither.
+    """
+
+    name: Literal["resnet", "wide_resnet", "article_resnet50"]
+    depth: Positive | None = None
+    width: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.name == "article_resnet50":
+            if (self.depth, self.width) != (None, None):
+                raise ValueError("article_resnet50 has a fixed size: leave depth and width out (null)")
+            return self
+        if self.depth is None or self.width is None:
+            raise ValueError(f"{self.name} needs depth and width")
+        extra = {"resnet": 2, "wide_resnet": 4}[self.name]
+        if self.depth < 6 + extra or (self.depth - extra) % 6:
+            raise ValueError(
+                f"{self.name} has depth 6n + {extra} (n >= 1): {6 + extra}, {12 + extra}, "
+                f"{18 + extra}, ...; got {self.depth}"
+            )
+        return self
+
+
+class OptimizerParams(Section):
+    """`weight_decay` is decoupled (per step, times the learning rate) and spares biases and norms.
+
+    So adam with a weight decay is AdamW.
+    """
+
+    name: Literal["sgd", "adam"]
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class ScheduleParams(Section):
+    """How the learning rate changes.
+
+    `warmup` is the share of all steps in which the rate rises from 0. The plateau rules hold from
+    epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
+    `plateau_patience` epochs without a better validation loss, the training stops after
+    `stop_patience` such epochs.
+    """
+
+    name: Literal["constant", "cosine", "linear"]
+    warmup: Fraction = 0.0
+    plateau_from_epoch: Positive | None = None
+    plateau_patience: Positive = 3
+    stop_patience: Positive = 10
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.plateau_from_epoch is not None and (self.name != "constant" or self.warmup):
+            raise ValueError("plateau_from_epoch needs name: constant and warmup: 0")
+        return self
+
+
+class TrainingParams(Section):
+    """One training; `epochs` or `steps`, not both.
+
+    `validate_every` counts steps and divides `steps`; null validates after every epoch. `ema` is the decay of the
+    weights' moving average (0: off), which is then what is validated and saved.
+    """
+
+    model: ModelParams
+    noise: bool
+    epochs: Positive | None
+    steps: Positive | None
+    validate_every: Positive | None
+    select_by: Literal["loss", "accuracy"]
+    batch_size: Positive
+    optimizer: OptimizerParams
+    schedule: ScheduleParams
+    label_smoothing: Fraction
+    ema: Fraction
+
+    @model_validator(mode="after")
+    def _check_length(self):
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps, and set the other to null")
+        plateau = self.schedule.plateau_from_epoch
+        if plateau is not None and self.epochs is None:
+            raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
+        if plateau is not None and plateau > self.epochs:
+            raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
+        if self.validate_every is not None and (self.steps is None or self.steps % self.validate_every):
+            raise ValueError(
+                f"validate_every={self.validate_every} must divide steps (found {self.steps}); "
+                "with epochs it is null: every epoch is validated"
+            )
+        return self
+
+
+class StudentParams(TrainingParams):
+    """A student's training: how labelled and pseudo-labelled images are joined.
+
+    mix: "ratio" takes `batch_size` labelled and `unlabelled_ratio * batch_size` pseudo-labelled
+    images a step, loss = mean(labelled) + `unlabelled_weight` * mean(pseudo-labelled); "concat"
+    shuffles both sets together, as in the article; "none" trains on labelled images only (the
+    control that shows what noise alone does).
+    """
+
+    mix: Literal["ratio", "concat", "none"]
+    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)]
+    unlabelled_weight: Annotated[float, Field(gt=0.0)]
+    init: Literal["random", "teacher"]
+
+    @property
+    def unlabelled_batch_size(self):
+        """Pseudo-labelled images a step in the "ratio" mix."""
+        return max(1, round(self.batch_size * self.unlabelled_ratio))
+
+
+class RandAugmentParams(Section):
+    """`ops` operations an image (0: off); strength `magnitude` out of `levels`."""
+
+    ops: Annotated[int, Field(ge=0, le=10)]
+    magnitude: Annotated[int, Field(ge=0)]
+    levels: Positive
+    table: Literal["article", "standard"]
+    magnitude_sampling: Literal["fixed", "uniform"]
+    fill: Annotated[int, Field(ge=0, le=255)]
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.magnitude > self.levels:
+            raise ValueError(f"magnitude={self.magnitude} exceeds levels={self.levels}")
+        if self.magnitude_sampling == "uniform" and not 1 <= self.magnitude <= 10:
+            raise ValueError(
+                "magnitude_sampling: uniform draws an index from 0 to magnitude - 1 of the article's "
+                f"10 strengths, so magnitude must be 1 to 10; got {self.magnitude}"
+            )
+        return self
+
+
+class StochasticDepthParams(Section):
+    """`survival_probability` is that of the last block (1: off)."""
+
+    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)]
+    coin: Literal["batch", "sample"]
+
+
+class NoiseParams(Section):
+    """The noise of a student (and of a teacher with `teacher.noise`)."""
+
+    randaugment: RandAugmentParams
+    dropout: Fraction
+    stochastic_depth: StochasticDepthParams
+
+
+class AugmentationParams(Section):
+    """Plain augmentation of every training, noise or not.
+
+    flip: mirror half of the images left to right; crop: pad by so many pixels and cut at random.
+    """
+
+    flip: bool
+    crop: Annotated[int, Field(ge=0, le=64)]
+
+
+class PseudoLabelParams(Section):
+    """`threshold`: an image is kept when its highest probability is greater."""
+
+    threshold: Fraction
+    kind: Literal["soft", "hard"]
+    batch_size: Positive
+    noise: bool
+
+
+class BalanceParams(Section):
+    """`per_class`: images a class after balancing; null takes the largest class's count."""
+
+    enabled: bool
+    per_class: Positive | None
+    on_empty: Literal["error", "skip"]
+
+
+class EvalParams(Section):
+    """How models are evaluated."""
+
+    batch_size: Positive
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    seed: Seed
+    backend: Literal["tensorflow", "jax", "torch"]
+    precision: Literal["float32", "mixed_bfloat16"]
+    data: DataParams
+    teacher: TrainingParams
+    student: StudentParams
+    noise: NoiseParams
+    augmentation: AugmentationParams
+    pseudolabel: PseudoLabelParams
+    balance: BalanceParams
+    generations: dict[str, dict]
+    eval: EvalParams
+
+    @field_validator("generations", mode="before")
+    @classmethod
+    def _generation_keys(cls, generations):
+        if not isinstance(generations, dict) or not generations:
+            raise ValueError("must hold at least one generation, e.g. gen1: {teacher: teacher}")
+        for key in generations:
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"the key {key!r} is of type {type(key).__name__}, and DVC silently drops such "
+                    f"stages; use a name such as gen{key}"
+                )
+            if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
+                raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
+        return generations
+
+    @model_validator(mode="after")
+    def _generations(self):
+        models = {"teacher"}
+        for key, given in self.generations.items():
+            if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
+                raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
+            if given["teacher"] not in models:
+                raise ValueError(
+                    f"generations.{key}.teacher={given['teacher']}: no such model before it; "
+                    f"choose one of {', '.join(sorted(models))}"
+                )
+            try:
+                self.generation(key)
+            except ValidationError as error:
+                # pydantic would otherwise report the place without the generation's name
+                raise ValueError("; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())) from None
+            models.add(f"student-{key}")
+        return self
+
+    def generation(self, key):
+        """The parameters of one generation: the common sections with its own overrides.
+
+        `generations.KEY` may hold `student`, `pseudolabel` and `balance`, each with only the
+        values that differ from the section of that name.
+
+        Raises:
+            ParamsError: there is no such generation.
+        """
+        if key not in self.generations:
+            raise ParamsError(
+                f"generations: there is no {key!r} in params.yaml, only {', '.join(self.generations)}."
+            )
+        given = self.generations[key]
+        merged = {
+            "teacher": given["teacher"],
+            **{
+                name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
+                for name in ("student", "pseudolabel", "balance")
+            },
+        }
+        return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
+
+
+class GenerationParams(Section):
+    """One generation, overrides applied."""
+
+    teacher: str
+    student: StudentParams
+    pseudolabel: PseudoLabelParams
+    balance: BalanceParams
+
+
+def _merge(base, override, where):
+    if not isinstance(override, dict):
+        raise ValueError(f"generations.{where}: must be a section of overrides, got {override!r}")
+    if "name" in override and override["name"] != base.get("name"):
+        return override  # another kind of model, optimizer or schedule: nothing is inherited
+    merged = dict(base)
+    for key, value in override.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value, f"{where}.{key}") if both else value
+    return merged
+
+
+def read_yaml(path):
+    """Read a YAML 1.2 file as DVC does (so 1e-3 is a number).
+
+    Raises:
+        ParamsError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        value = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: no such file. Run from the repository's root.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error}).") from error
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML.\n{error}\nMend the line named above.") from error
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path}: must hold sections such as data: and teacher:, found {value!r}.")
+    return value
+
+
+def check(values, where="params.yaml"):
+    """Validate a nested dict of parameters.
+
+    Raises:
+        ParamsError: names every parameter that is wrong, what was found and what is allowed.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_describe(detail) for detail in error.errors()]
+        raise ParamsError(f"{where}:\n  " + "\n  ".join(lines) + f"\nMend {where} and run again.") from None
+
+
+def _describe(detail):
+    branches = ("constrained-str", "dict[str,constrained-str]")  # pydantic's names for parts of a union
+    place = ".".join(str(part) for part in detail["loc"] if part not in branches)
+    found = detail["input"]
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = "unknown parameter; check its spelling"
+    elif detail["type"] == "missing":
+        return f"{place}: missing; see presets/digits.yaml"
+    shown = "" if isinstance(found, dict) else f" (found {found!r})"
+    return f"{place}: {message}{shown}" if place else message
+
+
+def load(path="params.yaml"):
+    """Read and validate all sections of `params.yaml` at once.
+
+    Raises:
+        ParamsError: see `check`.
+    """
+    return check(read_yaml(path), where=str(path))

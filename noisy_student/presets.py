@@ -1,0 +1,132 @@
+"""Presets: named sets of parameters, each an overlay on presets/digits.yaml."""
+
+import copy
+import io
+import json
+import re
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+
+from noisy_student import params
+from noisy_student.errors import ParamsError
+
+FOLDER = Path("presets")
+BASE = "digits"
+_SAFE = re.compile(r"[A-Za-z0-9_./:+-]+")
+
+
+def names():
+    """All presets, the base first."""
+    others = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != BASE)
+    return [BASE, *others]
+
+
+def headline(name):
+    """The first comment line of a preset, which says what it is for."""
+    first = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0]
+    return first.removeprefix("#").strip()
+
+
+def values(name):
+    """All parameters of a preset as a nested dict, validated.
+
+    Raises:
+        ParamsError: there is no such preset, or it does not validate.
+    """
+    if name not in names():
+        raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join(names())}.")
+    base = params.read_yaml(FOLDER / f"{BASE}.yaml")
+    merged = base if name == BASE else _overlay(base, params.read_yaml(FOLDER / f"{name}.yaml"))
+    params.check(merged, where=f"presets/{name}.yaml")
+    return merged
+
+
+def _overlay(base, over):
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
+
+
+def differences(old, new):
+    """Leaves that differ between two nested dicts.
+
+    Returns:
+        {dotted key: (before, after)}; each side is `(value,)`, or `()` where there is no such key (which
+        is not the same as a null).
+    """
+    before = {key: (value,) for key, value in _leaves(old)}
+    after = {key: (value,) for key, value in _leaves(new)}
+    sides = {key: (before.get(key, ()), after.get(key, ())) for key in {**before, **after}}
+    return {key: pair for key, pair in sides.items() if pair[0] != pair[1]}
+
+
+def _leaves(tree, prefix=""):
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def rewrite(text, new):
+    """The YAML text with the values of `new`; comments stay.
+
+    Args:
+        text: a params.yaml.
+        new: nested dict of all parameters.
+    """
+    yaml = YAML()
+    yaml.width = 110
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    tree = yaml.load(text)
+    _assign(tree, new)
+    out = io.StringIO()
+    yaml.dump(tree, out)
+    return out.getvalue()
+
+
+def _assign(tree, new):
+    for key in [key for key in tree if key not in new]:
+        del tree[key]
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _assign(tree[key], value)
+        else:
+            tree[key] = _flow(value) if isinstance(value, dict) else value
+        for comment in tree.ca.items.get(key, []):
+            if hasattr(comment, "column"):
+                comment.column = 0  # one space before a comment, however long the value is
+
+
+def _flow(value):
+    mapping = CommentedMap(copy.deepcopy(value))
+    mapping.fa.set_flow_style()
+    return mapping
+
+
+def overrides(old, new):
+    """Arguments for `dvc exp run` that turn the parameters `old` into `new`.
+
+    Raises:
+        ParamsError: a value would need quoting in a shell.
+    """
+    arguments = []
+    for key, (before, after) in differences(old, new).items():
+        if not after:
+            arguments += ["-S", f"~{key}"]
+            continue
+        text = json.dumps(after[0]).strip('"')  # true, false, null and numbers as YAML has them
+        if not _SAFE.fullmatch(text):
+            raise ParamsError(
+                f"{key}={text!r} would need quoting in a shell. Write the preset into params.yaml instead: "
+                "python -m stages.preset NAME"
+            )
+        arguments += ["-S", f"{'' if before else '+'}{key}={text}"]
+    return arguments

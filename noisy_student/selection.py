@@ -1,0 +1,71 @@
+"""Which pseudo-labelled images the student sees (paper, algorithm 1, step 3), and what was left out."""
+
+import numpy as np
+
+from noisy_student import figures, galleries
+from noisy_student.balance import balance, confident_rows, counts
+from noisy_student.files import write_csv
+
+
+def select(probs, pseudolabel, balancing, *, class_names):
+    """Filter by confidence and, if asked for, balance the classes.
+
+    Args:
+        probs: (N, K) float32, the teacher's distributions.
+        pseudolabel: PseudoLabelParams, for the threshold.
+        balancing: BalanceParams.
+        class_names: K names, for messages.
+
+    Returns:
+        int64 rows of `probs`; with balancing they repeat.
+
+    Raises:
+        EmptyClassError: no image is confident, or none of a class and `on_empty` is "error".
+    """
+    if balancing.enabled:
+        return balance(
+            probs,
+            min_confidence=pseudolabel.threshold,
+            per_class=balancing.per_class,
+            on_empty=balancing.on_empty,
+            class_names=class_names,
+        )
+    return confident_rows(probs, min_confidence=pseudolabel.threshold)
+
+
+def write_selection_plots(folder, images, probs, rows, *, class_names, threshold):
+    """Write confidence.{csv,png}, class_counts.{csv,png} and pseudo_labels.png into `folder`.
+
+    Args:
+        folder: pathlib.Path.
+        images: (N, H, W, 3) uint8, the pool.
+        probs: (N, K) float32.
+        rows: what `select` chose.
+        class_names: K names.
+        threshold: of confidence.
+    """
+    before = counts(probs, confident_rows(probs, min_confidence=threshold))
+    after = counts(probs, rows)
+    write_csv(
+        folder / "class_counts.csv",
+        [
+            {"class": name, "images": int(number), "when": when}
+            for when, numbers in (("filtered", before), ("balanced", after))
+            for name, number in zip(class_names, numbers, strict=True)
+        ],
+    )
+    write_csv(folder / "confidence.csv", confidence_bins(probs))
+    figures.class_counts(folder / "class_counts.png", before, after, class_names)
+    figures.confidence_histogram(folder / "confidence.png", probs, threshold=threshold)
+    galleries.pseudo_label_gallery(
+        folder / "pseudo_labels.png", images, probs, class_names, threshold=threshold
+    )
+
+
+def confidence_bins(probs, *, bins=20):
+    """Histogram of the highest probability over [0, 1], a dict a bin."""
+    numbers, edges = np.histogram(probs.max(axis=1), bins=bins, range=(0.0, 1.0))
+    return [
+        {"confidence": round(float(lower), 4), "images": int(number)}
+        for lower, number in zip(edges[:-1], numbers, strict=True)
+    ]

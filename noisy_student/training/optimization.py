@@ -1,0 +1,72 @@
+"""Optimizers and learning-rate schedules from parameters."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise linearly from 0 to the peak, then stay, or fall to 0 along a line or half a cosine.
+
+    Args:
+        peak: the highest rate.
+        steps: steps of the whole training.
+        warmup: share of the steps that rise, in [0, 1).
+        shape: "constant", "linear" or "cosine" (Loshchilov and Hutter 2017, eq. 5).
+    """
+
+    def __init__(self, *, peak, steps, warmup, shape):
+        self.peak, self.steps, self.warmup, self.shape = peak, steps, warmup, shape
+
+    def __call__(self, step):
+        """The rate of step `step`, counted from 0; the last step still moves the weights."""
+        step = ops.cast(step, "float32")
+        rising = self.warmup * self.steps
+        left = ops.clip((self.steps - step) / (self.steps - rising), 0.0, 1.0)
+        fall = {"constant": 1.0, "linear": left, "cosine": (1.0 - ops.cos(math.pi * left)) / 2.0}[self.shape]
+        rise = (step + 1.0) / rising if rising else 1.0
+        return self.peak * ops.minimum(ops.minimum(rise, fall), 1.0)
+
+    def get_config(self):
+        """The arguments."""
+        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "shape": self.shape}
+
+
+def make_schedule(schedule, *, learning_rate, steps):
+    """A number for a constant rate, else a `WarmUpDecay` over `steps` steps.
+
+    Args:
+        schedule: ScheduleParams.
+        learning_rate: peak rate.
+        steps: of the whole training.
+    """
+    if schedule.name == "constant" and not schedule.warmup:
+        return learning_rate
+    return WarmUpDecay(peak=learning_rate, steps=steps, warmup=schedule.warmup, shape=schedule.name)
+
+
+def make_optimizer(training, *, steps):
+    """The optimizer of a training.
+
+    Weight decay is decoupled (Loshchilov and Hutter 2019) and leaves biases and normalisation
+    scales alone. Its strength is multiplied by the learning rate.
+
+    Args:
+        training: TrainingParams.
+        steps: of the whole training.
+    """
+    params = training.optimizer
+    rate = make_schedule(training.schedule, learning_rate=params.learning_rate, steps=steps)
+    common = {"use_ema": training.ema > 0}
+    if training.ema > 0:
+        common["ema_momentum"] = training.ema
+    if params.weight_decay > 0:
+        common["weight_decay"] = params.weight_decay
+    if params.name == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=params.momentum, nesterov=params.momentum > 0, **common)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **common)
+    if params.weight_decay > 0:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

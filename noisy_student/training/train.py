@@ -1,0 +1,168 @@
+"""One training from parameters to the best model."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import keras
+
+from noisy_student import backends
+from noisy_student.models.build import block_survival, build, transfer_weights
+from noisy_student.models.summary import summarise
+from noisy_student.noise.pipeline import InputNoise
+from noisy_student.seeds import derive_seed
+from noisy_student.training.batches import Share, TrainingBatches
+from noisy_student.training.callbacks import Validation, make_callbacks
+from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
+from noisy_student.training.optimization import make_optimizer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training yields.
+
+    Attributes:
+        model: the inference model with the best weights.
+        history: rows of the learning curves, one a validation.
+        summary: parameters, MACs, survival probabilities, steps, the best validation.
+    """
+
+    model: keras.Model
+    history: list
+    summary: dict
+
+
+def teacher_shares(training, labelled, *, classes):
+    """What a teacher's batches are made of: labelled images only.
+
+    Args:
+        training: TrainingParams.
+        labelled: LabelledImages.
+        classes: number of classes.
+    """
+    examples = LabelledExamples(
+        labelled.images, labelled.labels, classes=classes, smoothing=training.label_smoothing
+    )
+    return [Share("labelled", examples, training.batch_size)]
+
+
+def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes):
+    """What a student's batches are made of, by `student.mix`.
+
+    Args:
+        student: StudentParams.
+        labelled: LabelledImages.
+        unlabelled: (M, H, W, 3) uint8, the pool.
+        probs: (M, K) float32, the teacher's distributions.
+        rows: (N,) rows of the pool chosen by balancing.
+        kind: "soft" or "hard".
+        classes: number of classes K.
+    """
+    shares = teacher_shares(student, labelled, classes=classes)
+    if student.mix == "none":
+        return shares
+    pseudo = PseudoLabelledExamples(unlabelled, probs, rows, kind=kind, smoothing=student.label_smoothing)
+    if student.mix == "concat":
+        both = ConcatenatedExamples([shares[0].examples, pseudo])
+        return [Share("concatenated", both, student.batch_size)]
+    return [*shares, Share("pseudo", pseudo, student.unlabelled_batch_size, student.unlabelled_weight)]
+
+
+def round_length(training, shares):
+    """(steps a round, rounds) of a training.
+
+    An epoch is the number of steps in which every image of every share was seen at least once.
+    """
+    if training.epochs is not None:
+        return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
+    steps = training.validate_every or max(math.ceil(len(s.examples) / s.batch_size) for s in shares)
+    return steps, math.ceil(training.steps / steps)
+
+
+def train(params, training, shares, *, name, validation, classes, initial=None):
+    """Train one model and keep the weights that validate best.
+
+    Args:
+        params: Params, for seed, precision, noise, augmentation and image size.
+        training: TrainingParams (of the teacher or of a student).
+        shares: what batches are made of; see `teacher_shares`, `student_shares`.
+        name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
+        validation: LabelledImages that choose the checkpoint.
+        classes: number of classes.
+        initial: model whose weights to start from; None starts from random ones.
+
+    Returns:
+        Trained.
+
+    Raises:
+        DivergenceError: the loss became NaN or infinite.
+        UserError: `initial` does not fit `training.model`.
+    """
+    backends.current().make_deterministic()
+    seed = derive_seed(params.seed, name)
+    noise = model_noise(params.noise if training.noise else None)
+    common = {"classes": classes, "image_size": params.data.image_size}
+    model = build(training.model, mode="train", precision=params.precision, seed=seed, **noise, **common)
+    if initial is not None:
+        transfer_weights(initial, model)
+    round_steps, rounds = round_length(training, shares)
+    batches = TrainingBatches(
+        shares, noise=input_noise(params, noised=training.noise), round_steps=round_steps, seed=seed
+    )
+    kept = Validation(
+        validation.images,
+        validation.labels,
+        batch_size=2 * training.batch_size,  # needs no more memory than a training step
+        select_by=training.select_by,
+        round_steps=round_steps,
+    )
+    seconds = _fit(model, training, batches, kept, name=name, rounds=rounds)
+    model.set_weights(kept.best_weights)
+    final = build(training.model, mode="inference", seed=seed, **noise, **common)
+    transfer_weights(model, final)
+    _report(name, kept, seconds)
+    survival = noise.get("survival_probability", 1.0)
+    summary = summarise(final, survival=block_survival(training.model, survival))
+    summary |= {"steps": kept.history[-1]["step"], "best": kept.best}
+    return Trained(final, kept.history, summary)
+
+
+def _fit(model, training, batches, kept, *, name, rounds):
+    steps = rounds * batches.round_steps
+    model.compile(
+        optimizer=make_optimizer(training, steps=steps),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=backends.current().compiles_with_xla(),
+    )
+    callbacks = make_callbacks(training, name=name, batches=batches, validation=kept, steps=steps)
+    start = time.perf_counter()
+    model.fit(batches, epochs=rounds, callbacks=callbacks, verbose=0, shuffle=False)
+    return time.perf_counter() - start
+
+
+def model_noise(noise):
+    """Arguments of `models.build.build` for the noise inside the model; none for no noise."""
+    if noise is None:
+        return {}
+    depth = noise.stochastic_depth
+    return {
+        "dropout": noise.dropout,
+        "survival_probability": depth.survival_probability,
+        "coin": depth.coin,
+    }
+
+
+def input_noise(params, *, noised):
+    """The noise of the input: plain augmentation, with RandAugment when `noised`."""
+    return InputNoise(
+        augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None
+    )
+
+
+def _report(name, kept, seconds):
+    steps, best = kept.history[-1]["step"], kept.best
+    print(
+        f"{name}: {steps} steps in {seconds:.0f} s; best at step {best['step']}: validation accuracy "
+        f"{best['validation_accuracy']:.4f}, loss {best['validation_loss']:.4f}"
+    )

@@ -1,0 +1,27 @@
+"""Stage balance: keep the confident pseudo-labels and make the classes equal."""
+
+from noisy_student import layout, params
+from noisy_student.data.arrays import open_images
+from noisy_student.files import read_array, read_json, write_array
+from noisy_student.selection import select, write_selection_plots
+from stages.entry import run
+
+
+def main(generation):
+    """Choose the pseudo-labelled images of GENERATION's student."""
+    settings = params.load().generation(generation)
+    probs, names = read_array(layout.pseudo_labels(generation)), read_json(layout.CLASSES)
+    rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)
+    write_selection_plots(
+        layout.balance_plots(generation),
+        open_images(layout.UNLABELLED),
+        probs,
+        rows,
+        class_names=names,
+        threshold=settings.pseudolabel.threshold,
+    )
+    write_array(layout.balanced(generation), rows)
+
+
+if __name__ == "__main__":
+    run(main, generation=True)

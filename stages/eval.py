@@ -1,0 +1,44 @@
+"""Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
+
+from noisy_student import backends, galleries, layout, metrics, params
+from noisy_student.data.arrays import open_labelled
+from noisy_student.files import read_array, read_json, write_json
+from stages.entry import run
+
+
+def main():
+    """Evaluate all models of params.yaml on data/test."""
+    settings = params.load()
+    backends.select(settings.backend)  # before anything imports Keras
+    from noisy_student.evaluation import evaluate_all, predict_all, write_eval_plots
+    from noisy_student.models.saving import load
+    from noisy_student.training.train import input_noise
+
+    names = read_json(layout.CLASSES)
+    test = open_labelled(layout.TEST, classes=names)
+    students = {key: layout.student(key) for key in settings.generations}
+    models = {name: load(layout.model(name)) for name in (layout.TEACHER, *students.values())}
+    predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
+    truth = read_array(layout.TRUTH)
+    quality = {
+        name: metrics.pseudo_label_quality(
+            read_array(layout.pseudo_labels(key)),
+            truth,
+            threshold=settings.generation(key).pseudolabel.threshold,
+        )
+        for key, name in students.items()
+    }
+    galleries.noise_gallery(
+        layout.EVAL_PLOTS / "noise.png",
+        open_labelled(layout.LABELLED, classes=names).images,
+        input_noise(settings, noised=True),
+        seed=settings.seed,
+    )
+    teachers = {name: settings.generation(key).teacher for key, name in students.items()}
+    write_eval_plots(predictions, test, class_names=names, teachers=teachers)
+    table = evaluate_all(predictions, test.labels, class_names=names, quality=quality)
+    write_json(layout.EVAL_METRICS, table)
+
+
+if __name__ == "__main__":
+    run(main)

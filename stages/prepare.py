@@ -1,0 +1,16 @@
+"""Stage prepare: split the source's images into labelled, validation, unlabelled and test."""
+
+from noisy_student import layout, params
+from noisy_student.data.prepare import prepare
+from noisy_student.files import write_json
+from stages.entry import run
+
+
+def main():
+    """Split the images of params.yaml's data section into data/."""
+    data = params.load().data
+    write_json(layout.DATA_METRICS, prepare(data))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,56 @@
+"""Write a preset into params.yaml, or print it as arguments for one `dvc exp run`.
+
+    python -m stages.preset                                      # lists the presets
+    python -m stages.preset cifar10-cpu                          # writes it into params.yaml
+    dvc exp run $(python -m stages.preset cifar10-cpu --args)    # uses it for one run
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from noisy_student import params, presets
+from noisy_student.errors import UserError
+from noisy_student.files import write_bytes
+
+PARAMS = Path("params.yaml")
+
+
+def main():
+    """List, write or print presets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
+    parser.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`")
+    arguments = parser.parse_args()
+    try:
+        if arguments.name is None:
+            _list()
+        elif arguments.args:
+            print(" ".join(presets.overrides(params.read_yaml(PARAMS), presets.values(arguments.name))))
+        else:
+            _write(arguments.name)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _list():
+    width = max(len(name) for name in presets.names())
+    for name in presets.names():
+        print(f"{name:<{width}}  {presets.headline(name)}")
+
+
+def _write(name):
+    new, old = presets.values(name), params.read_yaml(PARAMS)
+    write_bytes(PARAMS, presets.rewrite(PARAMS.read_text(encoding="utf-8"), new).encode())
+    changed = presets.differences(old, new)
+    for key, (before, after) in changed.items():
+        print(f"{key}: {_show(before)} -> {_show(after)}")
+    print(f"params.yaml now holds the preset {name} ({len(changed)} values changed). Next: dvc repro")
+
+
+def _show(side):
+    return str(side[0]) if side else "(absent)"
+
+
+if __name__ == "__main__":
+    main()

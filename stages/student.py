@@ -1,0 +1,41 @@
+"""Stage student: train on labelled and pseudo-labelled images, noised."""
+
+from noisy_student import backends, layout, params
+from noisy_student.data.arrays import open_images, open_labelled
+from noisy_student.files import read_array, read_json
+from stages.entry import run
+
+
+def main(generation):
+    """Train the student of GENERATION and save it as models/student-GENERATION.keras."""
+    settings = params.load()
+    chosen = settings.generation(generation)
+    backends.select(settings.backend)  # before anything imports Keras
+    from noisy_student.models.saving import load
+    from noisy_student.training.outputs import write_training
+    from noisy_student.training.train import student_shares, train
+
+    name, names = layout.student(generation), read_json(layout.CLASSES)
+    shares = student_shares(
+        chosen.student,
+        open_labelled(layout.LABELLED, classes=names),
+        unlabelled=open_images(layout.UNLABELLED),
+        probs=read_array(layout.pseudo_labels(generation)),
+        rows=read_array(layout.balanced(generation)),
+        kind=chosen.pseudolabel.kind,
+        classes=len(names),
+    )
+    trained = train(
+        settings,
+        chosen.student,
+        shares,
+        name=name,
+        validation=open_labelled(layout.VALIDATION, classes=names),
+        classes=len(names),
+        initial=load(layout.model(chosen.teacher)) if chosen.student.init == "teacher" else None,
+    )
+    write_training(name, trained)
+
+
+if __name__ == "__main__":
+    run(main, generation=True)

@@ -1,0 +1,112 @@
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from noisy_student import backends
+from noisy_student.errors import ParamsError
+
+REPOSITORY = Path(__file__).parents[2]
+
+# what each framework says itself after make_deterministic
+DETERMINISTIC = {
+    "tensorflow": """
+import tensorflow as tf
+try:
+    tf.random.uniform(())
+except RuntimeError as error:
+    assert "determinism" in str(error), error
+else:
+    raise SystemExit("an unseeded random operation was allowed")
+""",
+    "jax": """
+import jax.numpy, os
+assert "--xla_gpu_deterministic_ops=true" in os.environ["XLA_FLAGS"]
+assert jax.numpy.ones(3).sum() == 3  # XLA ends the process when it does not know a flag
+""",
+    "torch": """
+import torch
+assert torch.are_deterministic_algorithms_enabled()
+assert not torch.backends.cudnn.benchmark
+""",
+}
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """As in a new process: nothing chosen, keras not imported, every framework installed."""
+    for variable in ("KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(variable, "")  # so that the test's own value is restored afterwards
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    monkeypatch.delitem(sys.modules, "keras")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    return monkeypatch
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
+def test_select_sets_the_environment(fresh, name):
+    backends.select(name)
+    backends.select(name)
+    assert (os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"]) == (name, "2")
+
+
+def test_select_keeps_the_users_log_level(fresh):
+    fresh.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    backends.select("tensorflow")
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+def test_another_backend_in_the_environment(fresh):
+    fresh.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(ParamsError, match=r"backend: jax, but .* KERAS_BACKEND is torch\..*-S backend=torch"):
+        backends.select("jax")
+
+
+@pytest.mark.parametrize(
+    ("name", "file"), [("jax", "requirements-jax.txt"), ("torch", "requirements-torch.txt")]
+)
+def test_framework_not_installed(fresh, name, file):
+    fresh.setattr(importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(ParamsError, match=f"{name} is not installed.*pip install -r {file}"):
+        backends.select(name)
+    assert os.environ["KERAS_BACKEND"] == ""
+
+
+def test_keras_runs_on_another_framework_already(monkeypatch):
+    running = keras.config.backend()
+    other = "jax" if running != "jax" else "torch"
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    with pytest.raises(ParamsError, match=f"backend: {other}, but Keras runs on {running} already"):
+        backends.select(other)
+
+
+def test_current_is_the_module_of_the_running_framework():
+    assert backends.current().__name__ == f"noisy_student.backends.{keras.config.backend()}"
+
+
+def test_current_refuses_other_frameworks(monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "openvino")
+    with pytest.raises(ParamsError, match="Keras runs on openvino"):
+        backends.current()
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_framework_becomes_deterministic_and_names_its_devices(name, tmp_path):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    code = f"""
+from noisy_student import backends
+backends.select({name!r})
+backends.current().make_deterministic()
+{DETERMINISTIC[name]}
+devices = backends.current().describe_devices()
+assert devices
+assert all(device.split()[0] in ("CPU", "GPU", "TPU") for device in devices), devices
+"""
+    environment = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "XLA_FLAGS")}
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment, cwd=tmp_path)

@@ -1,0 +1,177 @@
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from noisy_student.errors import DataError
+from noisy_student.models import saving
+from noisy_student.models.build import transfer_weights
+
+REPOSITORY = Path(__file__).parents[2]
+NOISE = {"survival_probability": 0.5, "dropout": 0.5}
+
+SAVE_ELSEWHERE = """
+import sys
+from noisy_student.models.build import build
+from noisy_student.models.saving import save
+from noisy_student.params import ModelParams
+
+params = ModelParams(name="resnet", depth=8, width=4)
+build(params, classes=2, image_size=8)  # whatever was built before must not matter
+save(build(params, classes=5, image_size=16, mode="inference", survival_probability=0.5, seed=3), sys.argv[1])
+"""
+
+LOAD_WITH_STOCK_KERAS = """
+import importlib.util, sys
+assert importlib.util.find_spec("noisy_student") is None
+import keras
+import numpy as np
+model = keras.saving.load_model(sys.argv[1], safe_mode=True)
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2], allow_pickle=False), verbose=0), allow_pickle=False)
+"""
+
+
+@pytest.fixture
+def inference(small, trained):
+    model = small(mode="inference", **NOISE)
+    transfer_weights(trained, model)
+    return model
+
+
+def python(*arguments, **options):
+    subprocess.run([sys.executable, *map(str, arguments)], check=True, timeout=120, **options)
+
+
+def test_equal_models_are_equal_bytes_at_any_time_and_in_any_process(small, tmp_path):
+    model = small(mode="inference", survival_probability=0.5, seed=3)
+    start = time.monotonic()
+    saving.save(model, tmp_path / "first.keras")
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONHASHSEED": "1"}
+    python("-c", SAVE_ELSEWHERE, tmp_path / "elsewhere.keras", env=environment, cwd=tmp_path)
+    time.sleep(max(0.0, 3.0 - (time.monotonic() - start)))
+    saving.save(model, tmp_path / "later.keras")
+    first = (tmp_path / "first.keras").read_bytes()
+    assert (tmp_path / "later.keras").read_bytes() == first
+    assert (tmp_path / "elsewhere.keras").read_bytes() == first
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "elsewhere.keras",
+        "first.keras",
+        "later.keras",
+    ]
+
+
+def test_stock_keras_loads_it_in_safe_mode_without_this_package(inference, images, run, tmp_path):
+    saving.save(inference, tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images, allow_pickle=False)
+    files = [tmp_path / name for name in ("model.keras", "images.npy", "probs.npy")]
+    python("-I", "-c", LOAD_WITH_STOCK_KERAS, *files, cwd=tmp_path)
+    found = np.load(files[2], allow_pickle=False)
+    np.testing.assert_allclose(found, run(inference, images), atol=1e-6)
+
+
+def test_load_gives_the_saved_model(inference, trained, images, run, tmp_path):
+    saving.save(inference, tmp_path / "new" / "model.keras")
+    loaded = saving.load(tmp_path / "new" / "model.keras")
+    np.testing.assert_array_equal(run(loaded, images), run(inference, images))
+    trained.compile(loss="mse")
+    saving.save(trained, tmp_path / "train.keras")
+    loaded = saving.load(tmp_path / "train.keras")
+    assert not loaded.compiled
+    np.testing.assert_array_equal(run(loaded, images, training=False), run(trained, images, training=False))
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(inference, tmp_path):
+    saving.save(inference, tmp_path / "a.keras")
+    saving.save(saving.load(tmp_path / "a.keras"), tmp_path / "b.keras")
+    assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
+
+
+def test_a_failed_save_leaves_the_old_file(inference, tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+
+    def fail(data):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(saving, "_with_fixed_dates", fail)
+    with pytest.raises(OSError, match="disk full"):
+        saving.save(inference, path)
+    assert path.read_bytes() == b"old"
+    assert [found.name for found in tmp_path.iterdir()] == ["model.keras"]
+
+
+def rewrite(path, name, content):
+    """Replace one member of a zip archive; None leaves it out."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members[name] = content
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, data in members.items():
+            if data is not None:
+                archive.writestr(member, data)
+
+
+def flip_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def change_config(path, change):
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json"))
+    change(config)
+    rewrite(path, "config.json", json.dumps(config))
+
+
+def name_unknown_layer(config):
+    config["config"]["layers"][1] |= {"class_name": "Nonsense", "registered_name": "Nonsense"}
+
+
+def name_a_layer(config):
+    config.clear()
+    config |= {"class_name": "ReLU", "module": "keras.layers", "config": {}, "registered_name": None}
+
+
+DAMAGES = {
+    "missing": (lambda path: path.unlink(), "no such model"),
+    "directory": (lambda path: (path.unlink(), path.mkdir()), "no such model"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated, or not a .keras file"),
+    "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "truncated, or not a .keras file"),
+    "text": (lambda path: path.write_text("a model"), "truncated, or not a .keras file"),
+    "flipped": (flip_bit, "checksum of model.weights.h5"),
+    "no weights": (lambda path: rewrite(path, "model.weights.h5", None), "model.weights.h5 is missing"),
+    "cut weights": (lambda path: rewrite(path, "model.weights.h5", b"\x89HDF"), "can load in safe mode"),
+    "unknown layer": (lambda path: change_config(path, name_unknown_layer), "Nonsense"),
+    "no model": (lambda path: change_config(path, name_a_layer), "holds a ReLU, not a model"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_files(inference, tmp_path, damage):
+    path = tmp_path / "model.keras"
+    saving.save(inference, path)
+    harm, message = DAMAGES[damage]
+    harm(path)
+    with pytest.raises(DataError, match=message) as error:
+        saving.load(path)
+    assert str(path) in str(error.value)
+    assert "dvc repro" in str(error.value)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    path = tmp_path / "lambda.keras"
+    mark = tmp_path / "mark"
+    source = f"lambda x: (open({str(mark)!r}, 'w'), x)[1]"
+    keras.Sequential([keras.Input((2,)), keras.layers.Lambda(eval(source), output_shape=(2,))]).save(path)
+    mark.unlink(missing_ok=True)
+    with pytest.raises(DataError, match=r"(?i)lambda"):
+        saving.load(path)
+    assert not mark.exists()

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noisy_student.balance import balance, confident_rows, counts
+from noisy_student.errors import DataError, EmptyClassError
+
+NAMES = ["plane", "car", "cat"]
+# row:           0     1     2     3     4     5     6
+# predicted:     0     1     0     0     2     2     1
+# confidence:   .90   .80   .95   .50   .85   .85   .70
+PROBS = np.array(
+    [
+        [0.90, 0.05, 0.05],
+        [0.10, 0.80, 0.10],
+        [0.95, 0.03, 0.02],
+        [0.50, 0.30, 0.20],
+        [0.10, 0.05, 0.85],
+        [0.05, 0.10, 0.85],
+        [0.20, 0.70, 0.10],
+    ],
+    np.float32,
+)
+
+
+def choose(probs=PROBS, min_confidence=0.6, per_class=None, on_empty="error"):
+    return balance(
+        probs, min_confidence=min_confidence, per_class=per_class, on_empty=on_empty, class_names=NAMES
+    )
+
+
+def test_confident_rows_by_hand():
+    np.testing.assert_array_equal(confident_rows(PROBS, min_confidence=0.6), [0, 1, 2, 4, 5, 6])
+
+
+def test_a_confidence_equal_to_the_threshold_is_not_kept():
+    probs = np.array([[0.75, 0.25], [0.7500001, 0.2499999]])
+    np.testing.assert_array_equal(confident_rows(probs, min_confidence=0.75), [1])
+
+
+def test_up_to_the_largest_class_by_hand():
+    # two of each; the tie of rows 4 and 5 keeps their order
+    np.testing.assert_array_equal(choose(), [2, 0, 1, 6, 4, 5])
+
+
+def test_fewer_are_repeated_in_order_by_hand():
+    np.testing.assert_array_equal(choose(per_class=5), [2, 0, 2, 0, 2, 1, 6, 1, 6, 1, 4, 5, 4, 5, 4])
+
+
+def test_of_more_the_most_confident_stay_by_hand():
+    np.testing.assert_array_equal(choose(per_class=1), [2, 1, 4])
+
+
+def test_null_takes_the_largest_count_by_hand():
+    # above 0.75: class 0 rows 2, 0; class 1 row 1; class 2 rows 4, 5
+    np.testing.assert_array_equal(choose(min_confidence=0.75), [2, 0, 1, 1, 4, 5])
+
+
+def test_counts_by_hand():
+    np.testing.assert_array_equal(counts(PROBS, [0, 1, 2, 4, 6]), [2, 2, 1])
+    np.testing.assert_array_equal(counts(PROBS, [5, 5, 5]), [0, 0, 3])
+
+
+def test_an_empty_class_is_named_with_what_was_found():
+    with pytest.raises(EmptyClassError) as error:
+        choose(min_confidence=0.82)
+    assert str(error.value) == (
+        "class 1 (car): no pseudo-label is above pseudolabel.threshold=0.82 "
+        "(best 0.800, 0 of 2 predicted as it).\n"
+        "Lower pseudolabel.threshold, train the teacher longer, or set balance.on_empty=skip in params.yaml."
+    )
+
+
+def test_a_class_that_is_never_predicted_is_named():
+    with pytest.raises(EmptyClassError, match=r"class 2 \(cat\).*none of 4 predicted as it"):
+        choose(probs=PROBS[:4])
+
+
+def test_many_empty_classes_give_a_short_message():
+    probs = np.zeros((3, 40))
+    probs[:, 0] = 1
+    with pytest.raises(EmptyClassError) as error:
+        balance(
+            probs,
+            min_confidence=0.5,
+            per_class=None,
+            on_empty="error",
+            class_names=[f"name{k}" for k in range(40)],
+        )
+    lines = str(error.value).splitlines()
+    assert len(lines) == 7
+    assert "name5" in lines[4]
+    assert lines[5] == "... and 34 more of 40 classes."
+
+
+def test_an_empty_class_can_be_skipped():
+    np.testing.assert_array_equal(choose(min_confidence=0.82, on_empty="skip"), [2, 0, 4, 5])
+
+
+@pytest.mark.parametrize("on_empty", ["error", "skip"])
+def test_nothing_above_the_threshold_is_always_an_error(on_empty):
+    with pytest.raises(EmptyClassError, match=r"No pseudo-label of any class.*0\.96 \(best 0\.950, 0 of 7\)"):
+        choose(min_confidence=0.96, on_empty=on_empty)
+    with pytest.raises(EmptyClassError, match=r"Lower pseudolabel\.threshold"):
+        confident_rows(PROBS, min_confidence=0.96)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([np.nan, 0.5, 0.5], "row 3 sums to nan"),
+        ([0.5, 0.5, 0.002], "row 3 sums to 1.002"),
+        ([0.5, 0.4, 0.098], "row 3 sums to 0.998"),
+        ([1.5, -0.5, 0.0], "least value is -0.5"),
+        ([np.inf, 0.0, 0.0], "row 3 sums to inf"),
+    ],
+)
+@pytest.mark.parametrize("function", [choose, lambda p: confident_rows(p, min_confidence=0.6)])
+def test_rows_that_are_no_distributions_are_refused(row, message, function):
+    probs = PROBS.copy()
+    probs[3] = row
+    with pytest.raises(DataError, match=f"1 of 7 rows.*{message}"):
+        function(probs)
+
+
+def test_rounding_of_float32_is_tolerated():
+    probs = PROBS.copy()
+    probs[:, 0] += 0.0009
+    assert len(confident_rows(probs, min_confidence=0.6)) == 6
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (5,)])
+def test_an_empty_pool_is_refused(shape):
+    with pytest.raises(DataError, match="at least one image"):
+        confident_rows(np.zeros(shape), min_confidence=0.5)
+
+
+@st.composite
+def distributions(draw):
+    rows = draw(st.lists(st.lists(st.integers(0, 20), min_size=3, max_size=3), min_size=1, max_size=40))
+    weights = np.array(rows, float) + 0.01
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    probs=distributions(),
+    threshold=st.sampled_from([0.0, 0.4, 0.6, 0.9]),
+    per_class=st.none() | st.integers(1, 60),
+)
+def test_properties(probs, threshold, per_class):
+    confidence, predicted = probs.max(axis=1), probs.argmax(axis=1)
+    kept = [sorted(np.flatnonzero((predicted == k) & (confidence > threshold))) for k in range(3)]
+    if not any(kept):
+        with pytest.raises(EmptyClassError):
+            choose(probs, threshold, per_class, "skip")
+        return
+    if not all(kept):
+        with pytest.raises(EmptyClassError):
+            choose(probs, threshold, per_class, "error")
+    rows = choose(probs, threshold, per_class, "skip")
+    size = per_class or max(map(len, kept))
+    assert rows.dtype == np.int64
+    groups = rows.reshape(-1, size)
+    present = [k for k in range(3) if kept[k]]
+    assert len(groups) == len(present)
+    for k, group in zip(present, groups, strict=True):
+        own = kept[k]
+        first = group[: len(own)]
+        assert len(set(first)) == len(first)  # no repeat before all were used
+        assert set(group) <= set(own)  # confident rows of this class only
+        left_out = set(own) - set(first)
+        assert min(confidence[first]) >= max([confidence[r] for r in left_out], default=0)
+        keys = [(-confidence[r], r) for r in first]
+        assert keys == sorted(keys)  # most confident first, ties by row
+        assert all(group[i] == group[i - len(own)] for i in range(len(own), size))
+    expected = [size if kept[k] else 0 for k in range(3)]
+    np.testing.assert_array_equal(counts(probs, rows), expected)

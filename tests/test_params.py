@@ -1,0 +1,114 @@
+"""Parameters: everything that cannot be run is refused, with its name, before any work starts."""
+
+import pytest
+from conftest import ROOT, with_values
+
+from noisy_student import params, presets
+from noisy_student.errors import ParamsError
+
+WRONG = {
+    "unknown key": ({"student.nosie": True}, "student.nosie: unknown parameter"),
+    "unknown section": ({"studnet": {}}, "studnet: unknown parameter"),
+    "wrong type": ({"teacher.batch_size": "64"}, "teacher.batch_size: .*'64'"),
+    "bool for a number": ({"seed": True}, "seed: .*True"),
+    "text for a rate": ({"teacher.optimizer.learning_rate": "1e-3"}, "teacher.optimizer.learning_rate"),
+    "not a number": ({"teacher.optimizer.learning_rate": float("nan")}, "teacher.optimizer.learning_rate"),
+    "out of range": ({"pseudolabel.threshold": 1.5}, "pseudolabel.threshold: .*1.5"),
+    "negative seed": ({"seed": -1}, "seed: .*-1"),
+    "unknown choice": ({"data.source": "imagenet"}, "data.source: .*'imagenet'"),
+    "epochs and steps": ({"teacher.epochs": 3}, "teacher: give exactly one of epochs and steps"),
+    "neither": ({"teacher.steps": None}, "teacher: give exactly one of epochs and steps"),
+    "interval": ({"student.validate_every": 70}, "validate_every=70 must divide steps"),
+    "depth": ({"student.model.depth": 9}, r"student.model: resnet has depth 6n \+ 2"),
+    "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth and width out"),
+    "magnitude": ({"noise.randaugment.magnitude": 31}, "magnitude=31 exceeds levels=30"),
+    "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
+    "digits without test": ({"data.test": None}, "data.test"),
+    "digits' own split": ({"data.unlabelled_from": params.OWN_SPLIT}, "data.unlabelled_from"),
+    "nothing held back": ({"data.labelled": None}, "data.labelled"),
+    "sha256": ({"data.sha256": "abc"}, "data.sha256"),
+    "empty path": ({"data.root": ""}, "data.root"),
+    "number as generation": ({"generations": {1: {"teacher": "teacher"}}}, "the key 1 is of type int"),
+    "odd generation": ({"generations": {"a b": {"teacher": "teacher"}}}, "'a b' names files"),
+    "no generation": ({"generations": {}}, "at least one generation"),
+    "generation without teacher": ({"generations": {"gen1": {}}}, "generations.gen1: name its teacher"),
+    "unknown teacher": (
+        {"generations": {"gen1": {"teacher": "student-gen2"}}},
+        "generations.gen1.teacher=student-gen2: no such model",
+    ),
+    "unknown override": (
+        {"generations": {"gen1": {"teacher": "teacher", "student": {"modle": 1}}}},
+        "generations.gen1.student.modle: unknown parameter",
+    ),
+    "unknown section of a generation": (
+        {"generations": {"gen1": {"teacher": "teacher", "noise": {}}}},
+        "generations.gen1.noise: unknown parameter",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG.values(), ids=WRONG)
+def test_names_what_is_wrong(digits, values, message):
+    with pytest.raises(ParamsError, match=message):
+        params.check(with_values(digits, values))
+
+
+def test_reports_all_errors_at_once(digits):
+    with pytest.raises(ParamsError, match=r"(?s)student\.batch_size.*balance\.on_empty"):
+        params.check(with_values(digits, {"student.batch_size": 0, "balance.on_empty": "ignore"}))
+
+
+def test_missing_key_is_named(digits):
+    with pytest.raises(ParamsError, match="student: missing"):
+        params.check({key: value for key, value in digits.items() if key != "student"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "not valid YAML"), ("seed: 1\nseed: 2\n", "not valid YAML"), ("- 1\n", "must hold sections")],
+)
+def test_unreadable_yaml(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        params.load(path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ParamsError, match="no such file"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_exponents_are_numbers(tmp_path):
+    text = (ROOT / "params.yaml").read_text().replace("learning_rate: 0.1", "learning_rate: 1e-1", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    assert params.load(tmp_path / "params.yaml").teacher.optimizer.learning_rate == 0.1
+
+
+def test_a_generation_overrides_only_what_it_names(digits):
+    given = {"teacher": "teacher", "student": {"model": {"depth": 14}}, "pseudolabel": {"threshold": 0.5}}
+    chosen = params.check(with_values(digits, {"generations": {"gen1": given}})).generation("gen1")
+    assert (chosen.student.model.depth, chosen.student.model.width) == (14, digits["student"]["model"]["width"])
+    assert (chosen.pseudolabel.threshold, chosen.pseudolabel.kind) == (0.5, digits["pseudolabel"]["kind"])
+    assert chosen.balance.model_dump() == digits["balance"]
+
+
+def test_a_generation_with_another_kind_of_model_inherits_no_size(digits):
+    given = {"teacher": "teacher", "student": {"model": {"name": "article_resnet50"}}}
+    chosen = params.check(with_values(digits, {"generations": {"gen1": given}})).generation("gen1")
+    assert chosen.student.model.depth is None
+
+
+def test_unknown_generation(changed):
+    with pytest.raises(ParamsError, match=r"no 'gen7' .* only gen1"):
+        changed().generation("gen7")
+
+
+def test_committed_params_are_the_digits_preset(digits):
+    assert params.read_yaml(ROOT / "params.yaml") == digits
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_validates(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert params.check(presets.values(name))

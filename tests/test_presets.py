@@ -1,0 +1,120 @@
+"""Presets: written without losing comments or leaking values, or printed as overrides that DVC understands."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, with_values
+from ruamel.yaml import YAML
+
+from noisy_student import params, presets
+from noisy_student.errors import ParamsError
+
+NAMES = ["cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"]
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_all_presets_are_listed():
+    assert sorted(presets.names()) == NAMES
+    assert presets.names()[0] == "digits"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rewriting_keeps_comments_and_gives_the_presets_values(name):
+    text = (ROOT / "params.yaml").read_text()
+    written = presets.rewrite(text, presets.values(name))
+    assert YAML(typ="safe").load(written) == presets.values(name)
+    assert written.count("#") == text.count("#")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_of_an_earlier_preset_stays(name):
+    text = (ROOT / "params.yaml").read_text()
+    detour = presets.rewrite(text, presets.values(name))
+    assert presets.rewrite(detour, presets.values("digits")) == text
+
+
+def test_differences_tell_null_from_missing():
+    found = presets.differences({"a": None, "b": {"c": 1}}, {"b": {"c": 2}, "d": None})
+    assert found == {"a": ((None,), ()), "b.c": ((1,), (2,)), "d": ((), (None,))}
+
+
+def test_overrides_by_hand():
+    old = {"a": 1, "gone": True, "b": {"c": "x"}}
+    new = {"a": None, "b": {"c": "data/raw"}, "new": {"deep": False}, "rate": 1e-05}
+    expected = "-S a=null -S ~gone -S b.c=data/raw -S +new.deep=false -S +rate=1e-05"
+    assert " ".join(presets.overrides(old, new)) == expected
+
+
+def test_a_value_that_needs_quoting_is_refused():
+    with pytest.raises(ParamsError, match=r"data\.root=.*need quoting"):
+        presets.overrides({"data": {"root": "a"}}, {"data": {"root": "my images"}})
+
+
+def test_unknown_preset():
+    with pytest.raises(ParamsError, match=r"no preset 'imagenet'; choose one of digits, cifar10"):
+        presets.values("imagenet")
+
+
+def test_an_overlay_with_a_typo_is_named(tmp_path, monkeypatch, digits):
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    YAML().dump(digits, tmp_path / "digits.yaml")
+    (tmp_path / "mine.yaml").write_text("# mine\nteacher: {stpes: 3}\n")
+    with pytest.raises(ParamsError, match=r"presets/mine\.yaml:\n  teacher\.stpes: unknown parameter"):
+        presets.values("mine")
+
+
+def test_command_writes_and_says_what_changed(tmp_path):
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    done = _run(tmp_path, "cifar10-cpu")
+    assert done.returncode == 0
+    assert "data.source: digits -> cifar10\n" in done.stdout
+    assert params.load(tmp_path / "params.yaml").data.labelled == 4000
+
+
+def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    done = _run(tmp_path, "nothing")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("error: there is no preset 'nothing'")
+    assert (tmp_path / "params.yaml").read_text() == text
+
+
+def _run(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "stages.preset", *arguments],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_overrides_are_what_hydra_makes_of_them():
+    """The arguments, applied by the grammar that DVC uses, turn the digits into the preset."""
+    from dvc.utils.hydra import apply_overrides
+
+    for name in NAMES:
+        old = presets.values("digits")
+        arguments = presets.overrides(old, presets.values(name))
+        assert arguments[::2] == ["-S"] * (len(arguments) // 2)
+        path = _written(old)
+        apply_overrides(path, arguments[1::2])
+        assert YAML(typ="safe").load(path) == presets.values(name)
+
+
+def _written(values):
+    import tempfile
+    from pathlib import Path
+
+    path = Path(tempfile.mkdtemp()) / "params.yaml"
+    YAML().dump(with_values(values, {}), path)
+    return path

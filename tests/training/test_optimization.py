@@ -1,0 +1,96 @@
+"""Learning-rate schedules and optimizers against hand-worked values."""
+
+import keras
+import numpy as np
+import pytest
+from conftest import with_values
+
+from noisy_student import params
+from noisy_student.training.callbacks import PlateauFrom
+from noisy_student.training.optimization import WarmUpDecay, make_optimizer
+
+
+@pytest.mark.parametrize(
+    ("shape", "warmup", "expected"),
+    [
+        ("linear", 0.0, [1.0, 0.9, 0.5, 0.1]),
+        ("linear", 0.2, [0.5, 1.0, 5 / 8, 1 / 8]),
+        ("cosine", 0.0, [1.0, (1 + np.cos(0.1 * np.pi)) / 2, 0.5, (1 + np.cos(0.9 * np.pi)) / 2]),
+        ("cosine", 0.2, [0.5, 1.0, (1 + np.cos(3 / 8 * np.pi)) / 2, (1 + np.cos(7 / 8 * np.pi)) / 2]),
+        ("constant", 0.5, [0.2, 0.4, 1.0, 1.0]),
+    ],
+)
+def test_schedules_by_hand(shape, warmup, expected):
+    """Ten steps, peak 2: the rates of steps 0, 1, 5 and 9."""
+    schedule = WarmUpDecay(peak=2.0, steps=10, warmup=warmup, shape=shape)
+    rates = [float(schedule(step)) / 2.0 for step in (0, 1, 5, 9)]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
+def _optimizer(digits, **values):
+    chosen = with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
+    return make_optimizer(params.check(chosen).teacher, steps=100)
+
+
+def _step(optimizer, names, gradient):
+    variables = [keras.Variable(np.ones(1, np.float32), name=name) for name in names]
+    optimizer.build(variables)
+    optimizer.apply([keras.ops.convert_to_tensor(np.float32([gradient])) for _ in names], variables)
+    return [float(np.asarray(v)[0]) for v in variables]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_weight_decay_shrinks_kernels_only(digits, name):
+    optimizer = _optimizer(
+        digits,
+        optimizer={"name": name, "learning_rate": 0.5, "momentum": 0.9, "weight_decay": 0.1},
+        schedule={"name": "constant"},
+    )
+    kernel, bias, gamma = _step(optimizer, ["kernel", "bias", "gamma"], 0.0)
+    assert kernel == pytest.approx(1 - 0.5 * 0.1)  # rate x decay, whatever the gradient
+    assert (bias, gamma) == (1.0, 1.0)
+
+
+def test_sgd_is_nesterov_by_hand(digits):
+    optimizer = _optimizer(
+        digits,
+        optimizer={"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0},
+        schedule={"name": "constant"},
+    )
+    (kernel,) = _step(optimizer, ["kernel"], 1.0)
+    assert kernel == pytest.approx(1 - 0.1 * (1 + 0.9))  # velocity -0.1, then momentum x velocity - rate x g
+
+
+def test_article_uses_adam_at_keras_defaults(monkeypatch):
+    from conftest import ROOT
+
+    from noisy_student import presets
+
+    monkeypatch.chdir(ROOT)
+    article = params.check(presets.values("cifar10-article"))
+    optimizer = make_optimizer(article.student, steps=10)
+    default = keras.optimizers.Adam().get_config()
+    assert {**optimizer.get_config(), "name": ""} == {**default, "name": ""}
+
+
+class _FakeModel:
+    def __init__(self):
+        self.optimizer = keras.optimizers.SGD(1.0)
+
+
+def _rates(callback, losses):
+    callback.set_model(_FakeModel())
+    callback.on_train_begin()
+    rates = []
+    for epoch, loss in enumerate(losses):
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+        rates.append(round(float(callback.model.optimizer.learning_rate), 6))
+    return rates
+
+
+def test_plateau_sleeps_before_its_first_epoch():
+    losses = [1.0] * 9
+    awake = _rates(PlateauFrom(1, monitor="val_loss", factor=0.1, patience=3), losses)
+    asleep = _rates(PlateauFrom(5, monitor="val_loss", factor=0.1, patience=3), losses)
+    assert awake == [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
+    assert asleep == [1.0] * 7 + [0.1, 0.1]

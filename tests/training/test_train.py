@@ -1,0 +1,214 @@
+"""Whole trainings on a few images: determinism, the best checkpoint, averages, divergence."""
+
+import numpy as np
+import pytest
+from conftest import with_values
+
+from noisy_student import metrics, params
+from noisy_student.data.source import LabelledImages
+from noisy_student.errors import DivergenceError, ParamsError
+from noisy_student.predict import predict_probs
+from noisy_student.training.train import round_length, student_shares, teacher_shares, train
+
+CLASSES = 3
+
+
+def _images(n, *, seed):
+    """Three easy classes: bright top, bright middle, bright bottom, on noise."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 90, (n, 9, 9, 3), dtype=np.uint8)
+    labels = np.arange(n) % CLASSES
+    for image, label in zip(images, labels, strict=True):
+        image[3 * label : 3 * label + 3] += 140
+    return LabelledImages(images[:, :8, :8], labels.astype(np.int64))
+
+
+def _settings(digits, **values):
+    small = {
+        "data.image_size": 8,
+        "teacher.model.width": 4,
+        "student.model.width": 4,
+        "teacher.steps": 12,
+        "teacher.validate_every": 3,
+        "student.steps": 12,
+        "student.validate_every": 3,
+        "teacher.batch_size": 12,
+        "student.batch_size": 6,
+    }
+    return params.check(with_values(digits, {**small, **values}))
+
+
+def _teacher(settings, *, name="teacher", initial=None, validation=None):
+    shares = teacher_shares(settings.teacher, _images(30, seed=0), classes=CLASSES)
+    validation = validation or _images(30, seed=1)
+    return train(
+        settings, settings.teacher, shares, name=name, validation=validation, classes=CLASSES, initial=initial
+    )
+
+
+def _student(settings, **options):
+    pool, probs = _images(40, seed=2).images, np.eye(CLASSES, dtype=np.float32)[np.arange(40) % CLASSES]
+    shares = student_shares(
+        settings.student,
+        _images(30, seed=0),
+        unlabelled=pool,
+        probs=probs,
+        rows=np.arange(40),
+        kind="soft",
+        classes=CLASSES,
+    )
+    return train(
+        settings,
+        settings.student,
+        shares,
+        name="student-gen1",
+        validation=_images(30, seed=1),
+        classes=CLASSES,
+        **options,
+    )
+
+
+def _weights(trained):
+    return np.concatenate([w.ravel() for w in trained.model.get_weights()])
+
+
+def test_same_seed_same_model_and_curves_another_seed_another(digits):
+    settings = _settings(digits)
+    first, again = _student(settings), _student(settings)
+    other = _student(_settings(digits, seed=1))
+    np.testing.assert_array_equal(_weights(first), _weights(again))
+    assert first.history == again.history
+    assert (_weights(first) != _weights(other)).any()
+
+
+@pytest.mark.parametrize("select_by", ["loss", "accuracy"])
+def test_the_best_checkpoint_is_what_is_returned(digits, select_by):
+    # labels of the validation images are shuffled, so that its loss rises while the training learns
+    validation = _images(60, seed=1)
+    wrong = LabelledImages(validation.images, np.roll(validation.labels, 1))
+    trained = _teacher(_settings(digits, **{"teacher.select_by": select_by}), validation=wrong)
+    probs = predict_probs(trained.model, wrong.images, batch_size=60)
+    rows = trained.history
+    best = (
+        min(rows, key=lambda row: row["validation_loss"])
+        if select_by == "loss"
+        else max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
+    )
+    assert best["step"] < rows[-1]["step"]
+    assert trained.summary["best"] == best
+    assert metrics.nll(probs, wrong.labels) == pytest.approx(best["validation_loss"], rel=1e-4)
+
+
+def test_history_is_a_row_a_validation(digits):
+    trained = _teacher(_settings(digits))
+    assert [row["step"] for row in trained.history] == [3, 6, 9, 12]
+    assert trained.history[-1]["validation_accuracy"] > 0.9
+
+
+def test_average_of_weights_is_validated_while_training_goes_on_without_it(digits):
+    """The plain weights must not be replaced by their average: both trainings see the same losses."""
+    plain, averaged = _teacher(_settings(digits)), _teacher(_settings(digits, **{"teacher.ema": 0.9}))
+    losses = [[row["train_loss"] for row in trained.history] for trained in (plain, averaged)]
+    np.testing.assert_array_equal(*losses)
+    assert plain.history[-1]["validation_loss"] != averaged.history[-1]["validation_loss"]
+
+
+def test_average_by_hand(digits):
+    """One step of plain SGD: the average after it is decay x start + (1 - decay) x moved."""
+    values = {
+        "teacher.steps": 1,
+        "teacher.validate_every": 1,
+        "teacher.optimizer.weight_decay": 0.0,
+        "teacher.schedule": {"name": "constant"},
+    }
+    one = [_weights_after(digits, values, ema) for ema in (0.0, 0.75)]
+    two = [_weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e) for e in (0, 0.75)]
+    # Keras starts the average from the weights after the first step
+    np.testing.assert_allclose(one[1], one[0], rtol=1e-5)
+    np.testing.assert_allclose(two[1], 0.75 * one[0] + 0.25 * two[0], rtol=1e-4, atol=1e-6)
+
+
+def _weights_after(digits, values, ema):
+    trained = _teacher(_settings(digits, **values, **{"teacher.ema": float(ema)}))
+    return np.concatenate([np.asarray(w).ravel() for w in trained.model.trainable_weights])
+
+
+def test_diverging_training_stops_with_step_and_rate(digits):
+    settings = _settings(
+        digits, **{"teacher.optimizer.learning_rate": 1e30, "teacher.schedule": {"name": "constant"}}
+    )
+    with pytest.raises(DivergenceError, match=r"teacher: the loss became .* between steps \d+ and \d+ .*rate 1e\+30"):
+        _teacher(settings)
+
+
+def test_student_starts_from_its_teacher(digits):
+    teacher = _teacher(_settings(digits))
+    settings = _settings(
+        digits,
+        **{"student.optimizer.learning_rate": 1e-12, "student.noise": False, "student.init": "teacher"},
+    )
+    student = _student(settings, initial=teacher.model)
+    trainable = [
+        np.concatenate([np.asarray(w).ravel() for w in t.model.trainable_weights]) for t in (teacher, student)
+    ]
+    np.testing.assert_allclose(*trainable, atol=1e-6)
+
+
+def test_student_of_another_size_cannot_start_from_its_teacher(digits):
+    teacher = _teacher(_settings(digits))
+    with pytest.raises(ParamsError, match=r"student\.init"):
+        _student(_settings(digits, **{"student.model.width": 8}), initial=teacher.model)
+
+
+def test_mixes_make_the_batches_that_they_name(digits):
+    sizes = {}
+    for mix in ("ratio", "concat", "none"):
+        student = _settings(digits, **{"student.mix": mix, "student.unlabelled_ratio": 1.5}).student
+        shares = student_shares(
+            student,
+            _images(30, seed=0),
+            unlabelled=_images(40, seed=2).images,
+            probs=np.eye(CLASSES, dtype=np.float32)[np.arange(40) % CLASSES],
+            rows=np.arange(40),
+            kind="soft",
+            classes=CLASSES,
+        )
+        sizes[mix] = [(share.name, len(share.examples), share.batch_size) for share in shares]
+    assert sizes == {
+        "ratio": [("labelled", 30, 6), ("pseudo", 40, 9)],
+        "concat": [("concatenated", 70, 6)],
+        "none": [("labelled", 30, 6)],
+    }
+
+
+def test_an_epoch_covers_the_longest_share(digits):
+    values = {"teacher.epochs": 7, "teacher.steps": None, "teacher.validate_every": None}
+    settings = _settings(digits, **values)
+    shares = teacher_shares(settings.teacher, _images(30, seed=0), classes=CLASSES)
+    assert round_length(settings.teacher, shares) == (3, 7)  # 30 images in batches of 12
+
+
+def test_article_rules_reduce_the_rate_and_stop(digits):
+    """From epoch 4 on: rate x 0.1 after 2 epochs, stop after 3, without a better validation loss."""
+    values = {
+        "teacher.epochs": 40,
+        "teacher.steps": None,
+        "teacher.validate_every": None,
+        "teacher.optimizer": {"name": "adam", "learning_rate": 1e-20},  # only normalisation changes
+        "teacher.schedule": {
+            "name": "constant",
+            "plateau_from_epoch": 4,
+            "plateau_patience": 2,
+            "stop_patience": 3,
+        },
+    }
+    history = _teacher(_settings(digits, **values)).history
+    losses = [row["validation_loss"] for row in history]
+    waited, best = 0, np.inf
+    for epoch, loss in enumerate(losses, start=1):
+        if epoch >= 4:
+            waited, best = (0, loss) if loss < best else (waited + 1, best)
+    assert waited == 3
+    assert 6 < len(history) < 40
+    assert history[-1]["learning_rate"] == pytest.approx(1e-21)
+    assert history[3]["learning_rate"] == pytest.approx(1e-20)
