@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student import figures, galleries, layout, metrics
-from noisy_student.files import write_csv
+from noisy_student.files import read_csv, write_csv
 from noisy_student.predict import predict_probs
 
 
@@ -82,19 +82,19 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
         class_names: K names.
         teachers: {student's name: its teacher's name}.
     """
-    folder = layout.EVAL_PLOTS
-    reliability = {}
+    folder, tables, reliability = layout.EVAL_PLOTS, layout.EVAL_TABLES, {}
     for name, (probs, _) in predictions.items():
         reliability[name] = metrics.reliability(probs, test.labels)
         pairs = zip(test.labels, probs.argmax(axis=1), strict=True)
         write_csv(
-            folder / f"confusion-{name}.csv",
+            tables / f"confusion-{name}.csv",
             [{"actual": class_names[a], "predicted": class_names[p]} for a, p in pairs],
         )
         matrix = metrics.confusion(probs, test.labels)
         figures.confusion_matrix(folder / f"confusion-{name}.png", matrix, class_names, f"Test images: {name}")
     rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
-    write_csv(folder / "reliability.csv", rows)
+    write_csv(tables / "reliability.csv", rows)
+    figures.learning_curves(folder / "learning_curves.png", {name: read_csv(layout.curves(name)) for name in predictions})
     figures.reliability_diagram(folder / "reliability.png", reliability)
     for name, teacher in teachers.items():
         for first, second in ((teacher, name), (name, teacher)):

@@ -150,3 +150,27 @@ def class_counts(path, before, after, class_names):
         axes.grid(axis="y")
         # above the axes: bars of any height stay visible
         figure.legend(loc="outside upper right", ncols=2)
+
+
+def learning_curves(path, curves):
+    """Draw loss and accuracy over the steps, a colour a training.
+
+    Args:
+        path: PNG to write.
+        curves: {name: rows as in metrics/training/NAME.csv}.
+    """
+    panels = (("loss", "loss on its own targets, or cross entropy"), ("accuracy", "accuracy"))
+    with png(path, width=9.5, height=4) as figure:
+        for axes, (quantity, label) in zip(figure.subplots(1, 2), panels, strict=True):
+            for index, (name, rows) in enumerate(curves.items()):
+                steps, color = [row["step"] for row in rows], CYCLE[index % len(CYCLE)]
+                for kind, line in (("validation", "-"), ("train", ":")):
+                    values = [row[f"{kind}_{quantity}"] for row in rows]
+                    axes.plot(steps, values, line, color=color, label=f"{name}, {kind}")
+                best = min(rows, key=lambda row: row["validation_loss"])
+                axes.plot(best["step"], best[f"validation_{quantity}"], "o", color=color, markersize=4)
+            axes.set(xlabel="step", ylabel=label)
+            axes.grid()
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
+        figure.suptitle("Dots: lowest validation loss. Training figures are of noised images.", fontsize=9)

@@ -14,6 +14,7 @@ CLASSES = Path("data/classes.json")
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
 EVAL_PLOTS = Path("metrics/plots/eval")
+EVAL_TABLES = Path("metrics/tables/eval")
 
 TEACHER = "teacher"
 
@@ -49,5 +50,10 @@ def balanced(generation):
 
 
 def balance_plots(generation):
-    """What filtering and balancing did, as pictures and CSV."""
+    """What filtering and balancing did, as pictures."""
     return Path(f"metrics/plots/balance/{generation}")
+
+
+def balance_tables(generation):
+    """What filtering and balancing did, as CSV."""
+    return Path(f"metrics/tables/balance/{generation}")

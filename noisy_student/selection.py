@@ -33,11 +33,12 @@ def select(probs, pseudolabel, balancing, *, class_names):
     return confident_rows(probs, min_confidence=pseudolabel.threshold)
 
 
-def write_selection_plots(folder, images, probs, rows, *, class_names, threshold):
-    """Write confidence.{csv,png}, class_counts.{csv,png} and pseudo_labels.png into `folder`.
+def write_selection_plots(folder, tables, images, probs, rows, *, class_names, threshold):
+    """Write confidence.png, class_counts.png and pseudo_labels.png, the first two as CSV too.
 
     Args:
-        folder: pathlib.Path.
+        folder: pathlib.Path for the pictures.
+        tables: pathlib.Path for the CSV files.
         images: (N, H, W, 3) uint8, the pool.
         probs: (N, K) float32.
         rows: what `select` chose.
@@ -47,14 +48,14 @@ def write_selection_plots(folder, images, probs, rows, *, class_names, threshold
     before = counts(probs, confident_rows(probs, min_confidence=threshold))
     after = counts(probs, rows)
     write_csv(
-        folder / "class_counts.csv",
+        tables / "class_counts.csv",
         [
             {"class": name, "images": int(number), "when": when}
             for when, numbers in (("filtered", before), ("balanced", after))
             for name, number in zip(class_names, numbers, strict=True)
         ],
     )
-    write_csv(folder / "confidence.csv", confidence_bins(probs))
+    write_csv(tables / "confidence.csv", confidence_bins(probs))
     figures.class_counts(folder / "class_counts.png", before, after, class_names)
     figures.confidence_histogram(folder / "confidence.png", probs, threshold=threshold)
     galleries.pseudo_label_gallery(

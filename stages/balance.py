@@ -14,6 +14,7 @@ def main(generation):
     rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)
     write_selection_plots(
         layout.balance_plots(generation),
+        layout.balance_tables(generation),
         open_images(layout.UNLABELLED),
         probs,
         rows,

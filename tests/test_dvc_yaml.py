@@ -88,8 +88,10 @@ def test_outputs_are_where_layout_says():
         layout.pseudo_labels(key),
         layout.balanced(key),
         layout.balance_plots(key),
+        layout.balance_tables(key),
         layout.EVAL_METRICS,
         layout.EVAL_PLOTS,
+        layout.EVAL_TABLES,
     }
     for name in (layout.TEACHER, layout.student(key)):
         expected |= {layout.model(name), layout.summary(name), layout.curves(name)}

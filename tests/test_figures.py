@@ -36,6 +36,7 @@ def all_figures(n_classes):
     names = [f"class {k}" for k in range(n_classes)]
     probs, other = distributions(300, n_classes), distributions(300, n_classes, seed=2)
     labels = np.random.default_rng(3).integers(0, n_classes, 300)
+    truth = np.where(np.arange(300) < 120, -1, labels)
     bins = {"teacher": metrics.reliability(probs, labels), "student": metrics.reliability(other, labels)}
     return {
         "noise": lambda p: figures.noise_gallery(p, images(), input_noise(), seed=1),
@@ -43,7 +44,7 @@ def all_figures(n_classes):
         "disagreement": lambda p: figures.disagreement_gallery(
             p, images(300), labels, probs, other, names, title="teacher wrong"
         ),
-        "histogram": lambda p: figures.confidence_histogram(p, probs, threshold=0.75, truth=labels),
+        "histogram": lambda p: figures.confidence_histogram(p, probs, threshold=0.75, truth=truth),
         "confusion": lambda p: figures.confusion_matrix(
             p, metrics.confusion(probs, labels), names, "teacher"
         ),
@@ -232,12 +233,12 @@ def test_no_bar_of_the_histogram_is_half_kept(threshold):
 
 
 def test_confusion_matrix_shows_counts_and_shares(tmp_path, drawn):
-    matrix = np.array([[8, 2], [0, 0]])
-    figures.confusion_matrix(tmp_path / "a.png", matrix, ["yes", "no"], "teacher")
+    matrix = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
+    figures.confusion_matrix(tmp_path / "a.png", matrix, NAMES, "teacher")
     axes = drawn[0].axes[0]
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2], [0, 0]])
-    assert texts(drawn[0]) == ["8", "2"]
-    assert axes.get_title(loc="left") == "teacher: 8 of 10 right"
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0, 0.75]])
+    assert texts(drawn[0]) == ["8", "2", "1", "3"]
+    assert axes.get_title(loc="left") == "teacher: 11 of 14 right"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
 
 
@@ -267,12 +268,13 @@ def test_a_failed_figure_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_images_that_are_not_square_keep_their_shape(tmp_path):
+@pytest.mark.parametrize("shape", [(10, 20), (20, 10)])
+def test_images_that_are_not_square_keep_their_shape(tmp_path, shape):
     with canvas.png(tmp_path / "a.png", width=2, height=2, layout=None) as figure:
         axes = canvas.sheet(figure)
-        canvas.thumbnail(axes, np.zeros((10, 20, 3), np.uint8), 0.5, 0.5, 1.0)
+        canvas.thumbnail(axes, np.zeros((*shape, 3), np.uint8), 0.5, 0.5, 1.0)
     with Image.open(io.BytesIO((tmp_path / "a.png").read_bytes())) as png:
         dark = np.asarray(png.convert("L")) < 128
     height, width = np.ptp(np.argwhere(dark), axis=0) + 1
-    assert abs(width - canvas.DPI) <= 1
-    assert abs(height - canvas.DPI / 2) <= 1
+    assert abs(height - canvas.DPI * shape[0] / 20) <= 1
+    assert abs(width - canvas.DPI * shape[1] / 20) <= 1

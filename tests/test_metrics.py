@@ -50,8 +50,9 @@ def test_top_k_equals_scikit_learn(scored, k):
 
 
 def test_ties_go_to_the_lower_class():
-    probs, labels = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2]]), np.array([0, 1])
-    assert metrics.accuracy(probs, labels) == 0.5
+    probs, labels = np.array([[0.4, 0.4, 0.2], [0.4, 0.4, 0.2]]), np.array([0, 0])
+    assert metrics.accuracy(probs, labels) == 1
+    assert metrics.accuracy(probs, labels + 1) == 0
 
 
 def test_recall_and_confusion_equal_scikit_learn(scored):

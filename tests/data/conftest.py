@@ -101,6 +101,8 @@ class Server:
         files: content by name.
         ranges: whether Range requests are honoured.
         cuts: after how many bytes each of the next answers is cut.
+        block: ranges begin at a multiple of this, whatever was asked.
+        garbled: how many of the next answers are no HTTP.
         statuses: error statuses of the next answers.
         requests: (name, Range header or None) of every request so far.
         sent: bytes of content sent so far.
@@ -109,6 +111,7 @@ class Server:
     def __init__(self, url):
         self.url = url
         self.files, self.ranges, self.cuts, self.statuses = {}, True, [], []
+        self.block, self.garbled = 1, 0
         self.requests, self.sent = [], 0
 
 
@@ -132,10 +135,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         state, name = self.server.state, self.path.lstrip("/")
         asked = self.headers.get("Range")
         state.requests.append((name, asked))
+        if state.garbled:
+            state.garbled -= 1
+            return self.wfile.write(b"no HTTP at all\r\n\r\n")
         if state.statuses or name not in state.files:
             return self.send_error(state.statuses.pop(0) if state.statuses else 404)
         content = state.files[name]
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and state.ranges else 0
+        start -= start % state.block
         if start >= len(content):
             return self.send_error(416)
         self.send_response(206 if start else 200)

@@ -54,6 +54,14 @@ def test_ignored_range_starts_again(server, path):
     assert_only_the_file(path)
 
 
+def test_answer_with_another_range_starts_again(server, path):
+    server.block = 1000
+    part(path, CONTENT[:700_500])
+    get(server, path)
+    assert_only_the_file(path)
+    assert [asked for _, asked in server.requests] == ["bytes=700500-", None]
+
+
 def test_complete_part_needs_no_second_transfer(server, path):
     part(path, CONTENT)
     get(server, path)  # the server answers 416
@@ -88,6 +96,18 @@ def test_server_error_that_passes(server, path):
     server.statuses = [503, 500]
     get(server, path)
     assert_only_the_file(path)
+
+
+def test_garbled_answer_that_passes(server, path):
+    server.garbled = 1
+    get(server, path)
+    assert_only_the_file(path)
+
+
+def test_garbled_answer_every_time(server, path):
+    server.garbled = download.ATTEMPTS
+    with pytest.raises(DownloadError, match="broken answer"):
+        get(server, path)
 
 
 def test_not_found_is_not_retried(server, path):

@@ -182,7 +182,7 @@ def test_read_folder_skips_and_names_what_is_unreadable(tmp_path):
 
 
 def test_read_folder_recursive_follows_links_without_going_round(tmp_path):
-    for name in ("x/2.png", "1.png", ".git/3.png"):
+    for name in ("x/2.png", "1.png", ".git/3.png", ".4.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (4, 4), int(name[-5])).save(tmp_path / name)
     elsewhere = tmp_path.parent / f"{tmp_path.name}-linked"

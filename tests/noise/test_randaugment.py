@@ -77,6 +77,12 @@ def test_uniform_with_the_full_magnitude_reaches_the_strongest_value():
     assert (thresholds.min(), thresholds.max()) == (231, 256)
 
 
+def test_uniform_bits_of_the_article_table_are_rounded():
+    noise = randaugment(table="article", magnitude=10, levels=10, magnitude_sampling="uniform")
+    # 8, 7.56, 7.11, 6.67, 6.22, 5.78, 5.33, 4.89, 4.44, 4
+    assert set(values_of(noise, ARTICLE, "posterize")) == {8, 7, 6, 5, 4}
+
+
 def test_uniform_draws_a_strength_for_each_operation_anew():
     noise = randaugment(table="article", magnitude=10, levels=10, magnitude_sampling="uniform")
     draw = noise.draw(60_000, np.random.default_rng(2))
@@ -107,6 +113,11 @@ def test_operations_are_drawn_uniformly_with_replacement(table, count):
     assert pairs.shape == (count**2,)
     # all pairs equally likely: uniform, independent, repeats (the diagonal) allowed
     assert chisquare(pairs).pvalue > SIGNIFICANCE
+
+
+def test_zero_strength_has_no_sign():
+    draw = randaugment(magnitude=0).draw(2000, np.random.default_rng(0))
+    assert not np.signbit(draw.value).any()
 
 
 def test_draw_has_the_stated_types():
@@ -159,6 +170,7 @@ def test_captions_name_operations_and_strengths():
     noise = randaugment()
     names = [op.name for op in STANDARD]
     draw = Draw(
-        op=np.array([[names.index("rotate"), names.index("equalize")]]), value=np.array([[-10.0, 0.0]])
+        op=np.array([[names.index(n) for n in ("rotate", "equalize", "color", "solarize")]]),
+        value=np.array([[-10.0, 0.0, 0.3, 170.67]]),
     )
-    assert noise.captions(draw) == [["rotate -10", "equalize"]]
+    assert noise.captions(draw) == [["rotate -10", "equalize", "color +0.3", "solarize 171"]]

@@ -1,0 +1,123 @@
+"""Trees of image files, and every way in which they can be wrong."""
+
+import pytest
+from PIL import Image
+
+from noisy_student.data.sources import load_source
+from noisy_student.errors import DataError
+from noisy_student.params import OWN_SPLIT
+
+
+@pytest.fixture
+def tree(tmp_path, data_params):
+    """Write grey PNGs given as {path: grey level}; return the parameters."""
+
+    def make(greys, **values):
+        for name, grey in greys.items():
+            path = tmp_path / "root" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (10, 10), grey).save(path, "PNG")
+        (tmp_path / "root").mkdir(exist_ok=True)
+        return data_params(source="folder", root=str(tmp_path / "root"), **values)
+
+    return make
+
+
+GOOD = {
+    "train/dog/0.png": 1,
+    "train/cat/0.png": 2,
+    "train/cat/1.png": 3,
+    "test/cat/0.png": 4,
+    "test/dog/0.png": 5,
+}
+
+
+def test_folder_reads_the_tree(tree):
+    more = {"val/dog/0.png": 6, "val/cat/0.png": 7, "unlabelled/a/b.png": 8, "unlabelled/c.png": 9}
+    source = load_source(tree({**GOOD, **more}, validation=None, unlabelled_from=OWN_SPLIT))
+    assert source.classes == ("cat", "dog")
+    for split, greys, labels in (
+        (source.train, [2, 3, 1], [0, 0, 1]),
+        (source.test, [4, 5], [0, 1]),
+        (source.validation, [7, 6], [0, 1]),
+    ):
+        assert split.images[:, 0, 0, 0].tolist() == greys
+        assert split.labels.tolist() == labels
+        assert split.images.shape[1:] == (8, 8, 3)
+    assert source.unlabelled[:, 0, 0, 0].tolist() == [8, 9]
+    assert source.unlabelled_labels is None
+    assert source.unreadable == ()
+
+
+def test_folder_does_not_read_what_is_not_asked_for(tree):
+    source = load_source(tree({**GOOD, "val/dog/0.png": 6, "unlabelled/c.png": 9}))
+    assert (source.validation, source.unlabelled) == (None, None)
+
+
+def test_folder_without_validation_images_has_none(tree):
+    assert load_source(tree(GOOD, validation=None)).validation is None
+
+
+def test_folder_crops_if_asked(tree, tmp_path):
+    data = tree(GOOD, resize="crop")
+    wide = Image.new("L", (30, 10), 0)
+    wide.paste(200, (10, 0, 20, 10))  # only the central square is light
+    wide.save(tmp_path / "root/train/dog/0.png")
+    assert (load_source(data).train.images[2] == 200).all()
+    squashed = load_source(data.model_copy(update={"resize": "squash"})).train.images[2]
+    assert squashed.min() == 0
+
+
+def test_folder_names_what_it_skips(tree, tmp_path):
+    data = tree({**GOOD, "train/flat.png": 1, "unlabelled/c.png": 9}, unlabelled_from=OWN_SPLIT)
+    (tmp_path / "root/train/cat/empty.jpg").write_bytes(b"")
+    (tmp_path / "root/train/cat/.hidden").write_bytes(b"")
+    (tmp_path / "root/unlabelled/x").mkdir()
+    (tmp_path / "root/unlabelled/x/notes.txt").write_text("notes")
+    assert load_source(data).unreadable == (
+        "train/flat.png: not in the folder of a class",
+        "train/cat/empty.jpg: an empty file, 0 bytes",
+        "unlabelled/x/notes.txt: not an image that Pillow can read",
+    )
+
+
+@pytest.mark.parametrize(
+    ("without", "more", "message"),
+    [
+        ("train/", {}, r"root: there is no folder train/"),
+        ("test/", {}, r"root: there is no folder test/"),
+        ("test/dog/", {}, r"test/dog: no readable image \(found none\).*in test/"),
+        ("", {"test/emu/0.png": 1}, r"test: the class emu is not in train/, which has cat, dog"),
+        ("", {"val/emu/0.png": 1}, r"val: the class emu is not in train/"),
+        ("", {"val/cat/0.png": 1}, r"val/dog: no readable image"),
+    ],
+)
+def test_folder_with_a_wrong_tree(tree, without, more, message):
+    greys = {name: grey for name, grey in GOOD.items() if not (without and name.startswith(without))}
+    with pytest.raises(DataError, match=message):
+        load_source(tree({**greys, **more}, validation=None))
+
+
+def test_folder_without_any_class(tree, tmp_path):
+    data = tree({"test/cat/0.png": 1})
+    (tmp_path / "root/train").mkdir()
+    with pytest.raises(DataError, match=r"train: empty, no class folder"):
+        load_source(data)
+
+
+def test_folder_class_with_unreadable_images_only(tree, tmp_path):
+    data = tree(GOOD)
+    (tmp_path / "root/train/dog/0.png").write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"train/dog: no readable image \(found 1 unreadable, e\.g\. 0\.png: an emp"
+    ):
+        load_source(data)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_folder_without_unlabelled_images(tree, tmp_path, empty):
+    data = tree(GOOD, unlabelled_from=OWN_SPLIT)
+    if empty:
+        (tmp_path / "root/unlabelled").mkdir()
+    with pytest.raises(DataError, match=r"data\.unlabelled_from=.*has no unlabelled images of its own"):
+        load_source(data)
