@@ -1,1 +1,1 @@
-"""What drives DVC: studies over seeds, checks of dvc.yaml, tables of results. The library knows none of it."""
+"""What drives DVC: studies, checks of dvc.yaml, tables of results. The library knows none of it."""

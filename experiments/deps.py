@@ -61,7 +61,7 @@ def _files_of(name, root):
     packages = ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
     files = [package for package in packages if (root / package).is_file() and _has_code(root / package)]
     module = "/".join(parts) + ".py"
-    return files + [module] if (root / module).is_file() else files
+    return [*files, module] if (root / module).is_file() else files
 
 
 def _has_code(path):
@@ -98,7 +98,9 @@ def _mend(path, root):
 
 def main():
     """Compare dvc.yaml with the imports, or mend it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--write", action="store_true", help="mend dvc.yaml")
     arguments = parser.parse_args()
     path = Path("dvc.yaml")

@@ -1,6 +1,6 @@
 """Print the test figures of the last run and where its plots are.
 
-    python -m experiments.results
+python -m experiments.results
 """
 
 import sys
@@ -20,7 +20,9 @@ def table(figures):
     columns = ["model", "test accuracy", "95 % interval", "loss", "ECE", "labels kept", "of them right"]
     rows = [columns] + [_row(name, found) for name, found in figures.items()]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 

@@ -31,7 +31,8 @@ def evaluate(probs, labels, *, class_names, regularisation=0.0):
     figures_of["accuracy_interval"] = list(metrics.accuracy_interval(correct, len(labels)))
     recalls = metrics.recall_per_class(probs, labels)
     figures_of["recall"] = [
-        {"class": name, "recall": float(recall)} for name, recall in zip(class_names, recalls, strict=True)
+        {"class": name, "recall": None if np.isnan(recall) else float(recall)}
+        for name, recall in zip(class_names, recalls, strict=True)
     ]
     return figures_of
 
@@ -91,10 +92,14 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
             [{"actual": class_names[a], "predicted": class_names[p]} for a, p in pairs],
         )
         matrix = metrics.confusion(probs, test.labels)
-        figures.confusion_matrix(folder / f"confusion-{name}.png", matrix, class_names, f"Test images: {name}")
+        figures.confusion_matrix(
+            folder / f"confusion-{name}.png", matrix, class_names, f"Test images: {name}"
+        )
     rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
     write_csv(tables / "reliability.csv", rows)
-    figures.learning_curves(folder / "learning_curves.png", {name: read_csv(layout.curves(name)) for name in predictions})
+    figures.learning_curves(
+        folder / "learning_curves.png", {name: read_csv(layout.curves(name)) for name in predictions}
+    )
     figures.reliability_diagram(folder / "reliability.png", reliability)
     for name, teacher in teachers.items():
         for first, second in ((teacher, name), (name, teacher)):

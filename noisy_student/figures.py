@@ -6,17 +6,6 @@ Equal input gives equal bytes (with one version of matplotlib).
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, png, shorten
-from noisy_student.galleries import disagreement_gallery, noise_gallery, pseudo_label_gallery
-
-__all__ = [
-    "class_counts",
-    "confidence_histogram",
-    "confusion_matrix",
-    "disagreement_gallery",
-    "noise_gallery",
-    "pseudo_label_gallery",
-    "reliability_diagram",
-]
 
 _MARKERS = "osD^vP*"
 

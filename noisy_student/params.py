@@ -126,8 +126,8 @@ class ScheduleParams(Section):
 class TrainingParams(Section):
     """One training; `epochs` or `steps`, not both.
 
-    `validate_every` counts steps and divides `steps`; null validates after every epoch. `ema` is the decay of the
-    weights' moving average (0: off), which is then what is validated and saved.
+    `validate_every` counts steps and divides `steps`; null validates after every epoch. `ema` is the
+    decay of the weights' moving average (0: off), which is then what is validated and saved.
     """
 
     model: ModelParams
@@ -295,7 +295,9 @@ class Params(Section):
                 self.generation(key)
             except ValidationError as error:
                 # pydantic would otherwise report the place without the generation's name
-                raise ValueError("; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())) from None
+                raise ValueError(
+                    "; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())
+                ) from None
             models.add(f"student-{key}")
         return self
 

@@ -1,8 +1,8 @@
 """Write a preset into params.yaml, or print it as arguments for one `dvc exp run`.
 
-    python -m stages.preset                                      # lists the presets
-    python -m stages.preset cifar10-cpu                          # writes it into params.yaml
-    dvc exp run $(python -m stages.preset cifar10-cpu --args)    # uses it for one run
+python -m stages.preset                                      # lists the presets
+python -m stages.preset cifar10-cpu                          # writes it into params.yaml
+dvc exp run $(python -m stages.preset cifar10-cpu --args)    # uses it for one run
 """
 
 import argparse
@@ -18,7 +18,9 @@ PARAMS = Path("params.yaml")
 
 def main():
     """List, write or print presets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     parser.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`")
     arguments = parser.parse_args()

@@ -1,15 +1,13 @@
 """Shared by all tests: parameters to change, and the default backend."""
 
-import copy
 import os
-from pathlib import Path
 
 import pytest
 
+from support import ROOT, with_values
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="session")
@@ -29,15 +27,3 @@ def changed(digits):
         return params.check(with_values(digits, {key.replace("__", "."): v for key, v in values.items()}))
 
     return change
-
-
-def with_values(tree, values):
-    """A copy of the nested dict with dotted keys set."""
-    tree = copy.deepcopy(tree)
-    for key, value in values.items():
-        *sections, last = key.split(".")
-        inner = tree
-        for section in sections:
-            inner = inner[section]
-        inner[last] = value
-    return tree

@@ -39,9 +39,9 @@ def all_figures(n_classes):
     truth = np.where(np.arange(300) < 120, -1, labels)
     bins = {"teacher": metrics.reliability(probs, labels), "student": metrics.reliability(other, labels)}
     return {
-        "noise": lambda p: figures.noise_gallery(p, images(), input_noise(), seed=1),
-        "pseudo": lambda p: figures.pseudo_label_gallery(p, images(300), probs, names, threshold=0.75),
-        "disagreement": lambda p: figures.disagreement_gallery(
+        "noise": lambda p: galleries.noise_gallery(p, images(), input_noise(), seed=1),
+        "pseudo": lambda p: galleries.pseudo_label_gallery(p, images(300), probs, names, threshold=0.75),
+        "disagreement": lambda p: galleries.disagreement_gallery(
             p, images(300), labels, probs, other, names, title="teacher wrong"
         ),
         "histogram": lambda p: figures.confidence_histogram(p, probs, threshold=0.75, truth=truth),
@@ -111,7 +111,7 @@ def test_class_names_with_dollar_signs_are_plain_text(tmp_path):
 
 def test_noise_gallery_shows_originals_and_noised_images_pixel_by_pixel(tmp_path, drawn):
     batch, noise = images(), input_noise()
-    figures.noise_gallery(tmp_path / "a.png", batch, noise, rows=4, columns=5, seed=1)
+    galleries.noise_gallery(tmp_path / "a.png", batch, noise, rows=4, columns=5, seed=1)
     shown = [picture.get_array() for picture in drawn[0].axes[0].images]
     assert len(shown) == 4 * 5
     for r in range(4):
@@ -130,7 +130,7 @@ def test_noise_gallery_shows_originals_and_noised_images_pixel_by_pixel(tmp_path
 
 
 def test_noise_gallery_without_randaugment_has_no_captions(tmp_path, drawn):
-    figures.noise_gallery(tmp_path / "a.png", images(2), input_noise(ops=0), columns=3, seed=1)
+    galleries.noise_gallery(tmp_path / "a.png", images(2), input_noise(ops=0), columns=3, seed=1)
     assert len(texts(drawn[0])) == 3
     assert len(drawn[0].axes[0].images) == 6
 
@@ -153,7 +153,7 @@ def test_pseudo_label_groups_share_no_image_when_few_are_kept():
 def test_pseudo_label_gallery_shows_the_groups_and_leaves_empty_cells_blank(tmp_path, drawn):
     probs = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.15, 0.85, 0.0]])
     batch = images(3)
-    figures.pseudo_label_gallery(tmp_path / "a.png", batch, probs, NAMES, threshold=0.75, each=2)
+    galleries.pseudo_label_gallery(tmp_path / "a.png", batch, probs, NAMES, threshold=0.75, each=2)
     shown = [picture.get_array() for picture in drawn[0].axes[0].images]
     for got, row in zip(shown, [0, 1, 2], strict=True):
         np.testing.assert_array_equal(got, batch[row])
@@ -165,7 +165,7 @@ def test_pseudo_label_gallery_shows_the_groups_and_leaves_empty_cells_blank(tmp_
 
 def test_pseudo_label_gallery_says_when_classes_are_left_out(tmp_path, drawn):
     names = [f"c{k}" for k in range(101)]
-    figures.pseudo_label_gallery(
+    galleries.pseudo_label_gallery(
         tmp_path / "a.png", images(5), distributions(5, 101), names, threshold=0.5, each=1
     )
     found = texts(drawn[0])
@@ -182,7 +182,7 @@ def test_disagreement_by_hand(tmp_path, drawn):
     assert galleries.disagreement_rows(labels, first, second).tolist() == [2, 0]
     assert galleries.disagreement_rows(labels, second, first).tolist() == [1]
     batch = images(4)
-    figures.disagreement_gallery(tmp_path / "a.png", batch, labels, first, second, NAMES, title="Mended")
+    galleries.disagreement_gallery(tmp_path / "a.png", batch, labels, first, second, NAMES, title="Mended")
     found = texts(drawn[0])
     assert found[0] == "Mended"
     assert found[1].startswith("2 of 4 images;")
@@ -194,9 +194,9 @@ def test_disagreement_by_hand(tmp_path, drawn):
 
 def test_disagreement_without_any_says_none_and_with_many_says_how_many(tmp_path, drawn):
     labels, right, wrong = np.zeros(20, int), np.eye(3)[[0] * 20], np.eye(3)[[1] * 20]
-    figures.disagreement_gallery(tmp_path / "a.png", images(20), labels, right, right, NAMES, title="T")
+    galleries.disagreement_gallery(tmp_path / "a.png", images(20), labels, right, right, NAMES, title="T")
     assert texts(drawn[0]) == ["T", "0 of 20 images", "none"]
-    figures.disagreement_gallery(
+    galleries.disagreement_gallery(
         tmp_path / "b.png", images(20), labels, wrong, right, NAMES, title="T", most=9
     )
     assert texts(drawn[1])[1].startswith("20 of 20 images, 9 shown;")

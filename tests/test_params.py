@@ -1,10 +1,10 @@
 """Parameters: everything that cannot be run is refused, with its name, before any work starts."""
 
 import pytest
-from conftest import ROOT, with_values
 
 from noisy_student import params, presets
 from noisy_student.errors import ParamsError
+from support import ROOT, with_values
 
 WRONG = {
     "unknown key": ({"student.nosie": True}, "student.nosie: unknown parameter"),
@@ -88,7 +88,10 @@ def test_exponents_are_numbers(tmp_path):
 def test_a_generation_overrides_only_what_it_names(digits):
     given = {"teacher": "teacher", "student": {"model": {"depth": 14}}, "pseudolabel": {"threshold": 0.5}}
     chosen = params.check(with_values(digits, {"generations": {"gen1": given}})).generation("gen1")
-    assert (chosen.student.model.depth, chosen.student.model.width) == (14, digits["student"]["model"]["width"])
+    assert (chosen.student.model.depth, chosen.student.model.width) == (
+        14,
+        digits["student"]["model"]["width"],
+    )
     assert (chosen.pseudolabel.threshold, chosen.pseudolabel.kind) == (0.5, digits["pseudolabel"]["kind"])
     assert chosen.balance.model_dump() == digits["balance"]
 

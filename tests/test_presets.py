@@ -1,14 +1,14 @@
-"""Presets: written without losing comments or leaking values, or printed as overrides that DVC understands."""
+"""Presets: written without losing comments or leaking values, or printed as overrides for DVC."""
 
 import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, with_values
 from ruamel.yaml import YAML
 
 from noisy_student import params, presets
 from noisy_student.errors import ParamsError
+from support import ROOT, with_values
 
 NAMES = ["cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"]
 

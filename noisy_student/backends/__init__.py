@@ -1,10 +1,16 @@
 """Choosing the framework that Keras runs on; code that needs one framework lives in this package."""
 
+import contextlib
 import importlib.util
 import os
+import re
 import sys
+import tempfile
 
 from noisy_student.errors import ParamsError
+
+# informational lines, and the error that every machine without a GPU gives
+_STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*failed call to cuInit")
 
 REQUIREMENTS = {
     "tensorflow": "requirements.txt",
@@ -44,7 +50,32 @@ def select(name):
             f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
         )
     os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if name == "tensorflow":
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with _without_startup_log():
+            from noisy_student.backends.tensorflow import describe_devices
+
+            describe_devices()  # the first look for a GPU logs too
+
+
+@contextlib.contextmanager
+def _without_startup_log():
+    """Keep TensorFlow 2.21's informational lines off the terminal; everything else is passed on.
+
+    Its libraries write them to file descriptor 2 before any setting is read.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            log.seek(0)
+            kept = [line for line in log if not _STARTUP.match(line)]
+            os.write(2, b"".join(kept))
 
 
 def current():

@@ -62,4 +62,4 @@ def _with_folder(source, data):
             f"({len(skipped)} unreadable). Correct the path, or put images there."
         )
     unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)
-    return dataclasses.replace(source, unlabelled=images, unlabelled_labels=None, unreadable=unreadable)
+    return dataclasses.replace(source, unlabelled=images, unreadable=unreadable)

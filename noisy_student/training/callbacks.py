@@ -132,7 +132,9 @@ def make_callbacks(training, *, name, batches, validation, steps):
     if schedule.plateau_from_epoch is not None:
         first = schedule.plateau_from_epoch
         # Keras counts epochs from 0; both rules forget what came before the first epoch
-        callbacks.append(PlateauFrom(first, monitor="val_loss", factor=0.1, patience=schedule.plateau_patience))
+        callbacks.append(
+            PlateauFrom(first, monitor="val_loss", factor=0.1, patience=schedule.plateau_patience)
+        )
         callbacks.append(
             keras.callbacks.EarlyStopping(
                 monitor="val_loss", patience=schedule.stop_patience, start_from_epoch=first - 1

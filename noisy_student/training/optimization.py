@@ -64,7 +64,9 @@ def make_optimizer(training, *, steps):
     if params.weight_decay > 0:
         common["weight_decay"] = params.weight_decay
     if params.name == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=params.momentum, nesterov=params.momentum > 0, **common)
+        optimizer = keras.optimizers.SGD(
+            rate, momentum=params.momentum, nesterov=params.momentum > 0, **common
+        )
     else:
         optimizer = keras.optimizers.Adam(rate, **common)
     if params.weight_decay > 0:

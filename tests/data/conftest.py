@@ -152,8 +152,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         body = content[start:]
         body = body[: state.cuts.pop(0)] if state.cuts else body
+        state.sent += len(body)  # before the client can see the end
         self.wfile.write(body)
-        state.sent += len(body)
         return None
 
     def log_message(self, *_):

@@ -142,6 +142,11 @@ def test_silent_server_times_out(tmp_path, monkeypatch):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file.bin"
         with pytest.raises(DownloadError, match="timed out"):
             fetch(url, path=tmp_path / "file.bin", sha256=SHA256, timeout=0.1)
+        silent.setblocking(False)
+        for _ in range(download.ATTEMPTS):  # so often it was asked, and not once more
+            silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
 
 
 def test_folder_that_cannot_be_made(server, path, tmp_path):

@@ -81,6 +81,15 @@ def test_folder_names_what_it_skips(tree, tmp_path):
     )
 
 
+def test_folder_and_unlabelled_folder_both_name_what_they_skip(tree, tmp_path):
+    data = tree({**GOOD, "train/flat.png": 1, "more/a.png": 1}, unlabelled_from=str(tmp_path / "root/more"))
+    (tmp_path / "root/more/b.png").write_bytes(b"")
+    assert load_source(data).unreadable == (
+        "train/flat.png: not in the folder of a class",
+        f"{tmp_path}/root/more/b.png: an empty file, 0 bytes",
+    )
+
+
 @pytest.mark.parametrize(
     ("without", "more", "message"),
     [

@@ -1,5 +1,6 @@
 """The splits of `prepare`: disjoint, stratified, seeded, independent of listing order."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 from sklearn.datasets import load_digits
 
 from noisy_student.data.prepare import prepare
@@ -209,6 +211,39 @@ def test_dropping_duplicates_that_empties_a_class_is_refused(folder):
 
     with pytest.raises(DataError, match=r"class 3 \(cat\) has no image left"):
         folder(change=change)
+
+
+def test_validation_class_of_test_images_only_is_refused(folder):
+    def change(root, train, test):
+        duplicates(root, train, test)
+        shutil.copy(next((root / "test" / "cat").iterdir()), root / "val" / "cat" / "0.png")
+
+    with pytest.raises(
+        DataError, match=r"data\.validation: 9 images asked, but class 3 \(cat\) has no image"
+    ):
+        folder(change=change, labelled=20, validation=None)
+
+
+def test_truth_of_an_own_unlabelled_split(tmp_path, random_images, data_params):
+    hashes, truth = {}, {}
+    for seed, name in enumerate(("train", "test", "extra")):
+        split, split_labels = random_images(40, seed=seed)
+        truth.update(zip((image.tobytes() for image in split), split_labels.tolist(), strict=True))
+        path = tmp_path / f"{name}_32x32.mat"
+        savemat(path, {"X": np.moveaxis(split, 0, -1), "y": np.where(split_labels, split_labels, 10)})
+        hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    data = data_params(
+        source="svhn",
+        root=str(tmp_path),
+        image_size=32,
+        unlabelled_from=OWN_SPLIT,
+        sha256=hashes,
+        unlabelled=30,
+    )
+    report = prepare(data, tmp_path / "out")
+    assert report["images"]["unlabelled"] == 30
+    found = [truth[pixel] for pixel in pixels(tmp_path / "out", "unlabelled")]
+    np.testing.assert_array_equal(labels(tmp_path / "out", "unlabelled"), found)
 
 
 def test_unlabelled_folder_of_test_images_only_is_refused(folder):

@@ -23,10 +23,13 @@ def cut(labels, count, *, seed=0, classes=None):
         ([30, 30, 30], 10, [4, 3, 3]),  # a tie goes to the lower label
         ([96, 2, 2], 10, [8, 1, 1]),  # quotas 9.6, 0.2, 0.2: at least 1 each
         ([5, 5, 5], 15, [5, 5, 5]),
+        # quotas 6, 3.6, 0.1 (4 times): rounded 6, 3, 1, 1, 1, 1, so 3 too many; taken one by one where the
+        # share lies furthest above its quota: from the first (0), the second (-0.6), the first (-1)
+        ([60, 36, 1, 1, 1, 1], 10, [4, 2, 1, 1, 1, 1]),
     ],
 )
 def test_shares_by_hand(frequencies, count, expected):
-    labels = np.repeat(np.arange(3), frequencies)
+    labels = np.repeat(np.arange(len(frequencies)), frequencies)
     np.testing.assert_array_equal(np.bincount(labels[cut(labels, count)]), expected)
 
 
@@ -53,6 +56,11 @@ def test_every_row_is_equally_likely():
     drawn = np.concatenate([cut(labels, 6, seed=seed) for seed in range(2000)])
     # 4 of 10 and 2 of 5: 0.4 for every row; standard error sqrt(0.24 / 2000) = 0.011, tolerance 4.5 of it
     np.testing.assert_allclose(np.bincount(drawn) / 2000, 0.4, atol=0.05)
+
+
+def test_rows_are_ascending():
+    rows = cut([2, 1, 0] * 20, 30)
+    assert (np.diff(rows) > 0).all()
 
 
 def test_the_seed_chooses_the_rows():

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
-from conftest import with_values
 
 from noisy_student import params
 from noisy_student.training.callbacks import PlateauFrom
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer
+from support import with_values
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,8 @@ def test_sgd_is_nesterov_by_hand(digits):
 
 
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
-    from conftest import ROOT
-
     from noisy_student import presets
+    from support import ROOT
 
     monkeypatch.chdir(ROOT)
     article = params.check(presets.values("cifar10-article"))

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import with_values
 
 from noisy_student import metrics, params
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError, ParamsError
 from noisy_student.predict import predict_probs
 from noisy_student.training.train import round_length, student_shares, teacher_shares, train
+from support import with_values
 
 CLASSES = 3
 
@@ -122,7 +122,10 @@ def test_average_by_hand(digits):
         "teacher.schedule": {"name": "constant"},
     }
     one = [_weights_after(digits, values, ema) for ema in (0.0, 0.75)]
-    two = [_weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e) for e in (0, 0.75)]
+    two = [
+        _weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e)
+        for e in (0, 0.75)
+    ]
     # Keras starts the average from the weights after the first step
     np.testing.assert_allclose(one[1], one[0], rtol=1e-5)
     np.testing.assert_allclose(two[1], 0.75 * one[0] + 0.25 * two[0], rtol=1e-4, atol=1e-6)
@@ -137,7 +140,9 @@ def test_diverging_training_stops_with_step_and_rate(digits):
     settings = _settings(
         digits, **{"teacher.optimizer.learning_rate": 1e30, "teacher.schedule": {"name": "constant"}}
     )
-    with pytest.raises(DivergenceError, match=r"teacher: the loss became .* between steps \d+ and \d+ .*rate 1e\+30"):
+    with pytest.raises(
+        DivergenceError, match=r"teacher: the loss became .* between steps \d+ and \d+ .*rate 1e\+30"
+    ):
         _teacher(settings)
 
 

@@ -1,0 +1,94 @@
+"""Repeat the pipeline over seeds, with a control: what the student reaches with noise but without pseudo-labels.
+
+    python -m experiments.seeds digits --seeds 5     # writes docs/results/digits.csv, prints the table
+    python -m experiments.seeds digits --report      # prints the table of the CSV again
+
+Every seed is an ordinary DVC experiment in a temporary folder (`dvc exp run --temp`), with `seed` and
+`data.seed` set, so that weights, noise and the choice of images all change. The control is a generation
+of its own, with the same teacher, network, steps and images a step, but labelled images only. A seed
+that stands in the CSV is not run again.
+"""
+
+import argparse
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import dvc.api
+import numpy as np
+
+from noisy_student import params, presets
+from noisy_student.errors import UserError
+from noisy_student.files import write_csv
+
+RESULTS = Path("docs/results")
+COLUMNS = {
+    "teacher": "teacher",
+    "student-gen1": "student",
+    "student-control": "noise without pseudo-labels",
+}
+
+
+def run_seed(preset, seed, changes):
+    """Run one seed as a DVC experiment and return its row of test figures."""
+    values = presets.values(preset)
+    student = params.check(values).student
+    size = student.batch_size + (student.unlabelled_batch_size if student.mix == "ratio" else 0)
+    control = f"+generations.control={{teacher: teacher, student: {{mix: none, batch_size: {size}}}}}"
+    name = f"{preset}-seed{seed}"
+    overrides = presets.overrides(params.read_yaml("params.yaml"), values)
+    for change in (f"seed={seed}", f"data.seed={seed}", control, *changes):
+        overrides += ["-S", change]
+    subprocess.run(["dvc", "exp", "run", "--temp", "--force", "--name", name, *overrides], check=True)
+    figures = dvc.api.metrics_show("metrics/eval.json", rev=name)
+    return {"seed": seed} | {model: figures[model]["accuracy"] for model in COLUMNS}
+
+
+def report(rows):
+    """Markdown: mean and standard deviation of the test accuracy in percent, and the paired differences."""
+    figures = {model: 100 * np.array([float(row[model]) for row in rows]) for model in COLUMNS}
+    lines = [f"| test accuracy, {len(rows)} seeds | mean | standard deviation |", "|---|---|---|"]
+    lines += [_line(COLUMNS[model], values) for model, values in figures.items()]
+    student = figures["student-gen1"]
+    lines.append(_line("student - teacher", student - figures["teacher"]))
+    lines.append(_line("student - noise without pseudo-labels", student - figures["student-control"]))
+    return "\n".join(lines)
+
+
+def _line(name, values):
+    return f"| {name} | {values.mean():.2f} | {values.std(ddof=1) if len(values) > 1 else 0:.2f} |"
+
+
+def main():
+    """Run the seeds that are missing, then report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("preset", help="a file of presets/, without .yaml")
+    parser.add_argument("--seeds", type=int, default=5, help="how many, counted from 0 (default 5)")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument(
+        "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
+    )
+    parser.add_argument("--csv", type=Path, help="default: docs/results/PRESET.csv")
+    arguments = parser.parse_args()
+    path = arguments.csv or RESULTS / f"{arguments.preset}.csv"
+    try:
+        rows = list(csv.DictReader(path.open())) if path.exists() else []
+        done = {int(row["seed"]) for row in rows}
+        for seed in [] if arguments.report else range(arguments.seeds):
+            if seed not in done:
+                rows.append(run_seed(arguments.preset, seed, arguments.changes))
+                write_csv(path, rows)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"error: seed {seed} failed, see above ({error.cmd[0]} ended with {error.returncode})")
+    if not rows:
+        sys.exit(f"error: {path}: no results yet. Run without --report.")
+    print(report(rows))
+
+
+if __name__ == "__main__":
+    main()

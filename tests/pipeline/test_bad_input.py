@@ -1,0 +1,154 @@
+"""Every user mistake: one clear message, exit status 1 from the stage, no traceback, nothing half-written."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisy_student import presets
+from support import ROOT
+
+
+@pytest.fixture
+def fresh(clone, tmp_path):
+    """A copy of the finished tiny clone, to be damaged."""
+    from clones import Clone
+
+    folder = tmp_path / "project"
+    shutil.copytree(clone.folder, folder, symlinks=True)
+    return Clone(folder)
+
+
+def _one_message(output, *words):
+    assert "Traceback" not in output, output
+    assert output.startswith("error: "), output
+    for word in words:
+        assert word in output, output
+
+
+def test_a_typo_in_student_fails_in_prepare(fresh):
+    before = fresh.read("data/labelled/images.npy")
+    text = (fresh.folder / "params.yaml").read_text().replace("  mix: ratio", "  mxi: ratio")
+    (fresh.folder / "params.yaml").write_text(text)
+    _one_message(fresh.stage("prepare", fails=True), "student.mxi: unknown parameter", "student.mix: missing")
+    assert fresh.read("data/labelled/images.npy") == before
+
+
+def test_dvc_ends_with_an_error_and_names_the_stage(fresh):
+    fresh.set(data__labelled=5)
+    output = fresh.run("dvc", "repro", fails=True)
+    assert "error: " in output
+    assert "Traceback" not in output
+    assert "failed to reproduce 'prepare'" in output
+
+
+def test_a_number_as_generation_is_refused_by_every_stage(fresh):
+    path = fresh.folder / "params.yaml"
+    path.write_text(path.read_text().replace("gen1: {teacher: teacher}", "1: {teacher: teacher}"))
+    for name in ("check", "prepare", "teacher", "eval"):
+        _one_message(fresh.stage(name, fails=True), "the key 1 is of type int", "gen1")
+    for name in ("pseudolabel", "balance", "student"):
+        _one_message(fresh.stage(name, "1", fails=True), "the key 1 is of type int")
+
+
+def test_no_pseudo_label_above_the_threshold(fresh):
+    np.save(fresh.folder / "data/pseudo_labels/gen1.npy", np.full((120, 10), 0.1, np.float32))
+    fresh.set(pseudolabel__threshold=0.9)
+    before = fresh.read("data/balanced/gen1.npy")
+    output = fresh.stage("balance", "gen1", fails=True)
+    _one_message(output, "threshold=0.9", "Lower pseudolabel.threshold")
+    assert fresh.read("data/balanced/gen1.npy") == before
+
+
+def test_a_class_without_pseudo_labels(fresh):
+    probs = np.full((120, 10), 0.01, np.float32)
+    probs[np.arange(120), np.arange(120) % 9] = 0.91
+    np.save(fresh.folder / "data/pseudo_labels/gen1.npy", probs)
+    fresh.set(balance__on_empty="error")
+    _one_message(fresh.stage("balance", "gen1", fails=True), "class 9", "balance.on_empty")
+
+
+def test_divergence_saves_no_model(fresh):
+    (fresh.folder / "models/teacher.keras").unlink()
+    fresh.set(teacher__optimizer__learning_rate=1e30, teacher__schedule={"name": "constant"})
+    _one_message(fresh.stage("teacher", fails=True), "teacher: the loss became", "learning_rate")
+    assert not list((fresh.folder / "models").glob("*teacher*"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "text"])
+def test_damaged_model(fresh, damage):
+    path = fresh.folder / "models/teacher.keras"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "missing":
+        path.write_bytes(data[: len(data) // 2] if damage == "truncated" else b"not a model")
+    _one_message(fresh.stage("pseudolabel", "gen1", fails=True), "models/teacher.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00garbage", "pickle"])
+def test_damaged_array(fresh, content):
+    path = fresh.folder / "data/labelled/images.npy"
+    if content == "pickle":
+        np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    else:
+        path.write_bytes(content)
+    _one_message(fresh.stage("teacher", fails=True), "data/labelled/images.npy")
+
+
+def test_another_backend_in_the_environment(fresh):
+    output = fresh.run("python", "-m", "stages.teacher", fails=True, KERAS_BACKEND="jax")
+    _one_message(output, "backend: tensorflow", "KERAS_BACKEND is jax")
+
+
+def test_models_of_another_image_size(fresh):
+    fresh.set(data__image_size=12)
+    fresh.stage("prepare")
+    _one_message(fresh.stage("pseudolabel", "gen1", fails=True), "(16, 16, 3)", "(12, 12, 3)")
+
+
+def test_unknown_generation(fresh):
+    _one_message(fresh.stage("student", "gen9", fails=True), "there is no 'gen9'", "gen1")
+
+
+def test_missing_folder_of_images(fresh):
+    fresh.set(data__source="folder", data__root="data/raw/mine", data__test=None)
+    (fresh.folder / "data/raw/mine").mkdir()
+    _one_message(fresh.stage("prepare", fails=True), "data/raw/mine")
+
+
+def test_own_images_from_a_folder_outside(fresh, tmp_path):
+    """A user's own folder of images, named by an absolute path, through DVC and the queue's --temp."""
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 30), ("test", 10)):
+        for label, name in enumerate(("dark", "light")):
+            folder = tmp_path / "images" / split / name
+            folder.mkdir(parents=True)
+            for index in range(number):
+                pixels = rng.integers(120 * label, 120 * label + 100, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{index}.png")
+    arguments = [
+        f"data.source=folder data.root={tmp_path}/images data.labelled=10 data.validation=10",
+        "data.test=null data.unlabelled=null",
+    ]
+    overrides = [part for item in " ".join(arguments).split() for part in ("-S", item)]
+    output = fresh.run("dvc", "exp", "run", "--temp", *overrides)
+    assert "Ran experiment(s)" in output
+    shown = fresh.run("dvc", "exp", "show", "--json")
+    assert '"dark"' not in shown  # lists stay out of the tables
+    assert "student-gen1" in shown
+
+
+def test_all_stages_help_without_a_framework(clone):
+    for name in ("prepare", "teacher", "pseudolabel", "balance", "student", "eval", "preset", "check"):
+        assert "usage:" in clone.stage(name, "--help")
+
+
+def test_every_preset_is_accepted_by_dvc_exp_run(clone):
+    """Dry: DVC parses the overrides and resolves the stages of every preset."""
+    for name in presets.names()[1:]:
+        text = (clone.folder / "params.yaml").read_text()
+        clone.run("python", "-m", "stages.preset", name)
+        assert "prepare" in clone.run("dvc", "stage", "list")
+        (clone.folder / "params.yaml").write_text(text)
+    assert (ROOT / "dvc.yaml").read_bytes() == clone.read("dvc.yaml")

@@ -1,0 +1,139 @@
+"""The whole pipeline with real DVC, in the order in which a user meets it."""
+
+import json
+import re
+
+import pytest
+
+MODELS = ["teacher", "student-gen1"]
+
+
+def _ran(output):
+    return re.findall(r"Running stage '(.*?)'", output)
+
+
+def test_first_run_makes_everything(clone):
+    stages = ["prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", "eval"]
+    assert _ran(clone.first_output) == stages
+    figures = json.loads(clone.read("metrics/eval.json"))
+    assert list(figures) == MODELS
+    for found in figures.values():
+        assert set(found) >= {"loss", "nll", "accuracy", "top5", "ece", "recall", "accuracy_interval"}
+        assert len(found["recall"]) == 10
+    assert {"pseudo_label_coverage", "pseudo_label_accuracy"} <= set(figures["student-gen1"])
+    summary = json.loads(clone.read("metrics/models/student-gen1.json"))
+    assert summary["survival_probability"]["stage3_block1"] == pytest.approx(0.8)
+    assert {"parameters", "macs", "best", "steps"} <= set(summary)
+    assert "\r" not in clone.first_output  # no progress bar where there is no terminal
+
+
+def test_git_stays_clean(clone):
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_second_run_does_nothing(clone):
+    assert _ran(clone.run("dvc", "repro")) == []
+
+
+def test_results_are_printed(clone):
+    shown = clone.run("python", "-m", "experiments.results")
+    accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
+    assert f"{100 * accuracy:.2f} %" in shown
+    assert "metrics/plots/eval/learning_curves.png" in shown
+
+
+def test_another_clone_gives_the_same_bytes(clone, tmp_path):
+    from clones import make_clone
+
+    other = make_clone(tmp_path / "elsewhere")
+    other.run("dvc", "repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7")
+    for path in ["metrics/eval.json", "dvc.lock", *(f"models/{name}.keras" for name in MODELS)]:
+        assert other.read(path) == clone.read(path), path
+
+
+def test_plots_hold_every_picture(clone):
+    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    page = clone.read("dvc_plots/index.html").decode()
+    for name in ("confidence", "class_counts", "pseudo_labels", "noise", "confusion-teacher", "reliability"):
+        assert f"{name}.png" in page
+    assert "validation_accuracy" in page
+    output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    assert "failed" not in output
+
+
+def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
+    output = clone.run("dvc", "exp", "run", "-S", "teacher.noise=true")
+    assert _ran(output) == ["teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", "eval"]
+    rows = json.loads(clone.run("dvc", "metrics", "diff", "--json"))["metrics/eval.json"]
+    assert rows["teacher.loss"]["old"] != rows["teacher.loss"]["new"]
+    assert "student-gen1.nll" in rows
+    assert not [key for key in rows if "recall" in key]
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+
+
+def test_only_what_depends_on_a_change_runs_again(clone):
+    output = clone.run("dvc", "exp", "run", "-S", "pseudolabel.threshold=0.15")
+    assert _ran(output)[0] == "balance@gen1"
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+
+
+def test_a_generation_is_added_without_running_the_first_again(clone):
+    output = clone.run("dvc", "exp", "run", "-S", "+generations.gen2={teacher: student-gen1}")
+    assert _ran(output) == ["pseudolabel@gen2", "balance@gen2", "student@gen2", "eval"]
+    assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2"]
+    # gone from the parameters, gone from the figures, even where the model's file is still there
+    (clone.folder / "kept.keras").write_bytes(clone.read("models/student-gen2.keras"))
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+    (clone.folder / "kept.keras").rename(clone.folder / "models/student-gen2.keras")
+    clone.run("dvc", "repro")
+    assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
+    (clone.folder / "models/student-gen2.keras").unlink()
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+
+
+def test_all_students_are_addressed_by_their_stage(clone):
+    assert _ran(clone.run("dvc", "repro", "--force", "--single-item", "student")) == ["student@gen1"]
+    assert clone.run("git", "status", "--porcelain") == ""  # the same bytes again
+
+
+def test_a_control_without_pseudo_labels_is_a_generation(clone):
+    control = "+generations.control={teacher: teacher, student: {mix: none}}"
+    output = clone.run("dvc", "exp", "run", "-S", control)
+    assert _ran(output) == ["pseudolabel@control", "balance@control", "student@control", "eval"]
+    assert "student-control" in json.loads(clone.read("metrics/eval.json"))
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout", "-q")
+
+
+def test_queue_runs_a_sweep(clone):
+    clone.run("dvc", "exp", "run", "--queue", "-S", "student.label_smoothing=0.1,0.2")
+    clone.run("dvc", "queue", "start", "-j", "1")
+    assert "logs" not in clone.run("dvc", "queue", "status")
+    _wait(clone)
+    status = clone.run("dvc", "queue", "status")
+    assert status.count("Success") == 2, status
+    shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
+    smoothings = {
+        row["data"]["params"]["params.yaml"]["data"]["student"]["label_smoothing"]
+        for revision in shown
+        for experiment in revision["experiments"] or []
+        for row in experiment["revs"]
+        if row["data"]
+    }
+    assert {0.1, 0.2} <= smoothings
+
+
+def _wait(clone, seconds=300):
+    import time
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        status = clone.run("dvc", "queue", "status")
+        if "Queued" not in status and "Running" not in status:
+            return
+        time.sleep(2)
+    raise AssertionError(f"the queue did not finish in {seconds} s\n{status}")
