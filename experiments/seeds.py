@@ -1,4 +1,4 @@
-"""Repeat the pipeline over seeds, with a control: what the student reaches with noise but without pseudo-labels.
+"""Repeat the pipeline over seeds, with a control: a student with noise but without pseudo-labels.
 
     python -m experiments.seeds digits --seeds 5     # writes docs/results/digits.csv, prints the table
     python -m experiments.seeds digits --report      # prints the table of the CSV again

@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student import figures, galleries, layout, metrics
-from noisy_student.files import read_csv, write_csv
+from noisy_student.files import write_csv
 from noisy_student.predict import predict_probs
 
 
@@ -97,9 +97,6 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
         )
     rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
     write_csv(tables / "reliability.csv", rows)
-    figures.learning_curves(
-        folder / "learning_curves.png", {name: read_csv(layout.curves(name)) for name in predictions}
-    )
     figures.reliability_diagram(folder / "reliability.png", reliability)
     for name, teacher in teachers.items():
         for first, second in ((teacher, name), (name, teacher)):

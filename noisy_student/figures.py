@@ -141,25 +141,27 @@ def class_counts(path, before, after, class_names):
         figure.legend(loc="outside upper right", ncols=2)
 
 
-def learning_curves(path, curves):
-    """Draw loss and accuracy over the steps, a colour a training.
+def learning_curves(path, name, rows, *, best):
+    """Draw loss and accuracy of one training over its steps, with the checkpoint that was kept.
 
     Args:
         path: PNG to write.
-        curves: {name: rows as in metrics/training/NAME.csv}.
+        name: of the training.
+        rows: dicts with step, train_loss, validation_loss, train_accuracy, validation_accuracy.
+        best: the row that was kept.
     """
-    panels = (("loss", "loss on its own targets, or cross entropy"), ("accuracy", "accuracy"))
-    with png(path, width=9.5, height=4) as figure:
-        for axes, (quantity, label) in zip(figure.subplots(1, 2), panels, strict=True):
-            for index, (name, rows) in enumerate(curves.items()):
-                steps, color = [row["step"] for row in rows], CYCLE[index % len(CYCLE)]
-                for kind, line in (("validation", "-"), ("train", ":")):
-                    values = [row[f"{kind}_{quantity}"] for row in rows]
-                    axes.plot(steps, values, line, color=color, label=f"{name}, {kind}")
-                best = min(rows, key=lambda row: row["validation_loss"])
-                axes.plot(best["step"], best[f"validation_{quantity}"], "o", color=color, markersize=4)
-            axes.set(xlabel="step", ylabel=label)
+    steps = [row["step"] for row in rows]
+    with png(path, width=9, height=3.8) as figure:
+        for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for kind, color in (("train", ORANGE), ("validation", BLUE)):
+                label = "training images, noised" if kind == "train" else "validation images"
+                axes.plot(steps, [row[f"{kind}_{quantity}"] for row in rows], color=color, label=label)
+            kept = best[f"validation_{quantity}"]
+            axes.plot(best["step"], kept, "o", color=BLACK, label=f"kept: step {best['step']}")
+            axes.annotate(
+                f"{kept:.4f}", (best["step"], kept), xytext=(0, 7), textcoords="offset points", ha="center"
+            )
+            axes.set(xlabel="step", ylabel=quantity, ylim=(0, None))
             axes.grid()
-        handles, labels = axes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)))
-        figure.suptitle("Dots: lowest validation loss. Training figures are of noised images.", fontsize=9)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        figure.suptitle(name, x=0.01, ha="left")

@@ -60,19 +60,6 @@ def write_csv(path, rows):
     write_bytes(path, text.getvalue().encode())
 
 
-def read_csv(path):
-    """Read a CSV of numbers that `write_csv` wrote: a list of dicts of floats.
-
-    Raises:
-        DataError: the file is missing or holds something else than numbers.
-    """
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read as numbers ({error}). Run `dvc repro`.") from error
-
-
 def write_array(path, array):
     """Write an array as `.npy`, atomically; object arrays are refused."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:

@@ -34,6 +34,11 @@ def curves(name):
     return Path(f"metrics/training/{name}.csv")
 
 
+def curves_plot(name):
+    """The same as a picture."""
+    return Path(f"metrics/plots/training/{name}.png")
+
+
 def summary(name):
     """Size of a model and how its training went."""
     return Path(f"metrics/models/{name}.json")

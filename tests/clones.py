@@ -38,11 +38,14 @@ class Clone:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder.parent),
             "DVC_SITE_CACHE_DIR": str(folder.parent / "site-cache"),
-            "GIT_CONFIG_GLOBAL": str(folder.parent / "gitconfig"),
             "COLUMNS": "300",
         }
         for key in ("KERAS_BACKEND", "PYTHONPATH"):
             self.env.pop(key, None)
+        # DVC commits experiments, and finds the name for it in $HOME
+        (folder.parent / ".gitconfig").write_text(
+            "[user]\nname = Test\nemail = test@example.org\n[init]\ndefaultBranch = main\n"
+        )
 
     def run(self, *command, fails=False, **env):
         """Run a command; return its standard output and error, together."""
@@ -94,9 +97,6 @@ def make_clone(folder, values=TINY):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
     clone = Clone(folder)
-    (folder.parent / "gitconfig").write_text(
-        "[user]\nname = Test\nemail = test@example.org\n[init]\ndefaultBranch = main\n"
-    )
     path = folder / "params.yaml"
     digits = YAML(typ="safe").load(folder / "presets/digits.yaml")
     path.write_text(presets.rewrite(path.read_text(), with_values(digits, values)))

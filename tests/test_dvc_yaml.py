@@ -106,5 +106,5 @@ def test_outputs_are_where_layout_says():
         layout.EVAL_TABLES,
     }
     for name in (layout.TEACHER, layout.student(key)):
-        expected |= {layout.model(name), layout.summary(name), layout.curves(name)}
+        expected |= {layout.model(name), layout.summary(name), layout.curves(name), layout.curves_plot(name)}
     assert outs == {str(path) for path in expected}

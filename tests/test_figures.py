@@ -31,6 +31,19 @@ def input_noise(ops=2):
     return InputNoise(augmentation=AugmentationParams(flip=True, crop=0), randaugment=params)
 
 
+def curves():
+    return [
+        {
+            "step": step,
+            "train_loss": 3.0 / step,
+            "validation_loss": 4.0 / step,
+            "train_accuracy": 1 - 0.5 / step,
+            "validation_accuracy": 1 - 0.7 / step,
+        }
+        for step in (1, 2, 4)
+    ]
+
+
 def all_figures(n_classes):
     """Every figure with (name, function of the path), on random data of so many classes."""
     names = [f"class {k}" for k in range(n_classes)]
@@ -49,6 +62,7 @@ def all_figures(n_classes):
             p, metrics.confusion(probs, labels), names, "teacher"
         ),
         "reliability": lambda p: figures.reliability_diagram(p, bins),
+        "curves": lambda p: figures.learning_curves(p, "teacher", curves(), best=curves()[1]),
         "counts": lambda p: figures.class_counts(p, np.arange(n_classes), np.full(n_classes, 9), names),
     }
 
@@ -278,3 +292,15 @@ def test_images_that_are_not_square_keep_their_shape(tmp_path, shape):
     height, width = np.ptp(np.argwhere(dark), axis=0) + 1
     assert abs(height - canvas.DPI * shape[0] / 20) <= 1
     assert abs(width - canvas.DPI * shape[1] / 20) <= 1
+
+
+def test_learning_curves_show_all_rows_and_the_kept_checkpoint(tmp_path, drawn):
+    figures.learning_curves(tmp_path / "a.png", "teacher", curves(), best=curves()[1])
+    for axes, quantity, shown in zip(drawn[0].axes, ("loss", "accuracy"), ("2.0000", "0.6500"), strict=True):
+        train, validation, kept = axes.get_lines()
+        np.testing.assert_array_equal(train.get_ydata(), [row[f"train_{quantity}"] for row in curves()])
+        np.testing.assert_array_equal(
+            validation.get_ydata(), [row[f"validation_{quantity}"] for row in curves()]
+        )
+        assert list(kept.get_xdata()) == [2]
+        assert [text.get_text() for text in axes.texts] == [shown]

@@ -1,5 +1,6 @@
 """Every user mistake: one clear message, exit status 1 from the stage, no traceback, nothing half-written."""
 
+import json
 import shutil
 
 import numpy as np
@@ -117,26 +118,36 @@ def test_missing_folder_of_images(fresh):
     _one_message(fresh.stage("prepare", fails=True), "data/raw/mine")
 
 
-def test_own_images_from_a_folder_outside(fresh, tmp_path):
-    """A user's own folder of images, named by an absolute path, through DVC and the queue's --temp."""
+def _make_images(folder):
     rng = np.random.default_rng(0)
     for split, number in (("train", 30), ("test", 10)):
         for label, name in enumerate(("dark", "light")):
-            folder = tmp_path / "images" / split / name
-            folder.mkdir(parents=True)
+            (folder / split / name).mkdir(parents=True)
             for index in range(number):
                 pixels = rng.integers(120 * label, 120 * label + 100, (20, 24, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(folder / f"{index}.png")
-    arguments = [
-        f"data.source=folder data.root={tmp_path}/images data.labelled=10 data.validation=10",
-        "data.test=null data.unlabelled=null",
-    ]
-    overrides = [part for item in " ".join(arguments).split() for part in ("-S", item)]
-    output = fresh.run("dvc", "exp", "run", "--temp", *overrides)
-    assert "Ran experiment(s)" in output
-    shown = fresh.run("dvc", "exp", "show", "--json")
-    assert '"dark"' not in shown  # lists stay out of the tables
-    assert "student-gen1" in shown
+                Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
+
+
+@pytest.mark.parametrize("way", ["absolute path, --temp", "dvc add, queue"])
+def test_own_images(fresh, tmp_path, way):
+    """A user's own folder of images is found by experiments that run in a folder of their own."""
+    root = tmp_path / "images" if "absolute" in way else fresh.folder / "data/raw/mine"
+    _make_images(root)
+    if "add" in way:
+        fresh.run("dvc", "add", "data/raw/mine")
+        fresh.commit("my images")
+        root = "data/raw/mine"
+    values = f"data.source=folder data.root={root} data.labelled=10 data.validation=10 data.test=null"
+    overrides = [part for value in [*values.split(), "data.unlabelled=null"] for part in ("-S", value)]
+    if "temp" in way:
+        assert "Ran experiment(s)" in fresh.run("dvc", "exp", "run", "--temp", "-n", "mine", *overrides)
+    else:
+        fresh.run("dvc", "exp", "run", "--queue", "-n", "mine", *overrides)
+        fresh.run("dvc", "exp", "run", "--run-all")
+    fresh.run("dvc", "exp", "apply", "mine")
+    counts = json.loads(fresh.read("metrics/data.json"))
+    assert counts["images"] == {"labelled": 10, "validation": 10, "unlabelled": 40, "test": 20}
+    assert json.loads(fresh.read("metrics/eval.json"))["teacher"]["accuracy"] > 0.9  # dark against light
 
 
 def test_all_stages_help_without_a_framework(clone):

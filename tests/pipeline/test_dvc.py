@@ -8,6 +8,13 @@ import pytest
 MODELS = ["teacher", "student-gen1"]
 
 
+def _back(clone):
+    """To the committed state, as the README says."""
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("git", "clean", "-fdq", "metrics")
+    clone.run("dvc", "checkout", "-q")
+
+
 def _ran(output):
     return re.findall(r"Running stage '(.*?)'", output)
 
@@ -39,7 +46,7 @@ def test_results_are_printed(clone):
     shown = clone.run("python", "-m", "experiments.results")
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
     assert f"{100 * accuracy:.2f} %" in shown
-    assert "metrics/plots/eval/learning_curves.png" in shown
+    assert "metrics/plots/training/teacher.png" in shown
 
 
 def test_another_clone_gives_the_same_bytes(clone, tmp_path):
@@ -68,15 +75,13 @@ def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     assert rows["teacher.loss"]["old"] != rows["teacher.loss"]["new"]
     assert "student-gen1.nll" in rows
     assert not [key for key in rows if "recall" in key]
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
+    _back(clone)
 
 
 def test_only_what_depends_on_a_change_runs_again(clone):
     output = clone.run("dvc", "exp", "run", "-S", "pseudolabel.threshold=0.15")
     assert _ran(output)[0] == "balance@gen1"
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
+    _back(clone)
 
 
 def test_a_generation_is_added_without_running_the_first_again(clone):
@@ -85,14 +90,12 @@ def test_a_generation_is_added_without_running_the_first_again(clone):
     assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2"]
     # gone from the parameters, gone from the figures, even where the model's file is still there
     (clone.folder / "kept.keras").write_bytes(clone.read("models/student-gen2.keras"))
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
+    _back(clone)
     (clone.folder / "kept.keras").rename(clone.folder / "models/student-gen2.keras")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
     (clone.folder / "models/student-gen2.keras").unlink()
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
+    _back(clone)
 
 
 def test_all_students_are_addressed_by_their_stage(clone):
@@ -105,8 +108,7 @@ def test_a_control_without_pseudo_labels_is_a_generation(clone):
     output = clone.run("dvc", "exp", "run", "-S", control)
     assert _ran(output) == ["pseudolabel@control", "balance@control", "student@control", "eval"]
     assert "student-control" in json.loads(clone.read("metrics/eval.json"))
-    clone.run("git", "checkout", "-q", ".")
-    clone.run("dvc", "checkout", "-q")
+    _back(clone)
 
 
 def test_queue_runs_a_sweep(clone):
