@@ -21,7 +21,7 @@ WRONG = {
     "interval": ({"student.validate_every": 70}, "validate_every=70 must divide steps"),
     "depth": ({"student.model.depth": 9}, r"student.model: resnet has depth 6n \+ 2"),
     "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth and width out"),
-    "magnitude": ({"noise.randaugment.magnitude": 31}, "magnitude=31 exceeds levels=30"),
+    "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),
     "digits' own split": ({"data.unlabelled_from": params.OWN_SPLIT}, "data.unlabelled_from"),

@@ -1,0 +1,100 @@
+"""The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
+
+from experiments.results import table
+from experiments.seeds import COLUMNS, report
+from noisy_student.evaluation import evaluate, evaluate_all
+from noisy_student.params import BalanceParams, PseudoLabelParams
+from noisy_student.selection import confidence_bins, select
+
+NAMES = [f"class {k}" for k in range(7)]
+
+
+@pytest.fixture
+def predictions():
+    rng = np.random.default_rng(0)
+    return rng.dirichlet(np.ones(7), 300).astype(np.float32), rng.integers(0, 7, 300)
+
+
+def test_figures_are_those_of_scikit_learn(predictions):
+    probs, labels = predictions
+    found = evaluate(probs, labels, class_names=NAMES, regularisation=0.25)
+    assert found["nll"] == pytest.approx(log_loss(labels, probs.astype(np.float64)), rel=1e-4)
+    assert found["loss"] == pytest.approx(found["nll"] + 0.25)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, probs.argmax(1)))
+    assert found["top5"] == pytest.approx(top_k_accuracy_score(labels, probs, k=5))
+    recalls = recall_score(labels, probs.argmax(1), average=None)
+    assert [r["recall"] for r in found["recall"]] == pytest.approx(list(recalls))
+    low, high = found["accuracy_interval"]
+    assert 0 < low < found["accuracy"] < high < 1
+
+
+def test_top5_only_where_it_means_something(predictions):
+    probs, labels = predictions
+    few = probs[:, :5] / probs[:, :5].sum(axis=1, keepdims=True)
+    assert "top5" not in evaluate(few, labels % 5, class_names=NAMES[:5])
+
+
+def test_a_class_without_test_images_has_no_recall(predictions):
+    probs, labels = predictions
+    found = evaluate(probs, np.minimum(labels, 5), class_names=NAMES)
+    assert found["recall"][6]["recall"] is None  # NaN would not be JSON
+
+
+def test_pseudo_label_quality_stands_with_the_student_that_learned_from_it(predictions):
+    probs, labels = predictions
+    both = {"teacher": (probs, 0.0), "student-gen1": (probs, 0.5)}
+    quality = {"student-gen1": {"coverage": 0.5, "accuracy": None}}
+    figures = evaluate_all(both, labels, class_names=NAMES, quality=quality)
+    assert "pseudo_label_coverage" not in figures["teacher"]
+    assert figures["student-gen1"]["pseudo_label_coverage"] == 0.5
+    assert "pseudo_label_accuracy" not in figures["student-gen1"]  # the truth is not known
+    assert figures["student-gen1"]["loss"] - figures["teacher"]["loss"] == pytest.approx(0.5)
+
+
+def test_result_table_by_hand():
+    figures = {
+        "teacher": {"accuracy": 0.9, "accuracy_interval": [0.87, 0.925], "loss": 0.31234, "ece": 0.02},
+        "student-gen1": {
+            "accuracy": 0.975,
+            "accuracy_interval": [0.96, 0.99],
+            "loss": 0.1,
+            "ece": 0.01,
+            "pseudo_label_coverage": 0.8,
+            "pseudo_label_accuracy": 0.95,
+        },
+    }
+    lines = table(figures).splitlines()
+    assert lines[2].split() == ["teacher", "90.00", "%", "87.0", "to", "92.5", "0.3123", "0.0200"]
+    assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
+
+
+def test_report_over_seeds_by_hand():
+    accuracies = [(0.90, 0.96, 0.95), (0.92, 0.97, 0.97), (0.88, 0.98, 0.93)]
+    rows = [dict(zip(COLUMNS, map(str, row), strict=True)) | {"seed": "0"} for row in accuracies]
+    text = report(rows)
+    assert "| test accuracy, 3 seeds | mean | standard deviation |" in text
+    assert "| teacher | 90.00 | 2.00 |" in text
+    assert "| student - teacher | 7.00 | 2.65 |" in text  # 6, 5, 10
+    assert "| student - noise without pseudo-labels | 2.00 | 2.65 |" in text  # 1, 0, 5
+
+
+def _select(probs, *, enabled):
+    pseudolabel = PseudoLabelParams(threshold=0.5, kind="soft", batch_size=1, noise=False)
+    balancing = BalanceParams(enabled=enabled, per_class=None, on_empty="error")
+    return select(probs, pseudolabel, balancing, class_names=["a", "b"])
+
+
+def test_selection_with_and_without_balance():
+    probs = np.float32([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5], [0.2, 0.8]])
+    assert _select(probs, enabled=False).tolist() == [0, 1, 3]  # 0.5 is not above 0.5
+    assert _select(probs, enabled=True).tolist() == [0, 0, 3, 1]
+
+
+def test_confidence_bins_by_hand():
+    bins = confidence_bins(np.float32([[0.97, 0.03], [0.55, 0.45], [1.0, 0.0]]))
+    assert len(bins) == 20
+    assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.55: 1, 0.95: 2}
