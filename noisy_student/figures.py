@@ -154,8 +154,9 @@ def learning_curves(path, name, rows, *, best):
     with png(path, width=9, height=3.8) as figure:
         for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             for kind, color in (("train", ORANGE), ("validation", BLUE)):
-                label = "training images, noised" if kind == "train" else "validation images"
-                axes.plot(steps, [row[f"{kind}_{quantity}"] for row in rows], color=color, label=label)
+                label = "training batches" if kind == "train" else "validation images"
+                values = [row[f"{kind}_{quantity}"] for row in rows]
+                axes.plot(steps, values, color=color, label=label)
             kept = best[f"validation_{quantity}"]
             axes.plot(best["step"], kept, "o", color=BLACK, label=f"kept: step {best['step']}")
             axes.annotate(
