@@ -73,6 +73,8 @@ def main():
     )
     parser.add_argument("--csv", type=Path, help="default: docs/results/PRESET.csv")
     arguments = parser.parse_args()
+    if arguments.changes and not arguments.csv:
+        parser.error("-S changes what is measured: name a file of its own with --csv")
     path = arguments.csv or RESULTS / f"{arguments.preset}.csv"
     try:
         rows = list(csv.DictReader(path.open())) if path.exists() else []

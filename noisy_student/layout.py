@@ -62,3 +62,29 @@ def balance_plots(generation):
 def balance_tables(generation):
     """What filtering and balancing did, as CSV."""
     return Path(f"metrics/tables/balance/{generation}")
+
+
+def unlisted(generations):
+    """Files and folders of generations that `params.yaml` does not list any more.
+
+    `eval` depends on whole folders, so they would enter its record in dvc.lock. DVC's cache keeps copies.
+
+    Args:
+        generations: the keys that are listed.
+    """
+    patterns = (
+        ("models/student-*.keras", "student-"),
+        ("metrics/models/student-*.json", "student-"),
+        ("metrics/training/student-*.csv", "student-"),
+        ("metrics/plots/training/student-*.png", "student-"),
+        ("metrics/plots/balance/*", ""),
+        ("metrics/tables/balance/*", ""),
+        ("data/pseudo_labels/*.npy", ""),
+        ("data/balanced/*.npy", ""),
+    )
+    return [
+        path
+        for pattern, prefix in patterns
+        for path in sorted(Path().glob(pattern))
+        if path.stem.removeprefix(prefix) not in generations
+    ]

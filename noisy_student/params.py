@@ -1,6 +1,8 @@
 """The schema of `params.yaml`: every parameter, its range and what must hold between them."""
 
+import os
 from pathlib import Path
+from posixpath import normpath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -13,6 +15,12 @@ from noisy_student.errors import ParamsError
 # files of this repository, because DVC wants every dependency to exist.
 HELD_BACK = "data/pools/held-back"
 OWN_SPLIT = "data/pools/own-split"
+
+# What the stages write; no input may lie in it or above it.
+OUTPUTS = (
+    *(f"data/{name}" for name in ("labelled", "validation", "unlabelled", "test", "truth", "classes.json")),
+    *("data/pseudo_labels", "data/balanced", "data/downloads", "models", "metrics"),
+)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -41,6 +49,29 @@ class DataParams(Section):
     unlabelled_from: Annotated[str, Field(min_length=1)]
     test: Positive | None
     sha256: Sha256 | dict[str, Sha256] | None
+
+    @model_validator(mode="after")
+    def _check_paths(self):
+        for pool in (HELD_BACK, OWN_SPLIT):
+            if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
+                raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
+        for name in ("root", "unlabelled_from"):
+            path = normpath(getattr(self, name))
+            for out in OUTPUTS:
+                if path == "." or f"{out}/".startswith(f"{path}/") or f"{path}/".startswith(f"{out}/"):
+                    raise ValueError(
+                        f"data.{name}={getattr(self, name)}: the stages write {out}, so it cannot be an "
+                        "input too; use a folder of its own, such as data/raw/NAME"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _check_sha256(self):
+        fitting = {"cifar10": str, "svhn": dict}.get(self.source)
+        if self.sha256 is not None and (fitting is None or not isinstance(self.sha256, fitting)):
+            wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}"}.get(fitting)
+            raise ValueError(f"data.sha256: {self.source} takes {wanted or 'none'}, or null")
+        return self
 
     @model_validator(mode="after")
     def _check(self):
@@ -126,8 +157,9 @@ class ScheduleParams(Section):
 class TrainingParams(Section):
     """One training; `epochs` or `steps`, not both.
 
-    `validate_every` counts steps and divides `steps`; null validates after every epoch. `ema` is the
-    decay of the weights' moving average (0: off), which is then what is validated and saved.
+    `validate_every` counts steps and divides `steps`; with `epochs` it is null: every epoch is
+    validated. `ema` is the decay of the weights' moving average (0: off), which is then what is
+    validated and saved.
     """
 
     model: ModelParams
@@ -151,10 +183,11 @@ class TrainingParams(Section):
             raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
         if plateau is not None and plateau > self.epochs:
             raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
-        if self.validate_every is not None and (self.steps is None or self.steps % self.validate_every):
+        every = self.validate_every
+        if (every is None) != (self.steps is None) or (every is not None and self.steps % every):
             raise ValueError(
-                f"validate_every={self.validate_every} must divide steps (found {self.steps}); "
-                "with epochs it is null: every epoch is validated"
+                f"validate_every={every} goes with steps={self.steps} and must divide it; with epochs it is "
+                "null: every epoch is validated"
             )
         return self
 
@@ -239,7 +272,7 @@ class BalanceParams(Section):
     """`per_class`: images a class after balancing; null takes the largest class's count."""
 
     enabled: bool
-    per_class: Positive | None
+    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None
     on_empty: Literal["error", "skip"]
 
 
@@ -282,7 +315,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _generations(self):
-        models = {"teacher"}
+        models = {"teacher": self.teacher.model}
         for key, given in self.generations.items():
             if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
                 raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
@@ -292,13 +325,19 @@ class Params(Section):
                     f"choose one of {', '.join(sorted(models))}"
                 )
             try:
-                self.generation(key)
+                student = self.generation(key).student
             except ValidationError as error:
                 # pydantic would otherwise report the place without the generation's name
                 raise ValueError(
                     "; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())
                 ) from None
-            models.add(f"student-{key}")
+            if student.init == "teacher" and student.model != models[given["teacher"]]:
+                raise ValueError(
+                    f"generations.{key}: student.init=teacher needs the teacher's network, but student.model "
+                    f"is {_size(student.model)} and {given['teacher']} is {_size(models[given['teacher']])}; "
+                    "make them equal or set student.init: random"
+                )
+            models[f"student-{key}"] = student.model
         return self
 
     def generation(self, key):
@@ -332,6 +371,10 @@ class GenerationParams(Section):
     student: StudentParams
     pseudolabel: PseudoLabelParams
     balance: BalanceParams
+
+
+def _size(model):
+    return " ".join(str(value) for value in model.model_dump().values() if value is not None)
 
 
 def _merge(base, override, where):
@@ -399,3 +442,33 @@ def load(path="params.yaml"):
         ParamsError: see `check`.
     """
     return check(read_yaml(path), where=str(path))
+
+
+def check_paths(data):
+    """Check that the inputs of `prepare` exist and can be read; DVC's own message names no parameter.
+
+    Args:
+        data: DataParams.
+
+    Raises:
+        ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.
+    """
+    for name in ("root", "unlabelled_from"):
+        path = getattr(data, name)
+        if not Path(path).exists():
+            raise ParamsError(
+                f"data.{name}={path}: no such file or folder. Put the images there, or name another path in "
+                "params.yaml (~ is not expanded; absolute paths are)."
+            )
+        for folder, folders, files in os.walk(path):
+            for entry in (*folders, *files):
+                _check_entry(f"data.{name}", os.path.join(folder, entry))
+
+
+def _check_entry(name, path):
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ParamsError(f"{name}: the file name {os.fsencode(path)!r} is not UTF-8. Rename it.") from None
+    if os.path.islink(path) and not os.path.exists(path):
+        raise ParamsError(f"{name}: the link {path} leads nowhere. Delete or mend it.")

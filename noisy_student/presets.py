@@ -117,16 +117,30 @@ def overrides(old, new):
     Raises:
         ParamsError: a value would need quoting in a shell.
     """
-    arguments = []
-    for key, (before, after) in differences(old, new).items():
-        if not after:
-            arguments += ["-S", f"~{key}"]
-            continue
-        text = json.dumps(after[0]).strip('"')  # true, false, null and numbers as YAML has them
-        if not _SAFE.fullmatch(text):
-            raise ParamsError(
-                f"{key}={text!r} would need quoting in a shell. Write the preset into params.yaml instead: "
-                "python -m stages.preset NAME"
-            )
-        arguments += ["-S", f"{'' if before else '+'}{key}={text}"]
-    return arguments
+    return [part for change in _changes(old, new) for part in ("-S", change)]
+
+
+def _changes(old, new, prefix=""):
+    for key in old:
+        if key not in new:
+            yield f"~{prefix}{key}"
+    for key, value in new.items():
+        name, before = f"{prefix}{key}", old.get(key)
+        if isinstance(value, dict) and value:
+            if before is not None and not isinstance(before, dict):  # Hydra cannot delete a null
+                yield f"~{name}"
+            yield from _changes(before if isinstance(before, dict) else {}, value, f"{name}.")
+        elif key not in old:
+            yield f"+{name}={_text(name, value)}"
+        elif before != value or type(before) is not type(value):
+            yield f"{name}={_text(name, value)}"
+
+
+def _text(name, value):
+    text = json.dumps(value).strip('"')  # true, false, null and numbers as YAML has them
+    if not _SAFE.fullmatch(text):
+        raise ParamsError(
+            f"{name}={text!r} would need quoting in a shell. Write the preset into params.yaml instead: "
+            "python -m stages.preset NAME"
+        )
+    return text

@@ -1,12 +1,15 @@
-"""Check params.yaml as a whole, before DVC reads it: DVC drops generations with odd keys silently."""
+"""Check params.yaml and the inputs that it names, before DVC reads them.
+
+DVC drops generations with odd keys silently, and its message for a missing folder names no parameter.
+"""
 
 from noisy_student import params
 from stages.entry import run
 
 
 def main():
-    """Validate params.yaml."""
-    params.load()
+    """Validate params.yaml and look for data.root and data.unlabelled_from."""
+    params.check_paths(params.load().data)
 
 
 if __name__ == "__main__":

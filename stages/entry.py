@@ -32,13 +32,24 @@ def run(main, *, generation=False):
         main(**arguments)
     except (UserError, OSError, MemoryError) as error:
         sys.exit(f"error: {_message(error)}")
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        sys.exit(f"error: {_message(MemoryError(str(error).splitlines()[0]))}")
     except KeyboardInterrupt:
         sys.exit("interrupted: nothing was written. Run `dvc repro` to start this stage again.")
+
+
+def _is_out_of_memory(error):
+    # TensorFlow, PyTorch and JAX in turn; none of them is imported here
+    known = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
+    return known or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _message(error):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
-        return f"out of memory ({error}). Lower batch_size or data.unlabelled in params.yaml."
+        found = f" ({error})" if str(error) else ""
+        return f"out of memory{found}. Lower batch_size, data.unlabelled or balance.per_class in params.yaml."
     return f"{error}. Nothing was written; free the space or mend the permissions, then run again."

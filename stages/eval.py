@@ -2,7 +2,7 @@
 
 from noisy_student import backends, galleries, layout, metrics, params
 from noisy_student.data.arrays import open_labelled
-from noisy_student.files import read_array, read_json, write_json
+from noisy_student.files import read_array, read_json, remove, write_json
 from stages.entry import run
 
 
@@ -14,6 +14,9 @@ def main():
     from noisy_student.models.saving import load
     from noisy_student.training.train import input_noise
 
+    for path in layout.unlisted(settings.generations):
+        print(f"removing {path}: not a generation of params.yaml any more")
+        remove(path)
     names = read_json(layout.CLASSES)
     test = open_labelled(layout.TEST, classes=names)
     students = {key: layout.student(key) for key in settings.generations}

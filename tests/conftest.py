@@ -1,12 +1,14 @@
-"""Shared by all tests: parameters to change, and the default backend."""
+"""Shared by all tests: parameters to change, and the first backend that is installed."""
 
+import importlib.util
 import os
 
 import pytest
 
 from support import ROOT, with_values
 
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
+os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

@@ -1,5 +1,7 @@
 """Parameters: everything that cannot be run is refused, with its name, before any work starts."""
 
+import os
+
 import pytest
 
 from noisy_student import params, presets
@@ -18,7 +20,28 @@ WRONG = {
     "unknown choice": ({"data.source": "imagenet"}, "data.source: .*'imagenet'"),
     "epochs and steps": ({"teacher.epochs": 3}, "teacher: give exactly one of epochs and steps"),
     "neither": ({"teacher.steps": None}, "teacher: give exactly one of epochs and steps"),
-    "interval": ({"student.validate_every": 70}, "validate_every=70 must divide steps"),
+    "interval": ({"student.validate_every": 70}, "validate_every=70 goes with steps=800 and must divide"),
+    "steps without interval": ({"student.validate_every": None}, "validate_every=None goes with steps=800"),
+    "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
+    "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/labelled"),
+    "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),
+    "pool in other words": (
+        {"data.unlabelled_from": "./data/pools/held-back"},
+        "write it as data/pools/held-back",
+    ),
+    "hash without an archive": ({"data.sha256": "a" * 64}, "data.sha256: digits takes none"),
+    "mapping for one archive": (
+        {"data.source": "cifar10", "data.sha256": {"a": "a" * 64}},
+        "data.sha256: cifar10 takes one hash",
+    ),
+    "one hash for several files": (
+        {"data.source": "svhn", "data.sha256": "a" * 64},
+        r"data\.sha256: svhn takes a mapping",
+    ),
+    "start from another network": (
+        {"student.init": "teacher", "student.model.width": 8},
+        r"generations\.gen1: student\.init=teacher needs .* resnet 8 8 and teacher is resnet 8 16",
+    ),
     "depth": ({"student.model.depth": 9}, r"student.model: resnet has depth 6n \+ 2"),
     "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth and width out"),
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
@@ -100,6 +123,39 @@ def test_a_generation_with_another_kind_of_model_inherits_no_size(digits):
     given = {"teacher": "teacher", "student": {"model": {"name": "article_resnet50"}}}
     chosen = params.check(with_values(digits, {"generations": {"gen1": given}})).generation("gen1")
     assert chosen.student.model.depth is None
+
+
+def test_start_from_an_equal_network_of_another_generation(digits):
+    same = {"init": "teacher", "model": {"depth": 14}}
+    chain = {
+        "gen1": {"teacher": "teacher", "student": {"model": {"depth": 14}}},
+        "gen2": {"teacher": "student-gen1", "student": same},
+    }
+    assert (
+        params.check(with_values(digits, {"generations": chain})).generation("gen2").student.init == "teacher"
+    )
+
+
+@pytest.mark.parametrize("name", ["root", "unlabelled_from"])
+@pytest.mark.parametrize("fault", ["missing", "broken link", "name"])
+def test_inputs_that_dvc_could_not_read(changed, tmp_path, name, fault):
+    folder = tmp_path / "images"
+    if fault != "missing":
+        folder.mkdir()
+    if fault == "broken link":
+        (folder / "a.png").symlink_to("nowhere")
+    if fault == "name":
+        os.mkdir(os.fsencode(folder) + b"/\xff")
+    (tmp_path / "whole").mkdir()
+    paths = {"root": str(tmp_path / "whole"), "unlabelled_from": str(tmp_path / "whole"), name: str(folder)}
+    values = {f"data__{key}": value for key, value in paths.items()}
+    with pytest.raises(ParamsError, match=rf"data\.{name}.*(no such file|leads nowhere|not UTF-8)"):
+        params.check_paths(changed(**values).data)
+
+
+def test_inputs_that_are_there(changed, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    params.check_paths(changed().data)
 
 
 def test_unknown_generation(changed):

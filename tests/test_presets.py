@@ -46,7 +46,7 @@ def test_differences_tell_null_from_missing():
 def test_overrides_by_hand():
     old = {"a": 1, "gone": True, "b": {"c": "x"}}
     new = {"a": None, "b": {"c": "data/raw"}, "new": {"deep": False}, "rate": 1e-05}
-    expected = "-S a=null -S ~gone -S b.c=data/raw -S +new.deep=false -S +rate=1e-05"
+    expected = "-S ~gone -S a=null -S b.c=data/raw -S +new.deep=false -S +rate=1e-05"
     assert " ".join(presets.overrides(old, new)) == expected
 
 
@@ -98,23 +98,35 @@ def _run(folder, *arguments):
     )
 
 
-def test_overrides_are_what_hydra_makes_of_them():
-    """The arguments, applied by the grammar that DVC uses, turn the digits into the preset."""
+@pytest.mark.parametrize("before", NAMES)
+def test_overrides_are_what_hydra_makes_of_them(before, tmp_path):
+    """The arguments, applied by the grammar that DVC uses, turn any preset into any other."""
     from dvc.utils.hydra import apply_overrides
 
-    for name in NAMES:
-        old = presets.values("digits")
-        arguments = presets.overrides(old, presets.values(name))
-        assert arguments[::2] == ["-S"] * (len(arguments) // 2)
-        path = _written(old)
+    for after in NAMES:
+        old, new = presets.values(before), presets.values(after)
+        assert _applied(apply_overrides, old, new, tmp_path) == new
+
+
+def test_overrides_between_a_mapping_and_a_scalar(tmp_path):
+    from dvc.utils.hydra import apply_overrides
+
+    trees = [
+        {"a": {"b": 1, "c": {"d": 2}}},
+        {"a": None},
+        {"a": {"b": None, "c": 3}},
+        {"a": 1, "e": {"f": {"g": 0}}},
+    ]
+    for old in trees:
+        for new in trees:
+            assert _applied(apply_overrides, old, new, tmp_path) == new
+
+
+def _applied(apply_overrides, old, new, folder):
+    arguments = presets.overrides(old, new)
+    assert arguments[::2] == ["-S"] * (len(arguments) // 2)
+    path = folder / "params.yaml"
+    YAML().dump(with_values(old, {}), path)
+    if arguments:
         apply_overrides(path, arguments[1::2])
-        assert YAML(typ="safe").load(path) == presets.values(name)
-
-
-def _written(values):
-    import tempfile
-    from pathlib import Path
-
-    path = Path(tempfile.mkdtemp()) / "params.yaml"
-    YAML().dump(with_values(values, {}), path)
-    return path
+    return YAML(typ="safe").load(path)

@@ -45,11 +45,6 @@ def load(data):
         DownloadError: it cannot be downloaded.
     """
     root = Path(data.root)
-    if isinstance(data.sha256, dict):
-        raise DataError(
-            f"data.sha256: cifar10 is one archive, so give one hash or null; found a mapping of "
-            f"{', '.join(data.sha256)}."
-        )
     if not (root / NAME).exists():
         _refuse_pickles(root)
     archive = locate(NAME, url=URL, root=root, sha256=data.sha256 or SHA256)

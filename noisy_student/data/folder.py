@@ -31,8 +31,9 @@ def load(data):
         if not (root / name).is_dir():
             raise DataError(f"data.root={root}: there is no folder {name}/ in it. {LAYOUT}")
     classes = _class_folders(root / "train")
-    if not classes:
-        raise DataError(f"{root / 'train'}: empty, no class folder in it. {LAYOUT}")
+    if len(classes) < 2:
+        found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
     unreadable = []
     train = _read_split(root, "train", classes, data, unreadable)
     test = _read_split(root, "test", classes, data, unreadable)
@@ -50,7 +51,11 @@ def load(data):
 
 
 def _class_folders(split):
-    return tuple(sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith(".")))
+    names = sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for name in names:
+        if not name.isprintable():  # nor encodable as UTF-8
+            raise DataError(f"{split}: the folder name {name!a} cannot be printed. Rename it.")
+    return tuple(names)
 
 
 def _read_split(root, split, classes, data, unreadable):

@@ -50,11 +50,6 @@ def load(data):
 
 
 def _hashes(given):
-    if isinstance(given, str):
-        raise DataError(
-            "data.sha256: svhn has several files, so give a mapping of file name to hash, or null; "
-            f"found one hash, {given}."
-        )
     unknown = set(given or {}) - set(SHA256)
     if unknown:
         raise DataError(

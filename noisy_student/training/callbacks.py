@@ -18,34 +18,30 @@ def _synchronise(model):
 
 
 class Rounds(keras.callbacks.Callback):
-    """Tell the batches which round it is, and stop a training that diverged."""
+    """Tell the batches which round it is."""
 
-    def __init__(self, batches, *, name):
+    def __init__(self, batches):
         super().__init__()
-        self.batches, self.name = batches, name
+        self.batches = batches
 
     def on_epoch_begin(self, epoch, logs=None):
         """Set the round before the first batch of it is made."""
         self.batches.round = epoch
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Raise DivergenceError when the mean loss of the round is not finite."""
-        if np.isfinite(logs["loss"]):
-            return
-        _synchronise(self.model)
-        rate = float(self.model.optimizer.learning_rate)
-        first, last = epoch * self.batches.round_steps + 1, (epoch + 1) * self.batches.round_steps
-        raise DivergenceError(
-            f"{self.name}: the loss became {logs['loss']} between steps {first} and {last} "
-            f"(learning rate {rate:.3g}); no model is saved.\n"
-            f"Lower {self.name}.optimizer.learning_rate or raise {self.name}.schedule.warmup."
-        )
-
 
 class Validation(keras.callbacks.Callback):
-    """Validate after every round, keep the best weights and the history.
+    """Validate after every round, keep the best weights and the history, stop a training that diverged.
 
-    With a moving average of the weights, the average is what is validated and kept.
+    With a moving average of the weights, the average is what is validated and kept, together with batch
+    normalisation's own moving statistics.
+
+    Args:
+        images, labels: (N, H, W, 3) uint8 and (N,) integers that choose the checkpoint.
+        batch_size: images a step.
+        select_by: "loss" or "accuracy".
+        rate: the schedule of the learning rate, or a number; see `make_schedule`.
+        name: of the training.
+        round_steps: steps in a round.
 
     Attributes:
         history: a dict a round, the rows of the learning curves.
@@ -53,39 +49,65 @@ class Validation(keras.callbacks.Callback):
         best_weights: the weights of that round.
     """
 
-    def __init__(self, images, labels, *, batch_size, select_by, round_steps):
+    def __init__(self, images, labels, *, batch_size, select_by, rate, name, round_steps):
         super().__init__()
         self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.select_by, self.round_steps = select_by, round_steps
+        self.select_by, self.rate, self.name, self.round_steps = select_by, rate, name, round_steps
         self.history, self.best, self.best_weights = [], None, None
 
     def on_epoch_end(self, epoch, logs=None):
-        """Add val_loss and val_accuracy to the logs, for the callbacks after this one."""
+        """Add val_loss and val_accuracy to the logs, for the callbacks after this one.
+
+        Raises:
+            DivergenceError: the mean loss of the round, or the validation loss, is not finite.
+        """
         _synchronise(self.model)
-        rate = float(self.model.optimizer.learning_rate)
-        trained = self.model.get_weights()
-        if self.model.optimizer.use_ema:
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
-        probs = to_probs(predict_logits(self.model, self.images, batch_size=self.batch_size))
-        logs["val_loss"] = metrics.nll(probs, self.labels)
-        logs["val_accuracy"] = metrics.accuracy(probs, self.labels)
         row = {
             "step": (epoch + 1) * self.round_steps,
             "train_loss": float(logs["loss"]),
-            "validation_loss": logs["val_loss"],
             "train_accuracy": float(logs["accuracy"]),
-            "validation_accuracy": logs["val_accuracy"],
-            "learning_rate": rate,
+            "learning_rate": self._rate_used((epoch + 1) * self.round_steps),
         }
+        self._check(row, "loss", row["train_loss"])
+        trained = self._average_weights()
+        probs = to_probs(predict_logits(self.model, self.images, batch_size=self.batch_size))
+        row["validation_loss"] = logs["val_loss"] = metrics.nll(probs, self.labels)
+        row["validation_accuracy"] = logs["val_accuracy"] = metrics.accuracy(probs, self.labels)
+        self._check(row, "validation loss", row["validation_loss"])
         self.history.append(row)
         if self.best is None or self._rank(row) > self._rank(self.best):
             self.best, self.best_weights = row, self.model.get_weights()
-        if self.model.optimizer.use_ema:
+        if trained is not None:
             self.model.set_weights(trained)
+
+    def _rate_used(self, step):
+        """The learning rate of a step, counted from 1."""
+        rate = self.rate
+        return float(rate(step - 1)) if callable(rate) else float(self.model.optimizer.learning_rate)
+
+    def _average_weights(self):
+        """Put the moving average into the model; return the weights that the training goes on with."""
+        if not self.model.optimizer.use_ema:
+            return None
+        trained = self.model.get_weights()
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        # a copy: on JAX model and optimizer would share buffers, and the next step frees them
+        self.model.set_weights(self.model.get_weights())
+        return trained
 
     def _rank(self, row):
         loss, accuracy = -row["validation_loss"], row["validation_accuracy"]
         return (loss, accuracy) if self.select_by == "loss" else (accuracy, loss)
+
+    def _check(self, row, what, value):
+        if np.isfinite(value):
+            return
+        section = self.name.partition("-")[0]  # "student-gen1" is trained by the section student
+        raise DivergenceError(
+            f"{self.name}: the {what} became {value} between steps {row['step'] - self.round_steps + 1} and "
+            f"{row['step']} (learning rate {row['learning_rate']:.3g}); no model is saved.\n"
+            f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
+        )
 
 
 class PlateauFrom(keras.callbacks.ReduceLROnPlateau):
@@ -127,7 +149,7 @@ class Progress(keras.callbacks.Callback):
 
 def make_callbacks(training, *, name, batches, validation, steps):
     """All callbacks of a training, in the order in which they must run."""
-    callbacks = [Rounds(batches, name=name), validation]
+    callbacks = [Rounds(batches), validation]
     schedule = training.schedule
     if schedule.plateau_from_epoch is not None:
         first = schedule.plateau_from_epoch

@@ -33,20 +33,20 @@ class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "shape": self.shape}
 
 
-def make_schedule(schedule, *, learning_rate, steps):
-    """A number for a constant rate, else a `WarmUpDecay` over `steps` steps.
+def make_schedule(training, *, steps):
+    """The learning rate: a number where it is constant, else a `WarmUpDecay`.
 
     Args:
-        schedule: ScheduleParams.
-        learning_rate: peak rate.
+        training: TrainingParams.
         steps: of the whole training.
     """
+    schedule, learning_rate = training.schedule, training.optimizer.learning_rate
     if schedule.name == "constant" and not schedule.warmup:
         return learning_rate
     return WarmUpDecay(peak=learning_rate, steps=steps, warmup=schedule.warmup, shape=schedule.name)
 
 
-def make_optimizer(training, *, steps):
+def make_optimizer(training, rate):
     """The optimizer of a training.
 
     Weight decay is decoupled (Loshchilov and Hutter 2019) and leaves biases and normalisation
@@ -54,10 +54,9 @@ def make_optimizer(training, *, steps):
 
     Args:
         training: TrainingParams.
-        steps: of the whole training.
+        rate: see `make_schedule`.
     """
     params = training.optimizer
-    rate = make_schedule(training.schedule, learning_rate=params.learning_rate, steps=steps)
     common = {"use_ema": training.ema > 0}
     if training.ema > 0:
         common["ema_momentum"] = training.ema

@@ -14,7 +14,7 @@ from noisy_student.seeds import derive_seed
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.callbacks import Validation, make_callbacks
 from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
-from noisy_student.training.optimization import make_optimizer
+from noisy_student.training.optimization import make_optimizer, make_schedule
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,9 @@ def round_length(training, shares):
 
     An epoch is the number of steps in which every image of every share was seen at least once.
     """
-    if training.epochs is not None:
-        return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
-    steps = training.validate_every or max(math.ceil(len(s.examples) / s.batch_size) for s in shares)
-    return steps, math.ceil(training.steps / steps)
+    if training.epochs is None:
+        return training.validate_every, training.steps // training.validate_every
+    return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
 
 
 def train(params, training, shares, *, name, validation, classes, initial=None):
@@ -109,11 +108,14 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
     batches = TrainingBatches(
         shares, noise=input_noise(params, noised=training.noise), round_steps=round_steps, seed=seed
     )
+    rate = make_schedule(training, steps=rounds * round_steps)
     kept = Validation(
         validation.images,
         validation.labels,
         batch_size=2 * training.batch_size,  # needs no more memory than a training step
         select_by=training.select_by,
+        rate=rate,
+        name=name,
         round_steps=round_steps,
     )
     seconds = _fit(model, training, batches, kept, name=name, rounds=rounds)
@@ -130,7 +132,7 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
 def _fit(model, training, batches, kept, *, name, rounds):
     steps = rounds * batches.round_steps
     model.compile(
-        optimizer=make_optimizer(training, steps=steps),
+        optimizer=make_optimizer(training, kept.rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=backends.current().compiles_with_xla(),

@@ -1,5 +1,7 @@
 """Trees of image files, and every way in which they can be wrong."""
 
+import os
+
 import pytest
 from PIL import Image
 
@@ -130,3 +132,20 @@ def test_folder_without_unlabelled_images(tree, tmp_path, empty):
         (tmp_path / "root/unlabelled").mkdir()
     with pytest.raises(DataError, match=r"data\.unlabelled_from=.*has no unlabelled images of its own"):
         load_source(data)
+
+
+def test_a_single_class_is_refused(tmp_path, data_params):
+    for split in ("train", "test"):
+        (tmp_path / split / "only").mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / split / "only" / "a.png")
+    with pytest.raises(DataError, match="only the class only; at least two"):
+        load_source(data_params(source="folder", root=str(tmp_path)))
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff"])
+def test_a_class_that_cannot_be_printed_is_refused(tmp_path, data_params, name):
+    for split in ("train", "test"):
+        for folder in (name, b"other"):
+            os.makedirs(os.path.join(os.fsencode(tmp_path / split), folder))
+    with pytest.raises(DataError, match="cannot be printed"):
+        load_source(data_params(source="folder", root=str(tmp_path)))

@@ -47,13 +47,44 @@ def fresh(monkeypatch):
     return monkeypatch
 
 
-@pytest.mark.parametrize("name", ["tensorflow", "jax", "torch"])
+WITH_TENSORFLOW = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="tensorflow is not installed"
+)
+
+
+@pytest.mark.parametrize("name", [pytest.param("tensorflow", marks=WITH_TENSORFLOW), "jax", "torch"])
 def test_select_sets_the_environment(fresh, name):
     backends.select(name)
     backends.select(name)
-    assert (os.environ["KERAS_BACKEND"], os.environ["TF_CPP_MIN_LOG_LEVEL"]) == (name, "2")
+    assert os.environ["KERAS_BACKEND"] == name
+    assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == ("2" if name == "tensorflow" else None)
 
 
+@WITH_TENSORFLOW
+def test_tensorflow_starts_silently_and_everything_else_is_heard():
+    """Its start-up lines are kept off file descriptor 2; a warning at the same time is not."""
+    program = (
+        "import os, sys\n"
+        "class Loud:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'tensorflow.python':\n"
+        "            os.write(2, b'a real warning\\n')\n"
+        "sys.meta_path.insert(0, Loud())\n"
+        "from noisy_student import backends\n"
+        "backends.select('tensorflow')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=REPOSITORY,
+        env={key: value for key, value in os.environ.items() if not key.startswith(("KERAS", "TF_"))},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "a real warning\n")
+
+
+@WITH_TENSORFLOW
 def test_select_keeps_the_users_log_level(fresh):
     fresh.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
     backends.select("tensorflow")

@@ -6,7 +6,7 @@ import pytest
 
 from noisy_student import params
 from noisy_student.training.callbacks import PlateauFrom
-from noisy_student.training.optimization import WarmUpDecay, make_optimizer
+from noisy_student.training.optimization import WarmUpDecay, make_optimizer, make_schedule
 from support import with_values
 
 
@@ -29,7 +29,8 @@ def test_schedules_by_hand(shape, warmup, expected):
 
 def _optimizer(digits, **values):
     chosen = with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
-    return make_optimizer(params.check(chosen).teacher, steps=100)
+    teacher = params.check(chosen).teacher
+    return make_optimizer(teacher, make_schedule(teacher, steps=100))
 
 
 def _step(optimizer, names, gradient):
@@ -67,7 +68,7 @@ def test_article_uses_adam_at_keras_defaults(monkeypatch):
 
     monkeypatch.chdir(ROOT)
     article = params.check(presets.values("cifar10-article"))
-    optimizer = make_optimizer(article.student, steps=10)
+    optimizer = make_optimizer(article.student, make_schedule(article.student, steps=10))
     default = keras.optimizers.Adam().get_config()
     assert {**optimizer.get_config(), "name": ""} == {**default, "name": ""}
 
