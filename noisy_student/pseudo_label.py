@@ -1,11 +1,11 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
 from noisy_student import backends, layout
-from noisy_student.models.build import build, transfer_weights
+from noisy_student.models.build import build, model_noise, transfer_weights
 from noisy_student.models.saving import load
+from noisy_student.noise.pipeline import input_noise
 from noisy_student.predict import predict_probs
 from noisy_student.seeds import derive_seed, generator
-from noisy_student.training.train import input_noise, model_noise
 
 
 def pseudo_label(params, generation, images):

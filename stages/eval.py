@@ -3,6 +3,7 @@
 from noisy_student import backends, galleries, layout, metrics, params
 from noisy_student.data.arrays import open_labelled
 from noisy_student.files import read_array, read_json, remove, write_json
+from noisy_student.noise.pipeline import input_noise
 from stages.entry import run
 
 
@@ -12,7 +13,6 @@ def main():
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.evaluation import evaluate_all, predict_all, write_eval_plots
     from noisy_student.models.saving import load
-    from noisy_student.training.train import input_noise
 
     for path in layout.unlisted(settings.generations):
         print(f"removing {path}: not a generation of params.yaml any more")

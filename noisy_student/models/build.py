@@ -88,6 +88,22 @@ def build(
     return network
 
 
+def model_noise(noise):
+    """Arguments of `build` for the noise inside the model.
+
+    Args:
+        noise: params.NoiseParams; None for a training without noise.
+    """
+    if noise is None:
+        return {}
+    depth = noise.stochastic_depth
+    return {
+        "dropout": noise.dropout,
+        "survival_probability": depth.survival_probability,
+        "coin": depth.coin,
+    }
+
+
 def _check(model, image_size, mode):
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")

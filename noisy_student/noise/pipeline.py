@@ -54,3 +54,15 @@ class InputNoise:
             return images, [[] for _ in images]
         draw = self.randaugment.draw(len(images), rng)
         return self.randaugment.apply(images, draw), self.randaugment.captions(draw)
+
+
+def input_noise(params, *, noised):
+    """The input noise of a training: plain augmentation, with RandAugment when `noised`.
+
+    Args:
+        params: params.Params.
+        noised: whether the section `noise` applies.
+    """
+    return InputNoise(
+        augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None
+    )

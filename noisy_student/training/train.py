@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import keras
 
 from noisy_student import backends
-from noisy_student.models.build import block_survival, build, transfer_weights
+from noisy_student.models.build import block_survival, build, model_noise, transfer_weights
 from noisy_student.models.summary import summarise
-from noisy_student.noise.pipeline import InputNoise
+from noisy_student.noise.pipeline import input_noise
 from noisy_student.seeds import derive_seed
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.callbacks import Validation, make_callbacks
@@ -141,25 +141,6 @@ def _fit(model, training, batches, kept, *, name, rounds):
     start = time.perf_counter()
     model.fit(batches, epochs=rounds, callbacks=callbacks, verbose=0, shuffle=False)
     return time.perf_counter() - start
-
-
-def model_noise(noise):
-    """Arguments of `models.build.build` for the noise inside the model; none for no noise."""
-    if noise is None:
-        return {}
-    depth = noise.stochastic_depth
-    return {
-        "dropout": noise.dropout,
-        "survival_probability": depth.survival_probability,
-        "coin": depth.coin,
-    }
-
-
-def input_noise(params, *, noised):
-    """The noise of the input: plain augmentation, with RandAugment when `noised`."""
-    return InputNoise(
-        augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None
-    )
 
 
 def _report(name, kept, seconds):
