@@ -1,5 +1,6 @@
 """Test figures of the teacher and of every generation's student."""
 
+import keras
 import numpy as np
 
 from noisy_student import figures, galleries, layout, metrics
@@ -51,7 +52,7 @@ def predict_all(models, test, *, batch_size):
     return {
         name: (
             predict_probs(model, test.images, batch_size=batch_size, name=f"eval {name}"),
-            float(sum(float(np.asarray(penalty)) for penalty in model.losses)),
+            float(sum(keras.ops.convert_to_numpy(penalty) for penalty in model.losses)),
         )
         for name, model in models.items()
     }

@@ -1,12 +1,14 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
+import keras
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
 from experiments.results import table
 from experiments.seeds import COLUMNS, report
-from noisy_student.evaluation import evaluate, evaluate_all
+from noisy_student.data.source import LabelledImages
+from noisy_student.evaluation import evaluate, evaluate_all, predict_all
 from noisy_student.params import BalanceParams, PseudoLabelParams
 from noisy_student.selection import confidence_bins, select
 
@@ -53,6 +55,19 @@ def test_pseudo_label_quality_stands_with_the_student_that_learned_from_it(predi
     assert figures["student-gen1"]["pseudo_label_coverage"] == 0.5
     assert "pseudo_label_accuracy" not in figures["student-gen1"]  # the truth is not known
     assert figures["student-gen1"]["loss"] - figures["teacher"]["loss"] == pytest.approx(0.5)
+
+
+def test_weight_penalties_are_part_of_the_loss():
+    images = keras.Input((2, 2, 3), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    dense = keras.layers.Dense(
+        2, "softmax", kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.01)
+    )
+    model = keras.Model(images, dense(x))
+    test = LabelledImages(np.zeros((5, 2, 2, 3), np.uint8), np.zeros(5, np.int64))
+    probs, found = predict_all({"teacher": model}, test, batch_size=2)["teacher"]
+    assert found == pytest.approx(0.01 * 12 * 2)
+    np.testing.assert_allclose(probs, 0.5)
 
 
 def test_result_table_by_hand():

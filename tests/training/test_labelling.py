@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 
 from noisy_student import layout, params
 from noisy_student.errors import UserError
@@ -32,13 +33,15 @@ def _noised(digits, **values):
 
 def test_batches_do_not_change_the_result(teacher):
     _, model = teacher
-    whole = np.asarray(model(IMAGES))
+    whole = convert_to_numpy(model(IMAGES))
     np.testing.assert_allclose(predict_probs(model, IMAGES, batch_size=8), whole, atol=1e-6)
 
 
 def test_labelling_is_un_noised(teacher):
     settings, model = teacher
-    np.testing.assert_allclose(pseudo_label(settings, "gen1", IMAGES), np.asarray(model(IMAGES)), atol=1e-6)
+    np.testing.assert_allclose(
+        pseudo_label(settings, "gen1", IMAGES), convert_to_numpy(model(IMAGES)), atol=1e-6
+    )
 
 
 def test_noised_labelling_is_noised_and_repeatable(teacher, digits):
@@ -74,4 +77,4 @@ def test_a_model_that_gives_nan_is_refused(teacher):
 
 def test_softmax_is_that_of_keras():
     logits = np.random.default_rng(0).normal(scale=30, size=(5, 4)).astype(np.float32)
-    np.testing.assert_allclose(to_probs(logits), np.asarray(keras.ops.softmax(logits)), atol=1e-6)
+    np.testing.assert_allclose(to_probs(logits), convert_to_numpy(keras.ops.softmax(logits)), atol=1e-6)
