@@ -4,15 +4,20 @@ import json
 import re
 
 import pytest
+from ruamel.yaml import YAML
 
 MODELS = ["teacher", "student-gen1"]
 
 
 def _back(clone):
     """To the committed state, as the README says."""
-    clone.run("git", "checkout", "-q", ".")
+    clone.run("git", "reset", "-q", "--hard")
     clone.run("git", "clean", "-fdq", "metrics")
     clone.run("dvc", "checkout", "-q")
+
+
+def _recorded(clone):
+    return YAML(typ="safe").load(clone.folder / "dvc.lock")["stages"]
 
 
 def _ran(output):
@@ -85,6 +90,7 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 
 
 def test_a_generation_is_added_without_running_the_first_again(clone):
+    recorded = _recorded(clone)
     output = clone.run("dvc", "exp", "run", "-S", "+generations.gen2={teacher: student-gen1}")
     assert _ran(output) == ["pseudolabel@gen2", "balance@gen2", "student@gen2", "eval"]
     assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2"]
@@ -92,8 +98,12 @@ def test_a_generation_is_added_without_running_the_first_again(clone):
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
-    assert not list(clone.folder.rglob("*gen2*"))
-    assert clone.run("git", "status", "--porcelain") == ""
+    left = [
+        path for folder in ("data", "models", "metrics") for path in (clone.folder / folder).rglob("*gen2*")
+    ]
+    assert not left
+    assert _recorded(clone)["eval"] == recorded["eval"]
+    _back(clone)
 
 
 def test_all_students_are_addressed_by_their_stage(clone):
