@@ -47,7 +47,11 @@ def _write(name):
     changed = presets.differences(old, new)
     for key, (before, after) in changed.items():
         print(f"{key}: {_show(before)} -> {_show(after)}")
-    print(f"params.yaml now holds the preset {name} ({len(changed)} values changed). Next: dvc repro")
+    print(f"params.yaml now holds the preset {name} ({len(changed)} values changed). Next: make repro")
+    try:
+        params.check_paths(params.check(new).data)
+    except UserError as error:
+        print(f"Before that: {error}")
 
 
 def _show(side):

@@ -75,6 +75,7 @@ def test_command_writes_and_says_what_changed(tmp_path):
     assert done.returncode == 0
     assert "data.source: digits -> cifar10\n" in done.stdout
     assert params.load(tmp_path / "params.yaml").data.labelled == 4000
+    assert "Before that: data.root=data/raw/cifar10: no such file or folder" in done.stdout  # not in tmp_path
 
 
 def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
