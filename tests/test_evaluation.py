@@ -9,7 +9,7 @@ from experiments.results import table
 from experiments.seeds import COLUMNS, report
 from noisy_student.data.source import LabelledImages
 from noisy_student.evaluation import evaluate, evaluate_all, predict_all
-from noisy_student.params import BalanceParams, PseudoLabelParams
+from noisy_student.sections import BalanceParams, PseudoLabelParams
 from noisy_student.selection import confidence_bins, select
 
 NAMES = [f"class {k}" for k in range(7)]

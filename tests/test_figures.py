@@ -11,7 +11,7 @@ from PIL import Image
 
 from noisy_student import canvas, figures, galleries, metrics
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.params import AugmentationParams, RandAugmentParams
+from noisy_student.sections import AugmentationParams, RandAugmentParams
 
 NAMES = ["plane", "car", "cat"]
 

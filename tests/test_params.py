@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from noisy_student import params, presets
+from noisy_student import params, presets, sections
 from noisy_student.errors import ParamsError
 from support import ROOT, with_values
 
@@ -47,7 +47,7 @@ WRONG = {
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),
-    "digits' own split": ({"data.unlabelled_from": params.OWN_SPLIT}, "data.unlabelled_from"),
+    "digits' own split": ({"data.unlabelled_from": sections.OWN_SPLIT}, "data.unlabelled_from"),
     "nothing held back": ({"data.labelled": None}, "data.labelled"),
     "sha256": ({"data.sha256": "abc"}, "data.sha256"),
     "empty path": ({"data.root": ""}, "data.root"),

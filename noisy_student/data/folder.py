@@ -7,7 +7,7 @@ import numpy as np
 from noisy_student.data.images import read_folder
 from noisy_student.data.source import LabelledImages, Source
 from noisy_student.errors import DataError
-from noisy_student.params import OWN_SPLIT
+from noisy_student.sections import OWN_SPLIT
 
 LAYOUT = "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**."
 

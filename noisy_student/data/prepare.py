@@ -11,7 +11,7 @@ from noisy_student import files, seeds
 from noisy_student.data.sources import load_source
 from noisy_student.data.splits import stratified
 from noisy_student.errors import DataError
-from noisy_student.params import HELD_BACK
+from noisy_student.sections import HELD_BACK
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from noisy_student.data import cifar10, digits, folder, svhn
 from noisy_student.data.images import read_folder
 from noisy_student.errors import DataError
-from noisy_student.params import HELD_BACK, OWN_SPLIT
+from noisy_student.sections import HELD_BACK, OWN_SPLIT
 
 ADAPTERS = {"digits": digits.load, "cifar10": cifar10.load, "folder": folder.load, "svhn": svhn.load}
 

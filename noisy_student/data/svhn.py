@@ -11,7 +11,7 @@ from noisy_student.data.download import locate
 from noisy_student.data.images import resize_images
 from noisy_student.data.source import LabelledImages, Source
 from noisy_student.errors import DataError
-from noisy_student.params import OWN_SPLIT
+from noisy_student.sections import OWN_SPLIT
 
 # The server is not known to answer by https; the hashes below hold either way.
 URL = "http://ufldl.stanford.edu/housenumbers"

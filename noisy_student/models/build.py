@@ -92,7 +92,7 @@ def model_noise(noise):
     """Arguments of `build` for the noise inside the model.
 
     Args:
-        noise: params.NoiseParams; None for a training without noise.
+        noise: sections.NoiseParams; None for a training without noise.
     """
     if noise is None:
         return {}

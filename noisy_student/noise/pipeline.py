@@ -11,8 +11,8 @@ class InputNoise:
     """Flip, then crop, then RandAugment; what is off is skipped.
 
     Args:
-        augmentation: params.AugmentationParams.
-        randaugment: params.RandAugmentParams; None or `ops` of 0 leaves RandAugment out.
+        augmentation: sections.AugmentationParams.
+        randaugment: sections.RandAugmentParams; None or `ops` of 0 leaves RandAugment out.
     """
 
     def __init__(self, *, augmentation, randaugment):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student.params import HELD_BACK, DataParams
+from noisy_student.sections import HELD_BACK, DataParams
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from noisy_student.data.prepare import prepare
 from noisy_student.errors import DataError
-from noisy_student.params import OWN_SPLIT
+from noisy_student.sections import OWN_SPLIT
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("labelled", "validation", "test")

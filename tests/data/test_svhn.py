@@ -10,7 +10,7 @@ from scipy.io import savemat
 from noisy_student.data import svhn
 from noisy_student.data.sources import load_source
 from noisy_student.errors import DataError
-from noisy_student.params import OWN_SPLIT
+from noisy_student.sections import OWN_SPLIT
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from noisy_student.models.build import build
 from noisy_student.models.summary import macs
-from noisy_student.params import ModelParams
+from noisy_student.sections import ModelParams
 
 
 def network(name, depth=None, width=None, **changes):

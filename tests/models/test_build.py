@@ -6,7 +6,7 @@ import pytest
 
 from noisy_student.errors import ParamsError
 from noisy_student.models.build import block_survival, build, transfer_weights
-from noisy_student.params import ModelParams
+from noisy_student.sections import ModelParams
 
 NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ("article_resnet50", None, None)]
 

@@ -2,7 +2,7 @@ import keras
 
 from noisy_student.models.build import block_survival, build
 from noisy_student.models.summary import macs, summarise
-from noisy_student.params import ModelParams
+from noisy_student.sections import ModelParams
 
 
 def test_macs_by_hand():

@@ -21,7 +21,7 @@ SAVE_ELSEWHERE = """
 import sys
 from noisy_student.models.build import build
 from noisy_student.models.saving import save
-from noisy_student.params import ModelParams
+from noisy_student.sections import ModelParams
 
 params = ModelParams(name="resnet", depth=8, width=4)
 build(params, classes=2, image_size=8)  # whatever was built before must not matter

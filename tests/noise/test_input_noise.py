@@ -4,7 +4,7 @@ import pytest
 from noisy_student.noise.flip_crop import random_crop, random_flip
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.noise.randaugment import RandAugment
-from noisy_student.params import AugmentationParams, RandAugmentParams
+from noisy_student.sections import AugmentationParams, RandAugmentParams
 
 OPTIONS = {
     "ops": 2,

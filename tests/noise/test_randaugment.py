@@ -5,7 +5,7 @@ from scipy.stats import chisquare
 
 from noisy_student.noise.operations import ARTICLE, STANDARD
 from noisy_student.noise.randaugment import Draw, RandAugment
-from noisy_student.params import RandAugmentParams
+from noisy_student.sections import RandAugmentParams
 
 # A correct draw fails a test with probability 1e-4; the seeds are fixed, so it does not flicker.
 SIGNIFICANCE = 1e-4

@@ -1,0 +1,276 @@
+"""The sections of `params.yaml`: every parameter, its range and what must hold between them."""
+
+from posixpath import normpath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Named by `data.unlabelled_from` when the unlabelled pool comes from the source itself. They are
+# files of this repository, because DVC wants every dependency to exist.
+HELD_BACK = "data/pools/held-back"
+OWN_SPLIT = "data/pools/own-split"
+
+# What the stages write; no input may lie in it or above it.
+OUTPUTS = (
+    *(f"data/{name}" for name in ("labelled", "validation", "unlabelled", "test", "truth", "classes.json")),
+    *("data/pseudo_labels", "data/balanced", "data/downloads", "models", "metrics"),
+)
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """A section of the parameters: unknown keys are errors, nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataParams(Section):
+    """Where images come from and how they are split; all counts are images."""
+
+    source: Literal["digits", "cifar10", "folder", "svhn"]
+    root: Annotated[str, Field(min_length=1)]
+    seed: Seed
+    image_size: Annotated[int, Field(ge=8, le=1024)]
+    resize: Literal["squash", "crop"]
+    labelled: Positive | None
+    validation: Positive | None
+    unlabelled: Positive | None
+    unlabelled_from: Annotated[str, Field(min_length=1)]
+    test: Positive | None
+    sha256: Sha256 | dict[str, Sha256] | None
+
+    @model_validator(mode="after")
+    def _check_paths(self):
+        for pool in (HELD_BACK, OWN_SPLIT):
+            if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
+                raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
+        for name in ("root", "unlabelled_from"):
+            path = normpath(getattr(self, name))
+            for out in OUTPUTS:
+                if path == "." or f"{out}/".startswith(f"{path}/") or f"{path}/".startswith(f"{out}/"):
+                    raise ValueError(
+                        f"data.{name}={getattr(self, name)}: the stages write {out}, so it cannot be an "
+                        "input too; use a folder of its own, such as data/raw/NAME"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _check_sha256(self):
+        fitting = {"cifar10": str, "svhn": dict}.get(self.source)
+        if self.sha256 is not None and (fitting is None or not isinstance(self.sha256, fitting)):
+            wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}"}.get(fitting)
+            raise ValueError(f"data.sha256: {self.source} takes {wanted or 'none'}, or null")
+        return self
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.source == "digits" and self.test is None:
+            raise ValueError(
+                "data.test: the digits have no test split of their own; give the number of images to cut"
+            )
+        if self.source in ("digits", "cifar10") and self.unlabelled_from == OWN_SPLIT:
+            raise ValueError(
+                f"data.unlabelled_from: {self.source} has no unlabelled split of its own; "
+                f"use {HELD_BACK} or the path of a folder of images"
+            )
+        if self.labelled is None and self.unlabelled_from == HELD_BACK:
+            raise ValueError(
+                "data.labelled: all images would be labelled, so none is held back as unlabelled; "
+                "give a number, or set data.unlabelled_from to a folder of images"
+            )
+        return self
+
+
+class ModelParams(Section):
+    """A network of `noisy_student.models`.
+
+    `depth` is the number of weighted layers; `width` is the filters of the first stage (resnet) or
+    the widening factor (wide_resnet). The article's ResNet-50 takes neither.
+    """
+
+    name: Literal["resnet", "wide_resnet", "article_resnet50"]
+    depth: Positive | None = None
+    width: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.name == "article_resnet50":
+            if (self.depth, self.width) != (None, None):
+                raise ValueError("article_resnet50 has a fixed size: leave depth and width out (null)")
+            return self
+        if self.depth is None or self.width is None:
+            raise ValueError(f"{self.name} needs depth and width")
+        extra = {"resnet": 2, "wide_resnet": 4}[self.name]
+        if self.depth < 6 + extra or (self.depth - extra) % 6:
+            raise ValueError(
+                f"{self.name} has depth 6n + {extra} (n >= 1): {6 + extra}, {12 + extra}, "
+                f"{18 + extra}, ...; got {self.depth}"
+            )
+        return self
+
+
+class OptimizerParams(Section):
+    """`weight_decay` is decoupled (per step, times the learning rate) and spares biases and norms.
+
+    So adam with a weight decay is AdamW.
+    """
+
+    name: Literal["sgd", "adam"]
+    learning_rate: Annotated[float, Field(gt=0.0)]
+    momentum: Fraction = 0.9
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+class ScheduleParams(Section):
+    """How the learning rate changes.
+
+    `warmup` is the share of all steps in which the rate rises from 0. The plateau rules hold from
+    epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
+    `plateau_patience` epochs without a better validation loss, the training stops after
+    `stop_patience` such epochs.
+    """
+
+    name: Literal["constant", "cosine", "linear"]
+    warmup: Fraction = 0.0
+    plateau_from_epoch: Positive | None = None
+    plateau_patience: Positive = 3
+    stop_patience: Positive = 10
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.plateau_from_epoch is not None and (self.name != "constant" or self.warmup):
+            raise ValueError("plateau_from_epoch needs name: constant and warmup: 0")
+        return self
+
+
+class TrainingParams(Section):
+    """One training; `epochs` or `steps`, not both.
+
+    `validate_every` counts steps and divides `steps`; with `epochs` it is null: every epoch is
+    validated. `ema` is the decay of the weights' moving average (0: off), which is then what is
+    validated and saved.
+    """
+
+    model: ModelParams
+    noise: bool
+    epochs: Positive | None
+    steps: Positive | None
+    validate_every: Positive | None
+    select_by: Literal["loss", "accuracy"]
+    batch_size: Positive
+    optimizer: OptimizerParams
+    schedule: ScheduleParams
+    label_smoothing: Fraction
+    ema: Fraction
+
+    @model_validator(mode="after")
+    def _check_length(self):
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps, and set the other to null")
+        plateau = self.schedule.plateau_from_epoch
+        if plateau is not None and self.epochs is None:
+            raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
+        if plateau is not None and plateau > self.epochs:
+            raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
+        every = self.validate_every
+        if (every is None) != (self.steps is None) or (every is not None and self.steps % every):
+            raise ValueError(
+                f"validate_every={every} goes with steps={self.steps} and must divide it; with epochs it is "
+                "null: every epoch is validated"
+            )
+        return self
+
+
+class StudentParams(TrainingParams):
+    """A student's training: how labelled and pseudo-labelled images are joined.
+
+    mix: "ratio" takes `batch_size` labelled and `unlabelled_ratio * batch_size` pseudo-labelled
+    images a step, loss = mean(labelled) + `unlabelled_weight` * mean(pseudo-labelled); "concat"
+    shuffles both sets together, as in the article; "none" trains on labelled images only (the
+    control that shows what noise alone does).
+    """
+
+    mix: Literal["ratio", "concat", "none"]
+    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)]
+    unlabelled_weight: Annotated[float, Field(gt=0.0)]
+    init: Literal["random", "teacher"]
+
+    @property
+    def unlabelled_batch_size(self):
+        """Pseudo-labelled images a step in the "ratio" mix."""
+        return max(1, round(self.batch_size * self.unlabelled_ratio))
+
+
+class RandAugmentParams(Section):
+    """`ops` operations an image (0: off); strength `magnitude` out of `levels`."""
+
+    ops: Annotated[int, Field(ge=0, le=10)]
+    magnitude: Annotated[int, Field(ge=0)]
+    levels: Positive
+    table: Literal["article", "standard"]
+    magnitude_sampling: Literal["fixed", "uniform"]
+    fill: Annotated[int, Field(ge=0, le=255)]
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.magnitude > self.levels:
+            raise ValueError(f"magnitude={self.magnitude} exceeds levels={self.levels}")
+        if self.magnitude_sampling == "uniform" and not 1 <= self.magnitude <= 10:
+            raise ValueError(
+                "magnitude_sampling: uniform draws an index from 0 to magnitude - 1 of the article's "
+                f"10 strengths, so magnitude must be 1 to 10; got {self.magnitude}"
+            )
+        return self
+
+
+class StochasticDepthParams(Section):
+    """`survival_probability` is that of the last block (1: off)."""
+
+    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)]
+    coin: Literal["batch", "sample"]
+
+
+class NoiseParams(Section):
+    """The noise of a student (and of a teacher with `teacher.noise`)."""
+
+    randaugment: RandAugmentParams
+    dropout: Fraction
+    stochastic_depth: StochasticDepthParams
+
+
+class AugmentationParams(Section):
+    """Plain augmentation of every training, noise or not.
+
+    flip: mirror half of the images left to right; crop: pad by so many pixels and cut at random.
+    """
+
+    flip: bool
+    crop: Annotated[int, Field(ge=0, le=64)]
+
+
+class PseudoLabelParams(Section):
+    """`threshold`: an image is kept when its highest probability is greater."""
+
+    threshold: Fraction
+    kind: Literal["soft", "hard"]
+    batch_size: Positive
+    noise: bool
+
+
+class BalanceParams(Section):
+    """`per_class`: images a class after balancing; null takes the largest class's count."""
+
+    enabled: bool
+    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None
+    on_empty: Literal["error", "skip"]
+
+
+class EvalParams(Section):
+    """How models are evaluated."""
+
+    batch_size: Positive
