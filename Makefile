@@ -33,13 +33,13 @@ test: $(INSTALLED) ## run the tests
 test-slow: $(INSTALLED) ## run the tests that take minutes (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow
 
-check: $(INSTALLED) ## format and lint, then run the fast tests
+check: $(INSTALLED) ## check format, lint and deps of dvc.yaml, then run the fast tests
 	@ruff format --check .
 	@ruff check .
 	@python -m experiments.deps
 	@$(MAKE) --no-print-directory test
 
-format: $(INSTALLED) ## format and mend what ruff can
+format: $(INSTALLED) ## mend format, what ruff can, and the deps of dvc.yaml
 	@ruff format .
 	@ruff check --fix .
 	@python -m experiments.deps --write

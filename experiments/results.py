@@ -52,7 +52,7 @@ def main():
     print(f"\n{table(figures)}\n\nPlots:")
     for path in sorted(Path("metrics/plots").rglob("*.png")):
         print(f"  {path}")
-    print("All of them and the learning curves on one page: dvc plots show --open")
+    print("On one page, with interactive curves of teacher and gen1: dvc plots show --open")
 
 
 if __name__ == "__main__":

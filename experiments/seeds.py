@@ -48,7 +48,7 @@ def run_seed(preset, seed, changes):
 def report(rows):
     """Markdown: mean and standard deviation of the test accuracy in percent, and the paired differences."""
     figures = {model: 100 * np.array([float(row[model]) for row in rows]) for model in COLUMNS}
-    lines = [f"| test accuracy, {len(rows)} seeds | mean | standard deviation |", "|---|---|---|"]
+    lines = [f"| test accuracy in %, {len(rows)} seeds | mean | standard deviation |", "|---|---|---|"]
     lines += [_line(COLUMNS[model], values) for model, values in figures.items()]
     student = figures["student-gen1"]
     lines.append(_line("student - teacher", student - figures["teacher"]))

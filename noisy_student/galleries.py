@@ -85,7 +85,11 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4)
         axes = sheet(figure)
         more = f" (the first {shown} of {len(class_names)} classes)" if shown < len(class_names) else ""
         axes.text(_MARGIN, 0.3, f"Pseudo-labels by class, with confidence{more}", fontsize=12, weight="bold")
-        headers = ("kept, most confident", f"kept, just above {threshold:g}", "not kept, just below")
+        headers = (
+            "kept, most confident",
+            f"kept (above {threshold:g}), least confident",
+            "not kept, most confident",
+        )
         for g, (header, color) in enumerate(zip(headers, (BLUE, GREEN, VERMILLION), strict=True)):
             axes.text(_MARGIN + names + g * group_width, 0.66, header, color=color, weight="bold")
         for k in range(shown):

@@ -1,6 +1,6 @@
 """Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
 
-from noisy_student import backends, galleries, layout, metrics, params
+from noisy_student import backends, figures, galleries, layout, metrics, params
 from noisy_student.data.arrays import open_labelled
 from noisy_student.files import read_array, read_json, remove, write_json
 from noisy_student.noise.pipeline import input_noise
@@ -23,14 +23,15 @@ def main():
     models = {name: load(layout.model(name)) for name in (layout.TEACHER, *students.values())}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
     truth = read_array(layout.TRUTH)
-    quality = {
-        name: metrics.pseudo_label_quality(
-            read_array(layout.pseudo_labels(key)),
-            truth,
-            threshold=settings.generation(key).pseudolabel.threshold,
+    quality = {}
+    for key, name in students.items():
+        generation, probs = settings.generation(key), read_array(layout.pseudo_labels(key))
+        threshold = generation.pseudolabel.threshold
+        figures.confidence_histogram(
+            layout.EVAL_PLOTS / f"confidence-{key}.png", probs, threshold=threshold, truth=truth
         )
-        for key, name in students.items()
-    }
+        if generation.student.mix != "none":  # else it learned from no pseudo-label
+            quality[name] = metrics.pseudo_label_quality(probs, truth, threshold=threshold)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
         open_labelled(layout.LABELLED, classes=names).images,

@@ -6,6 +6,7 @@ dvc exp run $(python -m stages.preset cifar10-cpu --args)    # uses it for one r
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _write(name):
 
 
 def _show(side):
-    return str(side[0]) if side else "(absent)"
+    return json.dumps(side[0]).strip('"') if side else "(absent)"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
+import csv
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from noisy_student.data.source import LabelledImages
 from noisy_student.evaluation import evaluate, evaluate_all, predict_all
 from noisy_student.sections import BalanceParams, PseudoLabelParams
 from noisy_student.selection import confidence_bins, select
+from support import ROOT
 
 NAMES = [f"class {k}" for k in range(7)]
 
@@ -91,7 +95,7 @@ def test_report_over_seeds_by_hand():
     accuracies = [(0.90, 0.96, 0.95), (0.92, 0.97, 0.97), (0.88, 0.98, 0.93)]
     rows = [dict(zip(COLUMNS, map(str, row), strict=True)) | {"seed": "0"} for row in accuracies]
     text = report(rows)
-    assert "| test accuracy, 3 seeds | mean | standard deviation |" in text
+    assert "| test accuracy in %, 3 seeds | mean | standard deviation |" in text
     assert "| teacher | 90.00 | 2.00 |" in text
     assert "| student - teacher | 7.00 | 2.65 |" in text  # 6, 5, 10
     assert "| student - noise without pseudo-labels | 2.00 | 2.65 |" in text  # 1, 0, 5
@@ -113,3 +117,12 @@ def test_confidence_bins_by_hand():
     bins = confidence_bins(np.float32([[0.97, 0.03], [0.55, 0.45], [1.0, 0.0]]))
     assert len(bins) == 20
     assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.55: 1, 0.95: 2}
+
+
+def test_the_table_in_the_readme_is_what_the_committed_rows_say():
+    rows = list(csv.DictReader((ROOT / "docs/results/digits.csv").open()))
+    assert report(rows) in (ROOT / "README.md").read_text()
+
+
+def test_no_figure_is_missing_in_the_readme():
+    assert not re.findall(r"@[A-Z0-9]+@", (ROOT / "README.md").read_text())

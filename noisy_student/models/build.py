@@ -57,7 +57,7 @@ def build(
         coin: "batch" or "sample", see `StochasticDepth`.
         dropout: rate before the last layer, in [0, 1).
         mode: "train", "inference" or "noised".
-        precision: of the arithmetic: "float32", "mixed_bfloat16" or "mixed_float16"; weights, pooling
+        precision: of the arithmetic: "float32" or "mixed_bfloat16"; weights, pooling
             and the last layer are float32 in any case.
         seed: same seed, same weights and same sequence of noise, whatever was built before.
 
