@@ -47,7 +47,7 @@ format: $(INSTALLED) ## mend format, what ruff can, and the deps of dvc.yaml
 lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
 	@for name in "" -gpu -jax -torch; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	    --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	    --no-annotate --no-header \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \
 	done
 

@@ -16,11 +16,11 @@ def tree(tmp_path, data_params):
 
     def make(greys, **values):
         for name, grey in greys.items():
-            path = tmp_path / "root" / name
+            path = tmp_path / "tree" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (10, 10), grey).save(path, "PNG")
-        (tmp_path / "root").mkdir(exist_ok=True)
-        return data_params(source="folder", root=str(tmp_path / "root"), **values)
+        (tmp_path / "tree").mkdir(exist_ok=True)
+        return data_params(source="folder", root=str(tmp_path / "tree"), **values)
 
     return make
 
@@ -64,7 +64,7 @@ def test_folder_crops_if_asked(tree, tmp_path):
     data = tree(GOOD, resize="crop")
     wide = Image.new("L", (30, 10), 0)
     wide.paste(200, (10, 0, 20, 10))  # only the central square is light
-    wide.save(tmp_path / "root/train/dog/0.png")
+    wide.save(tmp_path / "tree/train/dog/0.png")
     assert (load_source(data).train.images[2] == 200).all()
     squashed = load_source(data.model_copy(update={"resize": "squash"})).train.images[2]
     assert squashed.min() == 0
@@ -72,10 +72,10 @@ def test_folder_crops_if_asked(tree, tmp_path):
 
 def test_folder_names_what_it_skips(tree, tmp_path):
     data = tree({**GOOD, "train/flat.png": 1, "unlabelled/c.png": 9}, unlabelled_from=OWN_SPLIT)
-    (tmp_path / "root/train/cat/empty.jpg").write_bytes(b"")
-    (tmp_path / "root/train/cat/.hidden").write_bytes(b"")
-    (tmp_path / "root/unlabelled/x").mkdir()
-    (tmp_path / "root/unlabelled/x/notes.txt").write_text("notes")
+    (tmp_path / "tree/train/cat/empty.jpg").write_bytes(b"")
+    (tmp_path / "tree/train/cat/.hidden").write_bytes(b"")
+    (tmp_path / "tree/unlabelled/x").mkdir()
+    (tmp_path / "tree/unlabelled/x/notes.txt").write_text("notes")
     assert load_source(data).unreadable == (
         "train/flat.png: not in the folder of a class",
         "train/cat/empty.jpg: an empty file, 0 bytes",
@@ -84,19 +84,19 @@ def test_folder_names_what_it_skips(tree, tmp_path):
 
 
 def test_folder_and_unlabelled_folder_both_name_what_they_skip(tree, tmp_path):
-    data = tree({**GOOD, "train/flat.png": 1, "more/a.png": 1}, unlabelled_from=str(tmp_path / "root/more"))
-    (tmp_path / "root/more/b.png").write_bytes(b"")
+    data = tree({**GOOD, "train/flat.png": 1, "more/a.png": 1}, unlabelled_from=str(tmp_path / "tree/more"))
+    (tmp_path / "tree/more/b.png").write_bytes(b"")
     assert load_source(data).unreadable == (
         "train/flat.png: not in the folder of a class",
-        f"{tmp_path}/root/more/b.png: an empty file, 0 bytes",
+        f"{tmp_path}/tree/more/b.png: an empty file, 0 bytes",
     )
 
 
 @pytest.mark.parametrize(
     ("without", "more", "message"),
     [
-        ("train/", {}, r"root: there is no folder train/"),
-        ("test/", {}, r"root: there is no folder test/"),
+        ("train/", {}, r"tree: there is no folder train/"),
+        ("test/", {}, r"tree: there is no folder test/"),
         ("test/dog/", {}, r"test/dog: no readable image \(found none\).*in test/"),
         ("", {"test/emu/0.png": 1}, r"test: the class emu is not in train/, which has cat, dog"),
         ("", {"val/emu/0.png": 1}, r"val: the class emu is not in train/"),
@@ -111,14 +111,14 @@ def test_folder_with_a_wrong_tree(tree, without, more, message):
 
 def test_folder_without_any_class(tree, tmp_path):
     data = tree({"test/cat/0.png": 1})
-    (tmp_path / "root/train").mkdir()
+    (tmp_path / "tree/train").mkdir()
     with pytest.raises(DataError, match=r"train: empty, no class folder"):
         load_source(data)
 
 
 def test_folder_class_with_unreadable_images_only(tree, tmp_path):
     data = tree(GOOD)
-    (tmp_path / "root/train/dog/0.png").write_bytes(b"")
+    (tmp_path / "tree/train/dog/0.png").write_bytes(b"")
     with pytest.raises(
         DataError, match=r"train/dog: no readable image \(found 1 unreadable, e\.g\. 0\.png: an emp"
     ):
@@ -129,7 +129,7 @@ def test_folder_class_with_unreadable_images_only(tree, tmp_path):
 def test_folder_without_unlabelled_images(tree, tmp_path, empty):
     data = tree(GOOD, unlabelled_from=OWN_SPLIT)
     if empty:
-        (tmp_path / "root/unlabelled").mkdir()
+        (tmp_path / "tree/unlabelled").mkdir()
     with pytest.raises(DataError, match=r"data\.unlabelled_from=.*has no unlabelled images of its own"):
         load_source(data)
 
