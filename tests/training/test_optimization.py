@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from noisy_student import params
-from noisy_student.training.callbacks import PlateauFrom
+from noisy_student.training.callbacks import PlateauFrom, make_callbacks
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer, make_schedule
 from support import with_values
 
@@ -94,3 +94,23 @@ def test_plateau_sleeps_before_its_first_epoch():
     asleep = _rates(PlateauFrom(5, monitor="val_loss", factor=0.1, patience=3), losses)
     assert awake == [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
     assert asleep == [1.0] * 7 + [0.1, 0.1]
+
+
+def test_stopping_sleeps_before_its_first_epoch(digits):
+    """The loss is lowest at the start, but what counts begins at epoch 5: stop 3 epochs after that."""
+    schedule = {"name": "constant", "plateau_from_epoch": 5, "plateau_patience": 2, "stop_patience": 3}
+    values = {"epochs": 20, "steps": None, "validate_every": None, "schedule": schedule}
+    training = params.check(
+        with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
+    ).teacher
+    callbacks = make_callbacks(training, name="teacher", batches=None, validation=None, steps=20)
+    (stopping,) = [found for found in callbacks if isinstance(found, keras.callbacks.EarlyStopping)]
+    model = _FakeModel()
+    model.stop_training = False
+    stopping.set_model(model)
+    stopping.on_train_begin()
+    for epoch, loss in enumerate([1.0, *[2.0] * 19], start=1):
+        stopping.on_epoch_end(epoch - 1, {"val_loss": loss})
+        if model.stop_training:
+            break
+    assert epoch == 8
