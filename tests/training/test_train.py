@@ -1,5 +1,6 @@
 """Whole trainings on a few images: determinism, the best checkpoint, averages, divergence."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from noisy_student import metrics, params
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError, ParamsError
 from noisy_student.predict import predict_probs
+from noisy_student.training import callbacks
 from noisy_student.training.train import round_length, student_shares, teacher_shares, train
 from support import with_values
 
@@ -217,3 +219,34 @@ def test_article_rules_reduce_the_rate_and_stop(digits):
     assert 6 < len(history) < 40
     assert history[-1]["learning_rate"] == pytest.approx(1e-21)
     assert history[3]["learning_rate"] == pytest.approx(1e-20)
+
+
+class _Scripted:
+    """Stands for a model: says what it is told to, and which round it is as its weights."""
+
+    def __init__(self, probs_by_round):
+        self.probs_by_round, self.round = probs_by_round, 0
+        self.optimizer = keras.optimizers.SGD(0.1)
+
+    def predict_on_batch(self, images):
+        return np.log(self.probs_by_round[self.round])
+
+    def get_weights(self):
+        return self.round
+
+
+@pytest.mark.parametrize(("select_by", "best"), [("loss", 1), ("accuracy", 0)])
+def test_checkpoints_are_chosen_by_loss_or_by_accuracy(select_by, best, monkeypatch):
+    """Round 0: all right, hardly sure. Round 1: sure of three, wrong on the fourth by a hair."""
+    monkeypatch.setattr(callbacks, "_synchronise", lambda model: None)
+    hardly, sure = [0.55, 0.45], [0.99, 0.01]
+    model = _Scripted([np.array([hardly] * 4), np.array([sure, sure, sure, [0.49, 0.51]])])
+    images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64)
+    kept = callbacks.Validation(
+        images, labels, batch_size=4, select_by=select_by, rate=0.1, name="teacher", round_steps=5
+    )
+    kept.set_model(model)
+    for model.round in (0, 1):
+        kept.on_epoch_end(model.round, {"loss": 1.0, "accuracy": 0.5})
+    assert [row["validation_accuracy"] for row in kept.history] == [1.0, 0.75]
+    assert (kept.best_weights, kept.best["step"]) == (best, 5 * (best + 1))
