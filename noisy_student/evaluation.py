@@ -94,7 +94,7 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
         )
         matrix = metrics.confusion(probs, test.labels)
         figures.confusion_matrix(
-            folder / f"confusion-{name}.png", matrix, class_names, f"Test images: {name}"
+            folder / f"confusion-{name}.png", matrix, class_names, f"{name}, test images"
         )
     rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
     write_csv(tables / "reliability.csv", rows)

@@ -159,8 +159,9 @@ def learning_curves(path, name, rows, *, best):
                 axes.plot(steps, values, color=color, label=label)
             kept = best[f"validation_{quantity}"]
             axes.plot(best["step"], kept, "o", color=BLACK, label=f"kept: step {best['step']}")
+            side = "right" if best["step"] == steps[-1] else "center"  # not over the edge
             axes.annotate(
-                f"{kept:.4f}", (best["step"], kept), xytext=(0, 7), textcoords="offset points", ha="center"
+                f"{kept:.4f}", (best["step"], kept), xytext=(0, 7), textcoords="offset points", ha=side
             )
             axes.set(xlabel="step", ylabel=quantity, ylim=(0, None))
             axes.grid()

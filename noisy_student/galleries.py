@@ -141,7 +141,11 @@ def disagreement_gallery(path, images, labels, first_probs, second_probs, class_
         axes = sheet(figure)
         axes.text(_MARGIN, 0.3, title, fontsize=12, weight="bold")
         part = f", {len(shown)} shown" if len(shown) < len(rows) else ""
-        legend = "; below each: the truth, first model (✗), second model (✓)" if len(rows) else ""
+        legend = (
+            "; below each: the truth, ✗ the model that is wrong, ✓ the model that is right"
+            if len(rows)
+            else ""
+        )
         axes.text(_MARGIN, 0.58, f"{len(rows):,} of {len(labels):,} images{part}{legend}")
         if not len(rows):
             axes.text(width / 2, top + pitch / 2, "none", fontsize=20, color=BLACK, ha="center", va="center")
