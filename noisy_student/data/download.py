@@ -9,9 +9,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tqdm import tqdm
-
 from noisy_student.errors import DataError, DownloadError
+from noisy_student.progress import bar
 
 ATTEMPTS = 4
 PAUSE = 1.0  # seconds before the second attempt; doubled after each
@@ -160,11 +159,9 @@ def _transfer(url, part, timeout):
 
 
 def _append(answer, part, start, total):
-    bar = tqdm(
-        desc=part.stem, total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, disable=None
-    )
-    with part.open("ab" if start else "wb") as file, bar:
+    shown = bar(total=total, name=part.stem, unit="byte", initial=start, unit_divisor=1024)
+    with part.open("ab" if start else "wb") as file, shown:
         while chunk := answer.read(CHUNK):
             file.write(chunk)
-            bar.update(len(chunk))
+            shown.update(len(chunk))
         return file.tell()

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
 
 from noisy_student.errors import DataError
+from noisy_student.progress import progress
 
 
 def read_image(path, *, size, resize):
@@ -56,7 +56,7 @@ def read_folder(root, *, size, resize, recursive):
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
     images = np.empty((len(names), size, size, 3), np.uint8)
     read, unreadable = [], []
-    for name in tqdm(names, desc=f"read {root.name}", unit="image", disable=None):
+    for name in progress(names, name=f"read {root.name}", unit="image"):
         try:
             images[len(read)] = read_image(root / name, size=size, resize=resize)
             read.append(name)
@@ -78,7 +78,7 @@ def resize_images(images, *, size):
     if images.shape[1] == size:
         return images
     resized = np.empty((len(images), size, size, 3), np.uint8)
-    for row, image in enumerate(tqdm(images, desc="resize", unit="image", disable=None)):
+    for row, image in enumerate(progress(images, name="resize", unit="image")):
         resized[row] = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
     return resized
 
