@@ -1,0 +1,141 @@
+"""How every benchmark measures: each contestant in a process of its own, taking turns."""
+
+import multiprocessing
+import os
+import platform
+import re
+import statistics
+import time
+import traceback
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+ROUNDS = 7
+
+
+class MissingRival(Exception):
+    """A rival's package is not installed."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one contestant did.
+
+    Attributes:
+        name: of the contestant.
+        rates: items a second, one a round.
+        note: what the contestant says of itself, or why it did not run.
+    """
+
+    name: str
+    rates: tuple
+    note: str = ""
+
+    @property
+    def median(self):
+        """The median rate; None if it did not run."""
+        return statistics.median(self.rates) if self.rates else None
+
+
+def compare(contestants, *, rounds=ROUNDS, cores=None):
+    """Time contestants alternately, so that whatever else the machine does hits all alike.
+
+    Each contestant lives in a process of its own: frameworks do not share threads, and only one of
+    them works at any time.
+
+    Args:
+        contestants: {name: factory}; a factory is a picklable callable without arguments that prepares
+            the work, warms up, and returns a callable that does one portion and returns how many
+            items it did. It may raise MissingRival. A callable with an attribute `note` is quoted.
+        rounds: turns of each.
+        cores: CPU cores that each may use; None: all of the machine.
+
+    Returns:
+        list of Result, in the order of `contestants`.
+    """
+    context = multiprocessing.get_context("spawn")
+    workers = {}
+    for name, factory in contestants.items():
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs, factory, cores), daemon=True)
+        process.start()
+        kind, said = ours.recv()  # one after the other: warming up must not disturb the others
+        workers[name] = (process, ours, kind, said)
+    rates = {name: [] for name in workers}
+    for _ in range(rounds):
+        for name, (_, pipe, kind, _) in workers.items():
+            if kind == "ready":
+                pipe.send("go")
+                done, seconds = pipe.recv()
+                rates[name].append(done / seconds)
+    for process, pipe, kind, _ in workers.values():
+        if kind == "ready":
+            pipe.send("stop")
+        process.join()
+    return [Result(name, tuple(rates[name]), said) for name, (_, _, _, said) in workers.items()]
+
+
+def _work(pipe, factory, cores):
+    if cores is not None:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    try:
+        portion = factory()
+    except MissingRival as error:
+        pipe.send(("absent", str(error)))
+        return
+    except Exception:
+        pipe.send(("failed", traceback.format_exc()))
+        raise
+    portion()
+    pipe.send(("ready", getattr(portion, "note", "")))
+    while pipe.recv() == "go":
+        start = time.perf_counter()
+        done = portion()
+        pipe.send((done, time.perf_counter() - start))
+
+
+def table(results, *, unit, reference):
+    """A Markdown table of medians, ranges and ratios to one of the contestants.
+
+    Args:
+        results: of `compare`.
+        unit: of the rates, e.g. "images/s".
+        reference: the name of the contestant that the last column divides by. It is the ratio of medians.
+    """
+    base = next(r.median for r in results if r.name == reference)
+    lines = [f"| | median {unit} | lowest to highest | ratio to {reference} |", "|---|---:|---:|---:|"]
+    for result in results:
+        if result.median is None:
+            lines.append(f"| {result.name} | not run: {result.note.strip().splitlines()[-1]} | | |")
+            continue
+        spread = f"{_short(min(result.rates))} to {_short(max(result.rates))}"
+        ratio = "" if base is None else f"{result.median / base:.2f}"
+        lines.append(f"| {result.name} | {_short(result.median)} | {spread} | {ratio} |")
+    notes = [f"{r.name}: {r.note}" for r in results if r.median is not None and r.note]
+    return "\n".join(lines + (["", *notes] if notes else []))
+
+
+def _short(rate):
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def machine(*packages):
+    """One line about the machine and the versions of the named packages."""
+    found = [f"Python {platform.python_version()}"]
+    for package in packages:
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; {', '.join(found)}"
+
+
+def _cpu():
+    try:
+        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    model = re.search(r"model name\s*:\s*(.*)", info)
+    flags = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {flag}" in info]
+    return f"{model.group(1) if model else platform.machine()} ({', '.join(flags[:2]) or 'no AVX2'})"
