@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow check format lock results clean-venv
+.PHONY: help setup repro test test-slow check format lock results bench clean-venv
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(INSTALLED) ## run the tests
 test-slow: $(INSTALLED) ## run the tests that take minutes (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow
 
+bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)
+	@python -m benchmarks
+
 check: $(INSTALLED) ## check format, lint and deps of dvc.yaml, then run the fast tests
 	@ruff format --check .
 	@ruff check .
@@ -45,7 +48,7 @@ format: $(INSTALLED) ## mend format, what ruff can, and the deps of dvc.yaml
 	@python -m experiments.deps --write
 
 lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
-	@for name in "" -gpu -jax -torch; do \
+	@for name in "" -gpu -jax -torch -bench; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-annotate --no-header \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \

@@ -13,12 +13,12 @@ from pathlib import Path
 from noisy_student.files import write_bytes
 
 REPORT = Path("docs/benchmarks.md")
-SECTIONS = ("training", "randaugment", "feeding", "labelling", "schedules", "stages")
+SECTIONS = ("training", "profile", "randaugment", "feeding", "labelling", "schedules", "stages")
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant runs in
-a process of its own, they take turns, and a table shows the median of at least five turns each: on a shared
-machine only ratios within one table count. What the figures mean and where the time goes:
+Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant runs
+in a process of its own, they take turns, and a table shows the median of at least five turns each: on a
+shared machine only ratios within one table count. What the figures mean and where the time goes:
 [performance.md](performance.md).
 """
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from noisy_student.errors import DataError, EmptyClassError
+from noisy_student.guesses import best_guesses
 
 _LINES = 5  # classes that a message names one by one
 
@@ -13,7 +14,7 @@ def confident_rows(probs, *, min_confidence):
     Source: arXiv:1911.04252, section 3.1.
 
     Args:
-        probs: (N, K) float teacher distribution; rows sum to 1.
+        probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
         min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
 
     Returns:
@@ -24,12 +25,15 @@ def confident_rows(probs, *, min_confidence):
         EmptyClassError: no image is above the threshold.
     """
     _check(probs)
-    confidence = probs.max(axis=1)
+    return _above(best_guesses(probs)[1], min_confidence)
+
+
+def _above(confidence, min_confidence):
     rows = np.flatnonzero(confidence > min_confidence)
     if not len(rows):
         raise EmptyClassError(
             f"No pseudo-label of any class is above pseudolabel.threshold={min_confidence} "
-            f"(best {confidence.max():.3f}, 0 of {len(probs):,}).\n"
+            f"(best {confidence.max():.3f}, 0 of {len(confidence):,}).\n"
             "Lower pseudolabel.threshold or train the teacher longer."
         )
     return rows
@@ -43,7 +47,7 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names):
     Source: arXiv:1911.04252, section 3.1.
 
     Args:
-        probs: (N, K) float teacher distribution; rows sum to 1.
+        probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
         min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
         per_class: images per class returned; None takes the largest class's count.
         on_empty: "error" or "skip": what happens to a class without any confident image.
@@ -57,18 +61,20 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names):
         DataError: `probs` is no list of distributions.
         EmptyClassError: a class has no confident image and `on_empty` is "error", or no class has any.
     """
-    rows = confident_rows(probs, min_confidence=min_confidence)
-    predicted = probs[rows].argmax(axis=1)
-    by_class = [rows[predicted == k] for k in range(probs.shape[1])]
+    _check(probs)
+    predicted, confidence = best_guesses(probs)
+    rows = _above(confidence, min_confidence)
+    classes = predicted[rows]
+    by_class = [rows[classes == k] for k in range(probs.shape[1])]
     empty = [k for k, members in enumerate(by_class) if not len(members)]
     if empty and on_empty == "error":
-        raise EmptyClassError(_empty_message(probs, empty, min_confidence, class_names))
+        raise EmptyClassError(_empty_message(predicted, confidence, empty, min_confidence, class_names))
     size = max(map(len, by_class)) if per_class is None else per_class
-    return np.concatenate([_take(probs, members, size) for members in by_class if len(members)])
+    return np.concatenate([_take(confidence, members, size) for members in by_class if len(members)])
 
 
-def _take(probs, members, size):
-    order = np.argsort(-probs[members].max(axis=1), kind="stable")
+def _take(confidence, members, size):
+    order = np.argsort(-confidence[members], kind="stable")
     return np.resize(members[order], size)  # cuts, or starts again from the first
 
 
@@ -76,21 +82,20 @@ def counts(probs, rows):
     """Count the chosen images by predicted class.
 
     Args:
-        probs: (N, K) teacher distribution.
+        probs: (N, K) teacher distribution, may be memory-mapped.
         rows: (n,) rows of `probs`, repeats allowed.
 
     Returns:
         (K,) int64.
     """
-    return np.bincount(probs.argmax(axis=1)[rows], minlength=probs.shape[1])
+    return np.bincount(best_guesses(probs)[0][rows], minlength=probs.shape[1])
 
 
-def _empty_message(probs, empty, min_confidence, class_names):
-    predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+def _empty_message(predicted, confidence, empty, min_confidence, class_names):
     lines = []
     for k in empty[:_LINES]:
         own = confidence[predicted == k]
-        found = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(probs):,}"
+        found = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(predicted):,}"
         lines.append(
             f"class {k} ({class_names[k]}): no pseudo-label is above "
             f"pseudolabel.threshold={min_confidence} ({found} predicted as it)."

@@ -44,7 +44,7 @@ def predict_all(models, test, *, batch_size):
     Args:
         models: {name: inference model}.
         test: LabelledImages.
-        batch_size: images a step.
+        batch_size: images a step, or "auto", see `predict_probs`.
 
     Returns:
         {name: (probs (N, K) float32, penalty in nats)}.

@@ -6,6 +6,7 @@ Equal input gives equal bytes (with one version of matplotlib).
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, png, shorten
+from noisy_student.guesses import best_guesses
 
 _MARKERS = "osD^vP*"
 
@@ -19,9 +20,10 @@ def confidence_histogram(path, probs, *, threshold, truth=None):
         threshold: an image is kept when its highest probability is greater; in [0, 1).
         truth: (N,) int classes, -1 where unknown; splits the bars into right and wrong.
     """
-    confidence, kept = probs.max(axis=1), probs.max(axis=1) > threshold
+    predicted, confidence = best_guesses(probs)
+    kept = confidence > threshold
     unknown = np.ones(len(probs), bool) if truth is None else truth < 0
-    right = ~unknown & (probs.argmax(axis=1) == truth)
+    right = ~unknown & (predicted == truth)
     groups = (
         ("right", right, BLUE),
         ("wrong", ~unknown & ~right, VERMILLION),

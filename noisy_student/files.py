@@ -75,6 +75,36 @@ def write_array(path, array):
         np.save(file, np.ascontiguousarray(array), allow_pickle=False)
 
 
+@contextlib.contextmanager
+def array_writer(path, *, shape, dtype):
+    """Yield a `.npy` file as a writable memory map; it replaces `path` only if the block succeeds.
+
+    Its pages belong to the file: an array larger than the memory can be written. It is on the disk, not only
+    in the system's cache, before it takes the place of `path`.
+
+    Args:
+        path: ends in `.npy`; its folder is created.
+        shape: tuple of ints.
+        dtype: of the array; objects are refused.
+
+    Raises:
+        OSError: the disk has no room for the array.
+    """
+    with atomic_path(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        with temporary.open("rb+") as file:
+            _reserve(file)
+            yield array
+            array.flush()
+            os.fsync(file.fileno())
+
+
+def _reserve(file):
+    """Take the room on the disk now: a disk that is full while a map is written kills the process."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+
+
 def read_array(path):
     """Open a `.npy` file as a read-only memory map; pickled objects are refused.
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, GREEN, VERMILLION, png, sheet, shorten, thumbnail
-from noisy_student.seeds import generator
+from noisy_student.guesses import best_guesses
+from noisy_student.seeds import derive_seed, image_keys
 
 _MOST_CLASSES = 100  # a taller sheet can hardly be opened
 _MARGIN = 0.15  # inches
@@ -22,7 +23,8 @@ def noise_gallery(path, images, noise, *, rows=6, columns=9, seed):
         seed: of the noise, an int.
     """
     images = np.asarray(images[:rows])
-    noised = [noise.with_captions(images, generator(seed, "noise gallery", c)) for c in range(1, columns)]
+    seed, each = derive_seed(seed, "noise gallery"), np.arange(len(images))
+    noised = [noise.with_captions(images, image_keys(seed, cell, each)) for cell in range(1, columns)]
     lines = max((len(caption) for _, captions in noised for caption in captions), default=0)
     side, top = 1.0, 0.75
     pitch = side + 0.1 + lines * _LINE
@@ -80,7 +82,7 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4)
     group_width = each * (side + 0.06) + 0.22
     shown = min(len(class_names), _MOST_CLASSES)
     width = 2 * _MARGIN + names + 3 * group_width
-    predicted, confidence = probs.argmax(axis=1), probs.max(axis=1)
+    predicted, confidence = best_guesses(probs)
     with png(path, width=width, height=top + shown * pitch + _MARGIN, layout=None) as figure:
         axes = sheet(figure)
         more = f" (the first {shown} of {len(class_names)} classes)" if shown < len(class_names) else ""

@@ -37,7 +37,8 @@ class Params(Section):
 
     seed: Seed
     backend: Literal["tensorflow", "jax", "torch"]
-    precision: Literal["float32", "mixed_bfloat16"]
+    precision: Literal["auto", "float32", "mixed_bfloat16"]
+    input_noise: Literal["auto", "host", "device"]
     data: DataParams
     teacher: TrainingParams
     student: StudentParams

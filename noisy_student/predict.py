@@ -1,55 +1,142 @@
 """Class distributions of many images, batch by batch."""
 
+import math
+
 import numpy as np
-from scipy.special import softmax
 
+from noisy_student import backends
 from noisy_student.errors import UserError
-from noisy_student.progress import progress
+from noisy_student.progress import bar
+
+# Bytes that the largest layer output of a batch may take. On CPUs benchmarks/labelling.py finds the best
+# speed at 4 to 16 MiB: less is too little work for a kernel, more does not fit the caches.
+CPU_BUDGET = 8 * 2**20
+ACCELERATOR_BUDGET = 256 * 2**20
+SMALLEST, LARGEST = 4, 4096  # images
 
 
-def predict_probs(model, images, *, batch_size, name="predict", noise=None, rng=None):
+def automatic_batch_size(model, *, accelerator):
+    """Images a step at which a model predicts about as fast as it can.
+
+    A function of the model and the kind of device only, not of free memory or a measurement: rounding
+    may depend on the batch size, and equal runs must give equal bytes.
+
+    Args:
+        model: a `keras.Model` of one input and one output a layer.
+        accelerator: whether it runs on a GPU or TPU.
+
+    Returns:
+        A power of two from 4 to 4096: the largest whose largest layer output, in float32, is at most
+        8 MiB on a CPU, 256 MiB on an accelerator.
+    """
+    largest = max(4 * math.prod(layer.output.shape[1:]) for layer in model.layers)  # bytes an image
+    fitting = (ACCELERATOR_BUDGET if accelerator else CPU_BUDGET) // largest
+    return int(np.clip(2 ** (fitting.bit_length() - 1), SMALLEST, LARGEST)) if fitting else SMALLEST
+
+
+def predict_probs(model, images, *, batch_size="auto", name="predict", noise=None, out=None):
     """The model's distribution for every image, un-noised unless `noise` is given.
+
+    Every batch has the same size, the last one filled up with black images: the model is compiled once,
+    and an image's probabilities do not depend on how many images there are.
 
     Args:
         model: an inference or noised model of `noisy_student.models.build` (it ends in a softmax).
-        images: (N, H, W, 3) uint8, may be memory-mapped: one batch at a time is read.
-        batch_size: images a step; it changes the speed, not the meaning.
+        images: (N, H, W, 3) uint8, N > 0, may be memory-mapped: one batch at a time is read.
+        batch_size: images a step, or "auto", see `automatic_batch_size`.
         name: what the progress bar says.
-        noise: callable (images, generator) -> images, the paper's ablation of a noised teacher.
-        rng: generator for `noise`.
+        noise: callable (images (n, H, W, 3), their rows (n,) int64) -> images, the paper's ablation of a
+            noised teacher.
+        out: (N, K) float32 to write into, may be memory-mapped; None: a new array.
 
     Returns:
-        (N, K) float32, rows sum to 1.
+        `out`; rows sum to 1.
 
     Raises:
-        UserError: the images are not of the model's size, or the model gives NaN.
+        UserError: there are no images, they are not of the model's size, or the model gives NaN.
     """
-    expected = model.input_shape[1:]
-    if tuple(images.shape[1:]) != tuple(expected):
+    _check(model, images, name)
+    if batch_size == "auto":
+        accelerator = backends.current().describe_devices() != ["CPU"]
+        batch_size = automatic_batch_size(model, accelerator=accelerator)
+    if out is None:
+        out = np.empty((len(images), model.output_shape[-1]), np.float32)
+    with bar(total=len(images), name=name, unit="image") as shown:
+        for start, probs in _outputs(model, images, batch_size, noise):
+            if not np.isfinite(probs).all():
+                raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
+            out[start : start + len(probs)] = probs
+            shown.update(len(probs))
+    return out
+
+
+def _check(model, images, name):
+    expected = tuple(model.input_shape[1:])
+    if tuple(images.shape[1:]) != expected:
         raise UserError(
-            f"{name}: the model takes images of shape {tuple(expected)}, found {tuple(images.shape[1:])}. "
+            f"{name}: the model takes images of shape {expected}, found {tuple(images.shape[1:])}. "
             "Train it again with this data.image_size: dvc repro."
         )
-    probs = np.empty((len(images), model.output_shape[-1]), np.float32)
-    for start in progress(range(0, len(images), batch_size), name=name, scale=batch_size, unit="image"):
-        batch = np.asarray(images[start : start + batch_size])
+    if not len(images):
+        raise UserError(
+            f"{name}: there are 0 images. Give data.unlabelled_from and data.root folders that hold images, "
+            "then dvc repro."
+        )
+
+
+def _outputs(model, images, size, noise):
+    """Yield (first row, outputs (n, K)) batch by batch.
+
+    A batch is handed over before the outputs of the one before it are waited for: a GPU works while the
+    next images are read and noised.
+    """
+    forward, working = backends.current().forward(model), []
+    for start in range(0, len(images), size):
+        batch = np.asarray(images[start : start + size])
         if noise is not None:
-            batch = noise(batch, rng)
-        probs[start : start + batch_size] = model.predict_on_batch(batch)
-    if not np.isfinite(probs).all():
-        raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
-    return probs
+            batch = noise(batch, np.arange(start, start + len(batch)))
+        working.append((start, len(batch), forward(_filled(batch, size))))
+        if len(working) > 1:
+            yield _fetched(*working.pop(0))
+    yield _fetched(*working.pop())
+
+
+def _fetched(start, number, outputs):
+    import keras
+
+    return start, keras.ops.convert_to_numpy(outputs)[:number]
+
+
+def _filled(batch, size):
+    """The batch with black images added up to `size`."""
+    if len(batch) == size:
+        return batch
+    full = np.zeros((size, *batch.shape[1:]), batch.dtype)
+    full[: len(batch)] = batch
+    return full
 
 
 def predict_logits(model, images, *, batch_size):
-    """Logits (N, K) float32 of a training model, un-noised; see `predict_probs`."""
-    batches = [
-        model.predict_on_batch(np.asarray(images[start : start + batch_size]))
-        for start in range(0, len(images), batch_size)
-    ]
-    return np.concatenate(batches)
+    """Logits of a training model, un-noised, with its present weights.
+
+    The images are shared out equally among as few batches as possible, so that hardly any is filled up.
+
+    Args:
+        model: a training model of `noisy_student.models.build`.
+        images: (N, H, W, 3) uint8, N > 0, may be memory-mapped.
+        batch_size: most images a step.
+
+    Returns:
+        (N, K) float32.
+    """
+    steps = math.ceil(len(images) / batch_size)
+    size = math.ceil(len(images) / steps)
+    batches = [np.asarray(images[start : start + size]) for start in range(0, len(images), size)]
+    return np.concatenate([model.predict_on_batch(_filled(batch, size))[: len(batch)] for batch in batches])
 
 
 def to_probs(logits):
     """Softmax over the last axis, in float64, returned as float32."""
-    return softmax(np.asarray(logits, np.float64), axis=-1).astype(np.float32)
+    logits = np.asarray(logits, np.float64)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return (powers / powers.sum(axis=-1, keepdims=True)).astype(np.float32)

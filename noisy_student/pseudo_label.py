@@ -1,38 +1,52 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
 from noisy_student import backends, layout
+from noisy_student.files import array_writer
 from noisy_student.models.build import build, model_noise, transfer_weights
 from noisy_student.models.saving import load
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.predict import predict_probs
-from noisy_student.seeds import derive_seed, generator
+from noisy_student.seeds import derive_seed, image_keys
 
 
-def pseudo_label(params, generation, images):
-    """Distributions of one generation's teacher over the pool.
+def pseudo_label(params, generation, images, path):
+    """Write the distributions of one generation's teacher over the pool.
 
     The teacher is not noised, unless `pseudolabel.noise` asks for the paper's ablation (section 4.1,
-    table 6): then the input is noised, and dropout and stochastic depth are on; batch normalisation
-    uses its moving statistics in either case.
+    table 6): then the input is noised, an image's draw depending on its row only, and dropout and
+    stochastic depth are on, which are drawn by the batch; batch normalisation uses its moving statistics
+    in either case.
 
     Args:
         params: Params.
         generation: a key of `params.generations`.
-        images: (N, H, W, 3) uint8, may be memory-mapped.
+        images: (N, H, W, 3) uint8, may be memory-mapped: one batch at a time is in memory.
+        path: `.npy` file to write, (N, K) float32, rows sum to 1. It appears when it is complete.
 
-    Returns:
-        (N, K) float32, rows sum to 1.
+    Raises:
+        UserError: the teacher is missing, gives NaN or takes images of another size, or the pool is empty.
     """
     settings = params.generation(generation)
-    teacher = load(layout.model(settings.teacher))
-    name = f"pseudolabel {generation}"
-    size = settings.pseudolabel.batch_size
     backends.current().make_deterministic()
-    if not settings.pseudolabel.noise:
-        return predict_probs(teacher, images, batch_size=size, name=name)
+    model, noise = load(layout.model(settings.teacher)), None
+    if settings.pseudolabel.noise:
+        model, noise = _noised(params, generation, model)
+    with array_writer(path, shape=(len(images), model.output_shape[-1]), dtype="float32") as probs:
+        predict_probs(
+            model,
+            images,
+            batch_size=settings.pseudolabel.batch_size,
+            name=f"pseudolabel {generation}",
+            noise=noise,
+            out=probs,
+        )
+
+
+def _noised(params, generation, teacher):
+    """The teacher with noise in the network, and the noise of its input as `predict_probs` wants it."""
     seed = derive_seed(params.seed, "pseudolabel", generation)
     noised = build(
-        _trained_as(params, settings.teacher).model,
+        _trained_as(params, params.generation(generation).teacher).model,
         mode="noised",
         classes=teacher.output_shape[-1],
         image_size=params.data.image_size,
@@ -40,10 +54,8 @@ def pseudo_label(params, generation, images):
         **model_noise(params.noise),
     )
     transfer_weights(teacher, noised)
-    noise = input_noise(params, noised=True)
-    return predict_probs(
-        noised, images, batch_size=size, name=name, noise=noise, rng=generator(seed, "input")
-    )
+    noise, input_seed = input_noise(params, noised=True), derive_seed(seed, "input")
+    return noised, lambda images, rows: noise(images, image_keys(input_seed, 0, rows))
 
 
 def _trained_as(params, name):

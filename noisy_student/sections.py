@@ -3,7 +3,7 @@
 from posixpath import normpath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
 # Named by `data.unlabelled_from` when the unlabelled pool comes from the source itself. They are
 # files of this repository, because DVC wants every dependency to exist.
@@ -21,6 +21,16 @@ Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def _prediction_batch_size(value):
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("give a number of images (1 or more), or auto")
+
+
+# A plain validator, because pydantic would report a union once for each of its sides.
+PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
 
 
 class Section(BaseModel):
@@ -254,11 +264,15 @@ class AugmentationParams(Section):
 
 
 class PseudoLabelParams(Section):
-    """`threshold`: an image is kept when its highest probability is greater."""
+    """How the teacher labels, and which labels are kept.
+
+    threshold: an image is kept when its highest probability is greater; batch_size: images a step of
+    labelling, "auto" by network and device, see `predict.automatic_batch_size`.
+    """
 
     threshold: Fraction
     kind: Literal["soft", "hard"]
-    batch_size: Positive
+    batch_size: PredictionBatchSize
     noise: bool
 
 
@@ -271,6 +285,6 @@ class BalanceParams(Section):
 
 
 class EvalParams(Section):
-    """How models are evaluated."""
+    """`batch_size`: test images a step; "auto" as for pseudo-labels."""
 
-    batch_size: Positive
+    batch_size: PredictionBatchSize

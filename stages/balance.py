@@ -3,12 +3,13 @@
 from noisy_student import layout, params
 from noisy_student.data.arrays import open_images
 from noisy_student.files import read_array, read_json, write_array
-from noisy_student.selection import select, write_selection_plots
 from stages.entry import run
 
 
 def main(generation):
     """Choose the pseudo-labelled images of GENERATION's student."""
+    from noisy_student.selection import select, write_selection_plots  # draws: --help does without
+
     settings = params.load().generation(generation)
     probs, names = read_array(layout.pseudo_labels(generation)), read_json(layout.CLASSES)
     rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)

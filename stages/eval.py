@@ -1,6 +1,6 @@
 """Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
 
-from noisy_student import backends, figures, galleries, layout, metrics, params
+from noisy_student import backends, layout, params
 from noisy_student.data.arrays import open_labelled
 from noisy_student.files import read_array, read_json, remove, write_json
 from noisy_student.noise.pipeline import input_noise
@@ -11,9 +11,11 @@ def main():
     """Evaluate all models of params.yaml on data/test."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
+    from noisy_student import figures, galleries, metrics
     from noisy_student.evaluation import evaluate_all, predict_all, write_eval_plots
     from noisy_student.models.saving import load
 
+    backends.current().make_deterministic()
     for path in layout.unlisted(settings.generations):
         print(f"removing {path}: not a generation of params.yaml any more")
         remove(path)

@@ -2,7 +2,6 @@
 
 from noisy_student import backends, layout, params
 from noisy_student.data.arrays import open_images
-from noisy_student.files import write_array
 from stages.entry import run
 
 
@@ -12,8 +11,8 @@ def main(generation):
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.pseudo_label import pseudo_label
 
-    probs = pseudo_label(settings, generation, open_images(layout.UNLABELLED))
-    write_array(layout.pseudo_labels(generation), probs)
+    images = open_images(layout.UNLABELLED)
+    pseudo_label(settings, generation, images, layout.pseudo_labels(generation))
 
 
 if __name__ == "__main__":

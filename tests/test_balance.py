@@ -1,10 +1,15 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisy_student import figures, galleries, guesses
 from noisy_student.balance import balance, confident_rows, counts
 from noisy_student.errors import DataError, EmptyClassError
+from noisy_student.files import read_array, write_array
+from noisy_student.selection import confidence_bins
 
 NAMES = ["plane", "car", "cat"]
 # row:           0     1     2     3     4     5     6
@@ -134,6 +139,49 @@ def test_rounding_of_float32_is_tolerated():
 def test_an_empty_pool_is_refused(shape):
     with pytest.raises(DataError, match="at least one image"):
         confident_rows(np.zeros(shape), min_confidence=0.5)
+
+
+def _mapped(path, probs):
+    write_array(path, probs)
+    return read_array(path)
+
+
+def test_chosen_in_pieces_as_at_once(tmp_path, monkeypatch):
+    """The oracle is NumPy on the whole array; many ties, and pieces that end in the middle."""
+    monkeypatch.setattr(guesses, "_PIECE", 7 * 3 * 4)  # 7 rows
+    weights = np.random.default_rng(0).integers(1, 6, (200, 3)).astype(np.float32)
+    probs = weights / weights.sum(axis=1, keepdims=True)
+    predicted, confidence = guesses.best_guesses(_mapped(tmp_path / "probs.npy", probs))
+    np.testing.assert_array_equal(predicted, probs.argmax(axis=1))
+    np.testing.assert_array_equal(confidence, probs.max(axis=1))
+    assert (predicted.dtype, confidence.dtype) == (np.int64, np.float32)
+    best_first = np.argsort(-probs.max(axis=1), kind="stable")
+    expected = [best_first[probs.argmax(axis=1)[best_first] == k][:20] for k in range(3)]
+    rows = choose(_mapped(tmp_path / "probs.npy", probs), min_confidence=0.4, per_class=20)
+    np.testing.assert_array_equal(rows, np.concatenate(expected))
+
+
+def test_mapped_distributions_are_not_read_into_memory_as_a_whole(tmp_path):
+    """40 MB, as 1,000 classes of 1,000,000 images are 4 GB."""
+    probs = np.full((10_000, 1000), 0.4 / 999, np.float32)
+    probs[np.arange(10_000), np.arange(10_000) % 1000] = 0.6
+    mapped = _mapped(tmp_path / "probs.npy", probs)
+    names = [f"name{k}" for k in range(1000)]
+    figures.confidence_histogram(
+        tmp_path / "a.png", PROBS, threshold=0.5
+    )  # what the first drawing imports stays
+    tracemalloc.start()
+    rows = balance(mapped, min_confidence=0.5, per_class=12, on_empty="error", class_names=names)
+    number = counts(mapped, rows)
+    confidence_bins(mapped)
+    figures.confidence_histogram(tmp_path / "a.png", mapped, threshold=0.5)
+    images = np.zeros((10_000, 8, 8, 3), np.uint8)
+    galleries.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
+    np.testing.assert_array_equal(rows[:12], [*range(0, 10_000, 1000), 0, 1000])
+    np.testing.assert_array_equal(number, np.full(1000, 12))
 
 
 @st.composite

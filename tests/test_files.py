@@ -1,5 +1,7 @@
 """Files: never half-written, never a pickle."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -42,9 +44,71 @@ def test_arrays_are_memory_mapped_and_read_only(tmp_path):
         array[0] = 1
 
 
+def test_a_written_map_is_the_file_that_numpy_writes(tmp_path):
+    values = np.random.default_rng(0).random((5, 3), np.float32)
+    with files.array_writer(tmp_path / "new/a.npy", shape=(5, 3), dtype=np.float32) as array:
+        array[:3], array[3:] = values[:3], values[3:]
+    np.save(tmp_path / "b.npy", values)
+    assert (tmp_path / "new/a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["a.npy"]
+
+
+def test_a_map_that_is_not_finished_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.npy"
+    files.write_array(path, np.arange(3))
+    with pytest.raises(RuntimeError):
+        _map_half(path)
+    np.testing.assert_array_equal(files.read_array(path), [0, 1, 2])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
+
+
+def _map_half(path):
+    with files.array_writer(path, shape=(3,), dtype=np.int64) as array:
+        array[:2] = 7
+        np.testing.assert_array_equal(files.read_array(path), [0, 1, 2])  # until it is whole
+        raise RuntimeError
+
+
+def test_a_map_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    calls = []
+    for owner, name in ((np.memmap, "flush"), (os, "fsync"), (os, "replace")):
+        monkeypatch.setattr(owner, name, _logged(getattr(owner, name), calls))
+    with files.array_writer(tmp_path / "a.npy", shape=(3,), dtype=np.int64):
+        assert "replace" not in calls
+    assert calls[-3:] == ["flush", "fsync", "replace"]
+
+
+def _logged(function, calls):
+    def call(*arguments):
+        calls.append(function.__name__)
+        return function(*arguments)
+
+    return call
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve disk space")
+def test_a_full_disk_is_found_before_the_map_is_written(tmp_path, monkeypatch):
+    """Later it would be a bus error, which ends the process without a message."""
+
+    def full(descriptor, offset, size):
+        raise OSError(28, f"No space left for {size} bytes")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="left for 8128 bytes"):  # 128 of the header
+        _map_thousand(tmp_path / "a.npy")
+    assert not list(tmp_path.iterdir())
+
+
+def _map_thousand(path):
+    with files.array_writer(path, shape=(1000,), dtype=np.int64):
+        raise AssertionError("the block must not begin")
+
+
 def test_pickles_are_neither_written_nor_read(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         files.write_array(tmp_path / "a.npy", np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="objects"):
+        files.array_writer(tmp_path / "a.npy", shape=(1,), dtype=object).__enter__()
     assert not list(tmp_path.iterdir())
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"b\.npy: not a readable"):

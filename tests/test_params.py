@@ -16,12 +16,19 @@ WRONG = {
     "text for a rate": ({"teacher.optimizer.learning_rate": "1e-3"}, "teacher.optimizer.learning_rate"),
     "not a number": ({"teacher.optimizer.learning_rate": float("nan")}, "teacher.optimizer.learning_rate"),
     "out of range": ({"pseudolabel.threshold": 1.5}, "pseudolabel.threshold: .*1.5"),
+    "batch size of nothing": (
+        {"pseudolabel.batch_size": 0},
+        r"pseudolabel\.batch_size: give a number of images \(1 or more\), or auto \(found 0\)",
+    ),
+    "batch size in words": ({"eval.batch_size": "big"}, r"eval\.batch_size: give .*or auto \(found 'big'\)"),
+    "half a batch": ({"eval.batch_size": 64.5}, r"eval\.batch_size: .*64\.5"),
+    "bool for a batch size": ({"pseudolabel.batch_size": True}, r"pseudolabel\.batch_size: .*True"),
     "negative seed": ({"seed": -1}, "seed: .*-1"),
     "unknown choice": ({"data.source": "imagenet"}, "data.source: .*'imagenet'"),
     "epochs and steps": ({"teacher.epochs": 3}, "teacher: give exactly one of epochs and steps"),
     "neither": ({"teacher.steps": None}, "teacher: give exactly one of epochs and steps"),
-    "interval": ({"student.validate_every": 70}, "validate_every=70 goes with steps=800 and must divide"),
-    "steps without interval": ({"student.validate_every": None}, "validate_every=None goes with steps=800"),
+    "interval": ({"student.validate_every": 70}, "validate_every=70 goes with steps=1600 and must divide"),
+    "steps without interval": ({"student.validate_every": None}, "validate_every=None goes with steps=1600"),
     "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
     "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/labelled"),
     "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),
@@ -156,6 +163,12 @@ def test_inputs_that_dvc_could_not_read(changed, tmp_path, name, fault):
 def test_inputs_that_are_there(changed, monkeypatch):
     monkeypatch.chdir(ROOT)
     params.check_paths(changed().data)
+
+
+@pytest.mark.parametrize("size", [1, 640, "auto"])
+def test_batch_sizes_of_predictions(changed, size):
+    found = changed(pseudolabel__batch_size=size, eval__batch_size=size)
+    assert (found.generation("gen1").pseudolabel.batch_size, found.eval.batch_size) == (size, size)
 
 
 def test_unknown_generation(changed):

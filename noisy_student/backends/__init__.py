@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+from pathlib import Path
 
 from noisy_student.errors import ParamsError
 
@@ -53,9 +54,9 @@ def select(name):
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _without_startup_log():
-            from noisy_student.backends.tensorflow import describe_devices
+            import tensorflow
 
-            describe_devices()  # the first look for a GPU logs too
+            tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
 
 
 @contextlib.contextmanager
@@ -82,7 +83,9 @@ def current():
     """The module of this package for the framework that Keras runs on.
 
     Returns:
-        A module with `make_deterministic()`, `compiles_with_xla()` and `describe_devices()`.
+        A module with `make_deterministic()`, `compiles_with_xla()`, `is_bfloat16_fast()`,
+        `describe_devices()`, `feed(batches)`, `forward(model)`, `batch_normalise`, `normalise` and
+        `OPTIMIZERS`.
 
     Raises:
         ParamsError: Keras runs on a framework that this project has no module for.
@@ -102,3 +105,26 @@ def current():
             "Set KERAS_BACKEND to tensorflow, jax or torch, as backend in params.yaml."
         )
     return module
+
+
+def resolve_precision(precision):
+    """The precision that `params.yaml` asks for, "auto" resolved by the hardware.
+
+    Args:
+        precision: "auto", "float32" or "mixed_bfloat16".
+
+    Returns:
+        "float32" or "mixed_bfloat16".
+    """
+    if precision != "auto":
+        return precision
+    return "mixed_bfloat16" if current().is_bfloat16_fast() else "float32"
+
+
+def cpu_has_bfloat16():
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return re.search(r"^flags\b.*\b(avx512_bf16|amx_bf16)\b", flags, re.MULTILINE) is not None

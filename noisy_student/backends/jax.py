@@ -3,6 +3,8 @@
 import os
 
 import jax
+import jax.numpy as jnp
+import keras
 
 FLAG = "--xla_gpu_deterministic_ops"
 
@@ -23,9 +25,77 @@ def compiles_with_xla():
     return True
 
 
+def is_bfloat16_fast():
+    """Whether training in bfloat16 is faster than in float32: TPUs, GPUs since Ampere; not on CPUs."""
+    device = jax.devices()[0]
+    if device.platform == "gpu":
+        return float(device.compute_capability) >= 8.0
+    return device.platform == "tpu"
+
+
 def describe_devices():
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     return [
         "CPU" if device.platform == "cpu" else f"{device.platform.upper()} {device.device_kind}"
         for device in jax.devices()
     ]
+
+
+def feed(batches):
+    """What `keras.Model.fit` iterates over, once a round: the batches themselves.
+
+    Args:
+        batches: training.batches.TrainingBatches; its threads run ahead of the training.
+    """
+    return batches
+
+
+def batch_normalise(x, scale, offset, epsilon):
+    """Normalise a batch by its own statistics; XLA fuses the operations.
+
+    Args:
+        x: (N, H, W, C) float32 or bfloat16.
+        scale, offset: (C,) float32.
+        epsilon: added to the variance.
+
+    Returns:
+        (outputs, mean, variance): as `x`, and (C,) float32 statistics; the variance is that of the batch,
+        divided by its size.
+    """
+    wide = x.astype(jnp.float32)
+    mean, variance = jnp.mean(wide, axis=(0, 1, 2)), jnp.var(wide, axis=(0, 1, 2))
+    return normalise(x, scale, offset, mean, variance, epsilon), mean, variance
+
+
+def normalise(x, scale, offset, mean, variance, epsilon):
+    """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
+    factor = scale * jax.lax.rsqrt(jnp.asarray(variance) + epsilon)
+    outputs = (x.astype(jnp.float32) - jnp.asarray(mean)) * factor + offset
+    return outputs.astype(x.dtype)
+
+
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # XLA fuses their steps
+
+
+def forward(model):
+    """The model as a function of batches of one constant shape, without noise of training.
+
+    Args:
+        model: a `keras.Model`; later changes of its weights are not seen.
+
+    Returns:
+        Callable: uint8 NumPy array (N, H, W, 3) -> array (N, K), perhaps before it is computed.
+    """
+    trainable = [variable.value for variable in model.trainable_variables]
+    others = [variable.value for variable in model.non_trainable_variables]
+
+    @jax.jit
+    def step(trainable, others, images):
+        return model.stateless_call(trainable, others, images, training=False)
+
+    def run(images):
+        nonlocal others  # they hold the state of random generators
+        outputs, others = step(trainable, others, images)
+        return outputs
+
+    return run

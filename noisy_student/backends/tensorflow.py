@@ -1,6 +1,9 @@
 """What only TensorFlow can do."""
 
+import keras
 import tensorflow as tf
+
+from noisy_student.backends import cpu_has_bfloat16
 
 
 def make_deterministic():
@@ -16,6 +19,15 @@ def compiles_with_xla():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+def is_bfloat16_fast():
+    """Whether training in bfloat16 is faster than in float32: GPUs since Ampere, CPUs that have it."""
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return cpu_has_bfloat16()
+    details = tf.config.experimental.get_device_details(devices[0])
+    return details.get("compute_capability", (0, 0)) >= (8, 0)
+
+
 def describe_devices():
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     names = []
@@ -23,3 +35,129 @@ def describe_devices():
         model = tf.config.experimental.get_device_details(device).get("device_name", device.name)
         names.append(f"GPU {model}")
     return names or ["CPU"]
+
+
+def feed(batches):
+    """What `keras.Model.fit` iterates over, once a round.
+
+    A thread makes the next two batches while the present one trains. Keras' own way from a PyDataset
+    to TensorFlow leaves tf.data's tuning on, whose threads take the cores from the training.
+
+    Args:
+        batches: training.batches.TrainingBatches.
+
+    Returns:
+        tf.data.Dataset of the batches of a round.
+    """
+    example = batches[0]
+    flat = tf.nest.flatten(example)
+
+    def fetch(index):
+        arrays = tf.numpy_function(
+            lambda index: tf.nest.flatten(batches[int(index)]), [index], [array.dtype for array in flat]
+        )
+        arrays = [tf.ensure_shape(array, each.shape) for array, each in zip(arrays, flat, strict=True)]
+        return tf.nest.pack_sequence_as(example, arrays)
+
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.threading.private_threadpool_size = 1
+    return tf.data.Dataset.range(batches.num_batches).map(fetch).prefetch(2).with_options(options)
+
+
+def batch_normalise(x, scale, offset, epsilon):
+    """Normalise a batch by its own statistics.
+
+    Args:
+        x: (N, H, W, C) float32 or bfloat16.
+        scale, offset: (C,) float32.
+        epsilon: added to the variance.
+
+    Returns:
+        (outputs, mean, variance): as `x`, and (C,) float32 statistics; the variance is that of the batch,
+        divided by its size.
+    """
+    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
+    size = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
+    return outputs, mean, variance * ((size - 1.0) / size)  # the kernel divides by size - 1
+
+
+def normalise(x, scale, offset, mean, variance, epsilon):
+    """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
+    outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
+    )
+    return outputs
+
+
+class SGD(keras.optimizers.SGD):
+    """Keras' SGD with one kernel for each variable's step."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Move one variable and its momentum."""
+        if self.momentum == 0:
+            super().update_step(gradient, variable, learning_rate)
+            return
+        tf.raw_ops.ResourceApplyKerasMomentum(
+            var=variable.handle,
+            accum=self.momentums[self._get_variable_index(variable)].value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=self.momentum,
+            use_nesterov=self.nesterov,
+        )
+
+
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam with one kernel for each variable's step."""
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Move one variable and its moments."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+
+
+def forward(model):
+    """The model as a function of batches of one constant shape, without noise of training.
+
+    On CPUs the weights of all but huge models become constants of the graph, so that TensorFlow folds
+    normalisation into the convolutions; later changes of the weights are not seen.
+
+    Args:
+        model: a `keras.Model`.
+
+    Returns:
+        Callable: uint8 NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.
+    """
+    draws = len(model.variables) > len(model.weights)  # the state of random generators is no weight
+    large = 4 * model.count_params() > 2**30  # a graph holds 2 GiB at most
+    if compiles_with_xla() or draws or large:
+        return tf.function(
+            lambda images: model(images, training=False), autograph=False, jit_compile=compiles_with_xla()
+        )
+    trainable = [variable.numpy() for variable in model.trainable_variables]
+    others = [variable.numpy() for variable in model.non_trainable_variables]
+
+    @tf.function(autograph=False)
+    def run(images):
+        constants = [list(map(tf.constant, values)) for values in (trainable, others)]
+        return model.stateless_call(*constants, images, training=False)[0]
+
+    return lambda images: run(tf.constant(images))

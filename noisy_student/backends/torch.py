@@ -2,7 +2,10 @@
 
 import os
 
+import keras
 import torch
+
+from noisy_student.backends import cpu_has_bfloat16
 
 
 def make_deterministic():
@@ -21,8 +24,74 @@ def compiles_with_xla():
     return False
 
 
+def is_bfloat16_fast():
+    """Whether training in bfloat16 is faster than in float32: GPUs since Ampere, CPUs that have it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return cpu_has_bfloat16()
+
+
 def describe_devices():
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     if torch.cuda.is_available():
         return [f"GPU {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
     return ["GPU Apple MPS"] if torch.backends.mps.is_available() else ["CPU"]
+
+
+def feed(batches):
+    """What `keras.Model.fit` iterates over, once a round: the batches themselves.
+
+    Args:
+        batches: training.batches.TrainingBatches; its threads run ahead of the training.
+    """
+    return batches
+
+
+def batch_normalise(x, scale, offset, epsilon):
+    """Normalise a batch by its own statistics.
+
+    Args:
+        x: (N, H, W, C) float32 or bfloat16.
+        scale, offset: (C,) float32.
+        epsilon: added to the variance.
+
+    Returns:
+        (outputs, mean, variance): as `x`, and (C,) float32 statistics; the variance is that of the batch,
+        divided by its size.
+    """
+    channels_first = x.permute(0, 3, 1, 2)
+    outputs, mean, deviation = torch.native_batch_norm(
+        channels_first, scale, offset, None, None, True, 0.0, epsilon
+    )
+    variance = deviation.detach() ** -2 - epsilon  # the kernel gives 1 / sqrt(variance + epsilon)
+    return outputs.permute(0, 2, 3, 1), mean.detach(), variance
+
+
+def normalise(x, scale, offset, mean, variance, epsilon):
+    """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
+    stored = [torch.as_tensor(getattr(value, "value", value)) for value in (mean, variance)]
+    outputs = torch.nn.functional.batch_norm(
+        x.permute(0, 3, 1, 2), *stored, scale, offset, training=False, eps=epsilon
+    )
+    return outputs.permute(0, 2, 3, 1)
+
+
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # Keras' are fused here
+
+
+def forward(model):
+    """The model as a function of batches of one constant shape, without noise of training.
+
+    Args:
+        model: a `keras.Model`.
+
+    Returns:
+        Callable: uint8 NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.
+    """
+
+    def run(images):
+        with torch.no_grad():
+            # a copy, because PyTorch has no read-only tensors
+            return model(keras.ops.convert_to_tensor(images.copy()), training=False)
+
+    return run

@@ -5,7 +5,6 @@ http://ufldl.stanford.edu/housenumbers.
 """
 
 import numpy as np
-from scipy.io import loadmat
 
 from noisy_student.data.download import locate
 from noisy_student.data.images import resize_images
@@ -59,6 +58,8 @@ def _hashes(given):
 
 
 def _read(name, data, hashes):
+    from scipy.io import loadmat  # here, because other sources do not need it
+
     path = locate(name, url=f"{URL}/{name}", root=data.root, sha256=hashes[name])
     try:
         content = loadmat(path, variable_names=["X", "y"])

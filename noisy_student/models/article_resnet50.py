@@ -46,15 +46,18 @@ def _conv(x, layers, name, *, filters, kernel, stride=1):
 
 
 def _block(x, layers, name, *, filters, stride):
-    branch = layers.norm_relu(_conv(x, layers, f"{name}_conv1", filters=filters, kernel=1), f"{name}_1")
-    branch = layers.norm_relu(_conv(branch, layers, f"{name}_conv2", filters=filters, kernel=3), f"{name}_2")
     wide = EXPANSION * filters
-    branch = _conv(branch, layers, f"{name}_conv3", filters=wide, kernel=1, stride=stride)
-    branch = layers.norm(branch, f"{name}_3_bn")
+
+    def branch(x):
+        x = layers.norm_relu(_conv(x, layers, f"{name}_conv1", filters=filters, kernel=1), f"{name}_1")
+        x = layers.norm_relu(_conv(x, layers, f"{name}_conv2", filters=filters, kernel=3), f"{name}_2")
+        x = _conv(x, layers, f"{name}_conv3", filters=wide, kernel=1, stride=stride)
+        return layers.norm(x, f"{name}_3_bn")
+
     shortcut = x
     if stride > 1 or x.shape[-1] != wide:
         shortcut = layers.conv(
             x, f"{name}_shortcut_conv", filters=wide, kernel=1, stride=stride, bias=True, l2=1e-4
         )
         shortcut = layers.norm(shortcut, f"{name}_shortcut_bn")
-    return layers.relu(layers.add(shortcut, branch, block=name), f"{name}_relu")
+    return layers.relu(layers.add(shortcut, x, branch, block=name), f"{name}_relu")

@@ -5,7 +5,7 @@ import keras
 from noisy_student.errors import ParamsError
 from noisy_student.models import article_resnet50, resnet, wide_resnet
 from noisy_student.models.layers import Layers, layer_seed
-from noisy_student.models.stochastic_depth import AlwaysOnDropout, survival_schedule
+from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 
 ARCHITECTURES = {"resnet": resnet, "wide_resnet": wide_resnet, "article_resnet50": article_resnet50}
 MODES = ("train", "inference", "noised")
@@ -142,10 +142,8 @@ def transfer_weights(source, target):
     Raises:
         ParamsError: the networks differ in layers with weights or in the shape of a weight.
     """
-    shapes = [
-        {layer.name: [tuple(w.shape) for w in layer.weights] for layer in network.layers if layer.weights}
-        for network in (source, target)
-    ]
+    layers = [_layers_with_weights(network) for network in (source, target)]
+    shapes = [{n: [tuple(w.shape) for w in layer.weights] for n, layer in found.items()} for found in layers]
     for name in dict.fromkeys((*shapes[0], *shapes[1])):
         first, second = (found.get(name) for found in shapes)
         if first != second:
@@ -154,5 +152,16 @@ def transfer_weights(source, target):
                 f"{first or 'no weights'} in the one, {second or 'no weights'} in the other. Give both the "
                 "same model section and classes in params.yaml, or set student.init: random."
             )
-    for name in shapes[0]:
-        target.get_layer(name).set_weights(source.get_layer(name).get_weights())
+    for name, layer in layers[0].items():
+        layers[1][name].set_weights(layer.get_weights())
+
+
+def _layers_with_weights(network):
+    """{name: layer}, those inside skippable branches too."""
+    found = {}
+    for layer in network.layers:
+        if isinstance(layer, SkippableBranch):
+            found |= _layers_with_weights(layer.branch)
+        elif layer.weights:
+            found[layer.name] = layer
+    return found

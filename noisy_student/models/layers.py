@@ -2,7 +2,8 @@
 
 import keras
 
-from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, StochasticDepth
+from noisy_student.models.normalisation import FusedBatchNormalization
+from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, SkippableBranch, StochasticDepth
 from noisy_student.seeds import derive_seed
 
 
@@ -51,8 +52,9 @@ class Layers:
         )(x)
 
     def norm(self, x, name):
-        """Batch normalisation over all but the channels."""
-        return keras.layers.BatchNormalization(**self.normalisation, dtype=self.precision, name=name)(x)
+        """Batch normalisation over all but the channels; what is saved holds Keras' own layer."""
+        kind = FusedBatchNormalization if self.mode == "train" else keras.layers.BatchNormalization
+        return kind(**self.normalisation, dtype=self.precision, name=name)(x)
 
     def relu(self, x, name):
         """max(x, 0)."""
@@ -62,11 +64,28 @@ class Layers:
         """Batch normalisation, then ReLU."""
         return self.relu(self.norm(x, f"{prefix}_bn"), f"{prefix}_relu")
 
-    def add(self, shortcut, branch, *, block):
-        """shortcut + branch, the branch with the stochastic depth of this block."""
+    def add(self, shortcut, source, branch, *, block):
+        """shortcut + branch(source), the branch with the stochastic depth of this block.
+
+        Args:
+            shortcut: Keras tensor.
+            source: Keras tensor that the branch starts from.
+            branch: function of a Keras tensor that makes the layers of the branch.
+            block: name of the block.
+        """
+        if self.mode == "train" and self.coin == "batch" and self.survival[block] < 1.0:
+            inputs = keras.Input(source.shape[1:], dtype=source.dtype, name=f"{block}_source")
+            return SkippableBranch(
+                keras.Model(inputs, branch(inputs), name=f"{block}_branch"),
+                survival_probability=self.survival[block],
+                seed=layer_seed(self.seed, f"{block}_survival"),
+                dtype=self.precision,
+                name=f"{block}_add",
+            )(shortcut, source)
+        outputs = branch(source)
         if self.survival[block] < 1.0:
-            branch = self._survive(block)(branch)
-        return keras.layers.Add(dtype=self.precision, name=f"{block}_add")([shortcut, branch])
+            outputs = self._survive(block)(outputs)
+        return keras.layers.Add(dtype=self.precision, name=f"{block}_add")([shortcut, outputs])
 
     def _survive(self, block):
         probability, name = self.survival[block], f"{block}_survival"

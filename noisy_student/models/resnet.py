@@ -40,12 +40,14 @@ def features(images, layers, model):
 
 
 def _block(x, layers, name, *, filters, stride):
-    branch = layers.conv(x, f"{name}_conv1", filters=filters, kernel=3, stride=stride)
-    branch = layers.norm_relu(branch, f"{name}_1")
-    branch = layers.conv(branch, f"{name}_conv2", filters=filters, kernel=3)
-    branch = layers.norm(branch, f"{name}_2_bn")
+    def branch(x):
+        x = layers.conv(x, f"{name}_conv1", filters=filters, kernel=3, stride=stride)
+        x = layers.norm_relu(x, f"{name}_1")
+        x = layers.conv(x, f"{name}_conv2", filters=filters, kernel=3)
+        return layers.norm(x, f"{name}_2_bn")
+
     shortcut = x
     if stride > 1 or x.shape[-1] != filters:
         shortcut = layers.conv(x, f"{name}_shortcut_conv", filters=filters, kernel=1, stride=stride)
         shortcut = layers.norm(shortcut, f"{name}_shortcut_bn")
-    return layers.relu(layers.add(shortcut, branch, block=name), f"{name}_relu")
+    return layers.relu(layers.add(shortcut, x, branch, block=name), f"{name}_relu")

@@ -48,10 +48,8 @@ class StochasticDepth(keras.layers.Layer):
         if not training:
             return branch * self.survival_probability
         coins = ops.shape(branch)[0] if self.coin == "sample" else 1
-        shape = (coins,) + (1,) * (len(branch.shape) - 1)
-        # drawn in float32: bfloat16 has too few values near 1 to hit p exactly enough
-        uniform = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
-        return branch * ops.cast(uniform < self.survival_probability, branch.dtype)
+        survives = _survives(self, (coins,) + (1,) * (len(branch.shape) - 1))
+        return branch * ops.cast(survives, branch.dtype)
 
     def compute_output_shape(self, input_shape):
         """The shape of the branch."""
@@ -61,6 +59,71 @@ class StochasticDepth(keras.layers.Layer):
         """The arguments of the constructor."""
         own = {"survival_probability": self.survival_probability, "coin": self.coin, "seed": self.seed}
         return super().get_config() | own
+
+
+def _survives(layer, shape):
+    # drawn in float32: bfloat16 has too few values near 1 to hit p exactly enough
+    uniform = keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
+    return uniform < layer.survival_probability
+
+
+@keras.saving.register_keras_serializable(package="noisy_student")
+class SkippableBranch(keras.layers.Layer):
+    """Shortcut + residual branch, with one coin for the whole batch, that decides before it computes.
+
+    Training: shortcut + branch with probability p, else the shortcut alone: the branch is neither computed
+    nor differentiated, and its normalisation keeps its moving statistics. Inference: shortcut + p * branch.
+
+    Args:
+        branch: `keras.Model` from the block's input to the end of its residual branch.
+        survival_probability: p, in (0, 1].
+        seed: of the coins.
+    """
+
+    def __init__(self, branch, *, survival_probability, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.branch = branch
+        self.survival_probability = survival_probability
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, shortcut, source, training=False):
+        """Return shortcut + branch(source): the shape (N, H, W, C) and dtype of `shortcut`."""
+        if not training:
+            return shortcut + self.survival_probability * self.branch(source, training=False)
+        state = self.branch.non_trainable_variables
+        before = [variable.value for variable in state]
+
+        def survive():
+            # state is handed in and out: a branch of a condition must not assign variables
+            outputs, after = self.branch.stateless_call(
+                [variable.value for variable in self.branch.trainable_variables],
+                before,
+                source,
+                training=True,
+            )
+            return shortcut + outputs, after
+
+        kept = ops.reshape(_survives(self, (1,)), ())
+        outputs, after = ops.cond(kept, survive, lambda: (shortcut, before))
+        for variable, value in zip(state, after, strict=True):
+            variable.assign(value)
+        return outputs
+
+    def compute_output_shape(self, shortcut_shape, source_shape):
+        """The shape of the shortcut."""
+        return shortcut_shape
+
+    def get_config(self):
+        """The arguments of the constructor."""
+        branch = keras.saving.serialize_keras_object(self.branch)
+        own = {"branch": branch, "survival_probability": self.survival_probability, "seed": self.seed}
+        return super().get_config() | own
+
+    @classmethod
+    def from_config(cls, config):
+        """A layer of that configuration."""
+        return cls(**(config | {"branch": keras.saving.deserialize_keras_object(config["branch"])}))
 
 
 # Two classes instead of `training=True` where the graph is built: a functional model that is called

@@ -37,12 +37,17 @@ def features(images, layers, model):
 
 
 def _block(x, layers, name, *, filters, stride):
+    def convolutions(x):
+        x = layers.conv(x, f"{name}_conv1", filters=filters, kernel=3, stride=stride)
+        x = layers.norm_relu(x, f"{name}_2")
+        return layers.conv(x, f"{name}_conv2", filters=filters, kernel=3)
+
+    def branch(x):
+        return convolutions(layers.norm_relu(x, f"{name}_1"))
+
+    if stride == 1 and x.shape[-1] == filters:
+        return layers.add(x, x, branch, block=name)
+    # from the activated input, so that branch and shortcut share the first normalisation
     activated = layers.norm_relu(x, f"{name}_1")
-    branch = layers.conv(activated, f"{name}_conv1", filters=filters, kernel=3, stride=stride)
-    branch = layers.norm_relu(branch, f"{name}_2")
-    branch = layers.conv(branch, f"{name}_conv2", filters=filters, kernel=3)
-    shortcut = x
-    if stride > 1 or x.shape[-1] != filters:
-        # from the activated input, so that branch and shortcut share the first normalisation
-        shortcut = layers.conv(activated, f"{name}_shortcut_conv", filters=filters, kernel=1, stride=stride)
-    return layers.add(shortcut, branch, block=name)
+    shortcut = layers.conv(activated, f"{name}_shortcut_conv", filters=filters, kernel=1, stride=stride)
+    return layers.add(shortcut, activated, convolutions, block=name)

@@ -1,14 +1,43 @@
 """All input noise of one training, in order."""
 
-from noisy_student.noise.flip_crop import random_crop, random_flip
+from dataclasses import dataclass
+
+import numpy as np
+
+from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.randaugment import RandAugment
+from noisy_student.seeds import uniforms
 
 # Not `randaugment.fill`: plain augmentation must be the same in trainings with and without noise.
 CROP_FILL = 128
 
 
+@dataclass(frozen=True)
+class InputDraw:
+    """What happens to each image of a batch, in this order; None: it is switched off.
+
+    Attributes:
+        flip: (N,) bool, whether it is mirrored left to right.
+        top: (N,) int64, row of the padded image at which the crop begins, 0 to 2 * padding.
+        left: (N,) int64, the same for columns.
+        op: (N, ops) int64, rows of RandAugment's table.
+        value: (N, ops) float64, final strengths, sign included, in the operations' own units: degrees,
+            share of the side, offset of the enhancement factor from 1, bits, threshold, tangent;
+            0 for operations without a strength.
+    """
+
+    flip: np.ndarray | None
+    top: np.ndarray | None
+    left: np.ndarray | None
+    op: np.ndarray | None
+    value: np.ndarray | None
+
+
 class InputNoise:
     """Flip, then crop, then RandAugment; what is off is skipped.
+
+    Drawing and applying are apart, so that the same draw can be carried out by another engine. What an image
+    gets depends on its key alone, not on the batch it is in.
 
     Args:
         augmentation: sections.AugmentationParams.
@@ -21,39 +50,74 @@ class InputNoise:
         active = randaugment is not None and randaugment.ops > 0
         self.randaugment = RandAugment(**randaugment.model_dump()) if active else None
 
-    def plain(self, images, rng):
-        """Flip and crop only; see `__call__`."""
-        if self.flip:
-            images = random_flip(images, rng)
-        if self.crop:
-            images = random_crop(images, rng, padding=self.crop, fill=CROP_FILL)
-        return images
+    @property
+    def active(self):
+        """Whether anything is switched on."""
+        return bool(self.flip or self.crop or self.randaugment)
 
-    def __call__(self, images, rng):
+    def draw(self, keys):
+        """Draw what happens to N images.
+
+        A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself.
+
+        Args:
+            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
+
+        Returns:
+            InputDraw.
+        """
+        flip = top = left = op = value = None
+        if self.flip:
+            flip = uniforms(keys, "flip", 1)[:, 0] < 0.5
+        if self.crop:
+            top, left = np.floor(uniforms(keys, "crop", 2) * (2 * self.crop + 1)).astype(np.int64).T
+        if self.randaugment is not None:
+            op, value = self.randaugment.draw(keys)
+        return InputDraw(flip=flip, top=top, left=left, op=op, value=value)
+
+    def apply(self, images, draw, out=None):
+        """Carry out a draw; see the class.
+
+        Args:
+            images: (N, H, W, 3) uint8; not changed, unless it is `out`.
+            draw: InputDraw of N images.
+            out: (N, H, W, 3) uint8, C-contiguous, to write into; may be `images`. None: a new array.
+
+        Returns:
+            `out`.
+        """
+        return apply_draw(
+            images,
+            draw,
+            padding=self.crop,
+            crop_fill=CROP_FILL,
+            table=self.randaugment.table if self.randaugment else (),
+            fill=self.randaugment.fill if self.randaugment else 0,
+            out=out,
+        )
+
+    def __call__(self, images, keys):
         """Noise a batch.
 
         Args:
             images: (N, H, W, 3) uint8; not changed.
-            rng: numpy.random.Generator; equal states give equal results.
+            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
 
         Returns:
             (N, H, W, 3) uint8; `images` itself, not a copy, if nothing is switched on.
         """
-        images = self.plain(images, rng)
-        return images if self.randaugment is None else self.randaugment(images, rng)
+        return self.apply(images, self.draw(keys)) if self.active else images
 
-    def with_captions(self, images, rng):
+    def with_captions(self, images, keys):
         """Noise a batch as `__call__` does, and say what RandAugment did.
 
         Returns:
             (images, captions): as of `__call__`, and a list of N lists of strings (RandAugment.captions),
             empty ones without RandAugment.
         """
-        images = self.plain(images, rng)
-        if self.randaugment is None:
-            return images, [[] for _ in images]
-        draw = self.randaugment.draw(len(images), rng)
-        return self.randaugment.apply(images, draw), self.randaugment.captions(draw)
+        draw = self.draw(keys)
+        captions = [[] for _ in keys] if self.randaugment is None else self.randaugment.captions(draw)
+        return (self.apply(images, draw) if self.active else images), captions
 
 
 def input_noise(params, *, noised):

@@ -1,29 +1,12 @@
 """RandAugment (Cubuk et al. 2019, arXiv:1909.13719) on batches of images."""
 
-from dataclasses import dataclass
-
 import numpy as np
-from PIL import Image
 
 from noisy_student.noise.operations import TABLES
+from noisy_student.seeds import uniforms
 
 # The article's table is a list of 10 strengths for each operation, from the weakest to the strongest.
 UNIFORM_STRENGTHS = 10
-
-
-@dataclass(frozen=True)
-class Draw:
-    """What happens to each image of a batch, in this order.
-
-    Attributes:
-        op: (N, ops) int64, rows of the table.
-        value: (N, ops) float64, final strengths, sign included, in the operations' own units: degrees,
-            share of the side, offset of the enhancement factor from 1, bits, threshold, tangent;
-            0 for operations without a strength.
-    """
-
-    op: np.ndarray
-    value: np.ndarray
 
 
 class RandAugment:
@@ -54,43 +37,20 @@ class RandAugment:
         self._strengths = np.where(whole, np.round(strengths), strengths)  # (table, strengths)
         self._signed = np.array([o.signed for o in self.table])
 
-    def draw(self, n, rng):
-        """Draw operations and strengths for `n` images.
+    def draw(self, keys):
+        """Draw operations and strengths for N images.
 
         Args:
-            n: number of images.
-            rng: numpy.random.Generator; its state decides everything.
+            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
 
         Returns:
-            Draw of shape (n, ops).
+            (op, value): the two attributes of pipeline.InputDraw.
         """
-        shape = (n, self.ops)
-        op = rng.integers(len(self.table), size=shape)
-        value = self._strengths[op, rng.integers(self._strengths.shape[1], size=shape)]
-        negate = self._signed[op] & (rng.random(shape) < 0.5)
-        return Draw(op=op, value=np.where(negate, -value, value) + 0.0)  # no -0.0
-
-    def apply(self, images, draw):
-        """Carry out a draw.
-
-        Args:
-            images: (N, H, W, 3) uint8; not changed.
-            draw: Draw of N images.
-
-        Returns:
-            (N, H, W, 3) uint8, a new array.
-        """
-        out = np.empty(images.shape, np.uint8)
-        for i in range(len(images)):
-            image = Image.fromarray(images[i])
-            for op, value in zip(draw.op[i], draw.value[i], strict=True):
-                image = self.table[op].apply(image, float(value), self.fill)
-            out[i] = np.asarray(image)
-        return out
-
-    def __call__(self, images, rng):
-        """Draw and apply: (N, H, W, 3) uint8 -> (N, H, W, 3) uint8, a new array."""
-        return self.apply(images, self.draw(len(images), rng))
+        which, how_much, sign = np.split(uniforms(keys, "randaugment", 3 * self.ops), 3, axis=1)
+        op = (which * len(self.table)).astype(np.int64)  # truncated, so floored
+        value = self._strengths[op, (how_much * self._strengths.shape[1]).astype(np.int64)]
+        negate = self._signed[op] & (sign < 0.5)
+        return op, np.where(negate, -value, value) + 0.0  # no -0.0
 
     def captions(self, draw):
         """Say in words what a draw does.

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from noisy_student.seeds import generator
+from noisy_student.seeds import derive_seed, generator, image_keys
 
 
 class ShuffledRows:
@@ -24,21 +24,27 @@ class ShuffledRows:
         self._kept = {}
 
     def at(self, step):
-        """(batch_size,) int64: the rows of step `step`, counted from 0."""
+        """What step `step`, counted from 0, is made of.
+
+        Returns:
+            (epochs, rows), both (batch_size,) int64: how many permutations went before, and the row. No two
+            steps, nor two places of a step, have the same pair.
+        """
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(positions, self.rows)
         chosen = np.empty(self.batch_size, np.int64)
         for epoch in np.unique(epochs):
             here = epochs == epoch
             chosen[here] = self._permutation(int(epoch))[places[here]]
-        return chosen
+        return epochs, chosen
 
     def _permutation(self, epoch):
-        if epoch not in self._kept:
-            self._kept = {e: p for e, p in self._kept.items() if e >= epoch - 1}
+        order = self._kept.get(epoch)
+        if order is None:
             order = generator(self.seed, "order", self.name, epoch).permutation(self.rows)
-            self._kept[epoch] = order
-        return self._kept[epoch]
+            # a new dict, never a changed one: several threads may ask
+            self._kept = {e: p for e, p in self._kept.items() if e >= epoch - 1} | {epoch: order}
+        return order
 
 
 @dataclass(frozen=True)
@@ -67,21 +73,26 @@ class TrainingBatches(keras.utils.PyDataset):
 
     Args:
         shares: list of `Share`.
-        noise: callable (images uint8, generator) -> images uint8.
+        noise: noisy_student.noise.pipeline.InputNoise. What an image gets is a function of the seed, the
+            name of its share, and how often which row was seen.
         round_steps: steps in a round.
         seed: of order and noise.
+        in_graph: noise.in_graph.InGraphNoise of `noise`: the batches hold draws, for the device to carry out.
+            None: they hold noised images.
     """
 
-    def __init__(self, shares, *, noise, round_steps, seed):
-        super().__init__()
+    def __init__(self, shares, *, noise, round_steps, seed, in_graph=None):
+        super().__init__(workers=2, max_queue_size=4)  # threads that run ahead; the order stays
+        self.in_graph = in_graph
         self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
         self.round = 0  # set at the start of every round, see callbacks.Rounds
         self._streams = [
             ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares
         ]
-        size = sum(share.batch_size for share in shares)
+        self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
+        self._size = sum(share.batch_size for share in shares)
         self._weights = np.concatenate(
-            [np.full(s.batch_size, s.weight * size / s.batch_size, np.float32) for s in shares]
+            [np.full(s.batch_size, s.weight * self._size / s.batch_size, np.float32) for s in shares]
         )
 
     @property
@@ -90,9 +101,27 @@ class TrainingBatches(keras.utils.PyDataset):
         return self.round_steps
 
     def __getitem__(self, index):
-        """Images (B, H, W, 3) uint8, targets (B, K) float32 and sample weights (B,) float32."""
-        step = self.round * self.round_steps + index
-        drawn = [s.examples.take(rows.at(step)) for s, rows in zip(self.shares, self._streams, strict=True)]
-        images = np.concatenate([images for images, _ in drawn])
-        targets = np.concatenate([targets for _, targets in drawn])
-        return self.noise(images, generator(self.seed, "noise", step)), targets, self._weights
+        """One batch.
+
+        Returns:
+            (images, targets, weights): (B, H, W, 3) uint8, (B, K) float32 and (B,) float32. With `in_graph`,
+            instead of images a dict of "images" as they are and of what `InGraphNoise.prepare` returns.
+        """
+        step, first = self.round * self.round_steps + index, self.shares[0].examples
+        images = np.empty((self._size, *first.shape), np.uint8)
+        targets = np.empty((self._size, first.classes), np.float32)
+        keys = np.empty(self._size, np.uint64)
+        start = 0
+        for share, stream, seed in zip(self.shares, self._streams, self._noise_seeds, strict=True):
+            here = slice(start, start + share.batch_size)
+            epochs, rows = stream.at(step)
+            share.examples.write(rows, images[here], targets[here])
+            keys[here] = image_keys(seed, epochs, rows)
+            start = here.stop
+        if self.in_graph is not None:
+            height, width = images.shape[1:3]
+            draw = self.in_graph.prepare(self.noise.draw(keys), height=height, width=width)
+            return {"images": images, **draw}, targets, self._weights
+        if self.noise.active:
+            self.noise.apply(images, self.noise.draw(keys), out=images)
+        return images, targets, self._weights

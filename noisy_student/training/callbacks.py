@@ -36,6 +36,7 @@ class Validation(keras.callbacks.Callback):
     normalisation's own moving statistics.
 
     Args:
+        network: the model that gives logits for images: the one that is fitted, or what it puts behind noise.
         images, labels: (N, H, W, 3) uint8 and (N,) integers that choose the checkpoint.
         batch_size: images a step.
         select_by: "loss" or "accuracy".
@@ -49,8 +50,9 @@ class Validation(keras.callbacks.Callback):
         best_weights: the weights of that round.
     """
 
-    def __init__(self, images, labels, *, batch_size, select_by, rate, name, round_steps):
+    def __init__(self, network, images, labels, *, batch_size, select_by, rate, name, round_steps):
         super().__init__()
+        self.network = network
         self.images, self.labels, self.batch_size = images, labels, batch_size
         self.select_by, self.rate, self.name, self.round_steps = select_by, rate, name, round_steps
         self.history, self.best, self.best_weights = [], None, None
@@ -70,15 +72,15 @@ class Validation(keras.callbacks.Callback):
         }
         self._check(row, "loss", row["train_loss"])
         trained = self._average_weights()
-        probs = to_probs(predict_logits(self.model, self.images, batch_size=self.batch_size))
+        probs = to_probs(predict_logits(self.network, self.images, batch_size=self.batch_size))
         row["validation_loss"] = logs["val_loss"] = metrics.nll(probs, self.labels)
         row["validation_accuracy"] = logs["val_accuracy"] = metrics.accuracy(probs, self.labels)
         self._check(row, "validation loss", row["validation_loss"])
         self.history.append(row)
         if self.best is None or self._rank(row) > self._rank(self.best):
-            self.best, self.best_weights = row, self.model.get_weights()
+            self.best, self.best_weights = row, self.network.get_weights()
         if trained is not None:
-            self.model.set_weights(trained)
+            self.network.set_weights(trained)
 
     def _rate_used(self, step):
         """The learning rate of a step, counted from 1."""
@@ -89,10 +91,10 @@ class Validation(keras.callbacks.Callback):
         """Put the moving average into the model; return the weights that the training goes on with."""
         if not self.model.optimizer.use_ema:
             return None
-        trained = self.model.get_weights()
-        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        trained = self.network.get_weights()
+        self.model.optimizer.finalize_variable_values(self.network.trainable_variables)
         # a copy: on JAX model and optimizer would share buffers, and the next step frees them
-        self.model.set_weights(self.model.get_weights())
+        self.network.set_weights(self.network.get_weights())
         return trained
 
     def _rank(self, row):
@@ -134,9 +136,13 @@ class Progress(keras.callbacks.Callback):
         """Open the bar."""
         self._bar = bar(total=self.steps, name=self.name, unit="step")
 
+    def on_epoch_begin(self, epoch, logs=None):
+        """Remember where the round starts."""
+        self._before = self._bar.n
+
     def on_train_batch_end(self, batch, logs=None):
-        """Move the bar."""
-        self._bar.update()
+        """Move the bar; several steps may have been taken since the last call."""
+        self._bar.update(self._before + batch + 1 - self._bar.n)
 
     def on_epoch_end(self, epoch, logs=None):
         """Show the validation."""

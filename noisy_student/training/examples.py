@@ -22,7 +22,26 @@ def one_hot(labels, classes, *, smoothing=0.0):
     return targets
 
 
-class LabelledExamples:
+class Examples:
+    """Images with targets; each kind has a `write` like that of LabelledExamples.
+
+    Attributes:
+        shape: (H, W, 3) of an image.
+        classes: number of classes.
+    """
+
+    def __init__(self, shape, classes):
+        self.shape, self.classes = tuple(shape), classes
+
+    def take(self, rows):
+        """New arrays of the given rows: images (n, H, W, 3) uint8 and targets (n, classes) float32."""
+        images = np.empty((len(rows), *self.shape), np.uint8)
+        targets = np.empty((len(rows), self.classes), np.float32)
+        self.write(rows, images, targets)
+        return images, targets
+
+
+class LabelledExamples(Examples):
     """Images with labels.
 
     Args:
@@ -33,62 +52,72 @@ class LabelledExamples:
     """
 
     def __init__(self, images, labels, *, classes, smoothing=0.0):
-        self.images, self.labels = images, labels
-        self.classes, self.smoothing = classes, smoothing
+        super().__init__(images.shape[1:], classes)
+        self.images, self.labels, self.smoothing = images, labels, smoothing
 
     def __len__(self):
         return len(self.labels)
 
-    def take(self, rows):
-        """Images (n, H, W, 3) uint8 and targets (n, classes) float32 of the given rows."""
-        return self.images[rows], one_hot(self.labels[rows], self.classes, smoothing=self.smoothing)
+    def write(self, rows, images, targets):
+        """Write the given rows where the caller wants them.
+
+        Args:
+            rows: (n,) integers in [0, len(self)).
+            images: (n, H, W, 3) uint8 to write into.
+            targets: (n, classes) float32 to write into.
+        """
+        _gather(self.images, rows, images)
+        targets[...] = one_hot(self.labels[rows], self.classes, smoothing=self.smoothing)
 
 
-class PseudoLabelledExamples:
+class PseudoLabelledExamples(Examples):
     """Images with a teacher's labels, as balancing has chosen them.
 
     Args:
         images: (M, H, W, 3) uint8, the whole unlabelled pool, may be memory-mapped.
-        probs: (M, classes) float32, the teacher's distributions.
+        probs: (M, classes) float32, the teacher's distributions, may be memory-mapped.
         rows: (N,) rows of the pool, repetitions allowed.
         kind: "soft" aims at the distribution, "hard" at its argmax.
         smoothing: label smoothing in [0, 1) of hard pseudo-labels; soft ones are never smoothed.
     """
 
     def __init__(self, images, probs, rows, *, kind, smoothing=0.0):
+        super().__init__(images.shape[1:], probs.shape[1])
         self.images, self.probs, self.rows = images, probs, rows
         self.kind, self.smoothing = kind, smoothing
 
     def __len__(self):
         return len(self.rows)
 
-    def take(self, rows):
-        """Images (n, H, W, 3) uint8 and targets (n, classes) float32 of the given rows."""
+    def write(self, rows, images, targets):
+        """See LabelledExamples."""
         chosen = self.rows[rows]
-        probs = np.asarray(self.probs[chosen], np.float32)
+        _gather(self.images, chosen, images)
+        targets[...] = self.probs[chosen]
         if self.kind == "hard":
-            probs = one_hot(probs.argmax(axis=1), probs.shape[1], smoothing=self.smoothing)
-        return self.images[chosen], probs
+            targets[...] = one_hot(targets.argmax(axis=1), self.classes, smoothing=self.smoothing)
 
 
-class ConcatenatedExamples:
+class ConcatenatedExamples(Examples):
     """Several sets of examples as one (the article's way to join labelled and pseudo-labelled)."""
 
     def __init__(self, parts):
+        super().__init__(parts[0].shape, parts[0].classes)
         self.parts = parts
         self.starts = np.cumsum([0] + [len(part) for part in parts])
 
     def __len__(self):
         return int(self.starts[-1])
 
-    def take(self, rows):
-        """Images (n, H, W, 3) uint8 and targets (n, classes) float32 of the given rows."""
-        images = targets = None
+    def write(self, rows, images, targets):
+        """See LabelledExamples."""
         for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
             here = np.flatnonzero((rows >= start) & (rows < stop))
-            some_images, some_targets = part.take(rows[here] - start)
-            if images is None:
-                images = np.empty((len(rows), *some_images.shape[1:]), np.uint8)
-                targets = np.empty((len(rows), some_targets.shape[1]), np.float32)
-            images[here], targets[here] = some_images, some_targets
-        return images, targets
+            images[here], targets[here] = part.take(rows[here] - start)
+
+
+def _gather(images, rows, out):
+    """Write images[rows] into `out` with a single copy, which NumPy's other modes do not."""
+    if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):  # "clip" would hide it
+        raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(images)} images")
+    np.take(images, rows, axis=0, out=out, mode="clip")

@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from noisy_student import backends
+
 
 class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Rise linearly from 0 to the peak, then stay, or fall to 0 along a line or half a cosine.
@@ -63,11 +65,8 @@ def make_optimizer(training, rate):
     if params.weight_decay > 0:
         common["weight_decay"] = params.weight_decay
     if params.name == "sgd":
-        optimizer = keras.optimizers.SGD(
-            rate, momentum=params.momentum, nesterov=params.momentum > 0, **common
-        )
-    else:
-        optimizer = keras.optimizers.Adam(rate, **common)
+        common |= {"momentum": params.momentum, "nesterov": params.momentum > 0}
+    optimizer = backends.current().OPTIMIZERS[params.name](rate, **common)
     if params.weight_decay > 0:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -8,7 +8,9 @@ import keras
 
 from noisy_student import backends
 from noisy_student.models.build import block_survival, build, model_noise, transfer_weights
+from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
+from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.seeds import derive_seed
 from noisy_student.training.batches import Share, TrainingBatches
@@ -78,11 +80,16 @@ def round_length(training, shares):
     return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
 
 
+def steps_per_execution(round_steps, *, most=10):
+    """Steps that are run without coming back to Python: the largest divisor of a round up to `most`."""
+    return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
+
+
 def train(params, training, shares, *, name, validation, classes, initial=None):
     """Train one model and keep the weights that validate best.
 
     Args:
-        params: Params, for seed, precision, noise, augmentation and image size.
+        params: Params, for seed, precision, input_noise, noise, augmentation and image size.
         training: TrainingParams (of the teacher or of a student).
         shares: what batches are made of; see `teacher_shares`, `student_shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
@@ -101,15 +108,18 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
     seed = derive_seed(params.seed, name)
     noise = model_noise(params.noise if training.noise else None)
     common = {"classes": classes, "image_size": params.data.image_size}
-    model = build(training.model, mode="train", precision=params.precision, seed=seed, **noise, **common)
+    precision = backends.resolve_precision(params.precision)
+    model = build(training.model, mode="train", precision=precision, seed=seed, **noise, **common)
     if initial is not None:
         transfer_weights(initial, model)
     round_steps, rounds = round_length(training, shares)
-    batches = TrainingBatches(
-        shares, noise=input_noise(params, noised=training.noise), round_steps=round_steps, seed=seed
-    )
+    on_input = input_noise(params, noised=training.noise)
+    in_graph = InGraphNoise(on_input) if _noised_on_device(params, on_input) else None
+    batches = TrainingBatches(shares, noise=on_input, round_steps=round_steps, seed=seed, in_graph=in_graph)
+    fitted = model if in_graph is None else behind_noise(model, in_graph, batches[0][0])
     rate = make_schedule(training, steps=rounds * round_steps)
     kept = Validation(
+        model,
         validation.images,
         validation.labels,
         batch_size=2 * training.batch_size,  # needs no more memory than a training step
@@ -118,28 +128,48 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
         name=name,
         round_steps=round_steps,
     )
-    seconds = _fit(model, training, batches, kept, name=name, rounds=rounds)
+    seconds = _fit(fitted, training, batches, kept, name=name, rounds=rounds)
     model.set_weights(kept.best_weights)
     final = build(training.model, mode="inference", seed=seed, **noise, **common)
     transfer_weights(model, final)
     _report(name, kept, seconds)
     survival = noise.get("survival_probability", 1.0)
     summary = summarise(final, survival=block_survival(training.model, survival))
-    summary |= {"steps": kept.history[-1]["step"], "best": kept.best}
+    summary |= {"precision": precision, "steps": kept.history[-1]["step"], "best": kept.best}
     return Trained(final, kept.history, summary)
 
 
-def _fit(model, training, batches, kept, *, name, rounds):
-    steps = rounds * batches.round_steps
+def _noised_on_device(params, on_input):
+    """Whether the device that trains carries out the input noise: accelerators, unless told otherwise."""
+    if params.input_noise == "auto":
+        return on_input.active and backends.current().describe_devices() != ["CPU"]
+    return on_input.active and params.input_noise == "device"
+
+
+def compile_for_training(model, training, *, rate, round_steps):
+    """Give a model of `build` its loss and optimizer.
+
+    Args:
+        model: `keras.Model` that returns logits.
+        training: TrainingParams.
+        rate: see `make_schedule`.
+        round_steps: steps between validations; they are run several at a time.
+    """
     model.compile(
-        optimizer=make_optimizer(training, kept.rate),
+        optimizer=make_optimizer(training, rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=backends.current().compiles_with_xla(),
+        steps_per_execution=steps_per_execution(round_steps),
     )
+
+
+def _fit(model, training, batches, kept, *, name, rounds):
+    compile_for_training(model, training, rate=kept.rate, round_steps=batches.round_steps)
+    steps = rounds * batches.round_steps
     callbacks = make_callbacks(training, name=name, batches=batches, validation=kept, steps=steps)
     start = time.perf_counter()
-    model.fit(batches, epochs=rounds, callbacks=callbacks, verbose=0, shuffle=False)
+    model.fit(backends.current().feed(batches), epochs=rounds, callbacks=callbacks, verbose=0, shuffle=False)
     return time.perf_counter() - start
 
 

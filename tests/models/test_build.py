@@ -22,7 +22,13 @@ def softmax(logits):
 
 def weights(model):
     """{(layer name, position in the layer): weight}; the layers' order may differ between modes."""
-    return {(layer.name, i): w for layer in model.layers for i, w in enumerate(layer.get_weights())}
+    found = {}
+    for layer in model.layers:
+        inside = getattr(layer, "branch", None)
+        found |= (
+            weights(inside) if inside else {(layer.name, i): w for i, w in enumerate(layer.get_weights())}
+        )
+    return found
 
 
 def same_weights(first, second):
@@ -123,7 +129,7 @@ def test_survival_of_the_blocks():
     assert list(survival.values()) == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
     assert len(block_survival(ModelParams(name="article_resnet50"), 0.8)) == 16
     model = build(params, classes=2, image_size=8, survival_probability=0.4)
-    found = {name: model.get_layer(f"{name}_survival").survival_probability for name in survival}
+    found = {name: model.get_layer(f"{name}_add").survival_probability for name in survival}
     assert found == survival
 
 

@@ -14,7 +14,7 @@ def test_macs_by_hand():
 
 def test_summary_by_hand():
     params = ModelParams(name="resnet", depth=8, width=2)
-    model = build(params, classes=3, image_size=8, survival_probability=0.4)
+    model = build(params, classes=3, image_size=8, survival_probability=0.4, mode="inference")
     summary = summarise(model, survival=block_survival(params, 0.4))
     survival = summary.pop("survival_probability")
     assert {block: round(p, 12) for block, p in survival.items()} == {

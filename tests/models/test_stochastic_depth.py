@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from noisy_student.models.stochastic_depth import StochasticDepth, survival_schedule
+from noisy_student.models.stochastic_depth import SkippableBranch, StochasticDepth, survival_schedule
 
 BRANCH = np.random.default_rng(0).uniform(1, 2, (5, 2, 3, 4)).astype("float32")
 
@@ -94,3 +94,73 @@ def test_config_round_trip():
 def test_unknown_coin():
     with pytest.raises(ValueError, match="'image'"):
         layer("image")
+
+
+class Counted(keras.layers.Layer):
+    """Doubles its input and counts how often it is computed."""
+
+    computed = 0
+
+    def call(self, x):
+        self.computed += 1
+        return 2.0 * x
+
+
+def skippable(survival_probability, *, layers, dtype="float32"):
+    source = x = keras.Input((2, 3, 4), dtype=keras.DTypePolicy(dtype).compute_dtype)
+    for each in layers:
+        x = each(x)
+    return SkippableBranch(
+        keras.Model(source, x), survival_probability=survival_probability, seed=1, dtype=dtype
+    )
+
+
+def test_skippable_branch_is_shortcut_plus_branch_or_the_shortcut_alone():
+    block = skippable(0.7, layers=[Counted()])
+    shortcut = np.ones_like(BRANCH)
+    results = [keras.ops.convert_to_numpy(block(shortcut, BRANCH, training=True)) for _ in range(300)]
+    alive = [(result == shortcut + 2 * BRANCH).all() for result in results]
+    gone = [(result == shortcut).all() for result in results]
+    assert (np.array(alive) ^ np.array(gone)).all()
+    assert stats.binomtest(sum(alive), 300, 0.7).pvalue > 1e-4
+    inference = keras.ops.convert_to_numpy(block(shortcut, BRANCH))
+    np.testing.assert_allclose(inference, shortcut + 0.7 * 2 * BRANCH, rtol=1e-6)
+
+
+def test_a_skipped_branch_is_not_computed():
+    counted = Counted()
+    block = skippable(0.5, layers=[counted])
+    before, alive = counted.computed, 0
+    for _ in range(60):
+        result = keras.ops.convert_to_numpy(block(BRANCH, BRANCH, training=True))
+        alive += bool((result != BRANCH).any())
+    assert 0 < alive < 60
+    assert counted.computed - before == alive
+
+
+def test_a_skipped_branch_keeps_its_statistics_and_its_weights_also_when_compiled():
+    normalise = keras.layers.BatchNormalization(momentum=0.5)
+    source = keras.Input((2, 3, 4))
+    branch = keras.Model(source, normalise(keras.layers.Conv2D(4, 1)(source)))
+    block = SkippableBranch(branch, survival_probability=0.5, seed=1)
+    model = keras.Model(source, block(source, source))
+    model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    outcomes = set()
+    for _ in range(30):
+        before = [keras.ops.convert_to_numpy(normalise.moving_mean), branch.layers[1].get_weights()[0]]
+        loss = float(model.train_on_batch(BRANCH, np.zeros_like(BRANCH)))
+        after = [keras.ops.convert_to_numpy(normalise.moving_mean), branch.layers[1].get_weights()[0]]
+        skipped = loss == pytest.approx(float((BRANCH**2).mean()), rel=1e-5)
+        outcomes.add(skipped)
+        moved = [not np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
+        assert moved == [not skipped, not skipped]
+    assert outcomes == {True, False}
+
+
+def test_skippable_branch_in_bfloat16_and_its_config_round_trip():
+    block = skippable(0.7, layers=[keras.layers.Dense(4, dtype="mixed_bfloat16")], dtype="mixed_bfloat16")
+    result = block(BRANCH, BRANCH, training=True)
+    assert keras.backend.standardize_dtype(result.dtype) == "bfloat16"
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(block))
+    assert (again.survival_probability, again.seed) == (0.7, 1)
+    assert [type(layer) for layer in again.branch.layers] == [type(layer) for layer in block.branch.layers]

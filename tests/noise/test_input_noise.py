@@ -1,12 +1,11 @@
 import numpy as np
 import pytest
 
-from noisy_student.noise.flip_crop import random_crop, random_flip
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.noise.randaugment import RandAugment
 from noisy_student.sections import AugmentationParams, RandAugmentParams
+from noisy_student.seeds import image_keys
 
-OPTIONS = {
+RANDAUGMENT = {
     "ops": 2,
     "magnitude": 10,
     "levels": 30,
@@ -14,46 +13,71 @@ OPTIONS = {
     "magnitude_sampling": "fixed",
     "fill": 10,
 }
+KEYS = image_keys(3, 1, np.arange(64))
 
 
 def images(n=64):
     return np.random.default_rng(0).integers(0, 256, (n, 8, 8, 3), np.uint8)
 
 
-def noise(flip=False, crop=0, randaugment=None):
-    return InputNoise(augmentation=AugmentationParams(flip=flip, crop=crop), randaugment=randaugment)
+def noise(flip=False, crop=0, ops=0):
+    return InputNoise(
+        augmentation=AugmentationParams(flip=flip, crop=crop),
+        randaugment=RandAugmentParams(**RANDAUGMENT | {"ops": ops}),
+    )
 
 
-@pytest.mark.parametrize("randaugment", [None, RandAugmentParams(**(OPTIONS | {"ops": 0}))])
-def test_without_noise_the_very_same_array_comes_back(randaugment):
+def test_without_noise_the_very_same_array_comes_back():
     batch = images()
-    assert noise(randaugment=randaugment)(batch, np.random.default_rng(0)) is batch
+    nothing = InputNoise(augmentation=AugmentationParams(flip=False, crop=0), randaugment=None)
+    for pipeline in (noise(), nothing):
+        assert not pipeline.active
+        assert pipeline(batch, KEYS) is batch
+        assert pipeline.with_captions(batch, KEYS)[0] is batch
+
+
+@pytest.mark.parametrize("switch", [{"flip": True}, {"crop": 1}, {"ops": 1}])
+def test_active_if_anything_is_switched_on(switch):
+    assert noise(**switch).active
+    assert (noise(**switch)(images(), KEYS) != images()).any()
 
 
 def test_flip_then_crop_then_randaugment():
-    batch, rng = images(), np.random.default_rng(3)
-    expected = random_flip(batch, rng)
-    expected = random_crop(expected, rng, padding=2, fill=128)
-    expected = RandAugment(**OPTIONS)(expected, rng)
-    got = noise(flip=True, crop=2, randaugment=RandAugmentParams(**OPTIONS))(batch, np.random.default_rng(3))
-    np.testing.assert_array_equal(got, expected)
+    """Each switch alone, one after the other, makes the same images as all together."""
+    expected = images()
+    for switch in ({"flip": True}, {"crop": 2}, {"ops": 2}):
+        expected = noise(**switch)(expected, KEYS)
+    np.testing.assert_array_equal(noise(flip=True, crop=2, ops=2)(images(), KEYS), expected)
 
 
-def test_each_switch_works_alone():
-    batch = images()
-    flipped = noise(flip=True)(batch, np.random.default_rng(1))
-    np.testing.assert_array_equal(flipped, random_flip(batch, np.random.default_rng(1)))
-    cropped = noise(crop=3)(batch, np.random.default_rng(1))
-    np.testing.assert_array_equal(cropped, random_crop(batch, np.random.default_rng(1), padding=3, fill=128))
+def test_a_switch_leaves_the_draws_of_the_others_as_they_were():
+    full = noise(flip=True, crop=2, ops=2).draw(KEYS)
+    switches = (
+        ({"flip": True}, ["flip"]),
+        ({"crop": 2}, ["top", "left"]),
+        ({"ops": 2}, ["op", "value"]),
+    )
+    for switch, names in switches:
+        alone = noise(**switch).draw(KEYS)
+        for name in names:
+            np.testing.assert_array_equal(getattr(alone, name), getattr(full, name))
+
+
+def test_flip_crop_and_randaugment_are_independent():
+    draw = noise(flip=True, crop=2, ops=1).draw(image_keys(0, 0, np.arange(40_000)))
+    drawn = [draw.flip, draw.top, draw.left, draw.op[:, 0], np.sign(draw.value[:, 0])]
+    # every pair: a correlation within four standard errors of 0
+    correlations = np.corrcoef(np.array(drawn, float)) - np.eye(5)
+    correlations[3, 4] = correlations[4, 3] = 0.0  # which operations have a sign is a matter of the table
+    assert np.abs(correlations).max() < 4 / 40_000**0.5
 
 
 def test_captions_belong_to_the_images():
-    batch = images()
-    pipeline = noise(flip=True, crop=1, randaugment=RandAugmentParams(**OPTIONS))
-    got, captions = pipeline.with_captions(batch, np.random.default_rng(5))
-    np.testing.assert_array_equal(got, pipeline(batch, np.random.default_rng(5)))
+    batch, pipeline = images(), noise(flip=True, crop=1, ops=2)
+    got, captions = pipeline.with_captions(batch, KEYS)
+    np.testing.assert_array_equal(got, pipeline(batch, KEYS))
     assert [len(lines) for lines in captions] == [2] * 64
-    only_identity = [i for i, lines in enumerate(captions) if lines == ["identity", "identity"]]
-    plain = pipeline.plain(batch, np.random.default_rng(5))
-    np.testing.assert_array_equal(got[only_identity], plain[only_identity])
-    assert noise(flip=True).with_captions(batch, np.random.default_rng(5))[1] == [[]] * 64
+    unchanged = [i for i, lines in enumerate(captions) if set(lines) <= {"identity", "equalize"}]
+    assert unchanged  # of 64 pixels, equalize changes none
+    np.testing.assert_array_equal(got[unchanged], noise(flip=True, crop=1)(batch, KEYS)[unchanged])
+    assert noise(flip=True).with_captions(batch, KEYS)[1] == [[]] * 64

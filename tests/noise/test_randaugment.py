@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from pillow_oracle import apply_steps
 from scipy.stats import chisquare
 
 from noisy_student.noise.operations import ARTICLE, STANDARD
-from noisy_student.noise.randaugment import Draw, RandAugment
+from noisy_student.noise.pipeline import InputDraw
+from noisy_student.noise.randaugment import RandAugment
 from noisy_student.sections import RandAugmentParams
+from noisy_student.seeds import image_keys
 
 # A correct draw fails a test with probability 1e-4; the seeds are fixed, so it does not flicker.
 SIGNIFICANCE = 1e-4
@@ -23,13 +26,13 @@ def randaugment(**changes):
     return RandAugment(**RandAugmentParams(**(params | changes)).model_dump())
 
 
-def images(n=6, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (n, 12, 17, 3), np.uint8)
+def keys(n, seed=1):
+    return image_keys(seed, 0, np.arange(n))
 
 
 def values_of(noise, table, name, n=20_000):
-    draw = noise.draw(n, np.random.default_rng(1))
-    return draw.value[draw.op == [op.name for op in table].index(name)]
+    op, value = noise.draw(keys(n))
+    return value[op == [row.name for row in table].index(name)]
 
 
 # lo + (hi - lo) * M / levels, worked out by hand
@@ -85,30 +88,29 @@ def test_uniform_bits_of_the_article_table_are_rounded():
 
 def test_uniform_draws_a_strength_for_each_operation_anew():
     noise = randaugment(table="article", magnitude=10, levels=10, magnitude_sampling="uniform")
-    draw = noise.draw(60_000, np.random.default_rng(2))
-    rotate = [op.name for op in ARTICLE].index("rotate")
-    both = (draw.op == rotate).all(axis=1)
-    first, second = np.abs(draw.value[both]).T
+    op, value = noise.draw(keys(60_000, seed=2))
+    both = (op == [row.name for row in ARTICLE].index("rotate")).all(axis=1)
+    first, second = np.abs(value[both]).T
     # independent draws agree with probability 1/10; about 355 pairs, four standard errors
     assert both.sum() > 250
     assert abs((first == second).mean() - 0.1) < 4 * (0.09 / both.sum()) ** 0.5
 
 
-@pytest.mark.parametrize(("table", "ops"), [("article", ARTICLE), ("standard", STANDARD)])
-def test_signs_are_fair_where_the_table_has_them_and_absent_elsewhere(table, ops):
-    draw = randaugment(table=table).draw(40_000, np.random.default_rng(3))
-    for index, op in enumerate(ops):
-        values = draw.value[draw.op == index]
-        if op.signed:
+@pytest.mark.parametrize(("table", "rows"), [("article", ARTICLE), ("standard", STANDARD)])
+def test_signs_are_fair_where_the_table_has_them_and_absent_elsewhere(table, rows):
+    op, value = randaugment(table=table).draw(keys(40_000, seed=3))
+    for index, row in enumerate(rows):
+        values = value[op == index]
+        if row.signed:
             negative = (values < 0).mean()
-            assert abs(negative - 0.5) < 4 * 0.5 / len(values) ** 0.5, op.name
+            assert abs(negative - 0.5) < 4 * 0.5 / len(values) ** 0.5, row.name
         else:
-            assert (values >= 0).all(), op.name
+            assert (values >= 0).all(), row.name
 
 
 @pytest.mark.parametrize(("table", "count"), [("article", 13), ("standard", 14)])
 def test_operations_are_drawn_uniformly_with_replacement(table, count):
-    op = randaugment(table=table).draw(40_000, np.random.default_rng(4)).op
+    op, _ = randaugment(table=table).draw(keys(40_000, seed=4))
     pairs = np.bincount(op[:, 0] * count + op[:, 1], minlength=count**2)
     assert pairs.shape == (count**2,)
     # all pairs equally likely: uniform, independent, repeats (the diagonal) allowed
@@ -116,61 +118,33 @@ def test_operations_are_drawn_uniformly_with_replacement(table, count):
 
 
 def test_zero_strength_has_no_sign():
-    draw = randaugment(magnitude=0).draw(2000, np.random.default_rng(0))
-    assert not np.signbit(draw.value).any()
+    _, value = randaugment(magnitude=0).draw(keys(2000))
+    assert not np.signbit(value).any()
 
 
-def test_draw_has_the_stated_types():
-    draw = randaugment(ops=3).draw(5, np.random.default_rng(0))
-    assert (draw.op.shape, draw.op.dtype) == ((5, 3), np.int64)
-    assert (draw.value.shape, draw.value.dtype) == ((5, 3), np.float64)
+def test_draw_has_the_stated_types_and_belongs_to_the_keys():
+    noise = randaugment(ops=3)
+    op, value = noise.draw(keys(50))
+    assert (op.shape, op.dtype) == ((50, 3), np.int64)
+    assert (value.shape, value.dtype) == ((50, 3), np.float64)
+    some = np.array([40, 3, 3])
+    for whole, part in zip((op, value), noise.draw(keys(50)[some]), strict=True):
+        np.testing.assert_array_equal(part, whole[some])
+    other, _ = noise.draw(keys(50, seed=2))
+    # 14 operations: independent draws agree with probability 1/14; 150 of them, four standard errors
+    assert (op == other).mean() < 1 / 14 + 4 * (1 / 14 / 150) ** 0.5
 
 
 def test_operations_are_applied_in_order():
-    batch = images(1)
-    names = [op.name for op in STANDARD]
-    draw = Draw(
-        op=np.array([[names.index("solarize"), names.index("posterize")]]), value=np.array([[100.0, 4.0]])
-    )
-    expected = ImageOps.posterize(ImageOps.solarize(Image.fromarray(batch[0]), 100), 4)
-    np.testing.assert_array_equal(randaugment().apply(batch, draw)[0], np.asarray(expected))
-
-
-def test_call_is_draw_then_apply_and_deterministic():
-    noise, batch = randaugment(), images(40)
-    result = noise(batch, np.random.default_rng(9))
-    draw = noise.draw(40, np.random.default_rng(9))
-    np.testing.assert_array_equal(result, noise.apply(batch, draw))
-    assert (result != noise(batch, np.random.default_rng(10))).any()
-
-
-def test_each_image_has_its_own_draw():
-    noise = randaugment()
-    same = np.repeat(images(1), 50, axis=0)
-    result = noise(same, np.random.default_rng(0))
-    # 14 operations, 2 a time, most with a sign: 50 equal images give many different results
-    assert len(np.unique(result.reshape(50, -1), axis=0)) > 20
-    # an image's result does not depend on its neighbours
-    draw = noise.draw(50, np.random.default_rng(0))
-    alone = noise.apply(same[7:8], Draw(op=draw.op[7:8], value=draw.value[7:8]))
-    np.testing.assert_array_equal(result[7:8], alone)
-
-
-def test_input_is_not_modified_and_shape_is_kept():
-    batch = images(30)
-    before = batch.copy()
-    batch.setflags(write=False)
-    result = randaugment(ops=4)(batch, np.random.default_rng(0))
-    np.testing.assert_array_equal(batch, before)
-    assert (result.shape, result.dtype) == (before.shape, np.uint8)
-    assert not np.shares_memory(result, batch)
+    image = np.random.default_rng(0).integers(0, 256, (12, 17, 3), np.uint8)
+    got = apply_steps("standard", image[None], ["solarize", "posterize"], [[100.0, 4.0]])[0]
+    expected = ImageOps.posterize(ImageOps.solarize(Image.fromarray(image), 100), 4)
+    np.testing.assert_array_equal(got, np.asarray(expected))
 
 
 def test_captions_name_operations_and_strengths():
     noise = randaugment()
     names = [op.name for op in STANDARD]
-    draw = Draw(
-        op=np.array([[names.index(n) for n in ("rotate", "equalize", "color", "solarize")]]),
-        value=np.array([[-10.0, 0.0, 0.3, 170.67]]),
-    )
+    op = np.array([[names.index(n) for n in ("rotate", "equalize", "color", "solarize")]])
+    draw = InputDraw(flip=None, top=None, left=None, op=op, value=np.array([[-10.0, 0.0, 0.3, 170.67]]))
     assert noise.captions(draw) == [["rotate -10", "equalize", "color +0.3", "solarize 171"]]

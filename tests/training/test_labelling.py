@@ -1,19 +1,32 @@
 """Predicting many images, and the teacher's labels with and without noise."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
 
-from noisy_student import layout, params
+from noisy_student import backends, layout, params
 from noisy_student.errors import UserError
+from noisy_student.files import array_writer, read_array
 from noisy_student.models.build import build
 from noisy_student.models.saving import save
-from noisy_student.predict import predict_probs, to_probs
+from noisy_student.predict import automatic_batch_size, predict_logits, predict_probs, to_probs
 from noisy_student.pseudo_label import pseudo_label
+from noisy_student.sections import ModelParams
 from support import with_values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
+
+
+def _unsettled(model):
+    """The model with random normalisation, as after a training: fresh statistics would hide mistakes."""
+    rng = np.random.default_rng(1)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    return model
 
 
 @pytest.fixture
@@ -22,8 +35,13 @@ def teacher(digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = params.check(with_values(digits, {"teacher.model.width": 4, "pseudolabel.batch_size": 8}))
     model = build(settings.teacher.model, mode="inference", classes=10, image_size=16, seed=1)
-    save(model, layout.model("teacher"))
+    save(_unsettled(model), layout.model("teacher"))
     return settings, model
+
+
+def _labels(settings, images=IMAGES):
+    pseudo_label(settings, "gen1", images, "labels.npy")
+    return np.array(read_array("labels.npy"))
 
 
 def _noised(digits, **values):
@@ -31,25 +49,83 @@ def _noised(digits, **values):
     return params.check(with_values(digits, changes))
 
 
-def test_batches_do_not_change_the_result(teacher):
-    _, model = teacher
-    whole = convert_to_numpy(model(IMAGES))
-    np.testing.assert_allclose(predict_probs(model, IMAGES, batch_size=8), whole, atol=1e-6)
+@pytest.mark.parametrize("batch_size", [1, 8, 23, 100, "auto"])
+def test_batches_do_not_change_the_result(teacher, batch_size):
+    whole = teacher[1].predict(IMAGES, verbose=0)
+    np.testing.assert_allclose(predict_probs(teacher[1], IMAGES, batch_size=batch_size), whole, atol=1e-6)
+
+
+def test_all_batches_have_the_same_shape(teacher, monkeypatch):
+    """So that nothing is compiled twice, which takes seconds with XLA."""
+    model, framework, shapes = teacher[1], backends.current(), []
+    step = framework.forward(model)
+    monkeypatch.setattr(
+        framework, "forward", lambda _: lambda batch: shapes.append(batch.shape) or step(batch)
+    )
+    predict_probs(model, IMAGES, batch_size=10)
+    assert shapes == 3 * [(10, 16, 16, 3)]
+    shapes.clear()
+    monkeypatch.setattr(model, "predict_on_batch", lambda batch: shapes.append(batch.shape) or step(batch))
+    predict_logits(model, IMAGES, batch_size=10)
+    assert shapes == 3 * [(8, 16, 16, 3)]  # shared out: 24 instead of 30 images for 23
+
+
+def test_probabilities_do_not_depend_on_the_images_around(teacher):
+    """Bit for bit: the last batch is filled up, so every batch is computed in the same way."""
+    whole = predict_probs(teacher[1], IMAGES, batch_size=8)
+    np.testing.assert_array_equal(predict_probs(teacher[1], IMAGES[:9], batch_size=8), whole[:9])
+    np.testing.assert_array_equal(predict_probs(teacher[1], IMAGES[8:11], batch_size=8), whole[8:11])
+
+
+def test_present_weights_are_used(teacher):
+    model = teacher[1]
+    before = predict_probs(model, IMAGES, batch_size=8)
+    model.set_weights([weight + 0.01 for weight in model.get_weights()])
+    after = predict_probs(model, IMAGES, batch_size=8)
+    np.testing.assert_allclose(after, model.predict(IMAGES, verbose=0), atol=1e-6)
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_logits_of_a_training_model(teacher):
+    settings, model = teacher
+    training = build(settings.teacher.model, classes=10, image_size=16, seed=1)
+    training.set_weights(model.get_weights())
+    logits = predict_logits(training, IMAGES, batch_size=8)  # 8, 8, 7
+    np.testing.assert_allclose(to_probs(logits), model.predict(IMAGES, verbose=0), atol=1e-6)
 
 
 def test_labelling_is_un_noised(teacher):
     settings, model = teacher
-    np.testing.assert_allclose(
-        pseudo_label(settings, "gen1", IMAGES), convert_to_numpy(model(IMAGES)), atol=1e-6
-    )
+    np.testing.assert_allclose(_labels(settings), model.predict(IMAGES, verbose=0), atol=1e-6)
 
 
 def test_noised_labelling_is_noised_and_repeatable(teacher, digits):
-    clean = pseudo_label(teacher[0], "gen1", IMAGES)
-    noised, again = (pseudo_label(_noised(digits), "gen1", IMAGES) for _ in range(2))
+    clean = _labels(teacher[0])
+    noised, again = (_labels(_noised(digits)) for _ in range(2))
     np.testing.assert_array_equal(noised, again)
     assert np.abs(noised - clean).max() > 0.01
     np.testing.assert_allclose(noised.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_noise_in_the_network_differs_from_batch_to_batch(teacher, digits):
+    only_dropout = {
+        "noise.randaugment.ops": 0,
+        "noise.stochastic_depth.survival_probability": 1.0,
+        "pseudolabel.batch_size": 1,
+    }
+    twins = _labels(_noised(digits, **only_dropout), np.repeat(IMAGES[:1], 8, axis=0))
+    assert len(np.unique(twins, axis=0)) > 4
+
+
+def test_noise_of_an_image_depends_on_its_row_only(teacher, digits):
+    """Neither on the batch size nor on the pool: the draws are made by keys."""
+    only_input = {"noise.dropout": 0.0, "noise.stochastic_depth.survival_probability": 1.0}
+    by_eight = _labels(_noised(digits, **only_input))
+    by_five = _labels(_noised(digits, **only_input, **{"pseudolabel.batch_size": 5}))
+    np.testing.assert_allclose(by_five, by_eight, atol=1e-6)
+    assert np.abs(by_eight - _labels(teacher[0])).max() > 0.01
+    twins = _labels(_noised(digits, **only_input), np.repeat(IMAGES[:1], 8, axis=0))
+    assert len(np.unique(twins, axis=0)) > 4
 
 
 def test_noised_labelling_without_any_noise_is_un_noised(teacher, digits):
@@ -59,8 +135,36 @@ def test_noised_labelling_without_any_noise_is_un_noised(teacher, digits):
         "noise.dropout": 0.0,
         "noise.stochastic_depth.survival_probability": 1.0,
     }
-    clean = pseudo_label(teacher[0], "gen1", IMAGES)
-    np.testing.assert_allclose(pseudo_label(_noised(digits, **off), "gen1", IMAGES), clean, atol=1e-6)
+    np.testing.assert_allclose(_labels(_noised(digits, **off)), _labels(teacher[0]), atol=1e-6)
+
+
+def test_an_empty_pool_is_refused_and_nothing_written(teacher, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"pseudolabel gen1: there are 0 images.*data\.unlabelled_from"):
+        _labels(teacher[0], IMAGES[:0])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def _network(name, depth, width, size):
+    model = ModelParams(name=name, depth=depth, width=width)
+    return build(model, mode="inference", classes=10, image_size=size)
+
+
+@pytest.mark.parametrize(
+    ("network", "on_cpu", "on_accelerator"),
+    [
+        # float32 bytes of an image after the first convolution, by hand: side * side * filters * 4
+        (("resnet", 8, 16, 16), 512, 4096),  # 16 KiB: 2**23 / 2**14; 2**28 / 2**14 is cut to the most
+        (("resnet", 8, 16, 32), 128, 4096),  # 64 KiB
+        (("wide_resnet", 10, 2, 32), 64, 2048),  # 32 filters in its first stage: 128 KiB
+        (("resnet", 8, 1, 24), 1024, 4096),  # the normalised image itself, 6,912 bytes: 1,213 fit
+        (("resnet", 8, 16, 400), 4, 16),  # 10.24 MB: none fits, but never fewer than 4; 26 fit
+    ],
+)
+def test_automatic_batch_size_by_hand(network, on_cpu, on_accelerator):
+    model = _network(*network)
+    assert automatic_batch_size(model, accelerator=False) == on_cpu
+    assert automatic_batch_size(model, accelerator=True) == on_accelerator
 
 
 def test_images_of_another_size_are_refused(teacher):
@@ -73,6 +177,36 @@ def test_a_model_that_gives_nan_is_refused(teacher):
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(UserError, match="NaN"):
         predict_probs(model, IMAGES, batch_size=8)
+
+
+def test_neither_images_nor_labels_are_in_memory_as_a_whole(tmp_path):
+    """The pool has 61 MB, the labels 80 MB; the framework's own memory is not counted here."""
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    model = keras.Model(images, keras.layers.Dense(1000, "softmax")(pooled))
+    with array_writer(tmp_path / "pool.npy", shape=(20_000, 32, 32, 3), dtype="uint8") as pool:
+        pool[::100] = 255
+    pool = read_array(tmp_path / "pool.npy")
+    tracemalloc.start()
+    with array_writer(tmp_path / "probs.npy", shape=(20_000, 1000), dtype="float32") as probs:
+        predict_probs(model, pool, batch_size=256, out=probs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16e6
+    found = read_array(tmp_path / "probs.npy")
+    np.testing.assert_allclose(found[::5000], model.predict(pool[::5000], verbose=0), atol=1e-6)
+
+
+def test_one_image_that_gives_nan_is_enough():
+    """In whatever batch it is."""
+    images = keras.Input((2, 2, 3), dtype="uint8")
+    brightness = keras.layers.GlobalMaxPooling2D()(keras.layers.Rescaling(1.0)(images))
+    model = keras.Model(images, keras.layers.Lambda(lambda x: x / (255.0 - x) * 0.0)(brightness))  # 0 / 0
+    dark = np.zeros((9, 2, 2, 3), np.uint8)
+    predict_probs(model, dark, batch_size=4)
+    dark[5] = 255
+    with pytest.raises(UserError, match="predict: the model gives NaN"):
+        predict_probs(model, dark, batch_size=4)
 
 
 def test_softmax_is_that_of_keras():

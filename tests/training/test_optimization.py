@@ -62,6 +62,32 @@ def test_sgd_is_nesterov_by_hand(digits):
     assert kernel == pytest.approx(1 - 0.1 * (1 + 0.9))  # velocity -0.1, then momentum x velocity - rate x g
 
 
+STOCK = {
+    "sgd": lambda momentum: keras.optimizers.SGD(0.05, momentum=momentum, nesterov=momentum > 0),
+    "adam": lambda momentum: keras.optimizers.Adam(0.05),
+}
+
+
+@pytest.mark.parametrize(("name", "momentum"), [("sgd", 0.0), ("sgd", 0.9), ("adam", 0.9)])
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
+    settings = {"name": name, "learning_rate": 0.05, "momentum": momentum, "weight_decay": 0.0}
+    constant = {"name": "constant", "warmup": 0.0}
+    ours = _optimizer(digits, optimizer=settings, schedule=constant, ema=ema)
+    stock = STOCK[name](momentum)
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(3, 4)), rng.normal(size=(6, 3, 4))
+    ends = []
+    for optimizer in (ours, stock):
+        variable = keras.Variable(start.astype("float32"), name="kernel")
+        optimizer.build([variable])
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))], [variable])
+        ends.append(keras.ops.convert_to_numpy(variable))
+    assert np.abs(ends[0] - start).max() > 0.05
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=1e-6)
+
+
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
     from noisy_student import presets
     from support import ROOT

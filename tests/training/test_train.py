@@ -27,6 +27,7 @@ def _images(n, *, seed):
 
 def _settings(digits, **values):
     small = {
+        "precision": "float32",  # auto is that of the machine
         "data.image_size": 8,
         "teacher.model.width": 4,
         "student.model.width": 4,
@@ -243,10 +244,22 @@ def test_checkpoints_are_chosen_by_loss_or_by_accuracy(select_by, best, monkeypa
     model = _Scripted([np.array([hardly] * 4), np.array([sure, sure, sure, [0.49, 0.51]])])
     images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64)
     kept = callbacks.Validation(
-        images, labels, batch_size=4, select_by=select_by, rate=0.1, name="teacher", round_steps=5
+        model, images, labels, batch_size=4, select_by=select_by, rate=0.1, name="teacher", round_steps=5
     )
     kept.set_model(model)
     for model.round in (0, 1):
         kept.on_epoch_end(model.round, {"loss": 1.0, "accuracy": 0.5})
     assert [row["validation_accuracy"] for row in kept.history] == [1.0, 0.75]
     assert (kept.best_weights, kept.best["step"]) == (best, 5 * (best + 1))
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_noise_on_the_device_gives_the_training_that_noise_on_the_host_gives(digits, ema):
+    on = {"teacher.noise": True, "augmentation.flip": True, "augmentation.crop": 1, "teacher.ema": ema}
+    host, device = (_teacher(_settings(digits, **on, input_noise=where)) for where in ("host", "device"))
+    plain = _teacher(_settings(digits, **on | {"teacher.noise": False}, input_noise="host"))
+    losses = [[row["train_loss"] for row in trained.history] for trained in (host, device, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert losses[0] != pytest.approx(losses[2], rel=1e-2)
+    validated = [[row["validation_loss"] for row in trained.history] for trained in (host, device)]
+    assert validated[0] == pytest.approx(validated[1], rel=1e-3)

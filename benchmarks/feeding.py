@@ -1,0 +1,115 @@
+"""What noise costs a training: the same step on noised batches and on a constant one.
+
+python -m benchmarks.feeding
+"""
+
+from benchmarks.harness import compare, machine, table
+
+BATCH, STEPS, IMAGES = 128, 20, 10_000
+ROUNDS = 15  # the figure asked for is a difference of a few percent
+
+
+def _model():
+    """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits."""
+    from noisy_student import backends, presets
+    from noisy_student.params import check
+    from noisy_student.sections import AugmentationParams
+
+    backends.select("tensorflow")
+    from noisy_student.models.build import build, model_noise
+    from noisy_student.noise.pipeline import InputNoise
+    from noisy_student.sections import ModelParams
+    from noisy_student.training.train import compile_for_training
+
+    params = check(presets.values("digits"))
+    model = build(
+        ModelParams(name="resnet", depth=20, width=16),
+        classes=10,
+        image_size=32,
+        precision=backends.resolve_precision("auto"),
+        **model_noise(params.noise),
+    )
+    compile_for_training(model, params.student, rate=0.1, round_steps=STEPS)
+    augmentation = AugmentationParams(flip=True, crop=4)
+    return model, InputNoise(augmentation=augmentation, randaugment=params.noise.randaugment)
+
+
+def _batches(noise):
+    import numpy as np
+
+    from noisy_student.training.batches import Share, TrainingBatches
+    from noisy_student.training.examples import LabelledExamples
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (IMAGES, 32, 32, 3), np.uint8)
+    examples = LabelledExamples(images, rng.integers(0, 10, IMAGES), classes=10)
+    return TrainingBatches([Share("labelled", examples, BATCH)], noise=noise, round_steps=STEPS, seed=0)
+
+
+def _portion(model, dataset):
+    batches = iter(dataset)
+    model.make_train_function()
+
+    def portion():
+        for _ in range(STEPS // model.steps_per_execution):
+            logs = model.train_function(batches)
+        float(logs["loss"])  # waits for the last step
+        return STEPS * BATCH
+
+    return portion
+
+
+def constant():
+    """The training step alone: one batch again and again."""
+    import tensorflow as tf
+
+    model, noise = _model()
+    return _portion(model, tf.data.Dataset.from_tensors(_batches(noise)[0]).repeat())
+
+
+def noised():
+    """Every batch drawn, gathered and noised while the one before it trains."""
+    model, noise = _model()
+    from noisy_student import backends
+
+    return _portion(model, backends.current().feed(_batches(noise)).repeat())
+
+
+def pillow():
+    """The same step and draws; a Pillow loop carries them out in a generator, as Keras feeds a PyDataset."""
+    import numpy as np
+    import tensorflow as tf
+
+    from benchmarks.rivals.pillow_noise import apply_draw
+
+    model, noise = _model()
+    batches = _batches(noise)
+    examples, example = batches.shares[0].examples, batches[0]
+    names = [operation.name for operation in noise.randaugment.table]
+
+    def generate():
+        rng = np.random.default_rng(0)
+        while True:
+            rows = rng.integers(0, IMAGES, BATCH)
+            draw = noise.draw(rng.integers(0, 2**63, BATCH, np.uint64))
+            images = apply_draw(examples.images[rows], draw, names=names, padding=4)
+            yield images, np.eye(10, dtype=np.float32)[examples.labels[rows]], np.ones(BATCH, np.float32)
+
+    signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in example)
+    dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
+    return _portion(model, dataset.prefetch(tf.data.AUTOTUNE))
+
+
+def main():
+    """Print the section of the report."""
+    print("## Noise beside the training\n")
+    print(f"`python -m benchmarks.feeding`: ResNet-20, batch {BATCH}, 32x32, with dropout and stochastic")
+    print("depth; flip, crop and RandAugment (N = 2, M = 10 of 10) on the input.\n")
+    print(machine("tensorflow", "keras", "numba", "pillow"), "\n")
+    contestants = {"constant batch": constant, "ours, all noise": noised, "Pillow, all noise": pillow}
+    results = compare(contestants, rounds=ROUNDS)
+    print(table(results, unit="images/s", reference="constant batch"))
+
+
+if __name__ == "__main__":
+    main()

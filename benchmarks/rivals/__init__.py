@@ -1,0 +1,1 @@
+"""What a user would write instead, as well as it is usually written."""

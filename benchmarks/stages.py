@@ -1,0 +1,89 @@
+"""What the pipeline costs besides its work: `--help`, imports, and `dvc repro` with nothing to do.
+
+python -m benchmarks.stages    # about 4 minutes: the digits pipeline runs once, in a copy of this tree
+"""
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.harness import machine
+
+ROUNDS = 5
+STAGES = ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")
+SCRIPTS = (*STAGES, "check", "preset")
+IMPORTS = {
+    "nothing": "pass",
+    "prepare (digits)": "import stages.prepare, sklearn.datasets",
+    "prepare (own images)": "import stages.prepare",
+    "balance": "import stages.balance, noisy_student.selection",
+    "TensorFlow and Keras, for comparison": "import tensorflow, keras",
+}
+
+
+def copy_tree(target):
+    """Copy what git tracks here, and new files that it does not ignore, into a repository of its own."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if Path(name).is_file():  # not deleted
+            Path(target, name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(name, Path(target, name))
+    subprocess.run(["git", "init", "-q"], cwd=target, check=True)
+
+
+def seconds(command, *, folder):
+    """Run a command; return how long it took. What it prints goes to standard error."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_SITE_CACHE_DIR": str(Path(folder).parent / "site-cache"),
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=True)
+    return time.perf_counter() - start
+
+
+def row(name, command, *, folder):
+    """A line of a table: median, fastest and slowest of five runs after one that is not counted."""
+    seconds(command, folder=folder)
+    found = [seconds(command, folder=folder) for _ in range(ROUNDS)]
+    return f"| {name} | {statistics.median(found):.2f} | {min(found):.2f} to {max(found):.2f} |"
+
+
+def main():
+    """Print the tables as Markdown."""
+    print(f"## Stages\n\n`python -m benchmarks.stages`\n\n{machine('tensorflow', 'keras', 'dvc')}")
+    head = f"| median of {ROUNDS}, s | fastest to slowest |\n|---|---:|---:|"
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent, "tree")
+        folder.mkdir()
+        copy_tree(folder)
+        python = sys.executable
+        print(f"\n| `--help` {head}")
+        for name in SCRIPTS:
+            print(row(name, [python, "-m", f"stages.{name}", "--help"], folder=folder))
+        print(f"\n| Python with the imports of {head}")
+        for name, code in IMPORTS.items():
+            print(row(name, [python, "-c", code], folder=folder))
+        print("\n| stage of the digits, once, start to end | s |\n|---|---:|")
+        for name in STAGES:
+            generation = ["gen1"] if name in ("pseudolabel", "balance", "student") else []
+            spent = seconds([python, "-m", f"stages.{name}", *generation], folder=folder)
+            print(f"| {name} | {spent:.1f} |")
+        seconds(["dvc", "commit", "--force"], folder=folder)
+        print(f"\n| DVC {head}")
+        print(row("`dvc repro`, nothing to do", ["dvc", "repro"], folder=folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Training images a second on a constant batch: ours, stock Keras, native PyTorch.
+
+python -m benchmarks.training
+"""
+
+from functools import partial
+
+from benchmarks.harness import compare, machine, table
+
+BATCH = 128
+NETWORKS = {"ResNet-20": ("resnet", 20, 16, 10), "WRN-28-2": ("wide_resnet", 28, 2, 4)}  # ..., steps a turn
+
+
+def _batch():
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8)
+    return images, np.eye(10, dtype=np.float32)[rng.integers(0, 10, BATCH)]
+
+
+def _portion(model, steps):
+    import tensorflow as tf
+
+    batches = iter(tf.data.Dataset.from_tensors(_batch()).repeat())
+    model.make_train_function()
+
+    def portion():
+        for _ in range(steps // model.steps_per_execution):
+            logs = model.train_function(batches)
+        float(logs["loss"])  # waits for the last step
+        return steps * BATCH
+
+    return portion
+
+
+def ours(network):
+    """The library's model, optimizer and step."""
+    from noisy_student import backends, presets
+    from noisy_student.params import check
+
+    backends.select("tensorflow")
+    from noisy_student.models.build import build
+    from noisy_student.sections import ModelParams
+    from noisy_student.training.train import compile_for_training
+
+    name, depth, width, steps = NETWORKS[network]
+    training = check(presets.values("cifar10-cpu")).teacher
+    model = build(
+        ModelParams(name=name, depth=depth, width=width),
+        classes=10,
+        image_size=32,
+        precision=backends.resolve_precision("auto"),
+    )
+    compile_for_training(model, training, rate=0.1, round_steps=steps)
+    return _portion(model, steps)
+
+
+def stock_keras(network, precision):
+    """Stock Keras layers, optimizer and step on TensorFlow."""
+    from noisy_student import backends
+
+    backends.select("tensorflow")
+    from benchmarks.rivals.stock_keras import training_model
+
+    return _portion(training_model(network, precision=precision), NETWORKS[network][-1])
+
+
+def native_torch(network, bfloat16, channels_last):
+    """PyTorch without Keras."""
+    from benchmarks.rivals.native_torch import training_step
+
+    step = training_step(network, batch_size=BATCH, bfloat16=bfloat16, channels_last=channels_last)
+    steps = NETWORKS[network][-1]
+
+    def portion():
+        for _ in range(steps):
+            step()
+        return steps * BATCH
+
+    return portion
+
+
+def contestants(network):
+    """{name: factory} for `compare`."""
+    return {
+        "ours": partial(ours, network),
+        "Keras mixed_bfloat16": partial(stock_keras, network, "mixed_bfloat16"),
+        "Keras float32": partial(stock_keras, network, "float32"),
+        "PyTorch bfloat16 channels_last": partial(native_torch, network, True, True),
+        "PyTorch float32 channels_last": partial(native_torch, network, False, True),
+    }
+
+
+def main():
+    """Print the section of the report."""
+    print("## Training step\n")
+    print("`python -m benchmarks.training`: forward, backward and SGD with momentum and weight decay on a")
+    print(f"constant batch of {BATCH} uint8 images of 32x32, 10 classes.\n")
+    print(machine("tensorflow", "keras", "torch"))
+    for network in NETWORKS:
+        results = compare(contestants(network))
+        print(f"\n{network}\n")
+        print(table(results, unit="images/s", reference="PyTorch bfloat16 channels_last"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""A teacher's best guess for every image, from distributions that need not fit into memory."""
+
+import numpy as np
+
+_PIECE = 8 * 2**20  # bytes read at once
+
+
+def best_guesses(probs):
+    """Find the most probable class of every image, and its probability.
+
+    The distributions are read in pieces: NumPy's argmax first copies an array that is read-only, as
+    memory maps are here, as a whole.
+
+    Args:
+        probs: (N, K) float, may be memory-mapped; K > 0.
+
+    Returns:
+        (predicted, confidence): (N,) int64, of equally probable classes the first, and (N,) of the dtype of
+        `probs`.
+    """
+    predicted, confidence = np.empty(len(probs), np.int64), np.empty(len(probs), probs.dtype)
+    step = max(1, _PIECE // (probs.shape[1] * probs.itemsize))
+    for start in range(0, len(probs), step):
+        piece = slice(start, start + step)
+        predicted[piece] = probs[piece].argmax(axis=1)
+        confidence[piece] = probs[piece].max(axis=1)
+    return predicted, confidence

@@ -1,0 +1,35 @@
+"""A network behind its input noise, so that the device that trains also noises."""
+
+import keras
+
+
+class _Noise(keras.layers.Layer):
+    def __init__(self, in_graph, **kwargs):
+        super().__init__(**kwargs, dtype="float32")
+        self.in_graph = in_graph
+
+    def call(self, inputs):
+        draw = dict(inputs)
+        return self.in_graph(draw.pop("images"), draw)
+
+    def compute_output_spec(self, inputs):
+        images = inputs["images"]
+        return keras.KerasTensor(images.shape, dtype=images.dtype)
+
+
+def behind_noise(network, in_graph, inputs):
+    """Put a network behind noise that is carried out in the graph.
+
+    Args:
+        network: `keras.Model` of uint8 images (N, H, W, 3).
+        in_graph: noise.in_graph.InGraphNoise.
+        inputs: {name: array (n, ...)}: a batch of images and their prepared draw, for shapes and types.
+
+    Returns:
+        `keras.Model` that takes such a dict; its weights are those of `network`.
+    """
+    tensors = {
+        name: keras.Input(array.shape[1:], dtype=array.dtype.name, name=name)
+        for name, array in inputs.items()
+    }
+    return keras.Model(tensors, network(_Noise(in_graph, name="noise")(tensors)), name=network.name)
