@@ -146,7 +146,9 @@ def keras_layer(side, batch, levels):
 
     layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=OPS, factor=MAGNITUDE / levels)
     batches = tf.data.Dataset.from_tensors(_images(side, batch).astype("float32")).repeat()
-    batches = iter(batches.map(lambda images: layer(images, training=True)))
+    options = tf.data.Options()
+    options.experimental_optimization.inject_prefetch = False  # else it works during the others' turns
+    batches = iter(batches.map(lambda images: layer(images, training=True)).with_options(options))
     portion = _repeated(lambda _: next(batches).numpy(), batch, 4)
     portion.note = "draws one choice of operations for the whole batch, not one for each image"
     return portion

@@ -95,7 +95,11 @@ def make_clone(folder, values=TINY):
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy2(ROOT / name, folder / name)  # with its date, by which Numba knows what it compiled
+    kernels = "noisy_student/noise/kernels/__pycache__"
+    (folder / kernels).mkdir()
+    for compiled in (ROOT / kernels).glob("*.nb?"):  # else every clone compiles for 8 s
+        shutil.copy2(compiled, folder / kernels)
     clone = Clone(folder)
     path = folder / "params.yaml"
     digits = YAML(typ="safe").load(folder / "presets/digits.yaml")
