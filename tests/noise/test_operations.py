@@ -94,6 +94,10 @@ def test_rotations_by_angles_with_short_sines_equal_pillow(height, width):
     assert_equal_to_pillow("standard", "rotate", pictures(height, width)[:1], angles)
 
 
+def test_solarize_at_every_threshold_equals_pillow():
+    assert_equal_to_pillow("standard", "solarize", pictures(32, 32)[:1], np.arange(0, 257, 0.5))
+
+
 @pytest.mark.parametrize("name", ["translate x", "translate y", "shear x", "shear y"])
 @pytest.mark.parametrize("table", ["article", "standard"])
 @pytest.mark.parametrize("side", [8, 15, 32])
