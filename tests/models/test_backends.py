@@ -141,3 +141,33 @@ assert all(device.split()[0] in ("CPU", "GPU", "TPU") for device in devices), de
     environment = {k: v for k, v in os.environ.items() if k not in ("KERAS_BACKEND", "XLA_FLAGS")}
     environment["PYTHONPATH"] = str(REPOSITORY)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, env=environment, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("model name\t: X\nflags\t\t: fpu avx512f avx512_bf16 sha\n", True),
+        ("flags\t\t: fpu amx_bf16\n", True),
+        ("flags\t\t: fpu avx512f avx512_bf16_of_another_kind\n", False),
+        ("flags\t\t: fpu avx2\nbugs\t\t: avx512_bf16\n", False),
+    ],
+)
+def test_bfloat16_of_the_cpu_is_read_from_its_flags(monkeypatch, cpuinfo, expected):
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: cpuinfo)
+    assert backends.cpu_has_bfloat16() is expected
+
+
+def test_no_bfloat16_where_the_system_does_not_say(monkeypatch):
+    def missing(self, **options):
+        raise FileNotFoundError(self)
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert backends.cpu_has_bfloat16() is False
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, "mixed_bfloat16"), (False, "float32")])
+def test_automatic_precision_follows_the_hardware(monkeypatch, fast, expected):
+    monkeypatch.setattr(backends.current(), "is_bfloat16_fast", lambda: fast)
+    assert backends.resolve_precision("auto") == expected
+    for given in ("float32", "mixed_bfloat16"):
+        assert backends.resolve_precision(given) == given
