@@ -45,7 +45,8 @@ def feed(batches):
     """What `keras.Model.fit` iterates over, once a round: the batches themselves.
 
     Args:
-        batches: training.batches.TrainingBatches; its threads run ahead of the training.
+        batches: training.batches.TrainingBatches. JAX returns before a step is done, so the next batch is
+            made meanwhile.
     """
     return batches
 
@@ -74,6 +75,7 @@ def normalise(x, scale, offset, mean, variance, epsilon):
     return outputs.astype(x.dtype)
 
 
+STEPS_AT_A_TIME = 10  # most steps that are run without coming back to Python
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # XLA fuses their steps
 
 

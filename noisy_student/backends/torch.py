@@ -42,7 +42,7 @@ def feed(batches):
     """What `keras.Model.fit` iterates over, once a round: the batches themselves.
 
     Args:
-        batches: training.batches.TrainingBatches; its threads run ahead of the training.
+        batches: training.batches.TrainingBatches.
     """
     return batches
 
@@ -76,6 +76,7 @@ def normalise(x, scale, offset, mean, variance, epsilon):
     return outputs.permute(0, 2, 3, 1)
 
 
+STEPS_AT_A_TIME = 1  # Keras can no more here
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # Keras' are fused here
 
 

@@ -82,7 +82,7 @@ class TrainingBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, shares, *, noise, round_steps, seed, in_graph=None):
-        super().__init__(workers=2, max_queue_size=4)  # threads that run ahead; the order stays
+        super().__init__()
         self.in_graph = in_graph
         self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
         self.round = 0  # set at the start of every round, see callbacks.Rounds

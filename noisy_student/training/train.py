@@ -80,7 +80,7 @@ def round_length(training, shares):
     return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
 
 
-def steps_per_execution(round_steps, *, most=10):
+def steps_per_execution(round_steps, *, most):
     """Steps that are run without coming back to Python: the largest divisor of a round up to `most`."""
     return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
 
@@ -160,7 +160,7 @@ def compile_for_training(model, training, *, rate, round_steps):
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=backends.current().compiles_with_xla(),
-        steps_per_execution=steps_per_execution(round_steps),
+        steps_per_execution=steps_per_execution(round_steps, most=backends.current().STEPS_AT_A_TIME),
     )
 
 

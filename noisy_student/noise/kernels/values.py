@@ -79,8 +79,6 @@ def sharpness(source, target, sums, height, width, factor):
     row = 3 * width
     inner = source.size - 2 * row
     copy(source, 0, target, 0, source.size)
-    if inner <= 0 or width < 3:
-        return
     above, here, below = source[:inner], source[row : row + inner], source[2 * row :]
     for i in range(inner):
         sums[i] = np.int16(above[i]) + np.int16(here[i]) + np.int16(below[i])
