@@ -4,8 +4,9 @@ python -m benchmarks.feeding
 """
 
 from benchmarks.harness import compare, machine, table
+from benchmarks.training import BATCH, portion_of_steps
 
-BATCH, STEPS, IMAGES = 128, 20, 10_000
+STEPS, IMAGES = 20, 10_000
 ROUNDS = 15  # the figure asked for is a difference of a few percent
 
 
@@ -46,25 +47,12 @@ def _batches(noise):
     return TrainingBatches([Share("labelled", examples, BATCH)], noise=noise, round_steps=STEPS, seed=0)
 
 
-def _portion(model, dataset):
-    batches = iter(dataset)
-    model.make_train_function()
-
-    def portion():
-        for _ in range(STEPS // model.steps_per_execution):
-            logs = model.train_function(batches)
-        float(logs["loss"])  # waits for the last step
-        return STEPS * BATCH
-
-    return portion
-
-
 def constant():
     """The training step alone: one batch again and again."""
     import tensorflow as tf
 
     model, noise = _model()
-    return _portion(model, tf.data.Dataset.from_tensors(_batches(noise)[0]).repeat())
+    return portion_of_steps(model, tf.data.Dataset.from_tensors(_batches(noise)[0]).repeat(), STEPS)
 
 
 def noised():
@@ -72,7 +60,7 @@ def noised():
     model, noise = _model()
     from noisy_student import backends
 
-    return _portion(model, backends.current().feed(_batches(noise)).repeat())
+    return portion_of_steps(model, backends.current().feed(_batches(noise)).repeat(), STEPS)
 
 
 def pillow():
@@ -97,7 +85,7 @@ def pillow():
 
     signature = tuple(tf.TensorSpec(array.shape, array.dtype) for array in example)
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
-    return _portion(model, dataset.prefetch(tf.data.AUTOTUNE))
+    return portion_of_steps(model, dataset.prefetch(tf.data.AUTOTUNE), STEPS)
 
 
 def main():

@@ -19,10 +19,9 @@ def _batch():
     return images, np.eye(10, dtype=np.float32)[rng.integers(0, 10, BATCH)]
 
 
-def _portion(model, steps):
-    import tensorflow as tf
-
-    batches = iter(tf.data.Dataset.from_tensors(_batch()).repeat())
+def portion_of_steps(model, dataset, steps):
+    """A portion of `steps` training steps of a compiled Keras model on an endless tf.data.Dataset."""
+    batches = iter(dataset)
     model.make_train_function()
 
     def portion():
@@ -32,6 +31,12 @@ def _portion(model, steps):
         return steps * BATCH
 
     return portion
+
+
+def _portion(model, steps):
+    import tensorflow as tf
+
+    return portion_of_steps(model, tf.data.Dataset.from_tensors(_batch()).repeat(), steps)
 
 
 def ours(network):
