@@ -13,6 +13,7 @@ TRUTH = Path("data/truth/unlabelled.npy")  # read by eval only
 CLASSES = Path("data/classes.json")
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
+RUN_RECORD = Path("metrics/run.json")  # no output of DVC: it holds times
 EVAL_PLOTS = Path("metrics/plots/eval")
 EVAL_TABLES = Path("metrics/tables/eval")
 

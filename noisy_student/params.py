@@ -12,6 +12,7 @@ from noisy_student.errors import ParamsError
 from noisy_student.sections import (
     AugmentationParams,
     BalanceParams,
+    CheckpointParams,
     DataParams,
     EvalParams,
     NoiseParams,
@@ -48,6 +49,7 @@ class Params(Section):
     balance: BalanceParams
     generations: dict[str, dict]
     eval: EvalParams
+    checkpoint: CheckpointParams
 
     @field_validator("generations", mode="before")
     @classmethod

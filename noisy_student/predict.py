@@ -1,5 +1,6 @@
 """Class distributions of many images, batch by batch."""
 
+import contextlib
 import math
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from noisy_student import backends
 from noisy_student.errors import UserError
 from noisy_student.progress import bar
+from noisy_student.signals import Stopped, deferred
 
 # Bytes that the largest layer output of a batch may take. On CPUs benchmarks/labelling.py finds the best
 # speed at 4 to 16 MiB: less is too little work for a kernel, more does not fit the caches.
@@ -34,7 +36,7 @@ def automatic_batch_size(model, *, accelerator):
     return int(np.clip(2 ** (fitting.bit_length() - 1), SMALLEST, LARGEST)) if fitting else SMALLEST
 
 
-def predict_probs(model, images, *, batch_size="auto", name="predict", noise=None, out=None):
+def predict_probs(model, images, *, batch_size="auto", name="predict", noise=None, out=None, kept=None):
     """The model's distribution for every image, un-noised unless `noise` is given.
 
     Every batch has the same size, the last one filled up with black images: the model is compiled once,
@@ -48,12 +50,15 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
         noise: callable (images (n, H, W, 3), their rows (n,) int64) -> images, the paper's ablation of a
             noised teacher.
         out: (N, K) float32 to write into, may be memory-mapped; None: a new array.
+        kept: checkpoints.Checkpoints with `keep=None`, for shards of rows to go on from and to write; None:
+            neither.
 
     Returns:
         `out`; rows sum to 1.
 
     Raises:
         UserError: there are no images, they are not of the model's size, or the model gives NaN.
+        Stopped: Ctrl-C or SIGTERM, if `kept` is given; the rows done were saved.
     """
     _check(model, images, name)
     if batch_size == "auto":
@@ -61,13 +66,49 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
         batch_size = automatic_batch_size(model, accelerator=accelerator)
     if out is None:
         out = np.empty((len(images), model.output_shape[-1]), np.float32)
-    with bar(total=len(images), name=name, unit="image") as shown:
-        for start, probs in _outputs(model, images, batch_size, noise):
+    shards = None if kept is None else _Shards(kept, out, name)
+    done = 0 if shards is None else shards.load()
+    asking = contextlib.nullcontext() if shards is None else deferred()
+    with bar(total=len(images), name=name, unit="image", initial=done) as shown, asking as requests:
+        for start, probs in _outputs(model, images, batch_size, noise, done):
             if not np.isfinite(probs).all():
                 raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
-            out[start : start + len(probs)] = probs
+            end = start + len(probs)
+            out[start:end] = probs
             shown.update(len(probs))
+            if shards is not None and end < len(images):  # else it is quicker to finish
+                shards.save(end, requests.pending())
     return out
+
+
+class _Shards:
+    """Rows of `out` that are saved as they are made: a shard's number is its first row."""
+
+    def __init__(self, kept, out, name):
+        self.kept, self.out, self.name, self.saved = kept, out, name, 0
+
+    def load(self):
+        """Fill in the rows that are there; return how many."""
+        for number, arrays, _ in self.kept.in_order():
+            if number != self.saved:
+                break
+            end = number + len(arrays["probs"])
+            self.out[number:end] = arrays["probs"]
+            self.saved = end
+        if self.saved:
+            self.kept.resumed_from = self.saved
+            print(f"{self.name}: resumed_from_row={self.saved} of {len(self.out)}", flush=True)
+        return self.saved
+
+    def save(self, end, asked):
+        """Save the rows before `end`, if it is time or the work shall stop."""
+        if asked is None and not self.kept.due():
+            return
+        if self.kept.save(self.saved, {"probs": self.out[self.saved : end]}, {}):
+            self.saved = end
+        if asked is not None:
+            saved = f"{self.saved:,} of {len(self.out):,} rows are saved"
+            raise Stopped(f"{self.name}: stopped; {saved}. Run the same command again to go on.", asked)
 
 
 def _check(model, images, name):
@@ -84,14 +125,14 @@ def _check(model, images, name):
         )
 
 
-def _outputs(model, images, size, noise):
+def _outputs(model, images, size, noise, first):
     """Yield (first row, outputs (n, K)) batch by batch.
 
     A batch is handed over before the outputs of the one before it are waited for: a GPU works while the
     next images are read and noised.
     """
     forward, working = backends.current().forward(model), []
-    for start in range(0, len(images), size):
+    for start in range(first, len(images), size):
         batch = np.asarray(images[start : start + size])
         if noise is not None:
             batch = noise(batch, np.arange(start, start + len(batch)))

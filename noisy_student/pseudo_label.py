@@ -1,37 +1,56 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
-from noisy_student import backends, layout
+from noisy_student import backends, checkpoints, layout
 from noisy_student.files import array_writer
-from noisy_student.models.build import build, model_noise, transfer_weights
+from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
 from noisy_student.models.saving import load
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.predict import predict_probs
 from noisy_student.seeds import derive_seed, image_keys
 
 
-def pseudo_label(params, generation, images, path):
+def pseudo_label(params, generation, images, path, *, inputs=()):
     """Write the distributions of one generation's teacher over the pool.
 
     The teacher is not noised, unless `pseudolabel.noise` asks for the paper's ablation (section 4.1,
     table 6): then the input is noised, an image's draw depending on its row only, and dropout and
     stochastic depth are on, which are drawn by the batch; batch normalisation uses its moving statistics
-    in either case.
+    in either case. A labelling that was stopped goes on at the row that was saved last.
 
     Args:
         params: Params.
         generation: a key of `params.generations`.
         images: (N, H, W, 3) uint8, may be memory-mapped: one batch at a time is in memory.
         path: `.npy` file to write, (N, K) float32, rows sum to 1. It appears when it is complete.
+        inputs: the files that `images` were read from.
+
+    Returns:
+        dict for the record of the run: images, the row that it went on from, devices.
 
     Raises:
         UserError: the teacher is missing, gives NaN or takes images of another size, or the pool is empty.
+        Stopped: Ctrl-C or SIGTERM; the rows done were saved.
     """
     settings = params.generation(generation)
     backends.current().make_deterministic()
-    model, noise = load(layout.model(settings.teacher)), None
+    teacher = layout.model(settings.teacher)
+    model, noise = load(teacher), None
+    devices = backends.current().describe_devices()
+    used = params.model_dump(include={"seed", "backend"})
+    used |= {"generation": generation, "pseudolabel": settings.pseudolabel.model_dump(), "devices": devices}
     if settings.pseudolabel.noise:
+        trained = _trained_as(params, settings.teacher).model
+        used |= params.model_dump(include={"noise", "augmentation"}) | {"model": trained.model_dump()}
         model, noise = _noised(params, generation, model)
-    with array_writer(path, shape=(len(images), model.output_shape[-1]), dtype="float32") as probs:
+    with (
+        checkpoints.opened(
+            f"pseudolabel@{generation}",
+            checkpoints.digest(used, [teacher, *inputs]),
+            every_minutes=params.checkpoint.every_minutes,
+            keep=None,
+        ) as kept,
+        array_writer(path, shape=(len(images), model.output_shape[-1]), dtype="float32") as probs,
+    ):
         predict_probs(
             model,
             images,
@@ -39,7 +58,9 @@ def pseudo_label(params, generation, images, path):
             name=f"pseudolabel {generation}",
             noise=noise,
             out=probs,
+            kept=kept,
         )
+    return {"images": len(images), "resumed_from_row": kept.resumed_from, "devices": devices}
 
 
 def _noised(params, generation, teacher):
@@ -55,7 +76,13 @@ def _noised(params, generation, teacher):
     )
     transfer_weights(teacher, noised)
     noise, input_seed = input_noise(params, noised=True), derive_seed(seed, "input")
-    return noised, lambda images, rows: noise(images, image_keys(input_seed, 0, rows))
+    reseed = reseeder(noised)
+
+    def on_batch(images, rows):
+        reseed(rows[0])  # a batch's draws depend on where it starts, not on the batches before it
+        return noise(images, image_keys(input_seed, 0, rows))
+
+    return noised, on_batch
 
 
 def _trained_as(params, name):

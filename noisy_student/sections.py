@@ -288,3 +288,9 @@ class EvalParams(Section):
     """`batch_size`: test images a step; "auto" as for pseudo-labels."""
 
     batch_size: PredictionBatchSize
+
+
+class CheckpointParams(Section):
+    """`every_minutes`: longest work that a killed stage repeats; 0 saves at every opportunity."""
+
+    every_minutes: Annotated[float, Field(ge=0.0)]

@@ -13,4 +13,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, recorded=False)

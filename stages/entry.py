@@ -1,20 +1,29 @@
 """How every stage starts and how it ends when something is wrong."""
 
 import argparse
+import errno
+import hashlib
 import os
 import sys
+import time
+from pathlib import Path
 
+from noisy_student import checkpoints, locks, run_record, signals
 from noisy_student.errors import UserError
 
 
-def run(main, *, generation=False):
+def run(main, *, generation=False, recorded=True):
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
 
+    Only one process at a time runs a stage in a folder; what `main` returns goes into metrics/run.json.
+    Ctrl-C ends with status 130, SIGTERM with 143.
+
     Args:
-        main: the stage; its docstring is the help text.
+        main: the stage; its docstring is the help text. May return a dict for the record of the run.
         generation: the stage belongs to a generation, whose key is passed to `main`. DVC names it in
             the environment variable DVC_STAGE ("student@gen1"), so that no parameter goes through a
             shell; by hand it is given as an argument.
+        recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
     parser = argparse.ArgumentParser(description=main.__doc__)
     if generation:
@@ -28,16 +37,41 @@ def run(main, *, generation=False):
     arguments = vars(parser.parse_args())
     if generation and arguments["generation"] is None:
         parser.error("which generation? Give a key of generations in params.yaml, e.g. gen1")
+    signals.raise_on_sigterm()
     try:
-        main(**arguments)
+        if recorded:
+            _run(main, arguments)
+        else:
+            main(**arguments)
     except (UserError, OSError, MemoryError) as error:
         sys.exit(f"error: {_message(error)}")
+    except signals.Stopped as stop:
+        _end(stop, stop.number)
+    except KeyboardInterrupt as interrupt:
+        _end("nothing was written. Run the same command again.", signals.number_of(interrupt))
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
         sys.exit(f"error: {_message(MemoryError(str(error).splitlines()[0]))}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: nothing was written. Run `dvc repro` to start this stage again.")
+
+
+def _run(main, arguments):
+    script = Path(main.__code__.co_filename).stem
+    name = "@".join(filter(None, [script, arguments.get("generation")]))
+    start = time.perf_counter()
+    with locks.held(_workspace_lock(name), what=f"stage {name} in this folder"):
+        details = main(**arguments)
+        run_record.record(name, seconds=time.perf_counter() - start, details=details)
+
+
+def _workspace_lock(name):
+    here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:12]
+    return checkpoints.root() / "locks" / f"{here}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.lock"
+
+
+def _end(message, number):
+    print(f"interrupted: {message}", file=sys.stderr)
+    sys.exit(128 + number)
 
 
 def _is_out_of_memory(error):
@@ -52,4 +86,9 @@ def _message(error):
     if isinstance(error, MemoryError):
         found = f" ({error})" if str(error) else ""
         return f"out of memory{found}. Lower batch_size, data.unlabelled or balance.per_class in params.yaml."
-    return f"{error}. Nothing was written; free the space or mend the permissions, then run again."
+    mend = "Mend the permissions, then run again."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        mend = "Free some space there, then run again."
+    elif error.errno == errno.EROFS:
+        mend = "The file system is read-only: run in a copy of the project elsewhere."
+    return f"{error}. Nothing was written. {mend}"

@@ -8,8 +8,8 @@ from stages.entry import run
 
 def main():
     """Split the images of params.yaml's data section into data/."""
-    data = params.load().data
-    write_json(layout.DATA_METRICS, prepare(data))
+    settings = params.load()
+    write_json(layout.DATA_METRICS, prepare(settings.data, every_minutes=settings.checkpoint.every_minutes))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Stage pseudolabel: the teacher's distribution for every unlabelled image."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import open_images
+from noisy_student.data.arrays import images_file, open_images
 from stages.entry import run
 
 
@@ -12,7 +12,8 @@ def main(generation):
     from noisy_student.pseudo_label import pseudo_label
 
     images = open_images(layout.UNLABELLED)
-    pseudo_label(settings, generation, images, layout.pseudo_labels(generation))
+    path, inputs = layout.pseudo_labels(generation), [images_file(layout.UNLABELLED)]
+    return pseudo_label(settings, generation, images, path, inputs=inputs)
 
 
 if __name__ == "__main__":

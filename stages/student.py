@@ -1,7 +1,7 @@
 """Stage student: train on labelled and pseudo-labelled images, noised."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import open_images, open_labelled
+from noisy_student.data.arrays import images_file, labelled_files, open_images, open_labelled
 from noisy_student.files import read_array, read_json
 from stages.entry import run
 
@@ -12,10 +12,10 @@ def main(generation):
     chosen = settings.generation(generation)
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.models.saving import load
-    from noisy_student.training.outputs import write_training
-    from noisy_student.training.train import student_shares, train
+    from noisy_student.training.outputs import train_and_write
+    from noisy_student.training.train import student_shares
 
-    name, names = layout.student(generation), read_json(layout.CLASSES)
+    names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
     shares = student_shares(
         chosen.student,
         open_labelled(layout.LABELLED, classes=names),
@@ -25,16 +25,25 @@ def main(generation):
         kind=chosen.pseudolabel.kind,
         classes=len(names),
     )
-    trained = train(
+    return train_and_write(
         settings,
         chosen.student,
         shares,
-        name=name,
+        stage=f"student@{generation}",
+        name=layout.student(generation),
+        inputs=[
+            layout.CLASSES,
+            *labelled_files(layout.LABELLED),
+            *labelled_files(layout.VALIDATION),
+            images_file(layout.UNLABELLED),
+            layout.pseudo_labels(generation),
+            layout.balanced(generation),
+            *([layout.model(chosen.teacher)] if from_teacher else []),
+        ],
         validation=open_labelled(layout.VALIDATION, classes=names),
         classes=len(names),
-        initial=load(layout.model(chosen.teacher)) if chosen.student.init == "teacher" else None,
+        initial=load(layout.model(chosen.teacher)) if from_teacher else None,
     )
-    write_training(name, trained)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """How stages end: one message and exit status 1 for what a user can mend, a traceback for a bug."""
 
+import signal
 import sys
 
 import pytest
 
 from noisy_student.errors import UserError
+from noisy_student.signals import Stopped, Terminated
 from stages.entry import run
 
 
@@ -14,15 +16,29 @@ class ResourceExhaustedError(Exception):
 
 MENDABLE = [
     (UserError("lower it"), "error: lower it"),
-    (OSError(28, "No space left on device"), "error: .*No space left.*free the space"),
+    (OSError(28, "No space left on device"), "error: .*No space left.*Free some space"),
     (MemoryError(), r"error: out of memory\. Lower batch_size"),
     (
         ResourceExhaustedError("OOM when allocating\nmore"),
         r"error: out of memory \(OOM when allocating\)\. Lower",
     ),
     (RuntimeError("RESOURCE_EXHAUSTED: 3 GB"), r"error: out of memory \(RESOURCE_EXHAUSTED: 3 GB\)\. Lower"),
-    (KeyboardInterrupt(), "interrupted: nothing was written"),
 ]
+INTERRUPTS = [
+    (KeyboardInterrupt(), 130, "interrupted: nothing was written"),
+    (Terminated(), 143, "interrupted: nothing was written"),
+    (Stopped("teacher: stopped; saved at step 7", 15), 143, "interrupted: teacher: stopped; saved at step 7"),
+    (Stopped("prepare: stopped", KeyboardInterrupt()), 130, "interrupted: prepare: stopped"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a run writes metrics/run.json
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 def _end_with(error, monkeypatch):
@@ -38,6 +54,14 @@ def _end_with(error, monkeypatch):
 def test_what_a_user_can_mend(error, message, monkeypatch):
     with pytest.raises(SystemExit, match=message):
         _end_with(error, monkeypatch)
+
+
+@pytest.mark.parametrize(("error", "status", "message"), INTERRUPTS, ids=lambda value: type(value).__name__)
+def test_interrupts_have_the_status_of_their_signal(error, status, message, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as end:
+        _end_with(error, monkeypatch)
+    assert end.value.code == status
+    assert capsys.readouterr().err.startswith(message)
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

@@ -89,15 +89,16 @@ def forward(model):
         Callable: uint8 NumPy array (N, H, W, 3) -> array (N, K), perhaps before it is computed.
     """
     trainable = [variable.value for variable in model.trainable_variables]
-    others = [variable.value for variable in model.non_trainable_variables]
 
     @jax.jit
     def step(trainable, others, images):
         return model.stateless_call(trainable, others, images, training=False)
 
     def run(images):
-        nonlocal others  # they hold the state of random generators
-        outputs, others = step(trainable, others, images)
+        states = model.non_trainable_variables  # those of random generators among them
+        outputs, others = step(trainable, [state.value for state in states], images)
+        for state, value in zip(states, others, strict=True):
+            state.assign(value)
         return outputs
 
     return run

@@ -9,6 +9,16 @@ from noisy_student.errors import DataError
 from noisy_student.files import read_array
 
 
+def images_file(folder):
+    """The file that `open_images` opens."""
+    return Path(folder) / "images.npy"
+
+
+def labelled_files(folder):
+    """The files that `open_labelled` opens."""
+    return [images_file(folder), Path(folder) / "labels.npy"]
+
+
 def open_images(folder):
     """Open `folder/images.npy` as a read-only memory map.
 
@@ -18,7 +28,7 @@ def open_images(folder):
     Raises:
         DataError: the file is missing, damaged, or no such array.
     """
-    path = Path(folder) / "images.npy"
+    path = images_file(folder)
     images = read_array(path)
     if (
         images.dtype != np.uint8
@@ -47,7 +57,7 @@ def open_labelled(folder, *, classes=None):
     Raises:
         DataError: a file is missing or damaged, or images and labels do not fit together.
     """
-    path = Path(folder) / "labels.npy"
+    path = labelled_files(folder)[1]
     images, labels = open_images(folder), read_array(path)
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise DataError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student.data.images import read_folder
+from noisy_student.data.images import read_folder, try_image
 from noisy_student.data.source import LabelledImages, Source
 from noisy_student.errors import DataError
 from noisy_student.sections import OWN_SPLIT
@@ -12,12 +12,13 @@ from noisy_student.sections import OWN_SPLIT
 LAYOUT = "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**."
 
 
-def load(data):
+def load(data, read=try_image):
     """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
 
     Args:
         data: `DataParams`; val/ is read only if `data.validation` is null, and unlabelled/ only if
             `data.unlabelled_from` is the source's own split.
+        read: what reads a file, see `read_folder`.
 
     Returns:
         Source: images resized to `data.image_size` by `data.resize`; unreadable files are skipped and
@@ -35,17 +36,17 @@ def load(data):
         found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
         raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
     unreadable = []
-    train = _read_split(root, "train", classes, data, unreadable)
-    test = _read_split(root, "test", classes, data, unreadable)
+    train = _read_split(root, "train", classes, data, unreadable, read)
+    test = _read_split(root, "test", classes, data, unreadable, read)
     validation = None
     if data.validation is None and (root / "val").is_dir():
-        validation = _read_split(root, "val", classes, data, unreadable)
+        validation = _read_split(root, "val", classes, data, unreadable, read)
     return Source(
         classes=classes,
         train=train,
         validation=validation,
         test=test,
-        unlabelled=_read_unlabelled(root, data, unreadable),
+        unlabelled=_read_unlabelled(root, data, unreadable, read),
         unreadable=tuple(unreadable),
     )
 
@@ -58,7 +59,7 @@ def _class_folders(split):
     return tuple(names)
 
 
-def _read_split(root, split, classes, data, unreadable):
+def _read_split(root, split, classes, data, unreadable, read):
     surplus = sorted(set(_class_folders(root / split)) - set(classes))
     if surplus:
         raise DataError(
@@ -69,17 +70,17 @@ def _read_split(root, split, classes, data, unreadable):
     unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
     images, labels = [], []
     for label, name in enumerate(classes):
-        images.append(_read_class(root, f"{split}/{name}", data, unreadable))
+        images.append(_read_class(root, f"{split}/{name}", data, unreadable, read))
         labels += [label] * len(images[-1])
     return LabelledImages(np.concatenate(images), np.array(labels, np.int64))
 
 
-def _read_class(root, folder, data, unreadable):
+def _read_class(root, folder, data, unreadable, read):
     skipped = []
     images = np.empty((0, data.image_size, data.image_size, 3), np.uint8)
     if (root / folder).is_dir():
         images, _, skipped = read_folder(
-            root / folder, size=data.image_size, resize=data.resize, recursive=False
+            root / folder, size=data.image_size, resize=data.resize, recursive=False, read=read
         )
     unreadable += [f"{folder}/{line}" for line in skipped]
     if not len(images):
@@ -92,11 +93,11 @@ def _read_class(root, folder, data, unreadable):
     return images
 
 
-def _read_unlabelled(root, data, unreadable):
+def _read_unlabelled(root, data, unreadable, read):
     if data.unlabelled_from != OWN_SPLIT or not (root / "unlabelled").is_dir():
         return None
     images, _, skipped = read_folder(
-        root / "unlabelled", size=data.image_size, resize=data.resize, recursive=True
+        root / "unlabelled", size=data.image_size, resize=data.resize, recursive=True, read=read
     )
     unreadable += [f"unlabelled/{line}" for line in skipped]
     return images

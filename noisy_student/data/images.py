@@ -37,7 +37,15 @@ def read_image(path, *, size, resize):
         raise DataError(message) from error
 
 
-def read_folder(root, *, size, resize, recursive):
+def try_image(path, *, size, resize):
+    """Like `read_image`, but returns (image, None), or (None, why it cannot be read)."""
+    try:
+        return read_image(path, size=size, resize=resize), None
+    except DataError as error:
+        return None, _cause(error.__cause__)
+
+
+def read_folder(root, *, size, resize, recursive, read=try_image):
     """Read the images of a folder, sorted by name; hidden files are ignored.
 
     Args:
@@ -46,6 +54,7 @@ def read_folder(root, *, size, resize, recursive):
         resize: as in `read_image`.
         recursive: whether images in folders below `root` count too (links are followed). If not, such
             a folder is reported as unreadable.
+        read: what reads a file: `try_image`, or `noisy_student.data.reader.ImageReader.read`.
 
     Returns:
         images: (N, size, size, 3) uint8.
@@ -55,14 +64,15 @@ def read_folder(root, *, size, resize, recursive):
     root = Path(root)
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
     images = np.empty((len(names), size, size, 3), np.uint8)
-    read, unreadable = [], []
+    good, unreadable = [], []
     for name in progress(names, name=f"read {root.name}", unit="image"):
-        try:
-            images[len(read)] = read_image(root / name, size=size, resize=resize)
-            read.append(name)
-        except DataError as error:
-            unreadable.append(f"{name}: {_cause(error.__cause__)}")
-    return images[: len(read)], read, unreadable
+        image, cause = read(root / name, size=size, resize=resize)
+        if image is None:
+            unreadable.append(f"{name}: {cause}")
+        else:
+            images[len(good)] = image
+            good.append(name)
+    return images[: len(good)], good, unreadable
 
 
 def resize_images(images, *, size):

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student import files, seeds
+from noisy_student import checkpoints, files, seeds
+from noisy_student.data.reader import ImageReader
 from noisy_student.data.sources import load_source
 from noisy_student.data.splits import stratified
 from noisy_student.errors import DataError
 from noisy_student.sections import HELD_BACK
+from noisy_student.signals import Stopped
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
@@ -44,7 +46,7 @@ class Pool:
         return self.take(np.setdiff1d(np.arange(len(self)), index))
 
 
-def prepare(data, out=Path("data")):
+def prepare(data, out=Path("data"), *, every_minutes=5.0):
     """Cut a source into splits and write them; the same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
@@ -55,6 +57,7 @@ def prepare(data, out=Path("data")):
         data: `DataParams`.
         out: folder that receives {labelled,validation,test}/{images,labels}.npy, unlabelled/images.npy,
             truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
+        every_minutes: longest reading of image files that a killed process repeats.
 
     Returns:
         dict for metrics/data.json: source, image size, images a split and a class, duplicates dropped,
@@ -62,8 +65,20 @@ def prepare(data, out=Path("data")):
 
     Raises:
         DataError: images are missing, damaged, too few, or contradict the parameters. Nothing was written.
+        Stopped: Ctrl-C or SIGTERM while image files were read; those done are not read again.
     """
-    source = load_source(data)
+    digest = checkpoints.digest(data.model_dump(), [])
+    with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
+        reader = ImageReader(kept)
+        try:
+            source = load_source(data, reader.read)
+        except KeyboardInterrupt as interrupt:
+            saved = f"{reader.save():,} image files need not be read again"
+            raise Stopped(f"prepare: stopped; {saved}. Run the same command again.", interrupt) from None
+        return _write(source, data, out)
+
+
+def _write(source, data, out):
     _warn(source.unreadable)
     pools, dropped = _split(source, data)
     for name, pool in pools.items():

@@ -4,18 +4,24 @@ import dataclasses
 from pathlib import Path
 
 from noisy_student.data import cifar10, digits, folder, svhn
-from noisy_student.data.images import read_folder
+from noisy_student.data.images import read_folder, try_image
 from noisy_student.errors import DataError
 from noisy_student.sections import HELD_BACK, OWN_SPLIT
 
-ADAPTERS = {"digits": digits.load, "cifar10": cifar10.load, "folder": folder.load, "svhn": svhn.load}
+ADAPTERS = {
+    "digits": lambda data, read: digits.load(data),
+    "cifar10": lambda data, read: cifar10.load(data),
+    "folder": folder.load,
+    "svhn": lambda data, read: svhn.load(data),
+}
 
 
-def load_source(data):
+def load_source(data, read=try_image):
     """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
 
     Args:
         data: `DataParams`.
+        read: what reads an image file, see `noisy_student.data.images.read_folder`.
 
     Returns:
         Source. Its `unlabelled` is None if the pool is to be held back from the training images.
@@ -24,7 +30,7 @@ def load_source(data):
         DataError: images are missing, damaged or contradict the parameters; see the adapters.
     """
     try:
-        return _load_source(data)
+        return _load_source(data, read)
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}. Check data.root={data.root} and data.unlabelled_from="
@@ -32,12 +38,12 @@ def load_source(data):
         ) from error
 
 
-def _load_source(data):
-    source = ADAPTERS[data.source](data)
+def _load_source(data, read):
+    source = ADAPTERS[data.source](data, read)
     if data.unlabelled_from == HELD_BACK:
         return source
     if data.unlabelled_from != OWN_SPLIT:
-        return _with_folder(source, data)
+        return _with_folder(source, data, read)
     if source.unlabelled is None or not len(source.unlabelled):
         raise DataError(
             f"data.unlabelled_from={OWN_SPLIT}: {data.source} under data.root={data.root} has no unlabelled "
@@ -47,7 +53,7 @@ def _load_source(data):
     return source
 
 
-def _with_folder(source, data):
+def _with_folder(source, data, read):
     path = Path(data.unlabelled_from)
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
@@ -55,7 +61,9 @@ def _with_folder(source, data):
             f"data.unlabelled_from={path}: expected a folder of images there, found {found}. "
             "Correct the path."
         )
-    images, _, skipped = read_folder(path, size=data.image_size, resize=data.resize, recursive=True)
+    images, _, skipped = read_folder(
+        path, size=data.image_size, resize=data.resize, recursive=True, read=read
+    )
     if not len(images):
         raise DataError(
             f"data.unlabelled_from={path}: no readable image in this folder or below it "

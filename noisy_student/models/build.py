@@ -104,6 +104,23 @@ def model_noise(noise):
     }
 
 
+def reseeder(network):
+    """A function that sets all random generators of a network as if they had been called `count` times.
+
+    Args:
+        network: a `keras.Model` of `build`, whose generators are as they were made.
+    """
+    weights = {id(variable) for variable in network.weights}
+    states = [variable for variable in network.variables if id(variable) not in weights]
+    seeds = [keras.ops.convert_to_numpy(state.value)[0] for state in states]
+
+    def reseed(count):
+        for state, seed in zip(states, seeds, strict=True):
+            state.assign([seed, count])  # what keras.random.SeedGenerator counts up by itself
+
+    return reseed
+
+
 def _check(model, image_size, mode):
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")

@@ -86,31 +86,32 @@ class TrainingBatches(keras.utils.PyDataset):
         self.in_graph = in_graph
         self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
         self.round = 0  # set at the start of every round, see callbacks.Rounds
+        self.start = 0  # steps of the round that are done already, when a training goes on within one
         self._streams = [
             ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares
         ]
         self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
-        self._size = sum(share.batch_size for share in shares)
+        self.batch_size = sum(share.batch_size for share in shares)
         self._weights = np.concatenate(
-            [np.full(s.batch_size, s.weight * self._size / s.batch_size, np.float32) for s in shares]
+            [np.full(s.batch_size, s.weight * self.batch_size / s.batch_size, np.float32) for s in shares]
         )
 
     @property
     def num_batches(self):
-        """Steps in a round."""
-        return self.round_steps
+        """Steps that are left in a round."""
+        return self.round_steps - self.start
 
     def __getitem__(self, index):
-        """One batch.
+        """Batch `index` of those that are left in the round.
 
         Returns:
             (images, targets, weights): (B, H, W, 3) uint8, (B, K) float32 and (B,) float32. With `in_graph`,
             instead of images a dict of "images" as they are and of what `InGraphNoise.prepare` returns.
         """
-        step, first = self.round * self.round_steps + index, self.shares[0].examples
-        images = np.empty((self._size, *first.shape), np.uint8)
-        targets = np.empty((self._size, first.classes), np.float32)
-        keys = np.empty(self._size, np.uint64)
+        step, first = self.round * self.round_steps + self.start + index, self.shares[0].examples
+        images = np.empty((self.batch_size, *first.shape), np.uint8)
+        targets = np.empty((self.batch_size, first.classes), np.float32)
+        keys = np.empty(self.batch_size, np.uint64)
         start = 0
         for share, stream, seed in zip(self.shares, self._streams, self._noise_seeds, strict=True):
             here = slice(start, start + share.batch_size)

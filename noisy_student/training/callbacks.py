@@ -3,15 +3,15 @@
 import sys
 
 import keras
-import numpy as np
 
 from noisy_student import metrics
-from noisy_student.errors import DivergenceError
 from noisy_student.predict import predict_logits, to_probs
 from noisy_student.progress import bar
+from noisy_student.training.divergence import Divergence, check_finite
 
 
-def _synchronise(model):
+def synchronise(model):
+    """Let the variables of a model hold what its training has made of them."""
     # the JAX trainer keeps the variables to itself between steps
     if keras.backend.backend() == "jax":
         model.jax_state_sync()
@@ -63,12 +63,12 @@ class Validation(keras.callbacks.Callback):
         Raises:
             DivergenceError: the mean loss of the round, or the validation loss, is not finite.
         """
-        _synchronise(self.model)
+        synchronise(self.model)
         row = {
             "step": (epoch + 1) * self.round_steps,
             "train_loss": float(logs["loss"]),
             "train_accuracy": float(logs["accuracy"]),
-            "learning_rate": self._rate_used((epoch + 1) * self.round_steps),
+            "learning_rate": self.rate_used((epoch + 1) * self.round_steps),
         }
         self._check(row, "loss", row["train_loss"])
         trained = self._average_weights()
@@ -82,7 +82,21 @@ class Validation(keras.callbacks.Callback):
         if trained is not None:
             self.network.set_weights(trained)
 
-    def _rate_used(self, step):
+    def state(self):
+        """What is to be saved: (arrays, the rest), for `restore`."""
+        weights = [] if self.best_weights is None else self.best_weights
+        best = None if self.best is None else self.history.index(self.best)
+        return {f"best_{i}": w for i, w in enumerate(weights)}, {"history": self.history, "best": best}
+
+    def restore(self, arrays, rest):
+        """Go on from what `state` gave."""
+        self.history = rest["history"]
+        if rest["best"] is not None:
+            self.best = self.history[rest["best"]]
+            names = [name for name in arrays if name.startswith("best_")]
+            self.best_weights = [arrays[f"best_{i}"] for i in range(len(names))]
+
+    def rate_used(self, step):
         """The learning rate of a step, counted from 1."""
         rate = self.rate
         return float(rate(step - 1)) if callable(rate) else float(self.model.optimizer.learning_rate)
@@ -102,14 +116,8 @@ class Validation(keras.callbacks.Callback):
         return (loss, accuracy) if self.select_by == "loss" else (accuracy, loss)
 
     def _check(self, row, what, value):
-        if np.isfinite(value):
-            return
-        section = self.name.partition("-")[0]  # "student-gen1" is trained by the section student
-        raise DivergenceError(
-            f"{self.name}: the {what} became {value} between steps {row['step'] - self.round_steps + 1} and "
-            f"{row['step']} (learning rate {row['learning_rate']:.3g}); no model is saved.\n"
-            f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
-        )
+        steps = row["step"] - self.round_steps + 1, row["step"]
+        check_finite(self.name, what, value, steps=steps, rate=row["learning_rate"])
 
 
 class PlateauFrom(keras.callbacks.ReduceLROnPlateau):
@@ -128,17 +136,17 @@ class PlateauFrom(keras.callbacks.ReduceLROnPlateau):
 class Progress(keras.callbacks.Callback):
     """A progress bar over all steps, with the last validation beside it."""
 
-    def __init__(self, *, name, steps):
+    def __init__(self, *, name, steps, batches):
         super().__init__()
-        self.name, self.steps = name, steps
+        self.name, self.steps, self.batches = name, steps, batches
 
     def on_train_begin(self, logs=None):
         """Open the bar."""
         self._bar = bar(total=self.steps, name=self.name, unit="step")
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Remember where the round starts."""
-        self._before = self._bar.n
+        """Remember where the fit starts in the training."""
+        self._before = epoch * self.batches.round_steps + self.batches.start
 
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar; several steps may have been taken since the last call."""
@@ -155,8 +163,9 @@ class Progress(keras.callbacks.Callback):
 
 def make_callbacks(training, *, name, batches, validation, steps):
     """All callbacks of a training, in the order in which they must run."""
-    callbacks = [Rounds(batches), validation]
     schedule = training.schedule
+    guard = Divergence(validation, batches=batches, warmup=schedule.warmup * steps, name=name)
+    callbacks = [Rounds(batches), validation, guard]
     if schedule.plateau_from_epoch is not None:
         first = schedule.plateau_from_epoch
         # Keras counts epochs from 0; both rules forget what came before the first epoch
@@ -169,5 +178,5 @@ def make_callbacks(training, *, name, batches, validation, steps):
             )
         )
     if sys.stderr.isatty():  # a callback at every step costs time
-        callbacks.append(Progress(name=name, steps=steps))
+        callbacks.append(Progress(name=name, steps=steps, batches=batches))
     return callbacks

@@ -1,8 +1,41 @@
-"""What a training leaves behind."""
+"""A training as a stage: from its inputs to the files that it leaves behind."""
 
-from noisy_student import figures, layout
+from noisy_student import backends, checkpoints, figures, layout
 from noisy_student.files import write_csv, write_json
 from noisy_student.models.saving import save
+from noisy_student.training.train import train
+
+
+def train_and_write(params, training, shares, *, stage, name, inputs, **options):
+    """Train, going on from a checkpoint if there is one, and write what the stage leaves behind.
+
+    Args:
+        params, training, shares, options: see `noisy_student.training.train.train`.
+        stage: of DVC, e.g. "student@gen1".
+        name: "teacher" or "student-KEY".
+        inputs: the files that `shares` and `options` were read from.
+
+    Returns:
+        dict for the record of the run: steps, the step that it went on from, precision, devices.
+    """
+    used = params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"})
+    used |= {
+        "name": name,
+        "image_size": params.data.image_size,
+        "training": training.model_dump(),
+        "shares": [(share.name, share.batch_size, share.weight) for share in shares],
+        "devices": backends.current().describe_devices(),
+    }
+    digest = checkpoints.digest(used, inputs)
+    with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
+        trained = train(params, training, shares, name=name, checkpoints=kept, **options)
+        write_training(name, trained)
+    return {
+        "steps": trained.summary["steps"],
+        "resumed_from_step": kept.resumed_from,
+        "precision": trained.summary["precision"],
+        "devices": used["devices"],
+    }
 
 
 def write_training(name, trained):

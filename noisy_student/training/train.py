@@ -13,10 +13,12 @@ from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.seeds import derive_seed
+from noisy_student.signals import deferred
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.callbacks import Validation, make_callbacks
 from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
 from noisy_student.training.optimization import make_optimizer, make_schedule
+from noisy_student.training.snapshots import Snapshots
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,10 @@ def steps_per_execution(round_steps, *, most):
     return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
 
 
-def train(params, training, shares, *, name, validation, classes, initial=None):
+def train(params, training, shares, *, name, validation, classes, initial=None, checkpoints=None):
     """Train one model and keep the weights that validate best.
+
+    A training that goes on from a checkpoint gives the same bytes as one that was never stopped.
 
     Args:
         params: Params, for seed, precision, input_noise, noise, augmentation and image size.
@@ -96,12 +100,14 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
         validation: LabelledImages that choose the checkpoint.
         classes: number of classes.
         initial: model whose weights to start from; None starts from random ones.
+        checkpoints: noisy_student.checkpoints.Checkpoints to go on from and to write to; None: neither.
 
     Returns:
         Trained.
 
     Raises:
-        DivergenceError: the loss became NaN or infinite.
+        DivergenceError: the loss became NaN or infinite, or the network learns nothing.
+        Stopped: Ctrl-C or SIGTERM; the state was saved.
         UserError: `initial` does not fit `training.model`.
     """
     backends.current().make_deterministic()
@@ -128,7 +134,7 @@ def train(params, training, shares, *, name, validation, classes, initial=None):
         name=name,
         round_steps=round_steps,
     )
-    seconds = _fit(fitted, training, batches, kept, name=name, rounds=rounds)
+    seconds = _fit(fitted, training, batches, kept, name=name, rounds=rounds, checkpoints=checkpoints)
     model.set_weights(kept.best_weights)
     final = build(training.model, mode="inference", seed=seed, **noise, **common)
     transfer_weights(model, final)
@@ -164,13 +170,40 @@ def compile_for_training(model, training, *, rate, round_steps):
     )
 
 
-def _fit(model, training, batches, kept, *, name, rounds):
-    compile_for_training(model, training, rate=kept.rate, round_steps=batches.round_steps)
+def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
+    """Fit all rounds that are not done yet; return the seconds that the whole training took."""
+    compile_for_training(model, training, rate=validation.rate, round_steps=batches.round_steps)
     steps = rounds * batches.round_steps
-    callbacks = make_callbacks(training, name=name, batches=batches, validation=kept, steps=steps)
-    start = time.perf_counter()
-    model.fit(backends.current().feed(batches), epochs=rounds, callbacks=callbacks, verbose=0, shuffle=False)
-    return time.perf_counter() - start
+    callbacks = make_callbacks(training, name=name, batches=batches, validation=validation, steps=steps)
+    if checkpoints is None:
+        start = time.perf_counter()
+        _fit_rounds(model, batches, callbacks, 0, rounds)
+        return time.perf_counter() - start
+    with deferred() as requests:
+        state = Snapshots(
+            checkpoints,
+            batches=batches,
+            validation=validation,
+            callbacks=callbacks,
+            requests=requests,
+            name=name,
+            steps=steps,
+        )
+        state.load()
+        first, done, stopped = state.position
+        if done and not stopped:  # the rest of a round is a fit of its own: Keras knows equal epochs only
+            batches.start = done
+            _fit_rounds(model, batches, [*callbacks, state], first, first + 1)
+            batches.start = 0
+            first, _, stopped = state.position
+        if not stopped and first < rounds:
+            _fit_rounds(model, batches, [*callbacks, state], first, rounds)
+        return state.seconds_so_far
+
+
+def _fit_rounds(model, batches, callbacks, first, end):
+    feed = backends.current().feed(batches)
+    model.fit(feed, initial_epoch=first, epochs=end, callbacks=callbacks, verbose=0, shuffle=False)
 
 
 def _report(name, kept, seconds):

@@ -1,5 +1,7 @@
 """What the training iterates over, and how many steps it takes at a time."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -102,7 +104,8 @@ def test_progress_counts_steps_taken_several_at_a_time(monkeypatch):
 
     shown = Bar()
     monkeypatch.setattr(callbacks, "bar", lambda **options: shown)
-    progress = callbacks.Progress(name="teacher", steps=8)
+    batches = SimpleNamespace(round_steps=4, start=0)
+    progress = callbacks.Progress(name="teacher", steps=8, batches=batches)
     progress.on_train_begin()
     for epoch in range(2):
         progress.on_epoch_begin(epoch)

@@ -1,5 +1,7 @@
 """Learning-rate schedules and optimizers against hand-worked values."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -129,7 +131,13 @@ def test_stopping_sleeps_before_its_first_epoch(digits):
     training = params.check(
         with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
     ).teacher
-    callbacks = make_callbacks(training, name="teacher", batches=None, validation=None, steps=20)
+    callbacks = make_callbacks(
+        training,
+        name="teacher",
+        batches=None,
+        validation=SimpleNamespace(labels=np.zeros(1, np.int64)),
+        steps=20,
+    )
     (stopping,) = [found for found in callbacks if isinstance(found, keras.callbacks.EarlyStopping)]
     model = _FakeModel()
     model.stop_training = False

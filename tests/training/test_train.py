@@ -239,7 +239,7 @@ class _Scripted:
 @pytest.mark.parametrize(("select_by", "best"), [("loss", 1), ("accuracy", 0)])
 def test_checkpoints_are_chosen_by_loss_or_by_accuracy(select_by, best, monkeypatch):
     """Round 0: all right, hardly sure. Round 1: sure of three, wrong on the fourth by a hair."""
-    monkeypatch.setattr(callbacks, "_synchronise", lambda model: None)
+    monkeypatch.setattr(callbacks, "synchronise", lambda model: None)
     hardly, sure = [0.55, 0.45], [0.99, 0.01]
     model = _Scripted([np.array([hardly] * 4), np.array([sure, sure, sure, [0.49, 0.51]])])
     images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64)

@@ -1,0 +1,217 @@
+"""What a killed stage goes on from: files that are whole or ignored, kept apart by what they were made of.
+
+They lie in `$DVC_ROOT/checkpoints/<stage>/<digest>`, where DVC neither resets nor looks for them; the
+digest is that of everything that the stage's result depends on, so that no stage ever goes on from
+another configuration's work.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student import environment, locks
+
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")
+_META = "meta"  # the array that holds the JSON text
+
+
+def root():
+    """`checkpoints` of the repository: below `$DVC_ROOT`, which DVC sets, or below the current directory."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one run of a stage, numbered in the order of the work.
+
+    Attributes:
+        folder: where they lie.
+        every_minutes: longest work between two, if saving is cheap; see `due`. 0: at every opportunity.
+        keep: how many of the newest are kept; None: all (shards, that only together are the work).
+        resumed_from: the number that the work went on from, to be set by the one who restores it; 0: it
+            started from nothing.
+    """
+
+    folder: Path
+    every_minutes: float = 5.0
+    keep: int | None = 2
+    resumed_from: int = 0
+    _saved_at: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0
+
+    def due(self, *, natural=False):
+        """Whether it is time to save: often enough, and for at most 1 % of the time.
+
+        Args:
+            natural: this is a good moment, such as the end of an epoch: only the cost counts.
+        """
+        if not self.every_minutes:
+            return True
+        least = 0.0 if natural else 60.0 * self.every_minutes
+        return time.monotonic() - self._saved_at >= max(least, 100.0 * self._cost)
+
+    def save(self, number, arrays, meta):
+        """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
+
+        Args:
+            number: int >= 0, e.g. of steps done.
+            arrays: {name: array}.
+            meta: what JSON can hold.
+
+        Returns:
+            Whether it was written.
+        """
+        start = time.monotonic()
+        temporary = self.folder / f".tmp-{os.getpid()}-{number:012d}.npz"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb+") as file:
+                _pack(file, arrays, meta)
+                os.fsync(file.fileno())
+                file.seek(0)
+                found = _checksum(file)
+            os.replace(temporary, self.folder / f"{number:012d}-{found}.npz")
+            self._drop_old()
+            return True
+        except OSError as error:
+            print(
+                f"warning: no checkpoint could be written ({error}); the work goes on without it. "
+                f"Make room in {self.folder.parent.parent}.",
+                file=sys.stderr,
+                flush=True,
+            )
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+            self._saved_at = time.monotonic()
+            self._cost = self._saved_at - start
+
+    def numbers(self):
+        """The numbers that there are files of, ascending."""
+        return [int(_NAME.fullmatch(path.name)[1]) for path in self._paths()]
+
+    def newest(self):
+        """The newest whole checkpoint; damaged ones are named and removed.
+
+        Returns:
+            (number, arrays, meta), or None.
+        """
+        for path in reversed(self._paths()):
+            loaded = _load(path)
+            if loaded is not None:
+                return loaded
+        return None
+
+    def in_order(self):
+        """Yield (number, arrays, meta) from the first one on, up to one that is damaged."""
+        for path in self._paths():
+            loaded = _load(path)
+            if loaded is None:
+                return
+            yield loaded
+
+    def drop(self, number):
+        """Remove one checkpoint."""
+        for path in self.folder.glob(f"{number:012d}-*.npz"):
+            path.unlink(missing_ok=True)
+
+    def _paths(self):
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _drop_old(self):
+        if self.keep is not None:
+            for path in self._paths()[: -self.keep]:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def opened(stage, digest, *, every_minutes, keep=2):
+    """The checkpoints of a stage, locked against everybody else who makes the same, removed on success.
+
+    Args:
+        stage: e.g. "student@gen1".
+        digest: see `digest`.
+        every_minutes: see `Checkpoints`.
+        keep: see `Checkpoints`.
+    """
+    folder = root() / stage / digest
+    with locks.held(folder.with_suffix(".lock"), what=f"{stage} with the same inputs and parameters"):
+        for path in folder.glob(".tmp-*"):
+            path.unlink()
+        kept = Checkpoints(folder, every_minutes=every_minutes, keep=keep)
+        yield kept
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def digest(values, files):
+    """A digest of all that a result depends on.
+
+    Besides the arguments these are the project's modules that are loaded, the versions of the libraries, and
+    the hardware; see `environment.fingerprint`.
+
+    Args:
+        values: parameters, as JSON can hold them.
+        files: paths whose content counts.
+
+    Returns:
+        24 hexadecimal digits.
+    """
+    total = hashlib.blake2b(digest_size=12)
+    facts = {"values": values, "environment": environment.fingerprint()}
+    total.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    for path in [*files, *_project_modules()]:
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "blake2b").digest())
+    return total.hexdigest()
+
+
+def _project_modules():
+    """Source files of the loaded modules of this project, in the order of their names."""
+    home = Path(__file__).resolve().parent
+    return [
+        module.__file__
+        for name, module in sorted(sys.modules.items())
+        if name.startswith("noisy_student.") and Path(module.__file__ or "/").is_relative_to(home)
+    ]
+
+
+def _pack(file, arrays, meta):
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
+
+
+def _checksum(file):
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _load(path):
+    number, expected = _NAME.fullmatch(path.name).groups()
+    try:
+        with path.open("rb") as file:
+            found = _checksum(file)
+        if found != expected:
+            raise ValueError("its checksum is wrong")
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name.removeprefix("array_"): content[name] for name in content.files if name != _META}
+            meta = json.loads(content[_META].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        print(
+            f"warning: the checkpoint {path} is damaged ({error}); going on from the one before it",
+            file=sys.stderr,
+            flush=True,
+        )
+        path.unlink(missing_ok=True)
+        return None
+    return int(number), arrays, meta

@@ -1,0 +1,36 @@
+"""`metrics/run.json`: where, with what and how long each stage ran. No output of DVC, for it holds times."""
+
+import datetime
+import json
+
+from noisy_student import checkpoints, environment, layout, locks
+from noisy_student.files import write_json
+
+
+def record(stage, *, seconds, details=None):
+    """Put what is to be known of a stage's run in the place of what the file says of it.
+
+    Args:
+        stage: e.g. "student@gen1".
+        seconds: its duration, in this process.
+        details: dict of what the stage itself says, e.g. its precision; None: nothing.
+    """
+    entry = {
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        **(details or {}),
+        "commit": environment.commit(),
+        **environment.fingerprint(),
+    }
+    with locks.held(checkpoints.root() / "run.lock", what=str(layout.RUN_RECORD)):
+        record = {**read(), stage: entry}
+        write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
+
+
+def read():
+    """{stage: entry} of the file; empty if there is none, or none that can be read."""
+    try:
+        found = json.loads(layout.RUN_RECORD.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

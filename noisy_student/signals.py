@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM at a moment of our choice, so that the work done can be saved first."""
+
+import contextlib
+import os
+import signal
+import threading
+
+_PARENT = os.getppid()  # at the start of the process
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; handled like Ctrl-C."""
+
+
+class Stopped(Exception):
+    """The work was stopped from outside after it was saved.
+
+    Args:
+        message: where it goes on.
+        cause: the number of the signal, or the KeyboardInterrupt that it raised.
+    """
+
+    def __init__(self, message, cause):
+        super().__init__(message)
+        self.number = number_of(cause) if isinstance(cause, KeyboardInterrupt) else cause
+
+
+def number_of(interrupt):
+    """The signal that a KeyboardInterrupt stands for."""
+    return signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+
+
+class Requests:
+    """Whether the work shall stop; see `deferred`."""
+
+    def __init__(self):
+        self.signal = None
+
+    def pending(self):
+        """The number of the signal that asks to stop, or None.
+
+        A stage whose DVC was killed is asked to stop too: whoever starts DVC again then finds it saved,
+        instead of waiting for a process that nobody knows of.
+        """
+        if self.signal is None and os.environ.get("DVC_STAGE") and os.getppid() != _PARENT:
+            return signal.SIGHUP
+        return self.signal
+
+
+def raise_on_sigterm():
+    """Let SIGTERM raise `Terminated`, so that temporary files are removed and locks are let go."""
+
+    def handler(number, frame):
+        raise Terminated
+
+    signal.signal(signal.SIGTERM, handler)
+
+
+@contextlib.contextmanager
+def deferred():
+    """Within the block the first Ctrl-C or SIGTERM is only noted; a second one acts at once.
+
+    Yields:
+        `Requests`, to be asked at moments at which the work can be saved. Outside of the main thread,
+        where Python handles no signals, it never asks to stop.
+    """
+    requests = Requests()
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handler(number, frame):
+        if requests.signal is not None:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        requests.signal = number
+
+    for number in before:
+        signal.signal(number, handler)
+    try:
+        yield requests
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old if old is not None else signal.SIG_DFL)

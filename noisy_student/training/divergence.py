@@ -1,0 +1,100 @@
+"""Stopping a training that cannot lead anywhere, with the step, the rate and what to try."""
+
+import math
+import time
+
+import keras
+import numpy as np
+
+from noisy_student.errors import DivergenceError
+
+PATIENCE = 3  # validations in a row at the level of guessing
+SECONDS = 1.0  # between two looks at the loss within a round: each waits for the device
+
+
+def check_finite(name, what, value, *, steps, rate):
+    """Raise unless a loss is finite.
+
+    Args:
+        name: of the training.
+        what: e.g. "validation loss".
+        value: of it.
+        steps: (first, last) step that it is about, counted from 1.
+        rate: the learning rate at the last one.
+
+    Raises:
+        DivergenceError: it is NaN or infinite.
+    """
+    if np.isfinite(value):
+        return
+    section = _section(name)
+    raise DivergenceError(
+        f"{name}: the {what} became {value} between steps {steps[0]} and {steps[1]} (learning rate {rate:.3g}); "
+        "no model is saved.\n"
+        f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
+    )
+
+
+def guessing_limit(share, images):
+    """The accuracy that who guesses hardly exceeds: three standard deviations above the expectation.
+
+    Args:
+        share: of the largest class, in [0, 1].
+        images: how many are guessed.
+    """
+    return share + 3.0 * math.sqrt(share * (1.0 - share) / images)
+
+
+class Divergence(keras.callbacks.Callback):
+    """Stop when the loss is not finite, or when after the warm-up nothing is learned.
+
+    Nothing is learned if in `PATIENCE` validations in a row neither the training's accuracy nor the
+    validation's exceeds `guessing_limit`.
+
+    Args:
+        validation: callbacks.Validation, which comes before.
+        batches: training.batches.TrainingBatches.
+        warmup: steps in which the rate rises.
+        name: of the training.
+    """
+
+    def __init__(self, validation, *, batches, warmup, name):
+        super().__init__()
+        self.validation, self.batches, self.warmup, self.name = validation, batches, warmup, name
+        self.share = float(np.bincount(validation.labels).max() / len(validation.labels))
+        self._looked = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Look at the running mean of the loss now and then."""
+        if time.monotonic() - self._looked < SECONDS:
+            return
+        start = self.batches.round * self.batches.round_steps
+        last = start + self.batches.start + batch + 1
+        rate = self.validation.rate_used(last)
+        check_finite(self.name, "loss", float(logs["loss"]), steps=(start + 1, last), rate=rate)
+        self._looked = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Compare the last validations with guessing."""
+        rows = [row for row in self.validation.history if row["step"] > self.warmup][-PATIENCE:]
+        images = (self.batches.round_steps * self.batches.batch_size, len(self.validation.labels))
+        if len(rows) < PATIENCE or any(self._learns(row, *images) for row in rows):
+            return
+        last, section = rows[-1], _section(self.name)
+        raise DivergenceError(
+            f"{self.name}: nothing is learned. At step {last['step']} (learning rate {last['learning_rate']:.3g}), "
+            f"{PATIENCE} validations after the warm-up, {100 * last['train_accuracy']:.1f} % of the training "
+            f"images are right and {100 * last['validation_accuracy']:.1f} % of the validation images, of which "
+            f"the largest class is {100 * self.share:.1f} %; no model is saved.\n"
+            f"Lower {section}.optimizer.learning_rate (or raise it, if it is tiny), raise "
+            f"{section}.schedule.warmup, or look whether the labels belong to the images."
+        )
+
+    def _learns(self, row, trained, validated):
+        return row["train_accuracy"] > guessing_limit(self.share, trained) or row[
+            "validation_accuracy"
+        ] > guessing_limit(self.share, validated)
+
+
+def _section(name):
+    return name.partition("-")[0]  # "student-gen1" is trained by the section student

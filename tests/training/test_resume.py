@@ -1,0 +1,251 @@
+"""A training that is stopped anywhere and goes on gives the bytes of one that never was."""
+
+import os
+import signal
+import time
+
+import keras
+import numpy as np
+import pytest
+
+from noisy_student import params, signals
+from noisy_student.checkpoints import Checkpoints
+from noisy_student.data.source import LabelledImages
+from noisy_student.errors import DivergenceError
+from noisy_student.training import callbacks, train
+from noisy_student.training.divergence import guessing_limit
+from support import with_values
+
+CLASSES = 3
+EVERYTHING = {  # all that has a state
+    "precision": "float32",
+    "data.image_size": 8,
+    "student.model.width": 4,
+    "student.steps": 24,
+    "student.validate_every": 8,
+    "student.batch_size": 6,
+    "student.ema": 0.9,
+    "augmentation.crop": 1,
+    "noise.dropout": 0.3,
+    "noise.stochastic_depth.survival_probability": 0.5,
+}
+PLATEAU = {
+    "student.epochs": 5,
+    "student.steps": None,
+    "student.validate_every": None,
+    "student.schedule": {
+        "name": "constant",
+        "plateau_from_epoch": 1,
+        "plateau_patience": 1,
+        "stop_patience": 2,
+    },
+    "student.optimizer.learning_rate": 0.5,
+}
+
+
+def _images(n, *, seed):
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 90, (n, 8, 8, 3), dtype=np.uint8)
+    labels = np.arange(n) % CLASSES
+    for image, label in zip(images, labels, strict=True):
+        image[2 * label : 2 * label + 3] += 140
+    return LabelledImages(images, labels.astype(np.int64))
+
+
+def _train(settings, kept, *, labels=None):
+    labelled = _images(30, seed=0)
+    if labels is not None:
+        labelled = LabelledImages(labelled.images, labels)
+    shares = train.student_shares(
+        settings.student,
+        labelled,
+        unlabelled=_images(40, seed=2).images,
+        probs=np.eye(CLASSES, dtype=np.float32)[np.arange(40) % CLASSES],
+        rows=np.arange(40),
+        kind="soft",
+        classes=CLASSES,
+    )
+    validation = _images(30, seed=1)
+    return train.train(
+        settings,
+        settings.student,
+        shares,
+        name="student-gen1",
+        validation=validation,
+        classes=CLASSES,
+        checkpoints=kept,
+    )
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+class KilledAfter(Checkpoints):
+    """Ends the training right after a checkpoint."""
+
+    kill_at: tuple = ()
+
+    def save(self, number, arrays, meta):
+        written = super().save(number, arrays, meta)
+        if number in self.kill_at:
+            raise Killed
+        return written
+
+
+def _resumed(settings, folder, *steps):
+    """Train, killed after the checkpoint of each of these steps in turn."""
+    for step in steps:
+        kept = KilledAfter(folder, every_minutes=0)
+        kept.kill_at = (step,)
+        with pytest.raises(Killed):
+            _train(settings, kept)
+    kept = Checkpoints(folder, every_minutes=0)
+    trained = _train(settings, kept)
+    assert kept.resumed_from == steps[-1]
+    return trained
+
+
+def _assert_same(first, second):
+    for one, other in zip(first.model.get_weights(), second.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert first.history == second.history
+    assert first.summary == second.summary
+
+
+@pytest.fixture
+def small_steps(monkeypatch):
+    """Few steps without coming back to Python, so that there is somewhere to stop within a round."""
+    monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: min(2, most))
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize(
+    "values", [{}, {"input_noise": "device"}, {"student.optimizer.name": "adam"}], ids=str
+)
+def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, values):
+    if "student.optimizer.name" in values:
+        values = values | {"student.optimizer.learning_rate": 0.01}
+    settings = params.check(with_values(digits, EVERYTHING | values))
+    whole = _train(settings, None)
+    _assert_same(whole, _resumed(settings, tmp_path, 4, 8, 14, 24))
+
+
+def test_plateau_rules_go_on_with_what_they_remember(digits, tmp_path):
+    settings = params.check(with_values(digits, EVERYTHING | PLATEAU))
+    whole = _train(settings, None)
+    rates = [row["learning_rate"] for row in whole.history]
+    assert len(set(rates)) > 1, "the case must show a reduced rate"
+    steps = [row["step"] for row in whole.history]
+    _assert_same(whole, _resumed(settings, tmp_path, *steps))
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("how", ["torn", "changed", "empty"])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, how, capsys):
+    settings = params.check(with_values(digits, EVERYTHING))
+    kept = KilledAfter(tmp_path, every_minutes=0)
+    kept.kill_at = (14,)
+    with pytest.raises(Killed):
+        _train(settings, kept)
+    assert kept.numbers() == [12, 14]  # the last two
+    newest = max(tmp_path.glob("*.npz"))
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes({"torn": data[: len(data) // 2], "changed": data, "empty": b""}[how])
+    kept = Checkpoints(tmp_path, every_minutes=0)
+    _assert_same(_train(settings, None), _train(settings, kept))
+    assert kept.resumed_from == 12
+    assert f"{newest} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_ends(digits, tmp_path, number, monkeypatch):
+    settings = params.check(with_values(digits, EVERYTHING))
+    real = callbacks.Rounds.on_epoch_begin
+
+    def signalled(self, epoch, logs=None):
+        real(self, epoch, logs)
+        if epoch == 1:
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.Rounds, "on_epoch_begin", signalled)
+        with pytest.raises(signals.Stopped, match=r"saved at step \d+ of 24.*to go on") as stop:
+            _train(settings, Checkpoints(tmp_path, every_minutes=60))
+    assert stop.value.number == number
+    assert signal.getsignal(number) is before
+    kept = Checkpoints(tmp_path)
+    _assert_same(_train(settings, None), _train(settings, kept))
+    assert kept.resumed_from >= 16
+
+
+def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path, monkeypatch, capsys):
+    settings = params.check(with_values(digits, EVERYTHING))
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    kept = Checkpoints(tmp_path / "kept", every_minutes=0)
+    _assert_same(_train(settings, None), _train(settings, kept))
+    assert "No space left on device" in capsys.readouterr().err
+    assert not list(kept.folder.iterdir())
+
+
+def test_what_a_checkpoint_does_not_change(digits, tmp_path):
+    settings = params.check(with_values(digits, EVERYTHING))
+    _assert_same(_train(settings, None), _train(settings, Checkpoints(tmp_path, every_minutes=0)))
+
+
+def test_a_training_that_learns_nothing_is_stopped(digits, tmp_path):
+    values = {"student.mix": "none", "student.optimizer.learning_rate": 1e-9, "student.ema": 0.0}
+    settings = params.check(with_values(digits, EVERYTHING | values | {"student.batch_size": 30}))
+    with pytest.raises(
+        DivergenceError, match=r"nothing is learned. At step 24.*learning rate 1?.*largest class"
+    ):
+        _train(settings, Checkpoints(tmp_path), labels=np.random.default_rng(0).integers(0, 3, 30))
+
+
+def test_guessing_hardly_exceeds_its_limit():
+    """Binomial, by simulation: about 1 in 740 exceeds three standard deviations on one side."""
+    right = np.random.default_rng(0).binomial(2000, 0.1, 100_000) / 2000
+    assert 0 < (right > guessing_limit(0.1, 2000)).mean() < 0.004
+
+
+def test_infinite_loss_within_a_round_is_seen_before_its_end(digits, monkeypatch):
+    """The step is named to within what was run since the last look, not only the round."""
+    from noisy_student.training import divergence
+
+    monkeypatch.setattr(divergence, "SECONDS", 0.0)
+    monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: 1)
+    values = {"student.optimizer.learning_rate": 1e30, "student.schedule": {"name": "constant"}}
+    settings = params.check(with_values(digits, EVERYTHING | values))
+    with pytest.raises(DivergenceError, match=r"the loss became (nan|inf) between steps 1 and [2-7] "):
+        _train(settings, None)
+
+
+def test_saving_is_due_by_time_and_never_costs_more_than_a_hundredth(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    kept = Checkpoints(tmp_path, every_minutes=1.0, _saved_at=0.0)
+    assert (kept.due(), kept.due(natural=True)) == (False, True)
+    clock[0] = 60.0
+    assert kept.due()
+    kept._saved_at, kept._cost = 60.0, 0.9
+    clock[0] = 149.0
+    assert (kept.due(), kept.due(natural=True)) == (False, False)
+    clock[0] = 151.0
+    assert kept.due()
+
+
+def test_random_generators_are_part_of_the_state(digits):
+    """Dropout and stochastic depth count their draws in variables that are no weights."""
+    from noisy_student.models.build import build, model_noise
+
+    settings = params.check(with_values(digits, EVERYTHING))
+    model = build(settings.student.model, classes=3, image_size=8, **model_noise(settings.noise))
+    paths = {v.path for v in model.variables} - {v.path for v in model.weights}
+    assert len(paths) >= 2
+    assert isinstance(model, keras.Model)
