@@ -29,8 +29,8 @@ def check_finite(name, what, value, *, steps, rate):
         return
     section = _section(name)
     raise DivergenceError(
-        f"{name}: the {what} became {value} between steps {steps[0]} and {steps[1]} (learning rate {rate:.3g}); "
-        "no model is saved.\n"
+        f"{name}: the {what} became {value} between steps {steps[0]} and {steps[1]} "
+        f"(learning rate {rate:.3g}); no model is saved.\n"
         f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
     )
 
@@ -82,10 +82,11 @@ class Divergence(keras.callbacks.Callback):
             return
         last, section = rows[-1], _section(self.name)
         raise DivergenceError(
-            f"{self.name}: nothing is learned. At step {last['step']} (learning rate {last['learning_rate']:.3g}), "
-            f"{PATIENCE} validations after the warm-up, {100 * last['train_accuracy']:.1f} % of the training "
-            f"images are right and {100 * last['validation_accuracy']:.1f} % of the validation images, of which "
-            f"the largest class is {100 * self.share:.1f} %; no model is saved.\n"
+            f"{self.name}: nothing is learned. At step {last['step']} (learning rate "
+            f"{last['learning_rate']:.3g}), {PATIENCE} or more validations after the warm-up, "
+            f"{100 * last['train_accuracy']:.1f} % of the training images are right and "
+            f"{100 * last['validation_accuracy']:.1f} % of the validation images, of which the largest class is "
+            f"{100 * self.share:.1f} %; no model is saved.\n"
             f"Lower {section}.optimizer.learning_rate (or raise it, if it is tiny), raise "
             f"{section}.schedule.warmup, or look whether the labels belong to the images."
         )

@@ -4,7 +4,6 @@ import os
 import signal
 import time
 
-import keras
 import numpy as np
 import pytest
 
@@ -113,6 +112,12 @@ def _assert_same(first, second):
     assert first.summary == second.summary
 
 
+@pytest.fixture(scope="module")
+def whole(digits):
+    """The training of EVERYTHING, never stopped and without checkpoints."""
+    return _train(params.check(with_values(digits, EVERYTHING)), None)
+
+
 @pytest.fixture
 def small_steps(monkeypatch):
     """Few steps without coming back to Python, so that there is somewhere to stop within a round."""
@@ -120,15 +125,21 @@ def small_steps(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize(
-    "values", [{}, {"input_noise": "device"}, {"student.optimizer.name": "adam"}], ids=str
-)
-def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, values):
-    if "student.optimizer.name" in values:
-        values = values | {"student.optimizer.learning_rate": 0.01}
+def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, whole):
+    settings = params.check(with_values(digits, EVERYTHING))
+    _assert_same(whole, _resumed(settings, tmp_path, 6, 8, 24))
+
+
+OTHERS = {
+    "noise on the device": {"input_noise": "device"},
+    "adam": {"student.optimizer.name": "adam", "student.optimizer.learning_rate": 0.01},
+}
+
+
+@pytest.mark.parametrize("values", OTHERS.values(), ids=OTHERS)
+def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, values):
     settings = params.check(with_values(digits, EVERYTHING | values))
-    whole = _train(settings, None)
-    _assert_same(whole, _resumed(settings, tmp_path, 4, 8, 14, 24))
+    _assert_same(_train(settings, None), _resumed(settings, tmp_path, 8))
 
 
 def test_plateau_rules_go_on_with_what_they_remember(digits, tmp_path):
@@ -137,12 +148,11 @@ def test_plateau_rules_go_on_with_what_they_remember(digits, tmp_path):
     rates = [row["learning_rate"] for row in whole.history]
     assert len(set(rates)) > 1, "the case must show a reduced rate"
     steps = [row["step"] for row in whole.history]
-    _assert_same(whole, _resumed(settings, tmp_path, *steps))
+    _assert_same(whole, _resumed(settings, tmp_path, steps[1], steps[-1]))
 
 
 @pytest.mark.usefixtures("small_steps")
-@pytest.mark.parametrize("how", ["torn", "changed", "empty"])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, how, capsys):
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, whole, capsys):
     settings = params.check(with_values(digits, EVERYTHING))
     kept = KilledAfter(tmp_path, every_minutes=0)
     kept.kill_at = (14,)
@@ -152,15 +162,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, how
     newest = max(tmp_path.glob("*.npz"))
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
-    newest.write_bytes({"torn": data[: len(data) // 2], "changed": data, "empty": b""}[how])
+    newest.write_bytes(data)
     kept = Checkpoints(tmp_path, every_minutes=0)
-    _assert_same(_train(settings, None), _train(settings, kept))
+    _assert_same(whole, _train(settings, kept))
     assert kept.resumed_from == 12
     assert f"{newest} is damaged" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_ends(digits, tmp_path, number, monkeypatch):
+def test_a_signal_saves_and_ends(digits, tmp_path, whole, number, monkeypatch):
     settings = params.check(with_values(digits, EVERYTHING))
     real = callbacks.Rounds.on_epoch_begin
 
@@ -177,11 +187,11 @@ def test_a_signal_saves_and_ends(digits, tmp_path, number, monkeypatch):
     assert stop.value.number == number
     assert signal.getsignal(number) is before
     kept = Checkpoints(tmp_path)
-    _assert_same(_train(settings, None), _train(settings, kept))
+    _assert_same(whole, _train(settings, kept))
     assert kept.resumed_from >= 16
 
 
-def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path, monkeypatch, capsys):
+def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path, whole, monkeypatch, capsys):
     settings = params.check(with_values(digits, EVERYTHING))
 
     def full(descriptor):
@@ -189,22 +199,15 @@ def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path,
 
     monkeypatch.setattr(os, "fsync", full)
     kept = Checkpoints(tmp_path / "kept", every_minutes=0)
-    _assert_same(_train(settings, None), _train(settings, kept))
+    _assert_same(whole, _train(settings, kept))
     assert "No space left on device" in capsys.readouterr().err
     assert not list(kept.folder.iterdir())
-
-
-def test_what_a_checkpoint_does_not_change(digits, tmp_path):
-    settings = params.check(with_values(digits, EVERYTHING))
-    _assert_same(_train(settings, None), _train(settings, Checkpoints(tmp_path, every_minutes=0)))
 
 
 def test_a_training_that_learns_nothing_is_stopped(digits, tmp_path):
     values = {"student.mix": "none", "student.optimizer.learning_rate": 1e-9, "student.ema": 0.0}
     settings = params.check(with_values(digits, EVERYTHING | values | {"student.batch_size": 30}))
-    with pytest.raises(
-        DivergenceError, match=r"nothing is learned. At step 24.*learning rate 1?.*largest class"
-    ):
+    with pytest.raises(DivergenceError, match=r"nothing is learned. At step 24 .*largest class"):
         _train(settings, Checkpoints(tmp_path), labels=np.random.default_rng(0).integers(0, 3, 30))
 
 
@@ -238,14 +241,3 @@ def test_saving_is_due_by_time_and_never_costs_more_than_a_hundredth(tmp_path, m
     assert (kept.due(), kept.due(natural=True)) == (False, False)
     clock[0] = 151.0
     assert kept.due()
-
-
-def test_random_generators_are_part_of_the_state(digits):
-    """Dropout and stochastic depth count their draws in variables that are no weights."""
-    from noisy_student.models.build import build, model_noise
-
-    settings = params.check(with_values(digits, EVERYTHING))
-    model = build(settings.student.model, classes=3, image_size=8, **model_noise(settings.noise))
-    paths = {v.path for v in model.variables} - {v.path for v in model.weights}
-    assert len(paths) >= 2
-    assert isinstance(model, keras.Model)
