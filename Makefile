@@ -5,10 +5,11 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow check format lock results bench clean-venv
+.PHONY: help setup repro test test-slow check format lock results bench checkpoints clean-checkpoints doctor \
+  clean-venv
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## make .venv and install requirements.txt
 
@@ -53,6 +54,15 @@ lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
 	    --no-annotate --no-header \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \
 	done
+
+doctor: $(INSTALLED) ## find what keeps DVC or the stages from working, mend what can be mended
+	@python -m experiments.doctor
+
+checkpoints: $(INSTALLED) ## list what killed or stopped stages would go on from
+	@python -m stages.checkpoints
+
+clean-checkpoints: $(INSTALLED) ## remove it
+	@python -m stages.checkpoints --remove
 
 clean-venv: ## remove .venv
 	rm -rf $(VENV)

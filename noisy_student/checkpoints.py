@@ -155,6 +155,29 @@ def opened(stage, digest, *, every_minutes, keep=2):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def present():
+    """All folders of checkpoints.
+
+    Returns:
+        list of dicts: "stage", "folder" (Path), "number" (of the newest), "bytes", "age" (seconds since the
+        newest was written), "in_use" (whether a process is at work on it).
+    """
+    found = []
+    for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
+        files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+        found.append(
+            {
+                "stage": folder.parent.name,
+                "folder": folder,
+                "number": max((int(path.name[:12]) for path in files), default=0),
+                "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+                "age": time.time() - max((path.stat().st_mtime for path in files), default=time.time()),
+                "in_use": locks.is_held(folder.with_suffix(".lock")),
+            }
+        )
+    return found
+
+
 def digest(values, files):
     """A digest of all that a result depends on.
 

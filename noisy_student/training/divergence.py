@@ -85,8 +85,8 @@ class Divergence(keras.callbacks.Callback):
             f"{self.name}: nothing is learned. At step {last['step']} (learning rate "
             f"{last['learning_rate']:.3g}), {PATIENCE} or more validations after the warm-up, "
             f"{100 * last['train_accuracy']:.1f} % of the training images are right and "
-            f"{100 * last['validation_accuracy']:.1f} % of the validation images, of which the largest class is "
-            f"{100 * self.share:.1f} %; no model is saved.\n"
+            f"{100 * last['validation_accuracy']:.1f} % of the validation images, of which the largest class "
+            f"is {100 * self.share:.1f} %; no model is saved.\n"
             f"Lower {section}.optimizer.learning_rate (or raise it, if it is tiny), raise "
             f"{section}.schedule.warmup, or look whether the labels belong to the images."
         )

@@ -1,0 +1,157 @@
+"""Run a stage again in a temporary place and say whether it gives the same bytes.
+
+python -m experiments.verify teacher          # exit status 0: the same bytes; 1: not, and where they differ
+python -m experiments.verify student@gen1
+"""
+
+import argparse
+import io
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from experiments.workspace import copy_project, run_stage, stage_files
+from noisy_student import environment, run_record
+from noisy_student.errors import UserError
+
+
+def compare_files(first, second):
+    """Where two files differ first, in words; None if their bytes are equal.
+
+    Args:
+        first, second: Paths.
+    """
+    if not second.exists():
+        return "it was not made"
+    data = [path.read_bytes() for path in (first, second)]
+    if data[0] == data[1]:
+        return None
+    if first.suffix == ".keras":
+        return _compare_models(*data) or "the weights are equal, the description of the network is not"
+    if first.suffix == ".npy":
+        return _compare_arrays("array", *(np.load(path, mmap_mode="r") for path in (first, second)))
+    lines = [content.split(b"\n") for content in data]
+    for number, (one, other) in enumerate(zip(*lines, strict=False), start=1):
+        if one != other:
+            shown = [line[:120].decode(errors="replace") for line in (one, other)]
+            return f"line {number}: {shown[0]!r}, now {shown[1]!r}"
+    return f"{len(lines[0])} lines, now {len(lines[1])}"
+
+
+def _compare_models(first, second):
+    """The layers whose weights differ, in the order of the network."""
+    weights = [_weights(data) for data in (first, second)]
+    if list(weights[0]) != list(weights[1]):
+        return "the networks have other layers"
+    found = [
+        (name, difference)
+        for name, one in weights[0].items()
+        if (difference := _compare_arrays(name, one, weights[1][name]))
+    ]
+    if not found:
+        return None
+    return f"{len(found)} of {len(weights[0])} weights differ, the first: {found[0][1]}"
+
+
+def _weights(data):
+    """{layer/weight: array} of a .keras file, in the order of its configuration."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        config = json.loads(archive.read("config.json"))
+        order = {layer["name"]: place for place, layer in enumerate(config["config"]["layers"])}
+        found = {}
+        with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+            file.visititems(
+                lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+            )
+            names = {name: file[name].parent.parent.attrs.get("name", "") for name in found}
+    named = {f"{names[key] or key}/{key.rpartition('/')[2]}": value for key, value in found.items()}
+    return dict(sorted(named.items(), key=lambda item: (order.get(item[0].partition("/")[0], -1), item[0])))
+
+
+def _compare_arrays(name, first, second):
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return f"{name} is {first.dtype} {first.shape}, now {second.dtype} {second.shape}"
+    different = np.flatnonzero(np.ravel(first) != np.ravel(second))
+    if not different.size:
+        return None
+    place = tuple(int(i) for i in np.unravel_index(different[0], first.shape))
+    largest = np.abs(np.asarray(first, np.float64) - np.asarray(second, np.float64)).max()
+    return (
+        f"{name} differs in {different.size:,} of {first.size:,} values, first at {place}: "
+        f"{first[place]!r}, now {second[place]!r}; largest difference {largest:.3g}"
+    )
+
+
+def compare(outs, folder):
+    """Compare the outputs of a stage with those made in a copy.
+
+    Args:
+        outs: relative paths, files or folders.
+        folder: the copy.
+
+    Returns:
+        {path: None or where it differs}, for each file.
+    """
+    found = {}
+    for out in outs:
+        if not out.exists():
+            raise UserError(f"{out}: is not here to compare with. Run `dvc repro` or `dvc checkout` first.")
+        for path in sorted(out.rglob("*")) if out.is_dir() else [out]:
+            if path.is_file():
+                found[path] = compare_files(path, folder / path)
+    return found
+
+
+def explain(stage):
+    """What is otherwise than when the stage ran, by metrics/run.json."""
+    then, now = run_record.read().get(stage), environment.fingerprint()
+    if then is None:
+        return ["metrics/run.json does not say how this stage ran"]
+    return [f"{key}: {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
+
+
+def verify(stage):
+    """Print the comparison of one stage; return whether all bytes are equal."""
+    deps, outs = stage_files(stage)
+    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
+        folder = Path(folder)
+        copy_project(folder, extra=deps)
+        print(f"running {stage} again in {folder}", flush=True)
+        if run_stage(stage, folder):
+            raise UserError(f"{stage} failed, see above.")
+        found = compare(outs, folder)
+    for path, difference in found.items():
+        print(
+            f"{'identical' if difference is None else 'DIFFERENT'}  {path}"
+            + (f": {difference}" if difference else "")
+        )
+    same = not any(found.values())
+    if not same:
+        reasons = explain(stage)
+        print(
+            "What is otherwise than then: " + ("; ".join(reasons) or "nothing that metrics/run.json records.")
+        )
+    return same
+
+
+def main():
+    """Verify one stage."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("stage", help="as dvc.yaml calls it, e.g. teacher or student@gen1")
+    arguments = parser.parse_args()
+    try:
+        sys.exit(0 if verify(arguments.stage) else 1)
+    except (UserError, OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Copies of the project in which something is tried out."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from noisy_student.errors import UserError
+
+KERNELS = "noisy_student/noise/kernels/__pycache__"
+
+
+def stage_files(name):
+    """The dependencies and outputs of one stage of dvc.yaml.
+
+    Args:
+        name: e.g. "student@gen1".
+
+    Returns:
+        (deps, outs): lists of paths relative to the repository's root; absolute ones outside of it.
+
+    Raises:
+        UserError: there is no such stage, or the address names several.
+    """
+    with Repo() as repo:
+        stages = {stage.addressing: stage for stage in repo.index.stages}
+        if name not in stages:
+            raise UserError(f"there is no stage {name!r}. The stages are: {', '.join(sorted(stages))}.")
+        stage, root = stages[name], Path(repo.root_dir)
+        outs = [_relative(out.fs_path, root) for out in stage.outs]
+        deps = [_relative(dep.fs_path, root) for dep in stage.deps if not hasattr(dep, "params")]
+        return deps, outs
+
+
+def _relative(path, root):
+    path = Path(path)
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def copy_project(target, extra=()):
+    """Copy the files that git knows, and further ones, into an empty folder.
+
+    Args:
+        target: folder.
+        extra: paths relative to the repository's root, files or folders.
+    """
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if Path(name).is_file():
+            _copy(Path(name), target / name)
+    if Path(KERNELS).is_dir():  # compiled already: spares seconds
+        _copy(Path(KERNELS), target / KERNELS)
+    for path in extra:
+        if not path.is_absolute() and path.exists() and not (target / path).exists():
+            _copy(path, target / path)
+
+
+def _copy(source, target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        shutil.copy2(source, target)
+
+
+def run_stage(name, folder):
+    """Run one stage of a copy as DVC would, without DVC; return its exit status."""
+    script = name.partition("@")[0]
+    environment = {**os.environ, "DVC_STAGE": name, "DVC_ROOT": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-m", f"stages.{script}"], cwd=folder, env=environment, check=False
+    ).returncode
