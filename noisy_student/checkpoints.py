@@ -147,7 +147,8 @@ def opened(stage, digest, *, every_minutes, keep=2):
         keep: see `Checkpoints`.
     """
     folder = root() / stage / digest
-    with locks.held(folder.with_suffix(".lock"), what=f"{stage} with the same inputs and parameters"):
+    what = f"{stage} with the same inputs and parameters"
+    with locks.held(folder.with_suffix(".lock"), what=what, within=root()):
         for path in folder.glob(".tmp-*"):
             path.unlink()
         kept = Checkpoints(folder, every_minutes=every_minutes, keep=keep)

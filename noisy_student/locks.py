@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def held(path, *, what):
+def held(path, *, what, within):
     """Hold a lock on a file; wait, with a message, as long as another process holds it.
 
     The lock is the kernel's (flock): it is gone with the process, however that ended. The file is
@@ -17,6 +17,7 @@ def held(path, *, what):
     Args:
         path: file to lock; its folder is created.
         what: what the lock is for, e.g. "stage teacher in this folder"; part of the message.
+        within: a folder above the file; it and those below it are removed afterwards if nothing is in them.
     """
     path = Path(path)
     file = _locked(path, what)
@@ -29,8 +30,15 @@ def held(path, *, what):
     finally:
         path.unlink(missing_ok=True)  # while it is still locked: nobody else can own this file
         file.close()
-        with contextlib.suppress(OSError):  # the folders above that hold nothing else
-            os.removedirs(path.parent)
+        _prune(path.parent, Path(within))
+
+
+def _prune(folder, top):
+    """Remove a folder and those above it, up to `top`, as long as they are empty."""
+    with contextlib.suppress(OSError):
+        while folder.is_relative_to(top):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def is_held(path):

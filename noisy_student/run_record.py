@@ -22,7 +22,8 @@ def record(stage, *, seconds, details=None):
         "commit": environment.commit(),
         **environment.fingerprint(),
     }
-    with locks.held(checkpoints.root() / "run.lock", what=str(layout.RUN_RECORD)):
+    top = checkpoints.root()
+    with locks.held(top / "run.lock", what=str(layout.RUN_RECORD), within=top):
         record = {**read(), stage: entry}
         write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
 

@@ -59,7 +59,8 @@ def _run(main, arguments):
     script = Path(main.__code__.co_filename).stem
     name = "@".join(filter(None, [script, arguments.get("generation")]))
     start = time.perf_counter()
-    with locks.held(_workspace_lock(name), what=f"stage {name} in this folder"):
+    lock, top = _workspace_lock(name), checkpoints.root()
+    with locks.held(lock, what=f"stage {name} in this folder", within=top):
         details = main(**arguments)
         run_record.record(name, seconds=time.perf_counter() - start, details=details)
 

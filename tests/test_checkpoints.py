@@ -1,0 +1,166 @@
+"""Checkpoints: whole or ignored, the last two, apart by what they were made of."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from noisy_student import checkpoints
+from noisy_student.checkpoints import Checkpoints, opened
+from stages.checkpoints import main as list_or_remove
+
+ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2**63], np.uint64)}
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    array=arrays.arrays(
+        st.sampled_from([np.float32, np.float64, np.uint8, np.int64, np.uint64]),
+        arrays.array_shapes(min_dims=0, max_dims=3, min_side=0),
+    ),
+    meta=st.dictionaries(st.text(), st.floats() | st.integers() | st.none() | st.text()),
+)
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, array, meta):
+    kept = Checkpoints(tmp_path_factory.mktemp("kept"))
+    assert kept.save(7, {"x": array}, meta)
+    number, found, rest = kept.newest()
+    assert number == 7
+    assert found["x"].dtype == array.dtype
+    assert found["x"].tobytes() == array.tobytes()
+    assert json.dumps(rest) == json.dumps(meta)  # NaN is not equal to itself
+
+
+def test_the_last_two_are_kept_and_no_temporary_file(tmp_path):
+    kept = Checkpoints(tmp_path / "kept")
+    for number in (1, 20, 300):
+        kept.save(number, ARRAYS, {})
+    assert kept.numbers() == [20, 300]
+    assert len(list(kept.folder.iterdir())) == 2
+    shards = Checkpoints(tmp_path / "shards", keep=None)
+    for number in (0, 5, 9):
+        shards.save(number, ARRAYS, {"n": number})
+    assert [(number, meta["n"]) for number, _, meta in shards.in_order()] == [(0, 0), (5, 5), (9, 9)]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "pickle"])
+def test_a_damaged_one_is_named_removed_and_the_one_before_taken(tmp_path, damage, capsys):
+    kept = Checkpoints(tmp_path / "kept")
+    kept.save(1, ARRAYS, {})
+    kept.save(2, ARRAYS, {})
+    path = max(kept.folder.iterdir())
+    data = bytearray(path.read_bytes())
+    if damage == "pickle":
+        np.savez(path, array_a=np.array([object()], dtype=object), allow_pickle=True)
+    else:
+        flipped = bytes(byte ^ (place == 200) for place, byte in enumerate(data))
+        path.write_bytes({"cut": data[:-1], "flipped": flipped, "empty": b""}[damage])
+    assert kept.newest()[0] == 1
+    assert f"{path} is damaged" in capsys.readouterr().err
+    assert not path.exists()
+
+
+def test_a_pickle_with_the_right_checksum_is_refused_too(tmp_path, capsys):
+    """Whoever can write the folder can compute a checksum: the loader itself must refuse."""
+    kept = Checkpoints(tmp_path / "kept")
+    kept.save(1, ARRAYS, {})
+    path = max(kept.folder.iterdir())
+    path.unlink()
+    np.savez(path, array_a=np.array([{"a": 1}], dtype=object), meta=np.zeros(2, np.uint8), allow_pickle=True)
+    with path.open("rb") as file:
+        found = checkpoints._checksum(file)
+    path.rename(path.with_name(f"{path.name[:12]}-{found}.npz"))
+    assert kept.newest() is None
+    assert "allow_pickle=False" in capsys.readouterr().err
+
+
+def test_success_removes_everything_failure_keeps_it(tmp_path):
+    with pytest.raises(RuntimeError):
+        _fail_after_saving()
+    assert Checkpoints(tmp_path / "checkpoints/teacher/abc").numbers() == [1]
+    with opened("teacher", "abc", every_minutes=0) as kept:
+        assert kept.newest()[0] == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def _fail_after_saving():
+    with opened("teacher", "abc", every_minutes=0) as kept:
+        kept.save(1, ARRAYS, {})
+        raise RuntimeError
+
+
+def test_a_half_written_one_of_a_killed_process_is_removed(tmp_path):
+    folder = tmp_path / "checkpoints/teacher/abc"
+    folder.mkdir(parents=True)
+    (folder / ".tmp-1-000000000001.npz").write_bytes(b"half")
+    with opened("teacher", "abc", every_minutes=0) as kept:
+        assert kept.newest() is None
+        assert not list(folder.iterdir())
+
+
+def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
+    file = tmp_path / "a.npy"
+    file.write_bytes(b"1")
+
+    def now():
+        return checkpoints.digest({"rate": 0.1}, [file])
+
+    first = now()
+    assert now() == first
+    assert checkpoints.digest({"rate": 0.2}, [file]) != first
+    file.write_bytes(b"2")
+    assert now() != first
+    file.write_bytes(b"1")
+    os.utime(file, (0, 0))  # a date is not content
+    assert now() == first
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert now() != first
+
+
+def test_the_digest_covers_the_code(tmp_path):
+    """A changed line of a loaded module of the project gives another digest."""
+    import shutil
+
+    from support import ROOT
+
+    for name in ("noisy_student", "stages"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+
+    def digest():
+        code = "from noisy_student import checkpoints; print(checkpoints.digest({}, []))"
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout
+
+    first = digest()
+    assert digest() == first
+    with (tmp_path / "noisy_student/locks.py").open("a") as file:
+        file.write("# changed\n")
+    assert digest() != first
+
+
+def test_listing_and_removal_leave_what_is_in_use(tmp_path, monkeypatch, capsys):
+    for stage in ("teacher", "student@gen1"):
+        Checkpoints(checkpoints.root() / stage / "abc").save(1200, ARRAYS, {})
+    with opened("student@gen1", "abc", every_minutes=0) as kept:
+        monkeypatch.setattr(sys, "argv", ["checkpoints"])
+        list_or_remove()
+        shown = capsys.readouterr().out
+        assert "teacher" in shown
+        assert "at     1,200" in shown
+        assert "in use" in shown
+        monkeypatch.setattr(sys, "argv", ["checkpoints", "--remove"])
+        list_or_remove()
+        assert kept.numbers() == [1200]
+        assert not (tmp_path / "checkpoints/teacher/abc").exists()
