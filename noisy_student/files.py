@@ -2,6 +2,8 @@
 
 import contextlib
 import csv
+import errno
+import glob
 import io
 import json
 import os
@@ -17,16 +19,31 @@ from noisy_student.errors import DataError
 def atomic_path(path):
     """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds.
 
-    The temporary file keeps the suffix of `path`, because some writers choose the format by it.
+    The temporary file keeps the suffix of `path`, because some writers choose the format by it. What killed
+    processes have left of the same file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
+        if not _is_alive(left.name.split("-")[1]):
+            left.unlink(missing_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_alive(pid):
+    """Whether there is a process of that number."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        pass  # not ours to judge; another user's
+    return True
 
 
 def remove(path):
@@ -72,7 +89,12 @@ def write_csv(path, rows):
 def write_array(path, array):
     """Write an array as `.npy`, atomically; object arrays are refused."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        try:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        except OSError as error:  # NumPy says how many values it could write, but neither where nor why
+            if error.errno is not None:
+                raise
+            raise OSError(errno.ENOSPC, f"not enough room on the disk, {error}", str(path)) from error
 
 
 @contextlib.contextmanager

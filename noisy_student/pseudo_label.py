@@ -9,7 +9,7 @@ from noisy_student.predict import predict_probs
 from noisy_student.seeds import derive_seed, image_keys
 
 
-def pseudo_label(params, generation, images, path, *, inputs=()):
+def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
     """Write the distributions of one generation's teacher over the pool.
 
     The teacher is not noised, unless `pseudolabel.noise` asks for the paper's ablation (section 4.1,
@@ -22,6 +22,7 @@ def pseudo_label(params, generation, images, path, *, inputs=()):
         generation: a key of `params.generations`.
         images: (N, H, W, 3) uint8, may be memory-mapped: one batch at a time is in memory.
         path: `.npy` file to write, (N, K) float32, rows sum to 1. It appears when it is complete.
+        classes: how many the teacher must tell apart; None: any number.
         inputs: the files that `images` were read from.
 
     Returns:
@@ -34,7 +35,7 @@ def pseudo_label(params, generation, images, path, *, inputs=()):
     settings = params.generation(generation)
     backends.current().make_deterministic()
     teacher = layout.model(settings.teacher)
-    model, noise = load(teacher), None
+    model, noise = load(teacher, classes=classes), None
     devices = backends.current().describe_devices()
     used = params.model_dump(include={"seed", "backend"})
     used |= {"generation": generation, "pseudolabel": settings.pseudolabel.model_dump(), "devices": devices}

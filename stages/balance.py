@@ -1,8 +1,8 @@
 """Stage balance: keep the confident pseudo-labels and make the classes equal."""
 
 from noisy_student import layout, params
-from noisy_student.data.arrays import open_images
-from noisy_student.files import read_array, read_json, write_array
+from noisy_student.data.arrays import open_images, open_probs
+from noisy_student.files import read_json, write_array
 from stages.entry import run
 
 
@@ -11,12 +11,13 @@ def main(generation):
     from noisy_student.selection import select, write_selection_plots  # draws: --help does without
 
     settings = params.load().generation(generation)
-    probs, names = read_array(layout.pseudo_labels(generation)), read_json(layout.CLASSES)
+    images, names = open_images(layout.UNLABELLED), read_json(layout.CLASSES)
+    probs = open_probs(layout.pseudo_labels(generation), images=len(images), classes=len(names))
     rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)
     write_selection_plots(
         layout.balance_plots(generation),
         layout.balance_tables(generation),
-        open_images(layout.UNLABELLED),
+        images,
         probs,
         rows,
         class_names=names,

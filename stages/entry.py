@@ -11,6 +11,18 @@ from pathlib import Path
 from noisy_student import checkpoints, locks, run_record, signals
 from noisy_student.errors import UserError
 
+FULL = "Free some space there, then run again."
+IN_THE_WAY = "Move away what is in the way, then run again."
+MENDS = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.EROFS: "The file system is read-only: run in a copy of the project elsewhere.",
+    errno.ENOTDIR: IN_THE_WAY,
+    errno.EISDIR: IN_THE_WAY,
+    errno.EEXIST: IN_THE_WAY,
+}
+
 
 def run(main, *, generation=False, recorded=True):
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
@@ -87,9 +99,4 @@ def _message(error):
     if isinstance(error, MemoryError):
         found = f" ({error})" if str(error) else ""
         return f"out of memory{found}. Lower batch_size, data.unlabelled or balance.per_class in params.yaml."
-    mend = "Mend the permissions, then run again."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        mend = "Free some space there, then run again."
-    elif error.errno == errno.EROFS:
-        mend = "The file system is read-only: run in a copy of the project elsewhere."
-    return f"{error}. Nothing was written. {mend}"
+    return f"{error}. Nothing was written. {MENDS.get(error.errno, 'Mend the permissions, then run again.')}"

@@ -1,8 +1,8 @@
 """Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import open_labelled
-from noisy_student.files import read_array, read_json, remove, write_json
+from noisy_student.data.arrays import open_labelled, open_probs, open_truth
+from noisy_student.files import read_json, remove, write_json
 from noisy_student.noise.pipeline import input_noise
 from stages.entry import run
 
@@ -20,14 +20,19 @@ def main():
         print(f"removing {path}: not a generation of params.yaml any more")
         remove(path)
     names = read_json(layout.CLASSES)
+    truth = open_truth(layout.TRUTH, classes=len(names))
+    labels = {
+        key: open_probs(layout.pseudo_labels(key), images=len(truth), classes=len(names))
+        for key in settings.generations
+    }
     test = open_labelled(layout.TEST, classes=names)
     students = {key: layout.student(key) for key in settings.generations}
-    models = {name: load(layout.model(name)) for name in (layout.TEACHER, *students.values())}
+    names_of_models = (layout.TEACHER, *students.values())
+    models = {name: load(layout.model(name), classes=len(names)) for name in names_of_models}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
-    truth = read_array(layout.TRUTH)
     quality = {}
     for key, name in students.items():
-        generation, probs = settings.generation(key), read_array(layout.pseudo_labels(key))
+        generation, probs = settings.generation(key), labels[key]
         threshold = generation.pseudolabel.threshold
         figures.confidence_histogram(
             layout.EVAL_PLOTS / f"confidence-{key}.png", probs, threshold=threshold, truth=truth

@@ -2,6 +2,7 @@
 
 from noisy_student import backends, layout, params
 from noisy_student.data.arrays import images_file, open_images
+from noisy_student.files import read_json
 from stages.entry import run
 
 
@@ -11,9 +12,14 @@ def main(generation):
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.pseudo_label import pseudo_label
 
-    images = open_images(layout.UNLABELLED)
-    path, inputs = layout.pseudo_labels(generation), [images_file(layout.UNLABELLED)]
-    return pseudo_label(settings, generation, images, path, inputs=inputs)
+    return pseudo_label(
+        settings,
+        generation,
+        open_images(layout.UNLABELLED),
+        layout.pseudo_labels(generation),
+        classes=len(read_json(layout.CLASSES)),
+        inputs=[images_file(layout.UNLABELLED)],
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,15 @@
 """Stage student: train on labelled and pseudo-labelled images, noised."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import images_file, labelled_files, open_images, open_labelled
-from noisy_student.files import read_array, read_json
+from noisy_student.data.arrays import (
+    images_file,
+    labelled_files,
+    open_images,
+    open_labelled,
+    open_probs,
+    open_rows,
+)
+from noisy_student.files import read_json
 from stages.entry import run
 
 
@@ -16,12 +23,13 @@ def main(generation):
     from noisy_student.training.train import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
+    pool = open_images(layout.UNLABELLED)
     shares = student_shares(
         chosen.student,
         open_labelled(layout.LABELLED, classes=names),
-        unlabelled=open_images(layout.UNLABELLED),
-        probs=read_array(layout.pseudo_labels(generation)),
-        rows=read_array(layout.balanced(generation)),
+        unlabelled=pool,
+        probs=open_probs(layout.pseudo_labels(generation), images=len(pool), classes=len(names)),
+        rows=open_rows(layout.balanced(generation), images=len(pool)),
         kind=chosen.pseudolabel.kind,
         classes=len(names),
     )

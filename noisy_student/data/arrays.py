@@ -8,6 +8,9 @@ from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DataError
 from noisy_student.files import read_array
 
+PIECE = 2**16  # rows that are looked at together
+TOLERANCE = 1e-3  # of the sum of a distribution in float32
+
 
 def images_file(folder):
     """The file that `open_images` opens."""
@@ -72,3 +75,84 @@ def open_labelled(folder, *, classes=None):
             f"({wrong.size:,} rows are wrong). Delete it and run `dvc repro` again."
         )
     return LabelledImages(images, labels)
+
+
+def open_probs(path, *, images, classes):
+    """Open a teacher's distributions over a pool as a read-only memory map.
+
+    Args:
+        path: `.npy` file.
+        images: number of images in the pool.
+        classes: number of classes.
+
+    Returns:
+        (images, classes) float32.
+
+    Raises:
+        DataError: the file is missing or damaged, or is no such array: shape, type, NaN, sums.
+    """
+    probs = read_array(path)
+    if probs.dtype != np.float32 or probs.shape != (images, classes):
+        raise DataError(
+            f"{path}: expected float32 ({images}, {classes}), a distribution over the classes for each "
+            f"unlabelled image, found {probs.dtype} {probs.shape}. Delete it and run `dvc repro` again."
+        )
+    for start in range(0, images, PIECE):
+        sums = probs[start : start + PIECE].sum(axis=1, dtype=np.float64)
+        wrong = np.flatnonzero(~(np.abs(sums - 1.0) < TOLERANCE))  # so that NaN is wrong too
+        if wrong.size:
+            raise DataError(
+                f"{path}: row {start + wrong[0]} sums to {sums[wrong[0]]:.4g}, no distribution. "
+                "Delete it and run `dvc repro` again."
+            )
+    return probs
+
+
+def open_rows(path, *, images):
+    """Open the rows of a pool that balancing chose.
+
+    Args:
+        path: `.npy` file.
+        images: number of images in the pool.
+
+    Returns:
+        (N,) int64, N > 0.
+
+    Raises:
+        DataError: the file is missing or damaged, no such array, empty, or names rows that are not there.
+    """
+    rows = read_array(path)
+    if rows.dtype != np.int64 or rows.ndim != 1 or not len(rows):
+        raise DataError(
+            f"{path}: expected int64 (N,), the rows of the chosen images, found {rows.dtype} {rows.shape}. "
+            "Delete it and run `dvc repro` again."
+        )
+    if rows.min() < 0 or rows.max() >= images:
+        raise DataError(
+            f"{path}: rows {rows.min()} to {rows.max()}, but the pool has {images} images. "
+            "Delete it and run `dvc repro` again."
+        )
+    return rows
+
+
+def open_truth(path, *, classes):
+    """Open the true labels of a pool, -1 where unknown.
+
+    Args:
+        path: `.npy` file.
+        classes: number of classes.
+
+    Returns:
+        (N,) int64 in [-1, classes).
+
+    Raises:
+        DataError: the file is missing or damaged, or no such array.
+    """
+    truth = read_array(path)
+    if truth.dtype != np.int64 or truth.ndim != 1 or ((truth < -1) | (truth >= classes)).any():
+        values = f" from {truth.min()} to {truth.max()}" if truth.size else ""
+        raise DataError(
+            f"{path}: expected int64 (N,) from -1 (unknown) to {classes - 1}, found {truth.dtype} "
+            f"{truth.shape}{values}. Delete it and run `dvc repro` again."
+        )
+    return truth

@@ -48,17 +48,18 @@ def _with_fixed_dates(data):
     return fixed.getvalue()
 
 
-def load(path):
+def load(path, *, classes=None):
     """Read a `.keras` file in safe mode: no code from the file is run.
 
     Args:
         path: a file written by `save`.
+        classes: how many classes it must tell apart; None: any number.
 
     Returns:
         A `keras.Model`, not compiled.
 
     Raises:
-        DataError: the file is missing, damaged, no model, or needs code from inside the file.
+        DataError: the file is missing, damaged, no model, knows other classes, or needs code from inside it.
     """
     path = Path(path)
     if not path.is_file():
@@ -73,6 +74,11 @@ def load(path):
         ) from error
     if not isinstance(model, keras.Model):
         raise DataError(f"{path}: holds a {type(model).__name__}, not a model. {MEND}")
+    if classes is not None and model.output_shape[-1] != classes:
+        raise DataError(
+            f"{path}: tells {model.output_shape[-1]} classes apart, but data/classes.json lists "
+            f"{classes} classes. {MEND}"
+        )
     return model
 
 

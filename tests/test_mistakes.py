@@ -1,0 +1,622 @@
+"""What users do wrong, six kinds of it: one message that helps, status 1, no traceback, nothing changed.
+
+Every case damages a small finished workspace and runs a stage in it, in this process.
+"""
+
+import contextlib
+import hashlib
+import importlib
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from noisy_student import presets
+from noisy_student.params import check, read_yaml
+from stages.entry import run
+from support import ROOT, with_values
+
+SMALL = {
+    "data.labelled": 40,
+    "data.validation": 40,
+    "data.unlabelled": 80,
+    "data.test": 40,
+    "data.image_size": 8,
+    "teacher.model.width": 4,
+    "student.model.width": 4,
+    "teacher.steps": 4,
+    "teacher.validate_every": 2,
+    "student.steps": 4,
+    "student.validate_every": 2,
+    "student.batch_size": 8,
+    "pseudolabel.threshold": 0.0,
+    "balance.on_empty": "skip",
+}
+
+
+def _stage(name, *arguments):
+    """Run a stage in this process; return its exit status or message, None if it succeeded."""
+    module = importlib.import_module(f"stages.{name}")
+    before = sys.argv, signal.getsignal(signal.SIGTERM)
+    sys.argv = [name, *arguments]
+    try:
+        run(module.main, generation=name in ("pseudolabel", "balance", "student"))
+    except SystemExit as end:
+        return end.code
+    finally:
+        sys.argv = before[0]
+        signal.signal(signal.SIGTERM, before[1])
+    return None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, digits):
+    """A workspace in which all stages have run."""
+    folder = tmp_path_factory.mktemp("finished")
+    text = (ROOT / "presets/digits.yaml").read_text()
+    (folder / "params.yaml").write_text(presets.rewrite(text, with_values(digits, SMALL)))
+    (folder / "data/raw/digits").mkdir(parents=True)
+    with contextlib.chdir(folder):
+        for call in (
+            ["prepare"],
+            ["teacher"],
+            ["pseudolabel", "gen1"],
+            ["balance", "gen1"],
+            ["student", "gen1"],
+        ):
+            assert _stage(*call) is None
+        assert _stage("eval") is None
+    return folder
+
+
+@pytest.fixture
+def workspace(finished, tmp_path, monkeypatch):
+    """A copy of it, to be damaged; the current directory."""
+    shutil.copytree(finished, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    return tmp_path / "project"
+
+
+def _state(folder):
+    """Every file with its content."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def _assert_mistake(workspace, call, words, capfd):
+    before = _state(workspace)
+    end = _stage(*call)
+    printed = capfd.readouterr()
+    assert isinstance(end, str), f"status {end}; {printed.err}"  # a text is printed, the status is 1
+    assert end.startswith("error: "), end
+    for word in words:
+        assert word in end, end
+    assert "Traceback" not in end + printed.out + printed.err
+    assert _state(workspace) == before, "files changed"
+
+
+def _params(**values):
+    """Change params.yaml; keys are dotted, with __ for the dots."""
+    path = Path("params.yaml")
+    changes = {key.replace("__", "."): value for key, value in values.items()}
+    path.write_text(presets.rewrite(path.read_text(), with_values(read_yaml(path), changes)))
+
+
+def _text(old, new):
+    path = Path("params.yaml")
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+# --- parameters ----------------------------------------------------------------------------------
+
+PARAMETERS = {
+    "a typo": (lambda: _text("  mix: ratio", "  mxi: ratio"), ["student.mxi", "spelling"]),
+    "a word for a number": (lambda: _params(teacher__steps="many"), ["teacher.steps", "'many'"]),
+    "a negative rate": (lambda: _params(teacher__optimizer__learning_rate=-0.1), ["learning_rate", "-0.1"]),
+    "not a number": (lambda: _text("learning_rate: 0.1", "learning_rate: .nan"), ["learning_rate", "nan"]),
+    "a missing section": (lambda: _text("balance:\n", "balanse:\n"), ["balance", "missing"]),
+    "steps and epochs": (lambda: _params(teacher__epochs=3), ["epochs", "steps", "null"]),
+    "an unknown teacher": (
+        lambda: _text("gen1: {teacher: teacher}", "gen1: {teacher: student-gen9}"),
+        ["student-gen9", "choose one of"],
+    ),
+    "a number as generation": (lambda: _text("gen1: {", "1: {"), ["key 1 is of type int", "gen1"]),
+    "a network that does not exist": (lambda: _params(teacher__model__depth=9), ["6n + 2", "8, 14"]),
+    "no YAML": (lambda: Path("params.yaml").write_text("a: [1,\n"), ["not valid YAML", "params.yaml"]),
+    "an empty file": (lambda: Path("params.yaml").write_text(""), ["must hold sections"]),
+    "binary": (lambda: Path("params.yaml").write_bytes(b"\xff\xfe\x00"), ["params.yaml", "cannot be read"]),
+    "no file": (lambda: Path("params.yaml").unlink(), ["params.yaml", "repository's root"]),
+    "a key twice": (lambda: _text("seed: 0", "seed: 0\nseed: 1"), ["seed", "params.yaml"]),
+    "validation that does not divide": (
+        lambda: _params(teacher__validate_every=3),
+        ["validate_every=3", "must divide"],
+    ),
+    "an output as input": (lambda: _params(data__root="data/labelled"), ["data.root", "data/labelled"]),
+    "more images than there are": (lambda: _params(data__labelled=5000), ["5,000", "labelled"]),
+    "minutes below zero": (lambda: _params(checkpoint__every_minutes=-1.0), ["checkpoint.every_minutes"]),
+}
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_parameters(workspace, case, capfd):
+    damage, words = PARAMETERS[case]
+    damage()
+    _assert_mistake(workspace, ["prepare"], words, capfd)
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def _folder():
+    """A valid source of kind folder, and the parameters for it."""
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 60), ("test", 10)):
+        for name in ("cat", "dog"):
+            Path("data/raw/mine", split, name).mkdir(parents=True)
+            for index in range(number):
+                image = Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8))
+                image.save(f"data/raw/mine/{split}/{name}/{index}.png")
+    _params(data__source="folder", data__root="data/raw/mine", data__test=None, data__unlabelled=None)
+
+
+def _spoil(split, name, content):
+    """Put the same content into every image of a class."""
+    for path in Path("data/raw/mine", split, name).iterdir():
+        path.write_bytes(content)
+
+
+def _thin_out(split, name):
+    """Leave two images of a class."""
+    for path in sorted(Path("data/raw/mine", split, name).iterdir())[2:]:
+        path.unlink()
+
+
+def _png(side):
+    """A PNG whose header claims so many pixels a side."""
+    chunk = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 2, 0, 0, 0])
+    end = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+    return b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + chunk + zlib.crc32(chunk).to_bytes(4, "big") + end
+
+
+def _jpeg_cut():
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(file, "JPEG")
+    return file.getvalue()[:300]
+
+
+IMAGES = {
+    "no train": (lambda: shutil.rmtree("data/raw/mine/train"), ["no folder train/", "Expected"]),
+    "no test": (lambda: shutil.rmtree("data/raw/mine/test"), ["no folder test/", "Expected"]),
+    "one class": (lambda: shutil.rmtree("data/raw/mine/train/cat"), ["only the class dog", "two classes"]),
+    "an empty class": (lambda: (_spoil("train", "cat", b""), None), ["train/cat", "an empty file"]),
+    "no image at all": (lambda: _spoil("train", "dog", b"hello"), ["train/dog", "not an image"]),
+    "cut JPEGs": (lambda: _spoil("train", "dog", _jpeg_cut()), ["train/dog", "Truncated"]),
+    "a decompression bomb": (lambda: _spoil("test", "dog", _png(50_000)), ["test/dog", "decompression bomb"]),
+    "a class without training images": (
+        lambda: shutil.copytree("data/raw/mine/test/cat", "data/raw/mine/test/eel"),
+        ["eel is not in train/"],
+    ),
+    "too few": (
+        lambda: [p.unlink() for p in list(Path("data/raw/mine/train/cat").iterdir())[2:]],
+        ["data.labelled", "found 22"],
+    ),
+    "no folder": (lambda: shutil.rmtree("data/raw/mine"), ["data.root=data/raw/mine"]),
+    "a file for a folder": (
+        lambda: _params(data__unlabelled_from="params.yaml"),
+        ["data.unlabelled_from=params.yaml", "found a file"],
+    ),
+    "an empty pool": (
+        lambda: (Path("pool").mkdir(), _params(data__unlabelled_from="pool")),
+        ["data.unlabelled_from=pool", "no readable image"],
+    ),
+    "a pool of test images": (
+        lambda: _params(data__unlabelled_from="data/raw/mine/test"),
+        ["no unlabelled image is left", "duplicates"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", IMAGES)
+def test_images(workspace, case, capfd):
+    damage, words = IMAGES[case]
+    _folder()
+    damage()
+    _assert_mistake(workspace, ["prepare"], words, capfd)
+
+
+# --- archives ------------------------------------------------------------------------------------
+
+CIFAR = Path("data/raw/cifar10/cifar-10-binary.tar.gz")
+
+
+def _cifar(*, skip=(), change=None, twice=None):
+    """Write an archive of 200 training and 40 test images, and the parameters for it."""
+    rng = np.random.default_rng(0)
+    members = {f"data_batch_{k}.bin": _records(rng, 40) for k in range(1, 6)} | {
+        "test_batch.bin": _records(rng, 40)
+    }
+    members["batches.meta.txt"] = b"\n".join(b"class%d" % k for k in range(10))
+    members |= change or {}
+    CIFAR.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(CIFAR, "w:gz") as tar:
+        for name, content in [*members.items(), *([(twice, b"")] if twice else [])]:
+            if name not in skip:
+                info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    _hash()
+    _params(data__source="cifar10", data__root="data/raw/cifar10", data__test=None)
+
+
+def _records(rng, number):
+    return b"".join(bytes([k % 10]) + rng.bytes(3072) for k in range(number))
+
+
+def _hash():
+    _params(data__sha256=hashlib.sha256(CIFAR.read_bytes()).hexdigest())
+
+
+def _change_archive(function):
+    _cifar()
+    CIFAR.write_bytes(function(CIFAR.read_bytes()))
+    _hash()
+
+
+def _pickles():
+    _cifar()
+    CIFAR.rename(CIFAR.with_name("cifar-10-python.tar.gz"))
+
+
+def _wrong_hash():
+    _cifar()
+    _params(data__sha256="0" * 64)
+
+
+def _svhn(**content):
+    """Write the three files of SVHN, the test split with other content, and the parameters for them."""
+    hashes, rng = {}, np.random.default_rng(0)
+    Path("data/raw/svhn").mkdir(parents=True)
+    for name in ("train", "test", "extra"):
+        path = Path(f"data/raw/svhn/{name}_32x32.mat")
+        values = {
+            "X": rng.integers(0, 256, (32, 32, 3, 200), np.uint8),
+            "y": np.arange(200)[:, None] % 10 + 1,
+        }
+        savemat(path, values | (content if name == "test" else {}))
+        hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    _params(data__source="svhn", data__root="data/raw/svhn", data__test=None, data__sha256=hashes)
+
+
+ARCHIVES = {
+    "pickles": (_pickles, ["holds pickles, which are never loaded"]),
+    "another file": (_wrong_hash, ["SHA-256 expected 000", "found"]),
+    "cut": (lambda: _change_archive(lambda data: data[: len(data) // 2]), ["truncated"]),
+    "not compressed": (lambda: _change_archive(lambda data: b"PK" + data), ["no .tar.gz"]),
+    "a member missing": (lambda: _cifar(skip=("data_batch_3.bin",)), ["data_batch_3.bin is missing"]),
+    "half a record": (lambda: _cifar(change={"test_batch.bin": bytes(3000)}), ["test_batch.bin", "3,073"]),
+    "a label too high": (
+        lambda: _cifar(change={"data_batch_1.bin": bytes([77]) + bytes(3072)}),
+        ["data_batch_1.bin", "label 77"],
+    ),
+    "a bomb": (
+        lambda: _cifar(change={"data_batch_1.bin": bytes(40_000_000)}),
+        ["40,000,000 bytes", "at most"],
+    ),
+    "a member twice": (lambda: _cifar(twice="test_batch.bin"), ["expected once"]),
+    "nine classes": (
+        lambda: _cifar(change={"batches.meta.txt": b"a\nb\nc\nd\ne\nf\ng\nh\ni\n"}),
+        ["10 different class names"],
+    ),
+    "a matrix of another shape": (
+        lambda: _svhn(X=np.zeros((32, 32, 200), np.uint8)),
+        ["expected uint8 (32, 32, 3"],
+    ),
+    "no labels": (lambda: _svhn(y=np.zeros((200, 1))), ["labels 0 to 0", "expected 1 to 10"]),
+}
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_archives(workspace, case, capfd):
+    damage, words = ARCHIVES[case]
+    damage()
+    _assert_mistake(workspace, ["prepare"], words, capfd)
+
+
+# --- arrays --------------------------------------------------------------------------------------
+
+BALANCE, STUDENT, LABEL = ["balance", "gen1"], ["student", "gen1"], ["pseudolabel", "gen1"]
+PROBS, ROWS = "data/pseudo_labels/gen1.npy", "data/balanced/gen1.npy"
+
+
+def _save(path, array):
+    np.save(path, array, allow_pickle=True)
+
+
+def _edit(path, function):
+    _save(path, function(np.load(path)))
+
+
+def _cut(path):
+    Path(path).write_bytes(Path(path).read_bytes()[:-20])
+
+
+def _with_nan(probs):
+    probs[3, 2] = np.nan
+    return probs
+
+
+ARRAYS = {
+    "a pickle": (
+        ["balance", "gen1"],
+        lambda: _save(PROBS, np.array([{}], object)),
+        [PROBS, "not a readable"],
+    ),
+    "cut labels": (BALANCE, lambda: _cut(PROBS), [PROBS, "not a readable"]),
+    "no labels": (BALANCE, lambda: Path(PROBS).unlink(), [PROBS, "no such file"]),
+    "labels of another pool": (
+        ["balance", "gen1"],
+        lambda: _edit(PROBS, lambda p: p[:-1]),
+        [PROBS, "(79, 10)"],
+    ),
+    "labels of other classes": (
+        ["student", "gen1"],
+        lambda: _edit(PROBS, lambda p: p[:, :9]),
+        [PROBS, "(80, 9)"],
+    ),
+    "float64": (STUDENT, lambda: _edit(PROBS, lambda p: p.astype(float)), [PROBS, "float64"]),
+    "NaN": (STUDENT, lambda: _edit(PROBS, _with_nan), [PROBS, "row 3", "nan"]),
+    "no distributions": (BALANCE, lambda: _edit(PROBS, lambda p: p * 2), [PROBS, "sums to 2"]),
+    "rows beyond the pool": (STUDENT, lambda: _edit(ROWS, lambda r: r + 80), [ROWS, "80 images"]),
+    "no rows": (STUDENT, lambda: _edit(ROWS, lambda r: r[:0]), [ROWS, "found int64 (0,)"]),
+    "images as numbers": (
+        ["teacher"],
+        lambda: _edit("data/labelled/images.npy", lambda i: i / 255),
+        ["data/labelled/images.npy", "uint8", "float64"],
+    ),
+    "fewer labels than images": (
+        ["teacher"],
+        lambda: _edit("data/labelled/labels.npy", lambda v: v[:-1]),
+        ["data/labelled/labels.npy", "one label an image"],
+    ),
+    "a label too high": (
+        ["teacher"],
+        lambda: _edit("data/validation/labels.npy", lambda v: v + 9),
+        ["data/validation/labels.npy", "expected 0 to 9"],
+    ),
+    "a truth too high": (
+        ["eval"],
+        lambda: _edit("data/truth/unlabelled.npy", lambda v: v + 9),
+        ["data/truth/unlabelled.npy", "-1 (unknown) to 9"],
+    ),
+    "classes that are no JSON": (
+        ["teacher"],
+        lambda: Path("data/classes.json").write_text("{"),
+        ["data/classes.json", "JSON"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ARRAYS)
+def test_arrays(workspace, case, capfd):
+    call, damage, words = ARRAYS[case]
+    damage()
+    _assert_mistake(workspace, call, words, capfd)
+
+
+# --- models --------------------------------------------------------------------------------------
+
+TEACHER, WEIGHTS = Path("models/teacher.keras"), "model.weights.h5"
+
+
+def _flip():
+    data = bytearray(TEACHER.read_bytes())
+    data[len(data) // 2] ^= 1
+    TEACHER.write_bytes(data)
+
+
+def _member(name, function):
+    """Rewrite one member of the teacher's file; None removes it."""
+    with zipfile.ZipFile(TEACHER) as archive:
+        members = {each: archive.read(each) for each in archive.namelist()}
+    changed = function(members.pop(name))
+    with zipfile.ZipFile(TEACHER, "w") as archive:
+        for each, content in (members | ({} if changed is None else {name: changed})).items():
+            archive.writestr(each, content)
+
+
+def _network(**options):
+    inputs = keras.Input((options.get("size", 8),) * 2 + (3,), dtype="uint8")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    if "function" in options:
+        x = keras.layers.Lambda(options["function"], output_shape=(3,))(x)
+    model = keras.Model(inputs, keras.layers.Dense(options.get("classes", 10), activation="softmax")(x))
+    if "value" in options:
+        model.set_weights([np.full_like(weight, options["value"]) for weight in model.get_weights()])
+    model.save(TEACHER)
+
+
+def _class_from(module, name):
+    def change(content):
+        config = json.loads(content)
+        config["module"], config["class_name"], config["registered_name"] = module, name, name
+        return json.dumps(config).encode()
+
+    return change
+
+
+MODELS = {
+    "missing": (LABEL, lambda: TEACHER.unlink(), ["models/teacher.keras", "no such model"]),
+    "cut": (LABEL, lambda: _cut(TEACHER), ["models/teacher.keras", "truncated"]),
+    "no archive": (
+        LABEL,
+        lambda: TEACHER.write_bytes(b"hello" * 99),
+        ["models/teacher.keras", "not a .keras"],
+    ),
+    "a flipped bit": (LABEL, _flip, ["models/teacher.keras", "checksum"]),
+    "no weights": (
+        LABEL,
+        lambda: _member("model.weights.h5", lambda c: None),
+        ["model.weights.h5", "missing"],
+    ),
+    "weights of nothing": (LABEL, lambda: _member(WEIGHTS, lambda c: b""), ["safe mode"]),
+    "no configuration": (LABEL, lambda: _member("config.json", lambda c: b"{"), ["safe mode"]),
+    "code in it": (LABEL, lambda: _network(function=lambda x: x), ["safe mode"]),
+    "another class": (LABEL, lambda: _member("config.json", _class_from("os", "system")), ["safe mode"]),
+    "no model": (
+        LABEL,
+        lambda: _member("config.json", _class_from("keras.layers", "Softmax")),
+        ["models/teacher.keras"],
+    ),
+    "images of another size": (LABEL, lambda: _network(size=12), ["(12, 12, 3)", "(8, 8, 3)"]),
+    "other classes": (["eval"], lambda: _network(classes=7), ["teacher.keras", "7", "10 classes"]),
+    "other classes, to label": (
+        LABEL,
+        lambda: _network(classes=7),
+        ["teacher.keras", "7", "10 classes"],
+    ),
+    "NaN": (LABEL, lambda: _network(value=np.nan), ["NaN", "learning rate"]),
+}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_models(workspace, case, capfd):
+    call, damage, words = MODELS[case]
+    damage()
+    _assert_mistake(workspace, call, words, capfd)
+
+
+# --- environment ---------------------------------------------------------------------------------
+
+
+def _file_at(path):
+    """A file where a folder should be."""
+    if Path(path).exists():
+        shutil.rmtree(path)
+    Path(path).write_text("in the way")
+
+
+def _folder_at(path):
+    Path(path).unlink()
+    (Path(path) / "inside").mkdir(parents=True)
+
+
+def _raise(error):
+    def function(*arguments, **options):
+        raise error
+
+    return function
+
+
+ENVIRONMENT = {
+    "another backend": (
+        ["teacher"],
+        lambda patch: patch.setenv("KERAS_BACKEND", "numpy"),
+        ["KERAS_BACKEND is numpy", "Unset it"],
+    ),
+    "a backend that is not installed": (
+        ["teacher"],
+        lambda patch: (
+            patch.delenv("KERAS_BACKEND"),
+            patch.setattr("importlib.util.find_spec", lambda name: None),
+        ),
+        ["is not installed", "pip install -r"],
+    ),
+    "a disk that is full": (
+        ["prepare"],
+        lambda patch: _limit_files(patch, 1000),
+        ["data/", "Free"],
+    ),
+    "a full disk for labels": (LABEL, lambda patch: _limit_files(patch, 500), ["Free"]),
+    "a full disk for the rows": (
+        ["balance", "gen1"],
+        lambda patch: _limit_files(patch, 300),
+        ["Free"],
+    ),
+    "a read-only file system": (
+        ["prepare"],
+        lambda patch: patch.setattr(os, "replace", _raise(OSError(30, "Read-only file system", "data"))),
+        ["Read-only file system", "in a copy of the project"],
+    ),
+    "no permission": (
+        ["prepare"],
+        lambda patch: patch.setattr(os, "replace", _raise(PermissionError(13, "Permission denied", "data"))),
+        ["Permission denied", "permissions"],
+    ),
+    "too little memory": (
+        ["prepare"],
+        lambda patch: patch.setattr(np, "lexsort", _raise(MemoryError("Unable to allocate 9 TiB"))),
+        ["out of memory", "9 TiB", "data.unlabelled"],
+    ),
+    "a file in the way of the checkpoints": (
+        ["teacher"],
+        lambda patch: _file_at("checkpoints"),
+        ["checkpoints", "in the way"],
+    ),
+    "a file in the way of the data": (
+        ["prepare"],
+        lambda patch: _file_at("data/labelled"),
+        ["data/labelled"],
+    ),
+    "a folder in the way of a model": (
+        ["eval"],
+        lambda patch: _folder_at("models/student-gen1.keras"),
+        ["models/student-gen1.keras"],
+    ),
+    "another folder": (
+        ["eval"],
+        lambda patch: (Path("empty").mkdir(), patch.chdir("empty")),
+        ["params.yaml", "repository's root"],
+    ),
+}
+
+
+def _limit_files(patch, size):
+    """No file may grow beyond so many bytes: for a program the same as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    patch.callback = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("case", ENVIRONMENT)
+def test_environment(workspace, case, capfd, monkeypatch):
+    call, damage, words = ENVIRONMENT[case]
+    if "backend" not in case:
+        check(read_yaml("params.yaml"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with monkeypatch.context() as patch:
+            damage(patch)
+            before = _state(workspace)
+            end = _stage(*call)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert isinstance(end, str), end
+    assert end.startswith("error: "), end
+    for word in words:
+        assert word in end, end
+    assert "Traceback" not in end + capfd.readouterr().err
+    left = {path for path in _state(workspace) if path not in before}
+    assert not left, "half-written files"
+
+
+def test_there_are_enough_of_every_kind():
+    kinds = (PARAMETERS, IMAGES, ARCHIVES, ARRAYS, MODELS, ENVIRONMENT)
+    assert min(map(len, kinds)) >= 8
+    assert sum(map(len, kinds)) >= 60
