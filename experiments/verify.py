@@ -69,7 +69,7 @@ def _weights(data):
             file.visititems(
                 lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
             )
-            names = {name: file[name].parent.parent.attrs.get("name", "") for name in found}
+            names = {name: file[name].parent.attrs.get("name", "") for name in found}
     named = {f"{names[key] or key}/{key.rpartition('/')[2]}": value for key, value in found.items()}
     return dict(sorted(named.items(), key=lambda item: (order.get(item[0].partition("/")[0], -1), item[0])))
 

@@ -1,4 +1,4 @@
-"""Killed runs under real DVC: they go on, the doctor mends, verify compares. tests/slow has the long version."""
+"""Killed runs under real DVC: they go on, the doctor mends, verify compares. tests/slow has more kills."""
 
 import json
 import signal
@@ -29,6 +29,7 @@ def test_the_doctor_mends_a_killed_experiment(ground):
     clone.set(student__label_smoothing=0.1)
     process = ground._launch("dvc", "exp", "run", "--name", "mended", "-S", "student.ema=0.5")
     stage = ground._wait(lambda: ground._stage("student@gen1"), "the student starts")
+    ground._wait(lambda: ground._saved(Kill("student@gen1", "exp run", "dvc", True)), "a checkpoint")
     process.kill()
     process.wait()
     ground._wait(lambda: not stage.is_running(), "the orphan saves and ends")
@@ -91,8 +92,9 @@ def test_verify_says_identical_and_where_not(ground):
     assert "DIFFERENT" not in shown
     (clone.folder / "models/teacher.keras").chmod(0o644)
     program = (
-        "import keras; m = keras.models.load_model('models/teacher.keras'); w = m.get_layer('logits').kernel; "
-        "v = w.numpy(); v[1, 2] += 0.5; w.assign(v); m.save('models/teacher.keras')"
+        "import keras; m = keras.models.load_model('models/teacher.keras'); "
+        "w = m.get_layer('logits').kernel; v = w.numpy(); v[1, 2] += 0.5; w.assign(v); "
+        "m.save('models/teacher.keras')"
     )
     clone.run("python", "-c", program)
     shown = clone.run("python", "-m", "experiments.verify", "teacher", fails=True)
