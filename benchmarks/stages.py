@@ -4,7 +4,6 @@ python -m benchmarks.stages    # about 4 minutes: the digits pipeline runs once,
 """
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import machine
+from experiments.workspace import copy_project
 
 ROUNDS = 5
 STAGES = ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")
@@ -27,17 +27,8 @@ IMPORTS = {
 
 
 def copy_tree(target):
-    """Copy what git tracks here, and new files that it does not ignore, into a repository of its own."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    for name in filter(None, listed.split("\0")):
-        if Path(name).is_file():  # not deleted
-            Path(target, name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(name, Path(target, name))
+    """A repository of its own with what git tracks here, and new files that it does not ignore."""
+    copy_project(Path(target))
     subprocess.run(["git", "init", "-q"], cwd=target, check=True)
 
 

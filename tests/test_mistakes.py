@@ -319,6 +319,10 @@ ARCHIVES = {
         lambda: _cifar(change={"data_batch_1.bin": bytes(40_000_000)}),
         ["40,000,000 bytes", "at most"],
     ),
+    "a bomb beside them": (
+        lambda: _cifar(change={"huge": bytes(320_000_000)}),
+        ["member cifar-10-batches-bin/huge", "unpacks to more"],
+    ),
     "a member twice": (lambda: _cifar(twice="test_batch.bin"), ["expected once"]),
     "nine classes": (
         lambda: _cifar(change={"batches.meta.txt": b"a\nb\nc\nd\ne\nf\ng\nh\ni\n"}),
@@ -441,6 +445,11 @@ def _member(name, function):
             archive.writestr(each, content)
 
 
+def _bomb():
+    with zipfile.ZipFile(TEACHER, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(100_000_000))
+
+
 def _network(**options):
     inputs = keras.Input((options.get("size", 8),) * 2 + (3,), dtype="uint8")
     x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
@@ -492,6 +501,7 @@ MODELS = {
         ["teacher.keras", "7", "10 classes"],
     ),
     "NaN": (LABEL, lambda: _network(value=np.nan), ["NaN", "learning rate"]),
+    "a bomb": (LABEL, _bomb, ["unpack to", "no model of ours"]),
 }
 
 

@@ -66,8 +66,13 @@ def _without_startup_log():
     Its libraries write them to file descriptor 2 before any setting is read.
     """
     sys.stderr.flush()
+    try:
+        log = tempfile.TemporaryFile()  # noqa: SIM115, closed below
+    except OSError:  # there is no room for it: better informational lines than no training
+        yield
+        return
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as log:
+    with log:
         os.dup2(log.fileno(), 2)
         try:
             yield

@@ -29,6 +29,7 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue planes row by row
 MEMBER_LIMIT = 10_000 * RECORD  # bytes of each member of the official archive
 META_LIMIT = 4096  # bytes
+ARCHIVE_LIMIT = 10 * MEMBER_LIMIT  # bytes of all members, those that are passed over too
 
 
 def load(data):
@@ -68,10 +69,16 @@ def _refuse_pickles(root):
 def _read_members(archive):
     """Read the wanted members by base name; nothing is unpacked to disk."""
     limits = dict.fromkeys(TRAIN + TEST, MEMBER_LIMIT) | {META: META_LIMIT}
-    members = {}
+    members, total = {}, 0
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
+                total += member.size
+                if total > ARCHIVE_LIMIT:
+                    raise DataError(
+                        f"{archive}, member {member.name}: the archive unpacks to more than "
+                        f"{ARCHIVE_LIMIT:,} bytes. Use the official archive."
+                    )
                 name = member.name.rsplit("/", 1)[-1]
                 if name not in limits or not member.isfile():
                     continue

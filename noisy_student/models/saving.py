@@ -14,6 +14,7 @@ from noisy_student.files import atomic_path
 DATE_SAVED = "1980-01-01@00:00:00"
 ZIP_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can hold
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
+INFLATION = 20  # times larger unpacked: weights hardly shrink, what shrinks so much is a decompression bomb
 MEND = "Delete it and run `dvc repro` again."
 
 
@@ -86,6 +87,11 @@ def _check_archive(path):
     try:
         with zipfile.ZipFile(path) as archive:
             missing = MEMBERS - set(archive.namelist())
+            unpacked, packed = sum(info.file_size for info in archive.infolist()), path.stat().st_size
+            if unpacked > INFLATION * packed:
+                raise DataError(
+                    f"{path}: {packed:,} bytes that unpack to {unpacked:,}, no model of ours. {MEND}"
+                )
             damaged = archive.testzip()
     except (zipfile.BadZipFile, OSError, EOFError) as error:
         raise DataError(f"{path}: truncated, or not a .keras file ({error}). {MEND}") from error

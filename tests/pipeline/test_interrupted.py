@@ -105,4 +105,4 @@ def test_verify_says_identical_and_where_not(ground):
     assert "there is no stage 'nobody'" in clone.run(
         "python", "-m", "experiments.verify", "nobody", fails=True
     )
-    clone.run("dvc", "checkout", "-qf")
+    clone.run("dvc", "checkout", "-q", "-f")
