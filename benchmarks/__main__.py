@@ -13,7 +13,16 @@ from pathlib import Path
 from noisy_student.files import write_bytes
 
 REPORT = Path("docs/benchmarks.md")
-SECTIONS = ("training", "profile", "randaugment", "feeding", "labelling", "schedules", "stages")
+SECTIONS = (
+    "training",
+    "profile",
+    "randaugment",
+    "feeding",
+    "labelling",
+    "checkpoints",
+    "schedules",
+    "stages",
+)
 HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant runs

@@ -10,7 +10,7 @@ STEPS, IMAGES = 20, 10_000
 ROUNDS = 15  # the figure asked for is a difference of a few percent
 
 
-def _model():
+def make_model():
     """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits."""
     from noisy_student import backends, presets
     from noisy_student.params import check
@@ -35,7 +35,7 @@ def _model():
     return model, InputNoise(augmentation=augmentation, randaugment=params.noise.randaugment)
 
 
-def _batches(noise):
+def make_batches(noise):
     import numpy as np
 
     from noisy_student.training.batches import Share, TrainingBatches
@@ -51,16 +51,16 @@ def constant():
     """The training step alone: one batch again and again."""
     import tensorflow as tf
 
-    model, noise = _model()
-    return portion_of_steps(model, tf.data.Dataset.from_tensors(_batches(noise)[0]).repeat(), STEPS)
+    model, noise = make_model()
+    return portion_of_steps(model, tf.data.Dataset.from_tensors(make_batches(noise)[0]).repeat(), STEPS)
 
 
 def noised():
     """Every batch drawn, gathered and noised while the one before it trains."""
-    model, noise = _model()
+    model, noise = make_model()
     from noisy_student import backends
 
-    return portion_of_steps(model, backends.current().feed(_batches(noise)).repeat(), STEPS)
+    return portion_of_steps(model, backends.current().feed(make_batches(noise)).repeat(), STEPS)
 
 
 def pillow():
@@ -70,8 +70,8 @@ def pillow():
 
     from benchmarks.rivals.pillow_noise import apply_draw
 
-    model, noise = _model()
-    batches = _batches(noise)
+    model, noise = make_model()
+    batches = make_batches(noise)
     examples, example = batches.shares[0].examples, batches[0]
     names = [operation.name for operation in noise.randaugment.table]
 

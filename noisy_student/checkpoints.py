@@ -40,14 +40,15 @@ class Checkpoints:
         keep: how many of the newest are kept; None: all (shards, that only together are the work).
         resumed_from: the number that the work went on from, to be set by the one who restores it; 0: it
             started from nothing.
+        saved_at, cost: when the last one was written, by `time.monotonic`, and the seconds that it took.
     """
 
     folder: Path
     every_minutes: float = 5.0
     keep: int | None = 2
     resumed_from: int = 0
-    _saved_at: float = field(default_factory=time.monotonic)
-    _cost: float = 0.0
+    saved_at: float = field(default_factory=time.monotonic)
+    cost: float = 0.0
 
     def due(self, *, natural=False):
         """Whether it is time to save: often enough, and for at most 1 % of the time.
@@ -58,7 +59,7 @@ class Checkpoints:
         if not self.every_minutes:
             return True
         least = 0.0 if natural else 60.0 * self.every_minutes
-        return time.monotonic() - self._saved_at >= max(least, 100.0 * self._cost)
+        return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
 
     def save(self, number, arrays, meta):
         """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
@@ -93,8 +94,8 @@ class Checkpoints:
             return False
         finally:
             temporary.unlink(missing_ok=True)
-            self._saved_at = time.monotonic()
-            self._cost = self._saved_at - start
+            self.saved_at = time.monotonic()
+            self.cost = self.saved_at - start
 
     def numbers(self):
         """The numbers that there are files of, ascending."""

@@ -177,7 +177,7 @@ def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
     callbacks = make_callbacks(training, name=name, batches=batches, validation=validation, steps=steps)
     if checkpoints is None:
         start = time.perf_counter()
-        _fit_rounds(model, batches, callbacks, 0, rounds)
+        fit_rounds(model, batches, callbacks, 0, rounds)
         return time.perf_counter() - start
     with deferred() as requests:
         state = Snapshots(
@@ -193,15 +193,16 @@ def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
         first, done, stopped = state.position
         if done and not stopped:  # the rest of a round is a fit of its own: Keras knows equal epochs only
             batches.start = done
-            _fit_rounds(model, batches, [*callbacks, state], first, first + 1)
+            fit_rounds(model, batches, [*callbacks, state], first, first + 1)
             batches.start = 0
             first, _, stopped = state.position
         if not stopped and first < rounds:
-            _fit_rounds(model, batches, [*callbacks, state], first, rounds)
+            fit_rounds(model, batches, [*callbacks, state], first, rounds)
         return state.seconds_so_far
 
 
-def _fit_rounds(model, batches, callbacks, first, end):
+def fit_rounds(model, batches, callbacks, first, end):
+    """Fit a compiled model from round `first` up to, but without, round `end`."""
     feed = backends.current().feed(batches)
     model.fit(feed, initial_epoch=first, epochs=end, callbacks=callbacks, verbose=0, shuffle=False)
 

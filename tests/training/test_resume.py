@@ -232,11 +232,11 @@ def test_infinite_loss_within_a_round_is_seen_before_its_end(digits, monkeypatch
 def test_saving_is_due_by_time_and_never_costs_more_than_a_hundredth(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    kept = Checkpoints(tmp_path, every_minutes=1.0, _saved_at=0.0)
+    kept = Checkpoints(tmp_path, every_minutes=1.0, saved_at=0.0)
     assert (kept.due(), kept.due(natural=True)) == (False, True)
     clock[0] = 60.0
     assert kept.due()
-    kept._saved_at, kept._cost = 60.0, 0.9
+    kept.saved_at, kept.cost = 60.0, 0.9
     clock[0] = 149.0
     assert (kept.due(), kept.due(natural=True)) == (False, False)
     clock[0] = 151.0
