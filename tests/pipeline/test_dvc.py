@@ -9,6 +9,31 @@ from ruamel.yaml import YAML
 MODELS = ["teacher", "student-gen1"]
 
 
+# a file system that lists folders in another order
+REVERSED = """
+import os
+_listdir, _scandir = os.listdir, os.scandir
+os.listdir = lambda *arguments: _listdir(*arguments)[::-1]
+
+class _Reversed:
+    def __init__(self, *arguments):
+        self._real = _scandir(*arguments)
+        self._entries = iter(list(self._real)[::-1])
+    def __iter__(self):
+        return self
+    def __next__(self):
+        return next(self._entries)
+    def __enter__(self):
+        return self
+    def __exit__(self, *arguments):
+        self.close()
+    def close(self):
+        self._real.close()
+
+os.scandir = _Reversed
+"""
+
+
 def _back(clone):
     """To the committed state, as the README says."""
     clone.run("git", "reset", "-q", "--hard")
@@ -58,7 +83,13 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
     from clones import make_clone
 
     other = make_clone(tmp_path / "elsewhere")
-    other.run("dvc", "repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7")
+    (tmp_path / "reversed").mkdir()
+    (tmp_path / "reversed/sitecustomize.py").write_text(REVERSED)  # which Python runs when it starts
+    path = str(tmp_path / "reversed")
+    other.run("dvc", "repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7", PYTHONPATH=path)
+    record = json.loads(other.read("metrics/run.json"))
+    assert set(record) == {"prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", "eval"}
+    assert all(entry["seconds"] > 0 and entry["versions"]["keras"] for entry in record.values())
     for path in ["metrics/eval.json", "dvc.lock", *(f"models/{name}.keras" for name in MODELS)]:
         assert other.read(path) == clone.read(path), path
 
@@ -108,7 +139,9 @@ def test_a_generation_is_added_without_running_the_first_again(clone):
 
 def test_all_students_are_addressed_by_their_stage(clone):
     assert _ran(clone.run("dvc", "repro", "--force", "--single-item", "student")) == ["student@gen1"]
-    assert clone.run("git", "status", "--porcelain") == ""  # the same bytes again
+    # the same bytes again, but for the record with the times
+    assert clone.run("git", "status", "--porcelain") == " M metrics/run.json\n"
+    _back(clone)
 
 
 def test_a_control_without_pseudo_labels_is_a_generation(clone):
