@@ -37,8 +37,8 @@ def training(every_minutes):
         kept = Checkpoints(Path(tempfile.mkdtemp(prefix="checkpoints-")), every_minutes=every_minutes)
         write = kept.save
 
-        def save(*arguments):
-            written = write(*arguments)
+        def save(*arguments, **options):
+            written = write(*arguments, **options)
             saved.append(kept.cost)
             return written
 

@@ -4,6 +4,7 @@ python -m experiments.doctor
 """
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -36,14 +37,25 @@ def main():
 
 
 def processes():
-    """(pid, command) of the DVC and stage processes that work in this repository or in its experiments."""
+    """(pid, command) of the DVC and stage processes that work in this repository or in its experiments.
+
+    A process of DVC whose folder may not be read counts too: it may be here.
+    """
     here, found = Path.cwd().resolve(), []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
-        command = " ".join(process.info["cmdline"] or [])
-        inside = process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(here)
-        if inside and re.search(r"\bdvc\b|-m stages\.", command) and process.info["pid"] != os.getpid():
-            found.append((process.info["pid"], command[:100]))
+        command, folder = process.info["cmdline"] or [], process.info["cwd"]
+        inside = folder is None or Path(folder).is_relative_to(here)
+        if inside and _is_ours(command) and process.info["pid"] != os.getpid():
+            found.append((process.info["pid"], " ".join(command)[:100]))
     return found
+
+
+def _is_ours(command):
+    """Whether a command line is that of DVC, or of a stage."""
+    if any(Path(word).name == "dvc" for word in command[:2]):
+        return True
+    after = dict(itertools.pairwise(command)).get("-m", "")
+    return after == "dvc" or after.startswith("stages.")
 
 
 def identity(running):
@@ -60,8 +72,8 @@ def head(running):
     if not stale:
         detached = not _git("symbolic-ref", "--quiet", "HEAD")
         return [("ok", "git's HEAD is detached, but not by DVC" if detached else "no killed experiment")]
-    if any(re.search(r"\bdvc\b", command) for _, command in running):
-        return [("ok", "an experiment runs in this folder")]
+    if running:
+        return [("ok", "something runs in this folder, see below; look again when it has ended")]
     lines = []
     if not _git("symbolic-ref", "--quiet", "HEAD"):
         branch = _branch_before()
@@ -101,10 +113,10 @@ def _branch_before():
 
 def leftovers(running):
     """Folders of killed experiments in .dvc/tmp/exps."""
-    if any(re.search(r"\bdvc\b", command) for _, command in running):
+    if running:
         return []
-    lines = []
-    for folder in sorted(Path(".dvc/tmp/exps").glob("tmp*")):
+    lines, top = [], Path(".dvc/tmp/exps")  # of the queue, and of --temp
+    for folder in sorted([*top.glob("tmp*"), *top.glob("standalone/tmp*")]):
         if folder.is_dir():
             shutil.rmtree(folder, ignore_errors=True)
             lines.append(("mended", f"removed {folder}, which a killed experiment had left"))

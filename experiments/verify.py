@@ -5,6 +5,7 @@ python -m experiments.verify student@gen1
 """
 
 import argparse
+import contextlib
 import io
 import json
 import subprocess
@@ -19,6 +20,8 @@ import numpy as np
 from experiments.workspace import copy_project, run_stage, stage_files
 from noisy_student import environment, run_record
 from noisy_student.errors import UserError
+
+TIMES = ("finished", "seconds")
 
 
 def compare_files(first, second):
@@ -108,35 +111,39 @@ def compare(outs, folder):
     return found
 
 
-def explain(stage):
-    """What is otherwise than when the stage ran, by metrics/run.json."""
-    then, now = run_record.read().get(stage), environment.fingerprint()
-    if then is None:
+def explain(then, now):
+    """What is otherwise than when a stage ran.
+
+    Args:
+        then, now: entries of metrics/run.json; None: there is none.
+    """
+    if then is None or now is None:
         return ["metrics/run.json does not say how this stage ran"]
-    return [f"{key}: {then.get(key)}, now {now[key]}" for key in now if then.get(key) != now[key]]
+    keys = [key for key in {**then, **now} if key not in TIMES and not key.startswith("resumed_from")]
+    return [f"{key}: {then.get(key)}, now {now.get(key)}" for key in keys if then.get(key) != now.get(key)]
 
 
 def verify(stage):
     """Print the comparison of one stage; return whether all bytes are equal."""
     deps, outs = stage_files(stage)
+    then = run_record.read().get(stage)
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         folder = Path(folder)
-        copy_project(folder, extra=deps)
+        copy_project(folder, extra=[*deps, Path("data/downloads")])
         print(f"running {stage} again in {folder}", flush=True)
         if run_stage(stage, folder):
             raise UserError(f"{stage} failed, see above.")
         found = compare(outs, folder)
+        with contextlib.chdir(folder):
+            now = run_record.read().get(stage)
     for path, difference in found.items():
-        print(
-            f"{'identical' if difference is None else 'DIFFERENT'}  {path}"
-            + (f": {difference}" if difference else "")
-        )
+        print(f"identical  {path}" if difference is None else f"DIFFERENT  {path}: {difference}")
     same = not any(found.values())
     if not same:
-        reasons = explain(stage)
-        print(
-            "What is otherwise than then: " + ("; ".join(reasons) or "nothing that metrics/run.json records.")
-        )
+        if now is not None:
+            now["commit"] = environment.commit()  # the copy is no repository
+        reasons = explain(then, now) or ["nothing that metrics/run.json records"]
+        print(f"What is otherwise than then: {'; '.join(reasons)}.")
     return same
 
 

@@ -55,8 +55,8 @@ def copy_project(target, extra=()):
     if Path(KERNELS).is_dir():  # compiled already: spares seconds
         _copy(Path(KERNELS), target / KERNELS)
     for path in extra:
-        if not path.is_absolute() and path.exists() and not (target / path).exists():
-            _copy(path, target / path)
+        if not path.is_absolute() and (path.is_dir() or (path.exists() and not (target / path).exists())):
+            _copy(path, target / path)  # a folder may hold files that git does not know
 
 
 def _copy(source, target):

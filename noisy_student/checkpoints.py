@@ -61,18 +61,19 @@ class Checkpoints:
         least = 0.0 if natural else 60.0 * self.every_minutes
         return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
 
-    def save(self, number, arrays, meta):
+    def save(self, number, arrays, meta, *, since=None):
         """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
 
         Args:
             number: int >= 0, e.g. of steps done.
             arrays: {name: array}.
             meta: what JSON can hold.
+            since: when, by `time.monotonic`, the work for it began; None: now.
 
         Returns:
             Whether it was written.
         """
-        start = time.monotonic()
+        start = time.monotonic() if since is None else since
         temporary = self.folder / f".tmp-{os.getpid()}-{number:012d}.npz"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,14 +83,13 @@ class Checkpoints:
                 file.seek(0)
                 found = _checksum(file)
             os.replace(temporary, self.folder / f"{number:012d}-{found}.npz")
+            _force_to_disk(self.folder)
             self._drop_old()
             return True
         except OSError as error:
-            print(
-                f"warning: no checkpoint could be written ({error}); the work goes on without it. "
-                f"Make room in {self.folder.parent.parent}.",
-                file=sys.stderr,
-                flush=True,
+            _warn(
+                f"no checkpoint could be written ({error}); the work goes on without it. "
+                f"Make room in {self.folder.parent.parent}."
             )
             return False
         finally:
@@ -166,18 +166,35 @@ def present():
     """
     found = []
     for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
-        files = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+        sizes, dates, numbers = [0], [], [0]
+        with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
+            for path in folder.iterdir():
+                facts, named = path.stat(), _NAME.fullmatch(path.name)
+                sizes.append(facts.st_size)
+                if named:
+                    dates.append(facts.st_mtime)
+                    numbers.append(int(named[1]))
         found.append(
             {
                 "stage": folder.parent.name,
                 "folder": folder,
-                "number": max((int(path.name[:12]) for path in files), default=0),
-                "bytes": sum(path.stat().st_size for path in folder.iterdir()),
-                "age": time.time() - max((path.stat().st_mtime for path in files), default=time.time()),
+                "number": max(numbers),
+                "bytes": sum(sizes),
+                "age": max(0.0, time.time() - max(dates)) if dates else 0.0,
                 "in_use": locks.is_held(folder.with_suffix(".lock")),
             }
         )
     return found
+
+
+def remove(folder):
+    """Remove a folder of `present`; return False and leave it if a process is at work on it."""
+    try:
+        with locks.held(folder.with_suffix(".lock"), what="", within=root(), wait=False):
+            shutil.rmtree(folder)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def digest(values, files):
@@ -203,18 +220,37 @@ def digest(values, files):
 
 
 def _project_modules():
-    """Source files of the loaded modules of this project, in the order of their names."""
-    home = Path(__file__).resolve().parent
+    """Source files of the loaded modules of this project, and of the script that runs, by their names."""
+    home = Path(__file__).resolve().parents[1]
+    ours = [home / "noisy_student", home / "stages"]
+    found = {
+        name: module.__file__
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in ("noisy_student", "stages", "__main__") and getattr(module, "__file__", None)
+    }
     return [
-        module.__file__
-        for name, module in sorted(sys.modules.items())
-        if name.startswith("noisy_student.") and Path(module.__file__ or "/").is_relative_to(home)
+        path
+        for _, path in sorted(found.items())
+        if any(Path(path).resolve().is_relative_to(folder) for folder in ours)
     ]
+
+
+def _warn(message):
+    print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def _pack(file, arrays, meta):
     text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
+
+
+def _force_to_disk(folder):
+    """The names in a folder, as fsync does with the content of a file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _checksum(file):
@@ -231,12 +267,11 @@ def _load(path):
         with np.load(path, allow_pickle=False) as content:
             arrays = {name.removeprefix("array_"): content[name] for name in content.files if name != _META}
             meta = json.loads(content[_META].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        print(
-            f"warning: the checkpoint {path} is damaged ({error}); going on from the one before it",
-            file=sys.stderr,
-            flush=True,
-        )
+    except OSError as error:  # it may be readable another time
+        _warn(f"the checkpoint {path} cannot be read ({error}); going on from the one before it")
+        return None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _warn(f"the checkpoint {path} is damaged ({error}); it is removed; going on from the one before it")
         path.unlink(missing_ok=True)
         return None
     return int(number), arrays, meta

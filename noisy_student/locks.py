@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def held(path, *, what, within):
+def held(path, *, what, within, wait=True):
     """Hold a lock on a file; wait, with a message, as long as another process holds it.
 
     The lock is the kernel's (flock): it is gone with the process, however that ended. The file is
@@ -17,10 +17,11 @@ def held(path, *, what, within):
     Args:
         path: file to lock; its folder is created.
         what: what the lock is for, e.g. "stage teacher in this folder"; part of the message.
+        wait: False raises BlockingIOError if another process holds it.
         within: a folder above the file; it and those below it are removed afterwards if nothing is in them.
     """
     path = Path(path)
-    file = _locked(path, what)
+    file = _locked(path, what, wait)
     try:
         file.seek(0)
         file.truncate()
@@ -53,7 +54,7 @@ def is_held(path):
     return False
 
 
-def _locked(path, what):
+def _locked(path, what, wait):
     told = False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +65,9 @@ def _locked(path, what):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                file.close()
+                raise
             if not told:
                 file.seek(0)
                 print(

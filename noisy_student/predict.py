@@ -95,6 +95,9 @@ class _Shards:
             end = number + len(arrays["probs"])
             self.out[number:end] = arrays["probs"]
             self.saved = end
+        for number in self.kept.numbers():
+            if number > self.saved or (number == self.saved and number):
+                self.kept.drop(number)  # behind a gap: they would stand in the way of those that fill it
         if self.saved:
             self.kept.resumed_from = self.saved
             print(f"{self.name}: resumed_from_row={self.saved} of {len(self.out)}", flush=True)

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import sys
 
 from noisy_student import checkpoints, environment, layout, locks
 from noisy_student.files import write_json
@@ -9,6 +10,8 @@ from noisy_student.files import write_json
 
 def record(stage, *, seconds, details=None):
     """Put what is to be known of a stage's run in the place of what the file says of it.
+
+    What cannot be written is a warning: the stage itself has succeeded.
 
     Args:
         stage: e.g. "student@gen1".
@@ -23,9 +26,12 @@ def record(stage, *, seconds, details=None):
         **environment.fingerprint(),
     }
     top = checkpoints.root()
-    with locks.held(top / "run.lock", what=str(layout.RUN_RECORD), within=top):
-        record = {**read(), stage: entry}
-        write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
+    try:
+        with locks.held(top / "run.lock", what=str(layout.RUN_RECORD), within=top):
+            record = {**read(), stage: entry}
+            write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
+    except (OSError, ValueError) as error:
+        print(f"warning: {layout.RUN_RECORD} could not be written ({error})", file=sys.stderr, flush=True)
 
 
 def read():

@@ -12,6 +12,10 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM arrived; handled like Ctrl-C."""
 
 
+class Orphaned(KeyboardInterrupt):
+    """The DVC that started this stage is gone."""
+
+
 class Stopped(Exception):
     """The work was stopped from outside after it was saved.
 
@@ -27,7 +31,17 @@ class Stopped(Exception):
 
 def number_of(interrupt):
     """The signal that a KeyboardInterrupt stands for."""
-    return signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
+    kinds = {Terminated: signal.SIGTERM, Orphaned: signal.SIGHUP}
+    return kinds.get(type(interrupt), signal.SIGINT)
+
+
+def is_orphaned():
+    """Whether the DVC that started this stage was killed.
+
+    Such a stage saves and ends where it can: whoever starts DVC again then finds its work, instead of
+    waiting for a process that nobody knows of.
+    """
+    return "DVC_STAGE" in os.environ and os.getppid() != _PARENT
 
 
 class Requests:
@@ -37,14 +51,8 @@ class Requests:
         self.signal = None
 
     def pending(self):
-        """The number of the signal that asks to stop, or None.
-
-        A stage whose DVC was killed is asked to stop too: whoever starts DVC again then finds it saved,
-        instead of waiting for a process that nobody knows of.
-        """
-        if self.signal is None and os.environ.get("DVC_STAGE") and os.getppid() != _PARENT:
-            return signal.SIGHUP
-        return self.signal
+        """The number of the signal that asks to stop, or None; an orphan is asked by SIGHUP."""
+        return signal.SIGHUP if self.signal is None and is_orphaned() else self.signal
 
 
 def raise_on_sigterm():
@@ -60,6 +68,8 @@ def raise_on_sigterm():
 def deferred():
     """Within the block the first Ctrl-C or SIGTERM is only noted; a second one acts at once.
 
+    A signal that is ignored, as Ctrl-C is by a job in the background of a script, stays ignored.
+
     Yields:
         `Requests`, to be asked at moments at which the work can be saved. Outside of the main thread,
         where Python handles no signals, it never asks to stop.
@@ -69,6 +79,7 @@ def deferred():
         yield requests
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
 
     def handler(number, frame):
         if requests.signal is not None:

@@ -5,7 +5,6 @@ python -m stages.checkpoints --remove    # removes what no process is at work on
 """
 
 import argparse
-import shutil
 import sys
 
 from noisy_student import checkpoints
@@ -18,12 +17,11 @@ def main():
     )
     parser.add_argument("--remove", action="store_true", help="remove them, but for those in use")
     arguments = parser.parse_args()
-    found = checkpoints.present()
     try:
+        found = checkpoints.present()
         for entry in found:
-            if arguments.remove and not entry["in_use"]:
-                shutil.rmtree(entry["folder"])
-            print(_line(entry, removed=arguments.remove))
+            removed = arguments.remove and checkpoints.remove(entry["folder"])
+            print(_line(entry, removed=removed))
     except OSError as error:
         sys.exit(f"error: {error}. Mend the permissions, then run again.")
     total = sum(entry["bytes"] for entry in found)
@@ -31,7 +29,7 @@ def main():
 
 
 def _line(entry, *, removed):
-    state = "in use" if entry["in_use"] else "removed" if removed else ""
+    state = "removed" if removed else "in use" if entry["in_use"] else ""
     age = (
         f"{entry['age'] / 60:,.0f} min old"
         if entry["age"] < 86400

@@ -2,6 +2,7 @@
 
 from noisy_student import layout, params
 from noisy_student.data.prepare import prepare
+from noisy_student.data.reader import remembering_reader
 from noisy_student.files import write_json
 from stages.entry import run
 
@@ -9,7 +10,9 @@ from stages.entry import run
 def main():
     """Split the images of params.yaml's data section into data/."""
     settings = params.load()
-    write_json(layout.DATA_METRICS, prepare(settings.data, every_minutes=settings.checkpoint.every_minutes))
+    with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:
+        write_json(layout.DATA_METRICS, prepare(settings.data, read=reader.read))
+    return {"resumed_from_image": reader.kept.resumed_from}
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def main(generation):
         shares,
         stage=f"student@{generation}",
         name=layout.student(generation),
+        settings=chosen.model_dump(),
         inputs=[
             layout.CLASSES,
             *labelled_files(layout.LABELLED),

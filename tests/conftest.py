@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 
 import pytest
 
@@ -29,3 +30,23 @@ def changed(digits):
         return params.check(with_values(digits, {key.replace("__", "."): v for key, v in values.items()}))
 
     return change
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, digits):
+    """A small workspace in which all stages have run; not to be changed."""
+    from small import make_finished
+
+    folder = tmp_path_factory.mktemp("finished")
+    make_finished(folder, digits)
+    return folder
+
+
+@pytest.fixture
+def workspace(finished, tmp_path, monkeypatch):
+    """A copy of it, the current directory."""
+    shutil.copytree(finished, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    return tmp_path / "project"

@@ -164,3 +164,14 @@ def test_listing_and_removal_leave_what_is_in_use(tmp_path, monkeypatch, capsys)
         list_or_remove()
         assert kept.numbers() == [1200]
         assert not (tmp_path / "checkpoints/teacher/abc").exists()
+
+
+def test_a_file_that_cannot_be_read_now_is_not_removed(tmp_path, monkeypatch, capsys):
+    kept = Checkpoints(tmp_path / "kept")
+    kept.save(1, ARRAYS, {})
+    kept.save(2, ARRAYS, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_checksum", lambda file: os.read(-1, 1))  # EBADF
+        assert kept.newest() is None
+    assert "cannot be read" in capsys.readouterr().err
+    assert kept.newest()[0] == 2

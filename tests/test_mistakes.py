@@ -3,16 +3,12 @@
 Every case damages a small finished workspace and runs a stage in it, in this process.
 """
 
-import contextlib
 import hashlib
-import importlib
 import io
 import json
 import os
 import resource
 import shutil
-import signal
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -26,70 +22,8 @@ from scipy.io import savemat
 
 from noisy_student import presets
 from noisy_student.params import check, read_yaml
-from stages.entry import run
-from support import ROOT, with_values
-
-SMALL = {
-    "data.labelled": 40,
-    "data.validation": 40,
-    "data.unlabelled": 80,
-    "data.test": 40,
-    "data.image_size": 8,
-    "teacher.model.width": 4,
-    "student.model.width": 4,
-    "teacher.steps": 4,
-    "teacher.validate_every": 2,
-    "student.steps": 4,
-    "student.validate_every": 2,
-    "student.batch_size": 8,
-    "pseudolabel.threshold": 0.0,
-    "balance.on_empty": "skip",
-}
-
-
-def _stage(name, *arguments):
-    """Run a stage in this process; return its exit status or message, None if it succeeded."""
-    module = importlib.import_module(f"stages.{name}")
-    before = sys.argv, signal.getsignal(signal.SIGTERM)
-    sys.argv = [name, *arguments]
-    try:
-        run(module.main, generation=name in ("pseudolabel", "balance", "student"))
-    except SystemExit as end:
-        return end.code
-    finally:
-        sys.argv = before[0]
-        signal.signal(signal.SIGTERM, before[1])
-    return None
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, digits):
-    """A workspace in which all stages have run."""
-    folder = tmp_path_factory.mktemp("finished")
-    text = (ROOT / "presets/digits.yaml").read_text()
-    (folder / "params.yaml").write_text(presets.rewrite(text, with_values(digits, SMALL)))
-    (folder / "data/raw/digits").mkdir(parents=True)
-    with contextlib.chdir(folder):
-        for call in (
-            ["prepare"],
-            ["teacher"],
-            ["pseudolabel", "gen1"],
-            ["balance", "gen1"],
-            ["student", "gen1"],
-        ):
-            assert _stage(*call) is None
-        assert _stage("eval") is None
-    return folder
-
-
-@pytest.fixture
-def workspace(finished, tmp_path, monkeypatch):
-    """A copy of it, to be damaged; the current directory."""
-    shutil.copytree(finished, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.delenv("DVC_STAGE", raising=False)
-    return tmp_path / "project"
+from small import stage
+from support import with_values
 
 
 def _state(folder):
@@ -100,7 +34,7 @@ def _state(folder):
 
 def _assert_mistake(workspace, call, words, capfd):
     before = _state(workspace)
-    end = _stage(*call)
+    end = stage(*call)
     printed = capfd.readouterr()
     assert isinstance(end, str), f"status {end}; {printed.err}"  # a text is printed, the status is 1
     assert end.startswith("error: "), end
@@ -614,7 +548,7 @@ def test_environment(workspace, case, capfd, monkeypatch):
         with monkeypatch.context() as patch:
             damage(patch)
             before = _state(workspace)
-            end = _stage(*call)
+            end = stage(*call)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert isinstance(end, str), end

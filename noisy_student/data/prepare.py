@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student import checkpoints, files, seeds
-from noisy_student.data.reader import ImageReader
+from noisy_student import files, seeds
+from noisy_student.data.images import try_image
 from noisy_student.data.sources import load_source
 from noisy_student.data.splits import stratified
 from noisy_student.errors import DataError
 from noisy_student.sections import HELD_BACK
-from noisy_student.signals import Stopped
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
@@ -46,7 +45,7 @@ class Pool:
         return self.take(np.setdiff1d(np.arange(len(self)), index))
 
 
-def prepare(data, out=Path("data"), *, every_minutes=5.0):
+def prepare(data, out=Path("data"), *, read=try_image):
     """Cut a source into splits and write them; the same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
@@ -57,7 +56,7 @@ def prepare(data, out=Path("data"), *, every_minutes=5.0):
         data: `DataParams`.
         out: folder that receives {labelled,validation,test}/{images,labels}.npy, unlabelled/images.npy,
             truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
-        every_minutes: longest reading of image files that a killed process repeats.
+        read: what reads an image file, see `noisy_student.data.images.read_folder`.
 
     Returns:
         dict for metrics/data.json: source, image size, images a split and a class, duplicates dropped,
@@ -65,20 +64,8 @@ def prepare(data, out=Path("data"), *, every_minutes=5.0):
 
     Raises:
         DataError: images are missing, damaged, too few, or contradict the parameters. Nothing was written.
-        Stopped: Ctrl-C or SIGTERM while image files were read; those done are not read again.
     """
-    digest = checkpoints.digest(data.model_dump(), [])
-    with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
-        reader = ImageReader(kept)
-        try:
-            source = load_source(data, reader.read)
-        except KeyboardInterrupt as interrupt:
-            saved = f"{reader.save():,} image files need not be read again"
-            raise Stopped(f"prepare: stopped; {saved}. Run the same command again.", interrupt) from None
-        return _write(source, data, out)
-
-
-def _write(source, data, out):
+    source = load_source(data, read)
     _warn(source.unreadable)
     pools, dropped = _split(source, data)
     for name, pool in pools.items():

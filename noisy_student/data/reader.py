@@ -1,13 +1,40 @@
 """Image files read one after the other, remembered in shards, so that a stopped reading goes on."""
 
+import contextlib
 import os
 from itertools import pairwise
 
 import numpy as np
 
+from noisy_student import checkpoints
 from noisy_student.data.images import try_image
+from noisy_student.signals import Orphaned, Stopped, is_orphaned
 
 SHARD = 64 * 2**20  # most bytes of pixels that wait in memory for the next shard
+
+
+@contextlib.contextmanager
+def remembering_reader(data, *, every_minutes):
+    """An `ImageReader` for the stage prepare, whose shards are removed on success.
+
+    Args:
+        data: `DataParams`.
+        every_minutes: longest reading that a killed process repeats.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM; what was read is not read again.
+    """
+    digest = checkpoints.digest(data.model_dump(), [])
+    with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
+        reader = ImageReader(kept)
+        try:
+            yield reader
+        except KeyboardInterrupt as interrupt:
+            reader.save()
+            message = "prepare: stopped; the image files that were read need not be read again. Run it again."
+            raise Stopped(message, interrupt) from None
+        if kept.resumed_from:
+            print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)
 
 
 class ImageReader:
@@ -26,7 +53,13 @@ class ImageReader:
         self._first, self._files, self._images, self._bytes = 0, [], [], 0
 
     def read(self, path, *, size, resize):
-        """As `noisy_student.data.images.try_image`."""
+        """As `noisy_student.data.images.try_image`.
+
+        Raises:
+            Orphaned: the DVC that started this process is gone.
+        """
+        if is_orphaned():
+            raise Orphaned
         facts = os.stat(path) if os.path.isfile(path) else None
         key = [str(path), size, resize, *((facts.st_size, facts.st_mtime_ns) if facts else ())]
         found = self._from_earlier(key)
@@ -44,8 +77,6 @@ class ImageReader:
             self.kept.resumed_from = self._asked + 1
             return found
         self._earlier = None
-        if self.kept.resumed_from:
-            print(f"prepare: resumed_from_image={self.kept.resumed_from}", flush=True)
         return None
 
     def _replay(self):
@@ -59,7 +90,7 @@ class ImageReader:
                 yield key, (next(images) if cause is None else None, cause)
 
     def save(self):
-        """Save what is not in a shard yet; return how many files are in shards then."""
+        """Save what is not in a shard yet."""
         files = len(self._files)
         if files:
             images = self._images[: sum(cause is None for _, cause in self._files)]
@@ -70,7 +101,6 @@ class ImageReader:
             self.kept.save(self._first, {"images": images}, {"files": self._files})
             self._first += files
             self._files, self._images, self._bytes = [], [], 0
-        return self._first
 
     def _remember(self, key, image, cause):
         if not self._files:

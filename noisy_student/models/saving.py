@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import keras
@@ -93,7 +94,7 @@ def _check_archive(path):
                     f"{path}: {packed:,} bytes that unpack to {unpacked:,}, no model of ours. {MEND}"
                 )
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise DataError(f"{path}: truncated, or not a .keras file ({error}). {MEND}") from error
     if missing:
         raise DataError(f"{path}: not a .keras file, {', '.join(sorted(missing))} is missing in it. {MEND}")

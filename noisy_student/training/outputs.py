@@ -6,7 +6,7 @@ from noisy_student.models.saving import save
 from noisy_student.training.train import train
 
 
-def train_and_write(params, training, shares, *, stage, name, inputs, **options):
+def train_and_write(params, training, shares, *, stage, name, inputs, settings=None, **options):
     """Train, going on from a checkpoint if there is one, and write what the stage leaves behind.
 
     Args:
@@ -14,19 +14,12 @@ def train_and_write(params, training, shares, *, stage, name, inputs, **options)
         stage: of DVC, e.g. "student@gen1".
         name: "teacher" or "student-KEY".
         inputs: the files that `shares` and `options` were read from.
+        settings: further parameters that they depend on, as JSON can hold them.
 
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
-    used = params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"})
-    used |= {
-        "name": name,
-        "image_size": params.data.image_size,
-        "training": training.model_dump(),
-        "shares": [(share.name, share.batch_size, share.weight) for share in shares],
-        "devices": backends.current().describe_devices(),
-    }
-    digest = checkpoints.digest(used, inputs)
+    digest = checkpoints.digest(_used(params, training, shares, name, settings), inputs)
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
         trained = train(params, training, shares, name=name, checkpoints=kept, **options)
         write_training(name, trained)
@@ -34,8 +27,22 @@ def train_and_write(params, training, shares, *, stage, name, inputs, **options)
         "steps": trained.summary["steps"],
         "resumed_from_step": kept.resumed_from,
         "precision": trained.summary["precision"],
-        "devices": used["devices"],
+        "devices": backends.current().describe_devices(),
     }
+
+
+def _used(params, training, shares, name, settings):
+    """What decides a training besides its inputs, code and environment."""
+    used = params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"})
+    used |= {
+        "name": name,
+        "settings": settings,
+        "image_size": params.data.image_size,
+        "training": training.model_dump(),
+        "shares": [(share.name, share.batch_size, share.weight) for share in shares],
+        "devices": backends.current().describe_devices(),
+    }
+    return used
 
 
 def write_training(name, trained):

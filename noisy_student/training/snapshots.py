@@ -108,8 +108,9 @@ class Snapshots(keras.callbacks.Callback):
         return arrays | best, meta
 
     def _save(self, round_number, index):
+        start = time.monotonic()
         arrays, meta = self.capture(round_number, index)
-        self.kept.save(meta["step"], arrays, meta)
+        self.kept.save(meta["step"], arrays, meta, since=start)
 
     def _stop(self, asked):
         if asked is None:

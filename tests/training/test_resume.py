@@ -85,8 +85,8 @@ class KilledAfter(Checkpoints):
 
     kill_at: tuple = ()
 
-    def save(self, number, arrays, meta):
-        written = super().save(number, arrays, meta)
+    def save(self, number, arrays, meta, **options):
+        written = super().save(number, arrays, meta, **options)
         if number in self.kill_at:
             raise Killed
         return written
