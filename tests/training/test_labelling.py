@@ -8,6 +8,7 @@ import pytest
 from keras.ops import convert_to_numpy
 
 from noisy_student import backends, layout, params
+from noisy_student.checkpoints import Checkpoints
 from noisy_student.errors import UserError
 from noisy_student.files import array_writer, read_array
 from noisy_student.models.build import build
@@ -212,3 +213,59 @@ def test_one_image_that_gives_nan_is_enough():
 def test_softmax_is_that_of_keras():
     logits = np.random.default_rng(0).normal(scale=30, size=(5, 4)).astype(np.float32)
     np.testing.assert_allclose(to_probs(logits), convert_to_numpy(keras.ops.softmax(logits)), atol=1e-6)
+
+
+class _Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+def _killed_after(monkeypatch, shards):
+    """Let labelling die after so many shards."""
+    real, seen = Checkpoints.save, []
+
+    def save(self, *arguments, **options):
+        written = real(self, *arguments, **options)
+        seen.append(self)
+        if len(seen) == shards:
+            raise _Killed
+        return written
+
+    monkeypatch.setattr(Checkpoints, "save", save)
+    return seen
+
+
+@pytest.mark.parametrize("noised", [False, True])
+def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path, monkeypatch, noised):
+    """Killed after 8 rows, then after 16; then the second shard is damaged: its rows are labelled again."""
+    settings = params.check(
+        with_values(
+            digits,
+            {
+                "teacher.model.width": 4,
+                "pseudolabel.batch_size": 4,
+                "pseudolabel.noise": noised,
+                "checkpoint.every_minutes": 0.0,
+                "noise.dropout": 0.5,
+                "noise.stochastic_depth.survival_probability": 0.5,
+            },
+        )
+    )
+    whole = _labels(settings)
+    (tmp_path / "labels.npy").unlink()
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            _killed_after(patch, 2)
+            with pytest.raises(_Killed):
+                _labels(settings)
+    (folder,) = (tmp_path / "checkpoints/pseudolabel@gen1").iterdir()
+    shards = sorted(folder.glob("*.npz"))
+    assert [int(path.name[:12]) for path in shards] == [0, 4, 8, 12]
+    shards[1].write_bytes(shards[1].read_bytes()[:-1])
+    with monkeypatch.context() as patch:
+        _killed_after(patch, 4)  # it reaches row 20, past the shards that lay behind the damaged one
+        with pytest.raises(_Killed):
+            _labels(settings)
+    assert [int(path.name[:12]) for path in sorted(folder.glob("*.npz"))] == [0, 4, 8, 12, 16]
+    np.testing.assert_array_equal(_labels(settings), whole)
+    assert not (tmp_path / "checkpoints").exists()
+    assert not list(tmp_path.glob(".tmp-*"))
