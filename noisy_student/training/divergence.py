@@ -9,6 +9,7 @@ import numpy as np
 from noisy_student.errors import DivergenceError
 
 PATIENCE = 3  # validations in a row at the level of guessing
+EVIDENCE = 5_000  # training images after the warm-up, before which nothing is concluded
 SECONDS = 1.0  # between two looks at the loss within a round: each waits for the device
 
 
@@ -48,8 +49,8 @@ def guessing_limit(share, images):
 class Divergence(keras.callbacks.Callback):
     """Stop when the loss is not finite, or when after the warm-up nothing is learned.
 
-    Nothing is learned if in `PATIENCE` validations in a row neither the training's accuracy nor the
-    validation's exceeds `guessing_limit`.
+    Nothing is learned if in `PATIENCE` validations in a row, after `EVIDENCE` images, neither the training's
+    accuracy nor the validation's exceeds `guessing_limit`.
 
     Args:
         validation: callbacks.Validation, which comes before.
@@ -81,6 +82,8 @@ class Divergence(keras.callbacks.Callback):
         if len(rows) < PATIENCE or any(self._learns(row, *images) for row in rows):
             return
         last, section = rows[-1], _section(self.name)
+        if (last["step"] - self.warmup) * self.batches.batch_size < EVIDENCE:
+            return
         raise DivergenceError(
             f"{self.name}: nothing is learned. At step {last['step']} (learning rate "
             f"{last['learning_rate']:.3g}), {PATIENCE} or more validations after the warm-up, "

@@ -9,6 +9,8 @@ import pytest
 
 from kills import Kill, KillingGround
 
+SLOW = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory):
@@ -16,7 +18,7 @@ def ground(tmp_path_factory):
     return KillingGround(tmp_path_factory.mktemp("killed") / "project")
 
 
-@pytest.mark.parametrize(("way", "victim"), [("repro", "dvc"), ("exp run", "group")])
+@pytest.mark.parametrize(("way", "victim"), [("repro", "dvc"), pytest.param("exp run", "group", marks=SLOW)])
 def test_a_killed_training_goes_on_to_the_same_bytes(ground, way, victim):
     kill = ground.trial(Kill("student@gen1", way, victim, after_checkpoint=True))
     assert kill.resumed_from > 0
@@ -47,6 +49,7 @@ def test_the_doctor_mends_a_killed_experiment(ground):
     ground._clean()
 
 
+@SLOW
 def test_sigterm_saves_and_says_how_to_go_on(ground):
     clone = ground.clone
     command = ["dvc", "repro", "--force", "--single-item", "teacher"]
@@ -63,6 +66,7 @@ def test_sigterm_saves_and_says_how_to_go_on(ground):
     assert ground._files() == ground.files
 
 
+@SLOW
 def test_two_at_once_are_one_after_the_other(ground):
     clone = ground.clone
     run = [clone.env["PATH"].split(":")[0] + "/python", "-m", "stages.teacher"]
@@ -85,6 +89,7 @@ def test_two_at_once_are_one_after_the_other(ground):
     assert ground._files() == ground.files
 
 
+@SLOW
 def test_verify_says_identical_and_where_not(ground):
     clone = ground.clone
     shown = clone.run("python", "-m", "experiments.verify", "teacher")
