@@ -170,7 +170,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, who
     assert f"{newest} is damaged" in capsys.readouterr().err
 
 
-def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch, number=signal.SIGTERM):
+def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch):
+    number = signal.SIGTERM
     settings = params.check(with_values(digits, EVERYTHING))
     real = callbacks.Rounds.on_epoch_begin
 
