@@ -12,8 +12,8 @@ from benchmarks.feeding import STEPS, make_batches, make_model
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH
 
-FIT = 5  # rounds of STEPS a turn
-TURNS = 9
+FIT = 3  # rounds of STEPS a turn
+TURNS = 7
 
 
 def training(every_minutes):

@@ -1,4 +1,4 @@
-"""SIGKILL at 54 random moments: every stage, all four ways to run, three victims."""
+"""SIGKILL at 56 random moments: every stage, all four ways to run, three victims."""
 
 import os
 
