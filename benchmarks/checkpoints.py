@@ -13,7 +13,7 @@ from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH
 
 FIT = 3  # rounds of STEPS a turn
-TURNS = 7
+TURNS = 5
 
 
 def training(every_minutes):
