@@ -121,10 +121,11 @@ class Checkpoints:
                 return
             yield loaded
 
-    def drop(self, number):
-        """Remove one checkpoint."""
-        for path in self.folder.glob(f"{number:012d}-*.npz"):
-            path.unlink(missing_ok=True)
+    def drop_from(self, number):
+        """Remove the shards from this number on: they would stand in the way of their successors."""
+        for path in self._paths():
+            if int(path.name[:12]) >= number:
+                path.unlink(missing_ok=True)
 
     def _paths(self):
         if not self.folder.is_dir():

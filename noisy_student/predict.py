@@ -95,9 +95,7 @@ class _Shards:
             end = number + len(arrays["probs"])
             self.out[number:end] = arrays["probs"]
             self.saved = end
-        for number in self.kept.numbers():
-            if number > self.saved or (number == self.saved and number):
-                self.kept.drop(number)  # behind a gap: they would stand in the way of those that fill it
+        self.kept.drop_from(self.saved)  # what lies behind a gap
         if self.saved:
             self.kept.resumed_from = self.saved
             print(f"{self.name}: resumed_from_row={self.saved} of {len(self.out)}", flush=True)

@@ -109,7 +109,7 @@ class KillingGround:
     def _finish(self, kill, name):
         """Run again, to the end."""
         if kill.way != "queue":
-            self.output = self.clone.run(*self._command(kill, name))
+            self.clone.run(*self._command(kill, name))
             return
         self._wait(lambda: not self._processes(), "the killed task's processes end")
         self._enqueue(kill, name)

@@ -121,6 +121,17 @@ def test_every_input_counts(workspace, monkeypatch, name, path):
     assert _digest(monkeypatch, name) != before
 
 
+@pytest.mark.parametrize("key", ["noise.dropout", "noise.randaugment.magnitude", "augmentation.crop"])
+def test_noise_counts_for_labels_of_a_noised_teacher_only(workspace, monkeypatch, key):
+    plain = _digest(monkeypatch, "pseudolabel")
+    _set(**{"pseudolabel.noise": True})
+    noised = _digest(monkeypatch, "pseudolabel")
+    _set(**{key: 0.25 if key == "noise.dropout" else 3})
+    assert _digest(monkeypatch, "pseudolabel") != noised
+    _set(**{"pseudolabel.noise": False})
+    assert _digest(monkeypatch, "pseudolabel") == plain
+
+
 def test_what_labels_soft_or_hard_counts(workspace, monkeypatch):
     before = _digest(monkeypatch, "student")
     _set(**{"pseudolabel.kind": "hard"})

@@ -95,9 +95,7 @@ class ImageReader:
         if files:
             images = self._images[: sum(cause is None for _, cause in self._files)]
             images = np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8)
-            for number in self.kept.numbers():
-                if number >= self._first:
-                    self.kept.drop(number)
+            self.kept.drop_from(self._first)
             self.kept.save(self._first, {"images": images}, {"files": self._files})
             self._first += files
             self._files, self._images, self._bytes = [], [], 0
