@@ -5,7 +5,9 @@ import os
 import signal
 import threading
 
-_PARENT = os.getppid()  # at the start of the process
+import psutil
+
+_DVC_STAGE = "DVC_STAGE"  # the variable in which DVC tells a stage its name
 
 
 class Terminated(KeyboardInterrupt):
@@ -35,13 +37,40 @@ def number_of(interrupt):
     return kinds.get(type(interrupt), signal.SIGINT)
 
 
+def _link_to_dvc():
+    """The process that DVC started, this one or the shell it runs in, and that DVC's number.
+
+    DVC runs a command in the user's shell. Some shells give their place to the command, others wait for it;
+    all processes below DVC have DVC_STAGE in their environment, and DVC itself has not.
+
+    Returns:
+        (psutil.Process, int).
+    """
+    below = psutil.Process()
+    with contextlib.suppress(psutil.Error):  # a process that we may not look at is nobody's we started
+        for above in below.parents():
+            if _DVC_STAGE not in above.environ():
+                break
+            below = above
+    return below, below.ppid()
+
+
+_LINK = _link_to_dvc() if _DVC_STAGE in os.environ else None  # as it is when the process starts
+
+
 def is_orphaned():
     """Whether the DVC that started this stage was killed.
 
     Such a stage saves and ends where it can: whoever starts DVC again then finds its work, instead of
     waiting for a process that nobody knows of.
     """
-    return "DVC_STAGE" in os.environ and os.getppid() != _PARENT
+    if _LINK is None:
+        return False
+    below, dvc = _LINK
+    try:
+        return below.ppid() != dvc
+    except psutil.NoSuchProcess:
+        return True
 
 
 class Requests:
