@@ -120,19 +120,23 @@ def test_only_what_depends_on_a_change_runs_again(clone):
     _back(clone)
 
 
-def test_a_generation_is_added_without_running_the_first_again(clone):
+def test_generations_are_added_without_running_the_first_again(clone):
+    """A second one, and a control that uses no pseudo-labels."""
     recorded = _recorded(clone)
-    output = clone.run("dvc", "exp", "run", "-S", "+generations.gen2={teacher: student-gen1}")
-    assert _ran(output) == ["pseudolabel@gen2", "balance@gen2", "student@gen2", "eval"]
-    assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2"]
+    control = "+generations.control={teacher: teacher, student: {mix: none}}"
+    output = clone.run("dvc", "exp", "run", "-S", "+generations.gen2={teacher: student-gen1}", "-S", control)
+    added = [
+        f"{stage}@{name}" for name in ("gen2", "control") for stage in ("pseudolabel", "balance", "student")
+    ]
+    assert sorted(_ran(output)) == sorted([*added, "eval"])
+    assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2", "student-control"]
     # gone from the parameters: gone from the figures, and from what the lock file records
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
-    left = [
-        path for folder in ("data", "models", "metrics") for path in (clone.folder / folder).rglob("*gen2*")
-    ]
-    assert not left
+    folders = [clone.folder / name for name in ("data", "models", "metrics")]
+    for name in ("gen2", "control"):
+        assert not [path for folder in folders for path in folder.rglob(f"*{name}*")]
     assert _recorded(clone)["eval"] == recorded["eval"]
     _back(clone)
 
@@ -144,30 +148,22 @@ def test_all_students_are_addressed_by_their_stage(clone):
     _back(clone)
 
 
-def test_a_control_without_pseudo_labels_is_a_generation(clone):
-    control = "+generations.control={teacher: teacher, student: {mix: none}}"
-    output = clone.run("dvc", "exp", "run", "-S", control)
-    assert _ran(output) == ["pseudolabel@control", "balance@control", "student@control", "eval"]
-    assert "student-control" in json.loads(clone.read("metrics/eval.json"))
-    _back(clone)
-
-
 def test_queue_runs_a_sweep(clone):
-    clone.run("dvc", "exp", "run", "--queue", "-S", "student.label_smoothing=0.1,0.2")
+    clone.run("dvc", "exp", "run", "--queue", "-S", "eval.batch_size=16,32")
     clone.run("dvc", "queue", "start", "-j", "1")
     assert "logs" not in clone.run("dvc", "queue", "status")
     _wait(clone)
     status = clone.run("dvc", "queue", "status")
     assert status.count("Success") == 2, status
     shown = json.loads(clone.run("dvc", "exp", "show", "--json"))
-    smoothings = {
-        row["data"]["params"]["params.yaml"]["data"]["student"]["label_smoothing"]
+    found = {
+        row["data"]["params"]["params.yaml"]["data"]["eval"]["batch_size"]
         for revision in shown
         for experiment in revision["experiments"] or []
         for row in experiment["revs"]
         if row["data"]
     }
-    assert {0.1, 0.2} <= smoothings
+    assert {16, 32} <= found
 
 
 def _wait(clone, seconds=300):
