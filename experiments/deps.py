@@ -74,11 +74,16 @@ def stage_scripts(dvc_yaml):
     return {name: stage.get("do", stage) for name, stage in dvc_yaml["stages"].items()}
 
 
+def script_of(stage):
+    """The script of a stage: stages/NAME.py, with _ for -."""
+    return f"stages/{stage.replace('-', '_')}.py"
+
+
 def differences(dvc_yaml, root="."):
     """{stage: (missing, surplus)} lists of Python files in `deps`, for stages where there are any."""
     wrong = {}
     for name, stage in stage_scripts(dvc_yaml).items():
-        needed = local_imports(f"stages/{name}.py", root)
+        needed = local_imports(script_of(name), root)
         listed = {dep for dep in stage["deps"] if dep.endswith(".py")}
         if needed != listed:
             wrong[name] = (sorted(needed - listed), sorted(listed - needed))
@@ -92,7 +97,7 @@ def _mend(path, root):
     content = yaml.load(path)
     for name, stage in stage_scripts(content).items():
         others = [dep for dep in stage["deps"] if not dep.endswith(".py")]
-        stage["deps"][:] = [*others, *sorted(local_imports(f"stages/{name}.py", root))]
+        stage["deps"][:] = [*others, *sorted(local_imports(script_of(name), root))]
     yaml.dump(content, path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 LABELLED = Path("data/labelled")
 VALIDATION = Path("data/validation")
 UNLABELLED = Path("data/unlabelled")
-TEST = Path("data/test")  # read by eval only
+TEST = Path("data/test")  # read by eval and robustness only
 TRUTH = Path("data/truth/unlabelled.npy")  # read by eval only
 CLASSES = Path("data/classes.json")
 DATA_METRICS = Path("metrics/data.json")
@@ -65,6 +65,37 @@ def balance_tables(generation):
     return Path(f"metrics/tables/balance/{generation}")
 
 
+def extra_test(key):
+    """The images of an extra test set."""
+    return Path(f"data/extra/{key}")
+
+
+def unlisted_extra_tests(extra_tests):
+    """Folders of test sets that `params.yaml` does not list any more; see `unlisted`."""
+    folders = (path for path in Path("data/extra").glob("*") if path.is_dir())
+    return sorted(path for path in folders if path.name not in extra_tests)
+
+
+def robustness(name):
+    """Figures of a model's robustness."""
+    return Path(f"metrics/robustness/{name}.json")
+
+
+def robustness_tables(name):
+    """The same in detail, as CSV."""
+    return Path(f"metrics/tables/robustness/{name}")
+
+
+def robustness_plots(name):
+    """The same as pictures."""
+    return Path(f"metrics/plots/robustness/{name}")
+
+
+def robustness_outcomes(name):
+    """What the model said of each corrupted image."""
+    return Path(f"data/robustness/{name}")
+
+
 def unlisted(generations):
     """Files and folders of generations that `params.yaml` does not list any more.
 
@@ -80,6 +111,10 @@ def unlisted(generations):
         ("metrics/plots/training/student-*.png", "student-"),
         ("metrics/plots/balance/*", ""),
         ("metrics/tables/balance/*", ""),
+        ("metrics/robustness/student-*.json", "student-"),
+        ("metrics/plots/robustness/student-*", "student-"),
+        ("metrics/tables/robustness/student-*", "student-"),
+        ("data/robustness/student-*", "student-"),
         ("data/pseudo_labels/*.npy", ""),
         ("data/balanced/*.npy", ""),
     )

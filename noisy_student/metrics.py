@@ -86,8 +86,11 @@ def reliability(probs, labels, bins=15):
         in an empty bin.
     """
     _check(probs, labels)
-    confidence = probs.max(axis=1).astype(np.float64)
-    correct = probs.argmax(axis=1) == labels
+    return _bins(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
+
+
+def _bins(confidence, correct, bins):
+    confidence = confidence.astype(np.float64)
     edges = np.linspace(0, 1, bins + 1)
     place = np.searchsorted(edges[1:-1], confidence)
     result = []
@@ -111,8 +114,14 @@ def expected_calibration_error(probs, labels, bins=15):
 
     Source: Guo et al. 2017, arXiv:1706.04599, equation 3. Arguments as of `reliability`.
     """
-    filled = [b for b in reliability(probs, labels, bins) if b["count"]]
-    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in filled) / len(labels)
+    _check(probs, labels)
+    return calibration_error(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
+
+
+def calibration_error(confidence, correct, bins=15):
+    """The same of the (N,) highest probabilities, and whether their classes are right ((N,) bool)."""
+    filled = [b for b in _bins(confidence, correct, bins) if b["count"]]
+    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in filled) / len(correct)
 
 
 def accuracy_interval(correct, n):

@@ -21,6 +21,7 @@ from noisy_student.sections import (
     Seed,
     StudentParams,
     TrainingParams,
+    check_name,
 )
 
 
@@ -62,8 +63,7 @@ class Params(Section):
                     f"the key {key!r} is of type {type(key).__name__}, and DVC silently drops such "
                     f"stages; use a name such as gen{key}"
                 )
-            if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
-                raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
+            check_name(key)
         return generations
 
     @model_validator(mode="after")

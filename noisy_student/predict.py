@@ -61,24 +61,52 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
         Stopped: Ctrl-C or SIGTERM, if `kept` is given; the rows done were saved.
     """
     _check(model, images, name)
-    if batch_size == "auto":
-        accelerator = backends.current().describe_devices() != ["CPU"]
-        batch_size = automatic_batch_size(model, accelerator=accelerator)
+    size, forward = _batch_size(model, batch_size), backends.current().forward(model)
     if out is None:
         out = np.empty((len(images), model.output_shape[-1]), np.float32)
     shards = None if kept is None else _Shards(kept, out, name)
     done = 0 if shards is None else shards.load()
     asking = contextlib.nullcontext() if shards is None else deferred()
     with bar(total=len(images), name=name, unit="image", initial=done) as shown, asking as requests:
-        for start, probs in _outputs(model, images, batch_size, noise, done):
-            if not np.isfinite(probs).all():
-                raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
+        for start, probs in _outputs(forward, images, size, noise, done):
+            _check_outputs(probs, name)
             end = start + len(probs)
             out[start:end] = probs
             shown.update(len(probs))
             if shards is not None and end < len(images):  # else it is quicker to finish
                 shards.save(end, requests.pending())
     return out
+
+
+class Predictor:
+    """The model's distribution for many small sets of images; the model is compiled once.
+
+    Args:
+        model: an inference model of `noisy_student.models.build` (it ends in a softmax).
+        batch_size: images a step, or "auto", see `automatic_batch_size`.
+
+    Attributes:
+        size: images a step.
+    """
+
+    def __init__(self, model, *, batch_size="auto"):
+        self.size = _batch_size(model, batch_size)
+        self._model, self._forward = model, backends.current().forward(model)
+
+    def __call__(self, images, *, name="predict"):
+        """(N, H, W, 3) uint8, anything that can be sliced -> (N, K) float32; errors as of `predict_probs`."""
+        _check(self._model, images, name)
+        pieces = [probs for _, probs in _outputs(self._forward, images, self.size, None, 0)]
+        found = np.concatenate(pieces)
+        _check_outputs(found, name)
+        return found
+
+
+def _batch_size(model, batch_size):
+    if batch_size != "auto":
+        return batch_size
+    accelerator = backends.current().describe_devices() != ["CPU"]
+    return automatic_batch_size(model, accelerator=accelerator)
 
 
 class _Shards:
@@ -126,13 +154,18 @@ def _check(model, images, name):
         )
 
 
-def _outputs(model, images, size, noise, first):
+def _check_outputs(probs, name):
+    if not np.isfinite(probs).all():
+        raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
+
+
+def _outputs(forward, images, size, noise, first):
     """Yield (first row, outputs (n, K)) batch by batch.
 
     A batch is handed over before the outputs of the one before it are waited for: a GPU works while the
     next images are read and noised.
     """
-    forward, working = backends.current().forward(model), []
+    working = []
     for start in range(first, len(images), size):
         batch = np.asarray(images[start : start + size])
         if noise is not None:

@@ -3,7 +3,7 @@
 from posixpath import normpath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 # Named by `data.unlabelled_from` when the unlabelled pool comes from the source itself. They are
 # files of this repository, because DVC wants every dependency to exist.
@@ -13,7 +13,8 @@ OWN_SPLIT = "data/pools/own-split"
 # What the stages write; no input may lie in it or above it.
 OUTPUTS = (
     *(f"data/{name}" for name in ("labelled", "validation", "unlabelled", "test", "truth", "classes.json")),
-    *("data/pseudo_labels", "data/balanced", "data/downloads", "models", "metrics"),
+    *("data/pseudo_labels", "data/balanced", "data/downloads", "data/extra", "data/robustness"),
+    *("models", "metrics"),
 )
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -285,9 +286,29 @@ class BalanceParams(Section):
 
 
 class EvalParams(Section):
-    """`batch_size`: test images a step; "auto" as for pseudo-labels."""
+    """What is measured of the models, on images that none of them was trained on.
+
+    batch_size: test images a step; "auto" as for pseudo-labels; robustness: "fast" measures a sample of the
+    test images at three severities, "full" all; extra_tests: {name: folder} of further labelled images, see
+    `robustness.extra`.
+    """
 
     batch_size: PredictionBatchSize
+    robustness: Literal["off", "fast", "full"]
+    extra_tests: dict[str, Annotated[str, Field(min_length=1)]]
+
+    @field_validator("extra_tests")
+    @classmethod
+    def _check_names(cls, extra_tests):
+        for key in extra_tests:
+            check_name(key)
+        return extra_tests
+
+
+def check_name(key):
+    """Raise ValueError unless a key can name files."""
+    if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
+        raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
 
 
 class CheckpointParams(Section):

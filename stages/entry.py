@@ -24,7 +24,10 @@ MENDS = {
 }
 
 
-def run(main, *, generation=False, recorded=True):
+WHICH = {"generation": ("generations", "gen1"), "test": ("eval.extra_tests", "mine")}
+
+
+def run(main, *, key=None, recorded=True):
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
 
     Only one process at a time runs a stage in a folder; what `main` returns goes into metrics/run.json.
@@ -32,23 +35,24 @@ def run(main, *, generation=False, recorded=True):
 
     Args:
         main: the stage; its docstring is the help text. May return a dict for the record of the run.
-        generation: the stage belongs to a generation, whose key is passed to `main`. DVC names it in
-            the environment variable DVC_STAGE ("student@gen1"), so that no parameter goes through a
-            shell; by hand it is given as an argument.
+        key: "generation" or "test": the stage is done for one of them, whose key is passed to `main` under
+            this name. DVC names it in the environment variable DVC_STAGE ("student@gen1"), so that no
+            parameter goes through a shell; by hand it is given as an argument.
         recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
     parser = argparse.ArgumentParser(description=main.__doc__)
-    if generation:
+    section, example = WHICH.get(key, ("", ""))
+    if key:
         stage = os.environ.get("DVC_STAGE", "")
         parser.add_argument(
-            "generation",
+            key,
             nargs="?",
             default=stage.partition("@")[2] or None,
-            help="a key of generations in params.yaml",
+            help=f"a key of {section} in params.yaml",
         )
     arguments = vars(parser.parse_args())
-    if generation and arguments["generation"] is None:
-        parser.error("which generation? Give a key of generations in params.yaml, e.g. gen1")
+    if key and arguments[key] is None:
+        parser.error(f"which {key}? Give a key of {section} in params.yaml, e.g. {example}")
     signals.raise_on_sigterm()
     try:
         if recorded:
@@ -68,8 +72,8 @@ def run(main, *, generation=False, recorded=True):
 
 
 def _run(main, arguments):
-    script = Path(main.__code__.co_filename).stem
-    name = "@".join(filter(None, [script, arguments.get("generation")]))
+    script = Path(main.__code__.co_filename).stem.replace("_", "-")
+    name = "@".join([script, *arguments.values()])
     start = time.perf_counter()
     lock, top = _workspace_lock(name), checkpoints.root()
     with locks.held(lock, what=f"stage {name} in this folder", within=top):

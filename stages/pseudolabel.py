@@ -23,4 +23,4 @@ def main(generation):
 
 
 if __name__ == "__main__":
-    run(main, generation=True)
+    run(main, key="generation")

@@ -56,4 +56,4 @@ def main(generation):
 
 
 if __name__ == "__main__":
-    run(main, generation=True)
+    run(main, key="generation")

@@ -25,6 +25,7 @@ TINY = {
     "student.batch_size": 16,
     "pseudolabel.threshold": 0.1,
     "balance.on_empty": "skip",
+    "eval.robustness": "off",
 }
 
 

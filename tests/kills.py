@@ -140,7 +140,9 @@ class KillingGround:
 
     def _ended(self, name):
         status = self.clone.run("dvc", "queue", "status")
-        line = next((line for line in status.splitlines() if f" {name} " in line), "")  # on its way: in no list
+        line = next(
+            (line for line in status.splitlines() if f" {name} " in line), ""
+        )  # on its way: in no list
         assert "Failed" not in line, self.clone.run("dvc", "queue", "logs", name)
         return "Success" in line
 

@@ -24,6 +24,11 @@ SMALL = {
     "student.batch_size": 8,
     "pseudolabel.threshold": 0.0,
     "balance.on_empty": "skip",
+    "eval.robustness": "off",
+}
+
+KEYS = dict.fromkeys(("pseudolabel", "balance", "student", "robustness"), "generation") | {
+    "extra_test": "test"
 }
 
 
@@ -33,7 +38,7 @@ def stage(name, *arguments):
     before = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = [name, *arguments]
     try:
-        run(module.main, generation=name in ("pseudolabel", "balance", "student"))
+        run(module.main, key=KEYS.get(name))
     except SystemExit as end:
         return end.code
     finally:

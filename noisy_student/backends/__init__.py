@@ -89,8 +89,8 @@ def current():
 
     Returns:
         A module with `make_deterministic()`, `compiles_with_xla()`, `is_bfloat16_fast()`,
-        `describe_devices()`, `feed(batches)`, `forward(model)`, `batch_normalise`, `normalise`,
-        `OPTIMIZERS` and `STEPS_AT_A_TIME`.
+        `describe_devices()`, `feed(batches)`, `forward(model)`, `input_gradient(loss)`, `batch_normalise`,
+        `normalise`, `OPTIMIZERS` and `STEPS_AT_A_TIME`.
 
     Raises:
         ParamsError: Keras runs on a framework that this project has no module for.

@@ -102,3 +102,15 @@ def forward(model):
         return outputs
 
     return run
+
+
+def input_gradient(loss):
+    """The gradient of a loss in its images.
+
+    Args:
+        loss: callable (images (N, H, W, 3) float32, labels (N,)) -> scalar array, of this backend.
+
+    Returns:
+        Callable with the same arguments, of one constant shape -> array like images.
+    """
+    return jax.jit(jax.grad(loss))

@@ -162,3 +162,23 @@ def forward(model):
         return model.stateless_call(*constants, images, training=False)[0]
 
     return lambda images: run(tf.constant(images))
+
+
+def input_gradient(loss):
+    """The gradient of a loss in its images.
+
+    Args:
+        loss: callable (images (N, H, W, 3) float32, labels (N,)) -> scalar tensor, of this backend.
+
+    Returns:
+        Callable with the same arguments, of one constant shape -> tensor like images.
+    """
+
+    @tf.function(autograph=False, jit_compile=compiles_with_xla())
+    def gradient(images, labels):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            value = loss(images, labels)
+        return tape.gradient(value, images)
+
+    return gradient

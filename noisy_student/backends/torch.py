@@ -96,3 +96,20 @@ def forward(model):
             return model(keras.ops.convert_to_tensor(images.copy()), training=False)
 
     return run
+
+
+def input_gradient(loss):
+    """The gradient of a loss in its images.
+
+    Args:
+        loss: callable (images (N, H, W, 3) float32, labels (N,)) -> scalar tensor, of this backend.
+
+    Returns:
+        Callable with the same arguments -> tensor like images.
+    """
+
+    def gradient(images, labels):
+        images = images.detach().requires_grad_()
+        return torch.autograd.grad(loss(images, labels), images)[0]
+
+    return gradient

@@ -1,0 +1,1 @@
+"""How a model fares on changed images: corrupted, perturbed, shifted, attacked."""

@@ -1,0 +1,69 @@
+"""Adversarial images: FGSM and PGD on the scale of pixels, 0..255.
+
+Images are float32 tensors of the backend in use; the gradient goes through the model's own normalisation.
+What is attacked is the logits, because a softmax that is sure has no gradient left.
+"""
+
+import keras
+from keras import ops
+
+EPSILONS = (0, 1, 2, 4, 8, 16)  # grey levels
+STEPS = 10  # of PGD
+
+
+def logits_model(model):
+    """The same network, from float32 pixels to logits, sharing its weights.
+
+    Args:
+        model: an inference model of `noisy_student.models.build`: uint8 pixels to a softmax.
+
+    Returns:
+        A `keras.Model`: (N, H, W, 3) float32 in 0..255 -> (N, K).
+
+    Raises:
+        ValueError: it does not end in a softmax.
+    """
+    if not isinstance(model.layers[-1], keras.layers.Softmax):
+        raise ValueError(f"{model.name} ends in {model.layers[-1].name}, not in a softmax")
+    inner = keras.Model(model.inputs[0], model.layers[-1].input)
+    pixels = keras.Input(model.input_shape[1:], dtype="float32", name="pixels")
+    return keras.models.clone_model(inner, input_tensors=pixels, clone_function=lambda layer: layer)
+
+
+def cross_entropy(logits, labels):
+    """Sum over the images of the negative log-likelihood, in nats: (N, K), (N,) ints -> scalar."""
+    return ops.sum(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
+
+
+def fgsm(gradient, images, labels, epsilon):
+    """The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572): one step of the full size.
+
+    Args:
+        gradient: callable (images, labels) -> gradient of the loss in the images.
+        images: (N, H, W, 3) float32 in 0..255.
+        labels: (N,) ints.
+        epsilon: largest change of a value, in grey levels.
+
+    Returns:
+        (N, H, W, 3): clip(x + epsilon * sign(gradient), 0, 255).
+    """
+    return ops.clip(images + epsilon * ops.sign(gradient(images, labels)), 0.0, 255.0)
+
+
+def pgd(gradient, images, labels, epsilon, start, *, steps=STEPS):
+    """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), steps of epsilon / 4.
+
+    Args:
+        gradient, images, labels, epsilon: as of `fgsm`.
+        start: (N, H, W, 3) float32 in [-1, 1): where in the ball of radius epsilon it begins.
+        steps: how many.
+
+    Returns:
+        (N, H, W, 3) within epsilon of the images, and within 0..255.
+    """
+    low, high = ops.maximum(images - epsilon, 0.0), ops.minimum(images + epsilon, 255.0)
+    attacked = ops.clip(images + epsilon * start, low, high)
+    for _ in range(steps):
+        step = (epsilon / 4) * ops.sign(gradient(attacked, labels))
+        attacked = ops.clip(attacked + step, low, high)
+    return attacked

@@ -1,0 +1,89 @@
+"""Corruptions by blur."""
+
+import functools
+
+import cv2
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from noisy_student.robustness.kernels import shuffle_pixels, weigh_shifted
+from noisy_student.robustness.zooming import zoom
+
+
+def smooth(x, deviation, *, mode="nearest", truncate=4.0):
+    """Gaussian blur of each channel of each image: (N, S, S) or (N, S, S, C); deviation in pixels."""
+    if not deviation:
+        return x
+    return gaussian_filter(x, deviation, axes=(1, 2), mode=mode, truncate=truncate)
+
+
+def gaussian_blur(x, deviation, draws):
+    """Blur by a Gaussian of this standard deviation in pixels."""
+    return smooth(x, deviation)
+
+
+def glass_blur(x, strength, draws):
+    """Blur, let pixels take those of neighbours (rounds times), blur again.
+
+    Args:
+        x: (N, S, S, 3) float64 in [0, 1].
+        strength: (standard deviation in pixels, reach in pixels, rounds).
+        draws: draws.Draws.
+    """
+    deviation, reach, rounds = strength
+    side = x.shape[1]
+    levels = (smooth(x, deviation) * 255).astype(np.uint8)
+    shifts = draws.integer("neighbours", rounds, 2, side, side, low=-reach, high=reach).astype(np.int8)
+    shuffle_pixels(levels, shifts, reach)
+    return smooth(levels / 255.0, deviation)
+
+
+def defocus_blur(x, strength, draws):
+    """Blur by a disk: strength is (radius, softness of its edge), in pixels."""
+    kernel = _disk(*strength)
+    return np.stack([cv2.filter2D(image, -1, kernel) for image in x])
+
+
+@functools.lru_cache(maxsize=16)
+def _disk(radius, softness):
+    reach, size = (8, 3) if radius <= 8 else (radius, 5)
+    distance = np.arange(-reach, reach + 1)
+    disk = (distance[:, None] ** 2 + distance**2 <= radius**2).astype(np.float32)
+    return cv2.GaussianBlur(disk / disk.sum(), (size, size), softness)
+
+
+def motion_blur(levels, strength, draws):
+    """Blur along a line, in a direction of -45 to 45 degrees.
+
+    Args:
+        levels: (N, S, S, 3) uint8.
+        strength: (radius, standard deviation) in pixels.
+        draws: draws.Draws.
+    """
+    return blur_along(levels, strength, draws.uniform("angle", low=-45.0, high=45.0))
+
+
+def blur_along(levels, strength, angles):
+    """ImageMagick's motion blur: one half of a Gaussian along a line, cut off to whole grey levels.
+
+    Args:
+        levels: (N, S, S, C) uint8.
+        strength: (radius, standard deviation) in pixels; the line is 2 * ceil(radius) + 1 pixels long.
+        angles: (N,) degrees, clockwise from the right.
+
+    Returns:
+        (N, S, S, C) uint8.
+    """
+    radius, deviation = strength
+    steps = np.arange(2 * int(np.ceil(radius)) + 1)
+    weights = np.exp(-(steps**2) / (2 * deviation**2))
+    radians = np.deg2rad(angles)[:, None]
+    down, right = (np.ceil(steps * part(radians) - 0.5).astype(np.int64) for part in (np.sin, np.cos))
+    return weigh_shifted(np.ascontiguousarray(levels), down, right, weights / weights.sum())
+
+
+def zoom_blur(x, factors, draws):
+    """The mean of the image and of its enlargements by these factors, float32."""
+    x = x.astype(np.float32)
+    total = sum((zoom(x, float(factor)) for factor in factors), start=np.zeros_like(x))
+    return (x + total) / (len(factors) + 1)

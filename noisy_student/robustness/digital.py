@@ -1,0 +1,100 @@
+"""Corruptions of colour, geometry and coding."""
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from noisy_student.robustness.blurs import smooth
+from noisy_student.robustness.kernels import sample_mirrored
+
+
+def brightness(x, shift, draws=None):
+    """Raise the value of hue, saturation and value by `shift`."""
+    value = x.max(axis=-1, keepdims=True)
+    raised = np.clip(value + shift, 0, 1)
+    factor = np.divide(raised, value, out=np.zeros_like(value), where=value > 0)
+    return np.where(value > 0, x * factor, raised)  # black has no hue: it becomes grey
+
+
+def saturate(x, strength, draws=None):
+    """Change the saturation s (of hue, saturation, value) to factor * s + shift: strength (factor, shift)."""
+    factor, shift = strength
+    value = x.max(axis=-1, keepdims=True)
+    spread = value - x.min(axis=-1, keepdims=True)
+    saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)
+    changed = np.clip(factor * saturation + shift, 0, 1)
+    # grey has no hue: as usual it counts as red
+    red = value - np.array([0.0, 1.0, 1.0]) * value
+    grey = saturation == 0
+    full = np.where(grey, red, x)
+    ratio = np.divide(changed, saturation, out=np.array(changed), where=~grey)
+    return value - (value - full) * ratio
+
+
+def contrast(x, factor, draws=None):
+    """Draw the values towards each channel's mean in the image."""
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    return (x - mean) * factor + mean
+
+
+def pixelate(levels, share, draws=None):
+    """Shrink to this share of the side and enlarge again, by Pillow's box filter; uint8."""
+    side = levels.shape[1]
+    small = int(side * share)
+    return np.stack(
+        [
+            np.asarray(
+                Image.fromarray(image)
+                .resize((small, small), Image.Resampling.BOX)
+                .resize((side, side), Image.Resampling.BOX)
+            )
+            for image in levels
+        ]
+    )
+
+
+def jpeg_compression(levels, quality, draws=None):
+    """Code and decode as JPEG of this quality (Pillow's scale); uint8."""
+    return np.stack([_as_jpeg(image, quality) for image in levels])
+
+
+def _as_jpeg(image, quality):
+    with io.BytesIO() as file:
+        Image.fromarray(image).save(file, "JPEG", quality=quality)
+        return np.asarray(Image.open(file))
+
+
+def elastic_transform(x, strength, draws):
+    """A random affine map, then a random smooth displacement of every pixel; float32.
+
+    Args:
+        x: (N, S, S, 3) in [0, 1].
+        strength: (size of the displacement, its smoothness, size of the affine map's), shares of the side.
+        draws: draws.Draws.
+    """
+    side = x.shape[1]
+    size, smoothness, affine = (side * share for share in strength)
+    x = _affine(x.astype(np.float32), draws.uniform("affine", 3, 2, low=-affine, high=affine))
+    fields = (
+        smooth(draws.uniform(purpose, side, side, low=-1.0, high=1.0), smoothness, mode="reflect", truncate=3)
+        for purpose in ("right", "down")
+    )
+    right, down = ((size * field).astype(np.float32) for field in fields)
+    y, x_ = np.mgrid[:side, :side]
+    return sample_mirrored(x, y + down.astype(np.float64), x_ + right.astype(np.float64))
+
+
+def _affine(x, shifts):
+    """Move three corners of a square of two thirds of the side by `shifts` (N, 3, 2) pixels."""
+    side = x.shape[1]
+    middle, half = side // 2, side // 3
+    corners = np.float32(
+        [[middle + half, middle + half], [middle + half, middle - half], [middle - half, middle - half]]
+    )
+    out = np.empty_like(x)
+    for i, image in enumerate(x):
+        matrix = cv2.getAffineTransform(corners, corners + shifts[i].astype(np.float32))
+        out[i] = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
+    return out

@@ -1,0 +1,33 @@
+"""The random numbers of a change of images: a function of the image's key and the purpose."""
+
+import numpy as np
+from scipy.special import ndtri
+
+from noisy_student.seeds import uniforms
+
+_HALF = 2.0**-54  # from the lower end of a cell of `uniforms` to its middle: never 0
+
+
+class Draws:
+    """Independent numbers for each of N images; the same purpose gives the same numbers.
+
+    Args:
+        keys: (N,) uint64, see `seeds.image_keys`.
+    """
+
+    def __init__(self, keys):
+        self.keys = keys
+
+    def uniform(self, purpose, *shape, low=0.0, high=1.0):
+        """(N, *shape) float64 in [low, high)."""
+        count = int(np.prod(shape))
+        numbers = uniforms(self.keys, purpose, count).reshape(len(self.keys), *shape)
+        return low + (high - low) * numbers
+
+    def normal(self, purpose, *shape, mean=0.0, deviation=1.0):
+        """(N, *shape) float64, normal, by the inverse of its distribution function."""
+        return mean + deviation * ndtri(self.uniform(purpose, *shape) + _HALF)
+
+    def integer(self, purpose, *shape, low, high):
+        """(N, *shape) int64 from low to high - 1."""
+        return np.floor(self.uniform(purpose, *shape, low=low, high=high)).astype(np.int64)

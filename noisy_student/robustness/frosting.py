@@ -1,0 +1,98 @@
+"""Pictures of frost: drawn here, or the published ones if the user has them."""
+
+import functools
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from noisy_student.errors import DataError
+from noisy_student.robustness.draws import Draws
+from noisy_student.robustness.severities import SMALL
+from noisy_student.robustness.weather import cloud
+from noisy_student.seeds import derive_seed, generator, image_keys
+
+OFFICIAL = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")  # as published: not 6
+DRAWN = 5
+_SHRINK = 0.2  # of the published pictures, where images are small
+
+
+def pictures(folder, side):
+    """Pictures of frost to take parts of.
+
+    Args:
+        folder: where the published pictures frost1.png to frost5.jpg may lie; if it does not exist, frost is
+            drawn.
+        side: of the images that will be frosted.
+
+    Returns:
+        list of (H, W, 3) uint8 RGB, at least `side` high and wide.
+
+    Raises:
+        DataError: the folder is there but a picture is missing, unreadable or too small.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return [draw(index, side) for index in range(DRAWN)]
+    return [_official(folder / name, side) for name in OFFICIAL]
+
+
+def _official(path, side):
+    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        found = "not a readable picture" if path.is_file() else "no such file"
+        raise DataError(
+            f"{path}: {found}. Put all of {', '.join(OFFICIAL)} there, or remove the folder: then frost is "
+            "drawn."
+        )
+    if side < SMALL:
+        picture = cv2.resize(picture, (0, 0), fx=_SHRINK, fy=_SHRINK)
+    if min(picture.shape[:2]) <= side:
+        raise DataError(
+            f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels, too small for images of {side}."
+        )
+    return picture[..., ::-1]
+
+
+@functools.cache
+def draw(index, side):
+    """Draw frost: a veil of ice, and feathers that grow from seeds, branch by branch, at 60 degrees.
+
+    Args:
+        index: which picture.
+        side: of the images that will be frosted, in pixels.
+
+    Returns:
+        (4 * side, 4 * side, 3) uint8 RGB, bluish white on dark.
+    """
+    size = 4 * side
+    rng = generator(0, "frost", index)
+    keys = image_keys(derive_seed(0, "frost veil", index), 0, np.arange(1))
+    veil = cloud(size, 1.6, Draws(keys))[0]
+    ice = np.zeros((size, size), np.float32)
+    for _ in range(14):
+        start, direction = rng.uniform(0, size, 2), rng.uniform(0, 2 * math.pi)
+        for arm in range(rng.integers(2, 5)):
+            length = rng.uniform(0.8, 2.0) * side
+            _grow(ice, start, direction + arm * math.pi / 3, length, rng, depth=3)
+    glow = cv2.GaussianBlur(ice, (0, 0), side / 20)
+    light = np.clip(0.25 + 0.35 * veil + 0.45 * ice + 0.5 * glow, 0, 1)
+    tint = np.array([0.86, 0.95, 1.0])  # the darker, the bluer
+    return (255 * light[..., None] ** (1 + (1 - tint) * 3)).astype(np.uint8)
+
+
+def _grow(ice, start, direction, length, rng, depth):
+    """Draw one needle and, on both sides of it, smaller ones."""
+    end = start + length * np.array([math.cos(direction), math.sin(direction)])
+    sixteenths = [tuple(int(16 * value) for value in point) for point in (start, end)]
+    needle = np.zeros_like(ice)
+    cv2.line(needle, *sixteenths, 0.35 + 0.15 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
+    np.maximum(ice, needle, out=ice)
+    if depth == 1 or length < 4:
+        return
+    for share in np.arange(0.15, 0.95, 0.12) + rng.uniform(-0.03, 0.03):
+        for turn in (-math.pi / 3, math.pi / 3):
+            shorter = length * (1 - share) * rng.uniform(0.3, 0.5)
+            _grow(ice, start + share * (end - start), direction + turn, shorter, rng, depth - 1)

@@ -1,0 +1,145 @@
+"""From the outcomes of `measure` to the figures in metrics/robustness and to tables."""
+
+import numpy as np
+
+from noisy_student import metrics
+from noisy_student.robustness import attacks, scores, severities
+from noisy_student.robustness.severities import STANDARD
+
+
+def calibration(found, labels, threshold):
+    """How far the confidence can be trusted.
+
+    Args:
+        found: an outcome of `measure`.
+        labels: (N,) ints.
+        threshold: of pseudo-labels.
+
+    Returns:
+        dict: error, nll (nats), ece (15 bins), brier, and confident_errors, the share of images that are
+        wrong above the threshold.
+    """
+    wrong = found["predicted"] != labels
+    return {
+        "error": float(wrong.mean()),
+        "nll": float(-np.log(np.clip(found["true"].astype(np.float64), 1e-7, 1.0)).mean()),
+        "ece": metrics.calibration_error(found["confidence"], ~wrong),
+        "brier": float(found["brier"].mean(dtype=np.float64)),
+        "confident_errors": scores.confident_errors(found["confidence"], wrong, threshold),
+    }
+
+
+def corruption_rows(results, labels, *, clean, clean_labels, threshold):
+    """The table of corruptions: one dict a corruption and severity, the clean images first.
+
+    Args:
+        results: {("corruption", name, severity): outcome}, other keys are ignored.
+        labels: (N,) ints of the corrupted images.
+        clean: outcome on the clean images.
+        clean_labels: (M,) ints.
+        threshold: of pseudo-labels.
+    """
+    rows = [{"corruption": "clean", "severity": 0, **calibration(clean, clean_labels, threshold)}]
+    for key, found in results.items():
+        if key[0] == "corruption":
+            given = {"corruption": key[1], "severity": key[2]}
+            rows.append(given | calibration(found, labels, threshold))
+    return rows
+
+
+def errors_of(rows, names):
+    """{corruption: errors by severity} of `corruption_rows`."""
+    return {name: [row["error"] for row in rows if row["corruption"] == name] for name in names}
+
+
+def summary(results, rows, *, reference, classes):
+    """The content of metrics/robustness/NAME.json, but for what the caller knows.
+
+    Args:
+        results: of `measure.run`.
+        rows: of `corruption_rows`.
+        reference: the summary of the teacher; None: this is the teacher.
+        classes: how many.
+
+    Returns:
+        dict; see docs/robustness.md for each figure.
+    """
+    errors = errors_of(rows, severities.ALL)
+    standard = {name: errors[name] for name in STANDARD}
+    clean = rows[0]["error"]
+    figures = {
+        "clean_error": clean,
+        "mean_corruption_error": scores.mean_corruption_error(standard),
+        "corruption_error": {name: float(np.mean(row)) for name, row in errors.items()},
+    }
+    flips = {key[1]: float(np.mean(found["flips"])) for key, found in results.items() if key[0] == "sequence"}
+    figures["mean_flip_probability"] = float(np.mean(list(flips.values())))
+    figures["flip_probability"] = flips
+    distances = [found["top5"].mean() for key, found in results.items() if "top5" in found]
+    if distances:
+        figures["mean_top5_distance"] = float(np.mean(distances))
+    for kind in ("fgsm", "pgd"):
+        figures[f"{kind}_accuracy"] = {
+            str(epsilon): float(results[kind, epsilon]["correct"].mean()) for epsilon in attacks.EPSILONS
+        }
+    figures["calibration"] = _by_severity(rows)
+    figures |= _relative(figures, standard, reference or figures)
+    if classes == 1000:  # ImageNet
+        figures["mce_to_alexnet"] = scores.mce(standard, severities.ALEXNET)
+        figures["relative_mce_to_alexnet"] = scores.relative_mce(
+            standard, clean, severities.ALEXNET, severities.ALEXNET_CLEAN
+        )
+    return figures
+
+
+def _relative(figures, standard, reference):
+    """What is measured against the teacher; what has no value is left out."""
+    known = {name: reference["corruption_error"][name] for name in STANDARD}
+    found = {
+        "mce_to_teacher": scores.mce(standard, known),
+        "relative_mce_to_teacher": scores.relative_mce(
+            standard, figures["clean_error"], known, reference["clean_error"]
+        ),
+        "mfr_to_teacher": scores.mfr(figures["flip_probability"], reference["flip_probability"]),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _by_severity(rows):
+    """Means over the standard corruptions of each figure of `calibration`, by severity; 0 is clean."""
+    found = {}
+    for severity in sorted({row["severity"] for row in rows}):
+        group = [
+            row for row in rows if row["severity"] == severity and row["corruption"] in ("clean", *STANDARD)
+        ]
+        name = f"severity_{severity}" if severity else "clean"
+        found[name] = {
+            figure: float(np.mean([row[figure] for row in group]))
+            for figure in ("nll", "ece", "brier", "confident_errors")
+        }
+    return found
+
+
+def extra_test(probs, labels, *, present, test_accuracy):
+    """Accuracy on another test set.
+
+    Args:
+        probs: (N, K) probabilities.
+        labels: (N,) int classes.
+        present: the classes that the set can hold: the others' probabilities do not count, as for
+            ImageNet-A's 200 classes.
+        test_accuracy: on the project's own test split.
+
+    Returns:
+        dict: images, classes, accuracy, accuracy_interval (Wilson's, 95 %) and drop against the test split.
+    """
+    predicted = np.asarray(present)[probs[:, present].argmax(axis=1)]
+    correct = int((predicted == labels).sum())
+    accuracy = correct / len(labels)
+    return {
+        "images": len(labels),
+        "classes": len(present),
+        "accuracy": accuracy,
+        "accuracy_interval": list(metrics.accuracy_interval(correct, len(labels))),
+        "drop": test_accuracy - accuracy,
+    }

@@ -1,0 +1,183 @@
+"""The corrupted images that a model is measured on: made block by block, or the published ones."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.images import resize_images
+from noisy_student.data.splits import stratified
+from noisy_student.errors import DataError
+from noisy_student.files import read_array
+from noisy_student.robustness import frosting, severities
+from noisy_student.robustness.corruptions import corrupt
+from noisy_student.seeds import generator
+
+OFFICIAL = "CIFAR-10-C"  # the published archive's folder
+FROST = "frost"  # the folder of the published pictures of frost
+
+
+def sample(labels, count, *, seed):
+    """A fixed stratified choice of rows, ascending; all of them if there are no more than `count`."""
+    present, index = np.unique(labels, return_inverse=True)
+    count = max(count, len(present))
+    if count >= len(labels):
+        return np.arange(len(labels))
+    rng = generator(seed, "robustness", "sample")
+    return stratified(index, count, rng=rng, name="test", classes=[str(label) for label in present])
+
+
+class Lazy:
+    """Images that are made when a slice of them is asked for.
+
+    Args:
+        make: callable: rows (n,) -> (n, S, S, 3) uint8.
+        rows: (N,) ints: those that there are.
+        side: S.
+    """
+
+    def __init__(self, make, rows, side):
+        self._make, self._rows = make, rows
+        self.shape = (len(rows), side, side, 3)
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, piece):
+        """Images of a slice, or of an array of places."""
+        return self._make(self._rows[piece])
+
+
+class Generated:
+    """Corruptions of the test images, made by `corruptions.corrupt`.
+
+    Args:
+        test: LabelledImages.
+        rows: (N,) rows of it that are used.
+        seed: of the corruptions' random numbers.
+        frost: folder of the published pictures of frost; need not exist.
+    """
+
+    origin = "generated"
+
+    def __init__(self, test, rows, *, seed, frost):
+        self.test, self.rows, self.seed = test, rows, seed
+        self.labels = np.asarray(test.labels[rows])
+        side = test.images.shape[1]
+        self._pictures = functools.cache(lambda: frosting.pictures(frost, side))
+
+    def check(self, names):
+        """Raise DataError if a corruption cannot be made."""
+        if "frost" in names:
+            self._pictures()
+
+    def clean(self, place):
+        """(S, S, 3): what one of the images was before."""
+        return np.asarray(self.test.images[self.rows[place]])
+
+    def images(self, name, severity):
+        """(N, S, S, 3) uint8, made when they are asked for."""
+
+        def make(rows):
+            clean = np.asarray(self.test.images[rows])
+            return corrupt(clean, name, severity, rows=rows, seed=self.seed, frost=self._pictures)
+
+        return Lazy(make, self.rows, self.test.images.shape[1])
+
+
+class Official:
+    """The published archive: one `.npy` a corruption, severities one after the other, and `labels.npy`.
+
+    Args:
+        folder: where the files lie.
+        most: images used, a stratified choice; None: all.
+        side: pixels that the images are resized to.
+        classes: how many.
+        seed: of the choice.
+
+    Raises:
+        DataError: labels.npy is missing, damaged or of the wrong kind.
+    """
+
+    origin = "published"
+
+    def __init__(self, folder, *, most, side, classes, seed):
+        self.folder, self.side = Path(folder), side
+        path = self.folder / "labels.npy"
+        labels = self._read("labels.npy")
+        levels = len(severities.SEVERITIES)
+        if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or len(labels) % levels:
+            raise DataError(
+                f"{path}: expected integers ({levels} x images,), found {labels.dtype} {labels.shape}. "
+                f"{_MEND}"
+            )
+        blocks = labels.reshape(levels, -1).astype(np.int64)
+        if blocks.min() < 0 or blocks.max() >= classes or (blocks != blocks[0]).any():
+            raise DataError(
+                f"{path}: expected {levels} times the same labels from 0 to {classes - 1}, found "
+                f"{blocks.min()} to {blocks.max()}. {_MEND}"
+            )
+        self.images_each = blocks.shape[1]
+        self.rows = np.arange(self.images_each) if most is None else sample(blocks[0], most, seed=seed)
+        self.labels = blocks[0][self.rows]
+
+    def check(self, names):
+        """Raise DataError if a file is missing, damaged or of the wrong kind."""
+        for name in names:
+            self._open(name)
+
+    def clean(self, place):
+        """None: the archive does not hold the images as they were."""
+        return None
+
+    def images(self, name, severity):
+        """(N, S, S, 3) uint8, read when they are asked for."""
+        array, first = self._open(name), self.images_each * (severity - 1)
+        return Lazy(
+            lambda rows: resize_images(np.asarray(array[first + rows]), size=self.side), self.rows, self.side
+        )
+
+    def _open(self, name):
+        array = self._read(f"{name}.npy")
+        expected = self.images_each * len(severities.SEVERITIES)
+        square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] == 3
+        if array.dtype != np.uint8 or not square or len(array) != expected:
+            raise DataError(
+                f"{self.folder / f'{name}.npy'}: expected uint8 ({expected}, S, S, 3), found {array.dtype} "
+                f"{array.shape}. {_MEND}"
+            )
+        return array
+
+    def _read(self, name):
+        path = self.folder / name
+        if not path.is_file():
+            raise DataError(f"{path}: no such file. {_MEND}")
+        try:
+            return read_array(path)
+        except DataError as error:
+            raise DataError(f"{error.__cause__ or error}: {path}. {_MEND}") from error
+
+
+_MEND = (
+    f"Put all files of the published archive there, or remove the folder {OFFICIAL}: corrupted images are "
+    "then made from the test split."
+)
+
+
+def corrupted_test_set(data, test, *, most, classes):
+    """The published archive if it lies in the source's folder, else corruptions of the test split.
+
+    Args:
+        data: DataParams.
+        test: LabelledImages.
+        most: images used, a stratified choice; None: all.
+        classes: how many.
+
+    Raises:
+        DataError: the archive is there, but not whole.
+    """
+    folder = Path(data.root) / OFFICIAL
+    if data.source == "cifar10" and folder.is_dir():
+        return Official(folder, most=most, side=data.image_size, classes=classes, seed=data.seed)
+    rows = np.arange(len(test.labels)) if most is None else sample(test.labels, most, seed=data.seed)
+    return Generated(test, rows, seed=data.seed, frost=Path(data.root) / FROST)

@@ -1,0 +1,18 @@
+"""Stage robustness: how a generation's student fares on changed images, beside the teacher."""
+
+from noisy_student import backends, layout, params
+from stages.entry import run
+
+
+def main(generation):
+    """Measure the student of GENERATION on corrupted, perturbed and attacked test images."""
+    settings = params.load()
+    backends.select(settings.backend)  # before anything imports Keras
+    from noisy_student.robustness.outputs import measure_and_write
+
+    threshold = settings.generation(generation).pseudolabel.threshold
+    return measure_and_write(settings, layout.student(generation), threshold)
+
+
+if __name__ == "__main__":
+    run(main, key="generation")

@@ -1,0 +1,17 @@
+"""Stage robustness-teacher: how the teacher fares on changed images."""
+
+from noisy_student import backends, layout, params
+from stages.entry import run
+
+
+def main():
+    """Measure the teacher on corrupted, perturbed and attacked test images."""
+    settings = params.load()
+    backends.select(settings.backend)  # before anything imports Keras
+    from noisy_student.robustness.outputs import measure_and_write
+
+    return measure_and_write(settings, layout.TEACHER, settings.pseudolabel.threshold)
+
+
+if __name__ == "__main__":
+    run(main)
