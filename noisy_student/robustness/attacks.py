@@ -7,8 +7,7 @@ What is attacked is the logits, because a softmax that is sure has no gradient l
 import keras
 from keras import ops
 
-EPSILONS = (0, 1, 2, 4, 8, 16)  # grey levels
-STEPS = 10  # of PGD
+from noisy_student.robustness.severities import PGD_STEPS
 
 
 def logits_model(model):
@@ -50,7 +49,7 @@ def fgsm(gradient, images, labels, epsilon):
     return ops.clip(images + epsilon * ops.sign(gradient(images, labels)), 0.0, 255.0)
 
 
-def pgd(gradient, images, labels, epsilon, start, *, steps=STEPS):
+def pgd(gradient, images, labels, epsilon, start, *, steps=PGD_STEPS):
     """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), steps of epsilon / 4.
 
     Args:

@@ -14,8 +14,8 @@ def brightness(x, shift, draws=None):
     """Raise the value of hue, saturation and value by `shift`."""
     value = x.max(axis=-1, keepdims=True)
     raised = np.clip(value + shift, 0, 1)
-    factor = np.divide(raised, value, out=np.zeros_like(value), where=value > 0)
-    return np.where(value > 0, x * factor, raised)  # black has no hue: it becomes grey
+    scaled = np.divide(x * raised, value, out=np.zeros_like(x), where=value > 0)
+    return np.where(value > 0, scaled, raised)  # black has no hue: it becomes grey
 
 
 def saturate(x, strength, draws=None):

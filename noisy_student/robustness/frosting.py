@@ -71,28 +71,31 @@ def draw(index, side):
     rng = generator(0, "frost", index)
     keys = image_keys(derive_seed(0, "frost veil", index), 0, np.arange(1))
     veil = cloud(size, 1.6, Draws(keys))[0]
-    ice = np.zeros((size, size), np.float32)
-    for _ in range(14):
+    needles = []
+    for _ in range(10):
         start, direction = rng.uniform(0, size, 2), rng.uniform(0, 2 * math.pi)
         for arm in range(rng.integers(2, 5)):
-            length = rng.uniform(0.8, 2.0) * side
-            _grow(ice, start, direction + arm * math.pi / 3, length, rng, depth=3)
-    glow = cv2.GaussianBlur(ice, (0, 0), side / 20)
-    light = np.clip(0.25 + 0.35 * veil + 0.45 * ice + 0.5 * glow, 0, 1)
-    tint = np.array([0.86, 0.95, 1.0])  # the darker, the bluer
-    return (255 * light[..., None] ** (1 + (1 - tint) * 3)).astype(np.uint8)
+            length = rng.uniform(0.6, 1.6) * side
+            needles += _grow(start, direction + arm * math.pi / 3, length, rng, depth=3)
+    ice = np.zeros((size, size), np.uint8)
+    for depth, *points in sorted(needles, key=lambda needle: needle[0]):  # the brightest last
+        ends = [tuple(int(16 * value) for value in point) for point in points]  # in sixteenths of a pixel
+        cv2.line(ice, *ends, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
+    ice = ice / 255
+    glow = cv2.GaussianBlur(ice, (0, 0), side / 16)
+    light = np.clip(0.12 + 0.3 * veil + 0.45 * ice + 0.35 * glow, 0, 1)[..., None]
+    blue = 3 * (1 - np.array([0.86, 0.95, 1.0]))  # the darker, the bluer
+    return (255 * light ** (1 + blue)).astype(np.uint8)
 
 
-def _grow(ice, start, direction, length, rng, depth):
-    """Draw one needle and, on both sides of it, smaller ones."""
+def _grow(start, direction, length, rng, depth):
+    """A needle as (depth, start, end), and the smaller ones on both sides of it."""
     end = start + length * np.array([math.cos(direction), math.sin(direction)])
-    sixteenths = [tuple(int(16 * value) for value in point) for point in (start, end)]
-    needle = np.zeros_like(ice)
-    cv2.line(needle, *sixteenths, 0.35 + 0.15 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
-    np.maximum(ice, needle, out=ice)
+    grown = [(depth, start, end)]
     if depth == 1 or length < 4:
-        return
-    for share in np.arange(0.15, 0.95, 0.12) + rng.uniform(-0.03, 0.03):
+        return grown
+    for share in np.arange(0.15, 0.95, 0.14) + rng.uniform(-0.03, 0.03):
         for turn in (-math.pi / 3, math.pi / 3):
             shorter = length * (1 - share) * rng.uniform(0.3, 0.5)
-            _grow(ice, start + share * (end - start), direction + turn, shorter, rng, depth - 1)
+            grown += _grow(start + share * (end - start), direction + turn, shorter, rng, depth - 1)
+    return grown

@@ -8,7 +8,7 @@ import numpy as np
 from noisy_student import backends, checkpoints, layout
 from noisy_student.data.arrays import labelled_files, open_labelled
 from noisy_student.files import read_array, read_json, remove, write_array, write_csv, write_json
-from noisy_student.robustness import attacks, measure, perturbations, pictures, report, severities
+from noisy_student.robustness import measure, perturbations, pictures, report, severities
 from noisy_student.robustness.sets import Generated, corrupted_test_set, sample
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
@@ -110,7 +110,7 @@ class _Measurement:
                 measure.perturbation, subject, test.images, self.sequence_rows, name, seed=seed
             )
         for kind in ("fgsm", "pgd"):
-            for epsilon in attacks.EPSILONS:
+            for epsilon in severities.EPSILONS:
                 units[kind, epsilon] = partial(
                     measure.attack,
                     subject,
@@ -171,7 +171,7 @@ class _Measurement:
             [
                 {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
                 for kind in ("fgsm", "pgd")
-                for epsilon in attacks.EPSILONS
+                for epsilon in severities.EPSILONS
             ],
         )
         for part in ("predicted", "true"):

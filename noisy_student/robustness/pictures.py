@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, png, sheet, shorten, thumbnail
-from noisy_student.robustness import attacks, perturbations, severities
+from noisy_student.robustness import perturbations, severities
 
 _MARGIN = 0.15  # inches
 _COLUMNS = 5
@@ -91,13 +91,13 @@ def accuracy_over_epsilon(path, name, figures, *, other=None):
     models = [(name, figures, BLUE)] + ([(*other, ORANGE)] if other else [])
     with png(path, width=6, height=4.2) as figure:
         axes = figure.add_subplot()
-        places = range(len(attacks.EPSILONS))
+        places = range(len(severities.EPSILONS))
         for model, found, color in models:
             for kind, marker, line in (("fgsm", "o", "-"), ("pgd", "s", "--")):
                 values = list(found[f"{kind}_accuracy"].values())
-                label = f"{model}, {'FGSM' if kind == 'fgsm' else f'PGD-{attacks.STEPS}'}"
+                label = f"{model}, {'FGSM' if kind == 'fgsm' else f'PGD-{severities.PGD_STEPS}'}"
                 axes.plot(places, values, color=color, marker=marker, linestyle=line, label=label)
-        axes.set_xticks(places, attacks.EPSILONS)
+        axes.set_xticks(places, severities.EPSILONS)
         axes.set(xlabel="largest change of a value, in grey levels of 255", ylabel="accuracy", ylim=(0, 1))
         axes.set_title("Accuracy on attacked images", loc="left")
         axes.grid()

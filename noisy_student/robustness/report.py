@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student import metrics
-from noisy_student.robustness import attacks, scores, severities
+from noisy_student.robustness import scores, severities
 from noisy_student.robustness.severities import STANDARD
 
 
@@ -80,7 +80,7 @@ def summary(results, rows, *, reference, classes):
         figures["mean_top5_distance"] = float(np.mean(distances))
     for kind in ("fgsm", "pgd"):
         figures[f"{kind}_accuracy"] = {
-            str(epsilon): float(results[kind, epsilon]["correct"].mean()) for epsilon in attacks.EPSILONS
+            str(epsilon): float(results[kind, epsilon]["correct"].mean()) for epsilon in severities.EPSILONS
         }
     figures["calibration"] = _by_severity(rows)
     figures |= _relative(figures, standard, reference or figures)

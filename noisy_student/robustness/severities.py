@@ -1,4 +1,4 @@
-"""Names and strengths of the corruptions of Hendrycks and Dietterich 2019 (arXiv:1903.12261).
+"""Names and strengths of the corruptions of Hendrycks and Dietterich 2019 (arXiv:1903.12261), and of attacks.
 
 Two tables: that of CIFAR-10-C for images below 64 pixels, that of ImageNet-C for larger ones. Each list
 holds severities 1 to 5; what a number means stands beside the function that takes it.
@@ -15,6 +15,8 @@ STANDARD = (  # the 15 that the mean corruption error is taken over
 )
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 ALL = STANDARD + EXTRA
+EPSILONS = (0, 1, 2, 4, 8, 16)  # of attacks, in grey levels
+PGD_STEPS = 10
 SMALL = 64  # pixels: below it the constants of CIFAR-10-C hold
 
 
