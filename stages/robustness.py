@@ -1,12 +1,15 @@
 """Stage robustness: how a generation's student fares on changed images, beside the teacher."""
 
 from noisy_student import backends, layout, params
+from noisy_student.robustness.start import start
 from stages.entry import run
 
 
 def main(generation):
     """Measure the student of GENERATION on corrupted, perturbed and attacked test images."""
     settings = params.load()
+    if not start(settings, layout.student(generation)):
+        return None
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.robustness.outputs import measure_and_write
 

@@ -1,12 +1,15 @@
 """Stage robustness-teacher: how the teacher fares on changed images."""
 
 from noisy_student import backends, layout, params
+from noisy_student.robustness.start import start
 from stages.entry import run
 
 
 def main():
     """Measure the teacher on corrupted, perturbed and attacked test images."""
     settings = params.load()
+    if not start(settings, layout.TEACHER):
+        return None
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.robustness.outputs import measure_and_write
 

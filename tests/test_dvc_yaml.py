@@ -5,7 +5,7 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from experiments.deps import differences, local_imports, stage_scripts
+from experiments.deps import differences, local_imports, script_of, stage_scripts
 from noisy_student import layout
 from support import ROOT
 
@@ -14,7 +14,8 @@ STAGES = stage_scripts(DVC_YAML)
 
 
 def test_stages_are_the_pipeline():
-    assert list(STAGES) == ["prepare", "teacher", "pseudolabel", "balance", "student", "eval"]
+    pipeline = ["prepare", "teacher", "pseudolabel", "balance", "student", "eval"]
+    assert list(STAGES) == [*pipeline, "extra-test", "robustness-teacher", "robustness"]
 
 
 def test_every_imported_file_is_a_dep():
@@ -43,19 +44,20 @@ def test_import_walk_by_hand(tmp_path):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_no_parameter_goes_through_a_shell(stage):
-    assert STAGES[stage]["cmd"] == f"python -m stages.{stage}"
+    assert STAGES[stage]["cmd"] == f"python -m stages.{stage.replace('-', '_')}"
 
 
 def _readers(path):
     return {name for name, stage in STAGES.items() if str(path) in stage["deps"]}
 
 
-def test_only_eval_reads_the_test_split_and_the_truth():
-    assert _readers(layout.TEST) == _readers("data/truth") == {"eval"}
+def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
+    assert _readers(layout.TEST) == {"eval", "robustness-teacher", "robustness"}
+    assert _readers("data/truth") == {"eval"}
 
 
 def test_network_free_stages_never_import_keras():
-    for stage in ("prepare", "balance"):
+    for stage in ("prepare", "balance", "extra_test"):
         sources = [(ROOT / path).read_text() for path in local_imports(f"stages/{stage}.py", ROOT)]
         assert not [
             text for text in sources if re.search(r"^\s*(import|from) (keras|tensorflow)", text, re.M)
@@ -68,7 +70,7 @@ CONSTANTS = {"LABELLED", "VALIDATION", "UNLABELLED", "TEST", "TRUTH", "CLASSES"}
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_path_that_a_script_reads_is_a_dep(stage):
     """A script names its inputs by layout's constants and functions; their paths are in deps or outs."""
-    text = (ROOT / f"stages/{stage}.py").read_text()
+    text = (ROOT / script_of(stage)).read_text()
     named = {str(getattr(layout, name)) for name in CONSTANTS if f"layout.{name}" in text}
     given = {
         _path(entry) for kind in ("deps", "outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])
@@ -104,7 +106,10 @@ def test_outputs_are_where_layout_says():
         layout.EVAL_METRICS,
         layout.EVAL_PLOTS,
         layout.EVAL_TABLES,
+        layout.extra_test(key),
     }
     for name in (layout.TEACHER, layout.student(key)):
+        expected |= {layout.robustness(name), layout.robustness_tables(name)}
+        expected |= {layout.robustness_plots(name), layout.robustness_outcomes(name)}
         expected |= {layout.model(name), layout.summary(name), layout.curves(name), layout.curves_plot(name)}
     assert outs == {str(path) for path in expected}

@@ -1,7 +1,5 @@
 """Put a model through everything: one unit of work after the other, each saved when it is done."""
 
-import math
-
 import numpy as np
 
 from noisy_student import backends
@@ -149,8 +147,8 @@ def run(units, *, name, kept=None):
     for number, arrays, meta in kept.in_order() if kept else ():
         if number != len(results):
             break
-        for index, key in enumerate(meta["keys"]):
-            names = meta["arrays"][index]
+        done = keys[number : number + len(meta["arrays"])]
+        for index, (key, names) in enumerate(zip(done, meta["arrays"], strict=True)):
             results[key] = {part: arrays[f"{index}_{part}"] for part in names}
     if kept:
         kept.drop_from(len(results))
@@ -169,7 +167,7 @@ def run(units, *, name, kept=None):
                 for index, found in enumerate(unsaved.values())
                 for part, array in found.items()
             }
-            meta = {"keys": list(unsaved), "arrays": [list(found) for found in unsaved.values()]}
+            meta = {"arrays": [list(found) for found in unsaved.values()]}
             if kept.save(len(results) - len(unsaved), arrays, meta):
                 unsaved = {}
             if asked:
@@ -180,10 +178,3 @@ def run(units, *, name, kept=None):
                     asked,
                 )
     return results
-
-
-def mean_of(results, key, part):
-    """Mean of one array of a unit, as a float; NaN is an error of ours."""
-    value = float(np.mean(results[key][part]))
-    assert not math.isnan(value), (key, part)
-    return value

@@ -7,13 +7,12 @@ import numpy as np
 
 from noisy_student import backends, checkpoints, layout
 from noisy_student.data.arrays import labelled_files, open_labelled
-from noisy_student.files import read_array, read_json, remove, write_array, write_csv, write_json
+from noisy_student.files import read_array, read_json, write_array, write_csv, write_json
 from noisy_student.robustness import measure, perturbations, pictures, report, severities
 from noisy_student.robustness.sets import Generated, corrupted_test_set, sample
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
 FAST_SEVERITIES = (1, 3, 5)
-OFF = {"robustness": "off"}
 
 
 def measure_and_write(params, name, threshold):
@@ -25,23 +24,12 @@ def measure_and_write(params, name, threshold):
         threshold: of the pseudo-labels that its confidence is compared with.
 
     Returns:
-        dict for the record of the run, or None where robustness is off.
+        dict for the record of the run.
 
     Raises:
         UserError: an input is missing or damaged.
         Stopped: Ctrl-C or SIGTERM; what was measured was saved.
     """
-    for path in layout.unlisted_extra_tests(params.eval.extra_tests):
-        print(f"removing {path}: not in eval.extra_tests any more")
-        remove(path)
-    folders = layout.robustness_tables(name), layout.robustness_plots(name), layout.robustness_outcomes(name)
-    for folder in folders:
-        if folder.exists():
-            remove(folder)
-        folder.mkdir(parents=True)
-    if params.eval.robustness == "off":
-        write_json(layout.robustness(name), OFF)
-        return None
     return _Measurement(params, name, threshold).run()
 
 

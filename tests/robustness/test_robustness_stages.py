@@ -1,0 +1,209 @@
+"""The stages in a small workspace: figures, tables, pictures, resuming, and switching off."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import brier_score_loss, log_loss
+
+from noisy_student import layout, params, presets
+from noisy_student.data.arrays import open_labelled
+from noisy_student.models.saving import load
+from noisy_student.robustness import outputs, report, severities
+from noisy_student.robustness.measure import Subject, outcome, run
+from noisy_student.signals import Stopped
+from small import SMALL, stage
+from support import with_values
+
+NAMES = ("teacher", "student-gen1")
+
+
+def _set(folder, values):
+    path = folder / "params.yaml"
+    path.write_text(presets.rewrite(path.read_text(), with_values(params.read_yaml(path), values)))
+
+
+@pytest.fixture
+def fast(workspace, monkeypatch):
+    """The workspace, with fewer images, robustness switched on."""
+    monkeypatch.setattr(outputs, "FAST_IMAGES", 20)
+    monkeypatch.setattr(outputs, "FAST_SEQUENCES", 10)
+    monkeypatch.setattr(outputs, "FAST_ATTACKED", 10)
+    _set(workspace, {"eval.robustness": "fast"})
+    return workspace
+
+
+def _measure():
+    assert stage("robustness_teacher") is None
+    assert stage("robustness", "gen1") is None
+
+
+def _files(folder):
+    tops = ("data/robustness", "metrics/robustness", "metrics/tables/robustness", "metrics/plots/robustness")
+    paths = [path for top in tops for path in sorted((folder / top).rglob("*")) if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+@pytest.fixture(scope="module")
+def measured(finished, tmp_path_factory):
+    """All files after a run that nobody interrupted."""
+    import contextlib
+    import shutil
+
+    folder = tmp_path_factory.mktemp("measured") / "project"
+    shutil.copytree(finished, folder)
+    _set(folder, {"eval.robustness": "fast"})
+    with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
+        for name, number in (("FAST_IMAGES", 20), ("FAST_SEQUENCES", 10), ("FAST_ATTACKED", 10)):
+            patch.setattr(outputs, name, number)
+        for variable in ("DVC_ROOT", "DVC_STAGE"):
+            patch.delenv(variable, raising=False)
+        _measure()
+    return folder
+
+
+def test_figures_tables_and_pictures_of_every_model(measured):
+    for name in NAMES:
+        figures = json.loads((measured / layout.robustness(name)).read_text())
+        assert (figures["images"], figures["sequences"], figures["attacked"]) == (20, 10, 10)
+        with (measured / layout.robustness_tables(name) / "corruptions.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 1 + 19 * 3
+        errors = [float(r["error"]) for r in rows if r["corruption"] in severities.STANDARD]
+        assert figures["mean_corruption_error"] == pytest.approx(np.mean(errors))
+        assert set(figures["corruption_error"]) == set(severities.ALL)
+        assert (
+            list(figures["fgsm_accuracy"]) == list(figures["pgd_accuracy"]) == ["0", "1", "2", "4", "8", "16"]
+        )
+        assert figures["fgsm_accuracy"]["0"] == figures["pgd_accuracy"]["0"]
+        assert set(figures["calibration"]) == {"clean", "severity_1", "severity_3", "severity_5"}
+        assert len(figures["flip_probability"]) == 10
+        for path in (measured / layout.robustness_plots(name)).glob("*.png"):
+            assert min(Image.open(path).size) > 200, path
+    teacher = json.loads((measured / layout.robustness("teacher")).read_text())
+    assert teacher["mce_to_teacher"] == 1.0
+    shown = {p.name for name in NAMES for p in (measured / layout.robustness_plots(name)).iterdir()}
+    assert {"corruptions.png", "sequences.png", "attacks.png", "errors.png"} <= shown
+    assert "teacher-wrong-student-gen1-right.png" in shown
+
+
+def test_outcomes_are_those_of_scikit_learn(measured, monkeypatch):
+    monkeypatch.chdir(measured)
+    names = json.loads(layout.CLASSES.read_text())
+    test = open_labelled(layout.TEST, classes=names)
+    probs = Subject(load(layout.model("teacher")), batch_size="auto").probs(test.images)
+    labels = np.asarray(test.labels)
+    found = report.calibration(outcome(probs, labels), labels, 0.3)
+    assert found["error"] == pytest.approx((probs.argmax(axis=1) != labels).mean())
+    assert found["nll"] == pytest.approx(log_loss(labels, probs, labels=range(10)), rel=1e-4)
+    brier = brier_score_loss(labels, probs, labels=range(10), scale_by_half=False)
+    assert found["brier"] == pytest.approx(brier, rel=1e-4)
+    wrong = probs.argmax(axis=1) != labels
+    assert found["confident_errors"] == pytest.approx((wrong & (probs.max(axis=1) > 0.3)).mean())
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_a_killed_measurement_goes_on_to_the_same_bytes(fast, measured, monkeypatch):
+    _set(fast, {"checkpoint.every_minutes": 0.0})
+    moments = (3, 60, 78)  # among the corruptions, the sequences, and the attacks
+    for moment in moments:
+        _kill_after(moment, monkeypatch)
+        with pytest.raises(_Killed):
+            stage("robustness_teacher")
+        monkeypatch.undo()
+        for name, number in (("FAST_IMAGES", 20), ("FAST_SEQUENCES", 10), ("FAST_ATTACKED", 10)):
+            monkeypatch.setattr(outputs, name, number)
+        monkeypatch.chdir(fast)
+    _measure()
+    record = json.loads((fast / "metrics/run.json").read_text())
+    assert record["robustness-teacher"]["resumed_from_unit"] == moments[-1]
+    assert not list((fast / "checkpoints").glob("robustness*"))
+    expected = _files(measured)
+    assert _files(fast) == expected
+
+
+def _kill_after(units, monkeypatch):
+    """Let the process die in the middle of the next unit of work."""
+    from noisy_student.robustness import measure
+
+    made = measure.run
+
+    def dying(work, **options):
+        def die():
+            raise _Killed
+
+        return made({key: do if i < units else die for i, (key, do) in enumerate(work.items())}, **options)
+
+    monkeypatch.setattr(measure, "run", dying)
+
+
+def test_a_signal_saves_what_was_measured(tmp_path):
+    import signal
+
+    from noisy_student.checkpoints import Checkpoints
+
+    kept = Checkpoints(tmp_path / "kept", every_minutes=60.0, keep=None)
+
+    def interrupting():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"x": np.arange(3)}
+
+    work = {("a",): lambda: {"x": np.zeros(2)}, ("b", 1): interrupting, ("c",): lambda: {"x": np.ones(1)}}
+    with pytest.raises(Stopped, match="2 of 3 steps are saved"):
+        run(work, name="test", kept=kept)
+    calls = []
+    work = {key: lambda key=key: calls.append(key) or {"x": np.ones(1)} for key in work}
+    results = run(work, name="test", kept=kept)
+    assert calls == [("c",)]
+    assert results["b", 1]["x"].tolist() == [0, 1, 2]
+
+
+def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
+    (workspace / layout.robustness_plots("teacher")).mkdir(parents=True)
+    (workspace / layout.robustness_plots("teacher") / "old.png").write_bytes(b"")
+    _measure()
+    for name in NAMES:
+        assert json.loads(layout.robustness(name).read_text()) == {"robustness": "off"}
+        assert not list(layout.robustness_plots(name).iterdir())
+
+
+def test_full_measures_all_images_and_severities(workspace, monkeypatch):
+    _set(workspace, {"eval.robustness": "full"})
+    settings = params.load()
+    measurement = outputs._Measurement(settings, "teacher", 0.5)
+    keys = list(measurement._units(None))
+    assert sum(key[0] == "corruption" for key in keys) == 19 * 5
+    assert len(measurement.rows) == len(measurement.sequence_rows) == SMALL["data.test"]
+
+
+def test_extra_tests_are_measured_and_forgotten(fast):
+    source = fast / "mine"
+    test = open_labelled(fast / layout.TEST)
+    for folder in (source, fast / "other"):
+        folder.mkdir()
+        np.save(folder / "data.npy", test.images)
+        np.save(folder / "labels.npy", test.labels)
+    _set(fast, {"eval.extra_tests": {"shifted": "mine", "gone": "other"}})
+    assert stage("extra_test", "shifted") is None
+    assert stage("extra_test", "gone") is None
+    _set(fast, {"eval.extra_tests": {"shifted": "mine"}})
+    _measure()
+    assert not (fast / "data/extra/gone").exists()
+    figures = json.loads(layout.robustness("student-gen1").read_text())["extra_tests"]
+    evaluated = json.loads((fast / "metrics/eval.json").read_text())["student-gen1"]
+    assert list(figures) == ["shifted"]
+    assert figures["shifted"]["accuracy"] == pytest.approx(evaluated["accuracy"])  # the same images
+    assert figures["shifted"]["drop"] == pytest.approx(0.0)
+    assert "there is no 'other' in params.yaml" in stage("extra_test", "other")
+
+
+def test_a_teacher_that_was_not_measured_is_named(fast):
+    assert stage("robustness_teacher") is None
+    layout.robustness("teacher").unlink()
+    assert "metrics/robustness/teacher.json" in stage("robustness", "gen1")
