@@ -20,6 +20,7 @@ SECTIONS = (
     "feeding",
     "labelling",
     "checkpoints",
+    "corruptions",
     "schedules",
     "stages",
 )

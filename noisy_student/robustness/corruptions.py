@@ -11,6 +11,7 @@ from noisy_student.robustness import blurs, digital, noises, severities, weather
 from noisy_student.robustness.draws import Draws
 from noisy_student.seeds import derive_seed, image_keys
 
+_BLOCK = 200_000  # values that are worked on together: as float64 they fit into a core's cache
 # Those that take and give grey levels; the others take and give values in [0, 1].
 _ON_LEVELS = {
     "motion_blur": blurs.motion_blur,
@@ -55,11 +56,18 @@ def corrupt(images, name, severity, *, rows, seed, frost):
         KeyError, IndexError: no such corruption or severity.
     """
     strength = severities.constants(name, severity, images.shape[1])
-    draws = Draws(image_keys(derive_seed(seed, "corruption", name, severity), 0, rows))
+    keys = image_keys(derive_seed(seed, "corruption", name, severity), 0, rows)
+    out, size = np.empty(images.shape, np.uint8), max(1, _BLOCK // max(1, images[:1].size))
+    for start in range(0, len(images), size):
+        block = slice(start, start + size)
+        out[block] = _corrupt(np.asarray(images[block]), name, strength, Draws(keys[block]), frost)
+    return out
+
+
+def _corrupt(images, name, strength, draws, frost):
     if name in _ON_LEVELS:
         more = [frost()] if name == "frost" else []
-        levels = _ON_LEVELS[name](np.asarray(images), strength, draws, *more)
-        return np.clip(levels, 0, 255).astype(np.uint8)
+        return np.clip(_ON_LEVELS[name](images, strength, draws, *more), 0, 255).astype(np.uint8)
     return to_levels(_ON_VALUES[name](images / 255.0, strength, draws))
 
 
