@@ -1,10 +1,11 @@
-"""What checkpoints cost a training: none, as `params.yaml` has it, and at every opportunity.
+"""What checkpoints cost a training: none, never due, as `params.yaml` has it, and at every opportunity.
 
 python -m benchmarks.checkpoints
 """
 
 import statistics
 import tempfile
+import time
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from benchmarks.feeding import STEPS, make_batches, make_model
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH
 
-FIT = 3  # rounds of STEPS a turn
-TURNS = 5
+FIT = 8  # rounds of STEPS a turn
+TURNS = 7
+NEVER = 1e9  # minutes
 
 
 def training(every_minutes):
@@ -32,7 +34,7 @@ def training(every_minutes):
         def state(self):
             return {f"best_{i}": weight for i, weight in enumerate(model.get_weights())}, {}
 
-    callbacks, saved = [Rounds(batches)], []
+    callbacks, saved, trained = [Rounds(batches)], [], []
     if every_minutes is not None:
         kept = Checkpoints(Path(tempfile.mkdtemp(prefix="checkpoints-")), every_minutes=every_minutes)
         write = kept.save
@@ -43,6 +45,8 @@ def training(every_minutes):
             return written
 
         kept.save = save
+        if every_minutes == NEVER:
+            kept.due = lambda natural=False: False
         callbacks.append(
             Snapshots(
                 kept,
@@ -56,10 +60,16 @@ def training(every_minutes):
         )
 
     def portion():
+        start = time.perf_counter()
         fit_rounds(model, batches, callbacks, 0, FIT)
+        trained.append(time.perf_counter() - start)
         if saved:
             size = max(path.stat().st_size for path in kept.folder.iterdir())
-            portion.note = f"{1000 * statistics.median(saved):.0f} ms each, {size / 1e6:.1f} MB"
+            share = sum(saved) / sum(trained)
+            each = f"{1000 * statistics.median(saved):.0f} ms each, {size / 1e6:.1f} MB"
+            portion.note = (
+                f"{len(saved)} saved in {sum(trained):.0f} s, {each}: {100 * share:.1f} % of the time"
+            )
         return FIT * STEPS * BATCH
 
     return portion
@@ -75,6 +85,7 @@ def main():
     print(machine("tensorflow", "keras", "numpy"), "\n")
     contestants = {
         "no checkpoints": partial(training, None),
+        "asked at every step, never due": partial(training, NEVER),
         "every 5 minutes and at ends of rounds, at most 1 % of the time (default)": partial(training, 5.0),
         "every 10 steps": partial(training, 0.0),
     }

@@ -18,7 +18,33 @@ def table(figures):
         figures: the content of metrics/eval.json.
     """
     columns = ["model", "test accuracy", "95 % interval", "loss", "ECE", "labels kept", "of them right"]
-    rows = [columns] + [_row(name, found) for name, found in figures.items()]
+    return _text([columns] + [_row(name, found) for name, found in figures.items()])
+
+
+def robustness_table(figures):
+    """The table of robustness as text.
+
+    Args:
+        figures: {model: the content of metrics/robustness/MODEL.json}; only those that were measured.
+    """
+    columns = ["model", "error, clean", "corrupted", "mCE", "flips", "mFR", "FGSM 4/255", "PGD 4/255"]
+    rows = [
+        [
+            name,
+            _percent(found["clean_error"]),
+            _percent(found["mean_corruption_error"]),
+            _ratio(found.get("mce_to_teacher")),
+            _percent(found["mean_flip_probability"]),
+            _ratio(found.get("mfr_to_teacher")),
+            *(_percent(found[f"{kind}_accuracy"]["4"]) for kind in ("fgsm", "pgd")),
+        ]
+        for name, found in figures.items()
+    ]
+    return _text([columns, *rows])
+
+
+def _text(rows):
+    columns = rows[0]
     widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -39,6 +65,10 @@ def _row(name, found):
     ]
 
 
+def _ratio(value):
+    return "" if value is None else f"{value:.3f}"
+
+
 def _percent(share):
     return "" if share is None else f"{100 * share:.2f} %"
 
@@ -49,7 +79,13 @@ def main():
         figures = read_json(layout.EVAL_METRICS)
     except UserError as error:
         sys.exit(f"error: {error}")
-    print(f"\n{table(figures)}\n\nPlots:")
+    print(f"\n{table(figures)}\n")
+    paths = {name: layout.robustness(name) for name in figures}
+    found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
+    measured = {name: values for name, values in found.items() if values["robustness"] != "off"}
+    if measured:
+        print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
+    print("Plots:")
     for path in sorted(Path("metrics/plots").rglob("*.png")):
         print(f"  {path}")
     print("On one page, with interactive curves of teacher and gen1: dvc plots show --open")

@@ -29,6 +29,13 @@ COLUMNS = {
     "student-control": "noise without pseudo-labels",
 }
 
+# figures of metrics/robustness: as they are shown, and where they stand
+ROBUSTNESS = {
+    "C": ("error on corrupted images", lambda found: found["mean_corruption_error"]),
+    "P": ("flip probability", lambda found: found["mean_flip_probability"]),
+    "FGSM": ("accuracy under FGSM, 4/255", lambda found: found["fgsm_accuracy"]["4"]),
+}
+
 
 def run_seed(preset, seed, changes):
     """Run one seed as a DVC experiment and return its row of test figures."""
@@ -42,7 +49,11 @@ def run_seed(preset, seed, changes):
         overrides += ["-S", change]
     subprocess.run(["dvc", "exp", "run", "--temp", "--force", "--name", name, *overrides], check=True)
     figures = dvc.api.metrics_show("metrics/eval.json", rev=name)
-    return {"seed": seed} | {model: figures[model]["accuracy"] for model in COLUMNS}
+    row = {"seed": seed} | {model: figures[model]["accuracy"] for model in COLUMNS}
+    for model in COLUMNS:
+        found = dvc.api.metrics_show(f"metrics/robustness/{model}.json", rev=name)
+        row |= {f"{model} {column}": get(found) for column, (_, get) in ROBUSTNESS.items() if len(found) > 1}
+    return row
 
 
 def report(rows):
@@ -56,8 +67,24 @@ def report(rows):
     return "\n".join(lines)
 
 
+def robustness_report(rows):
+    """Markdown: mean and standard deviation of the figures of robustness in percent; empty without any."""
+    if "teacher C" not in rows[0]:
+        return ""
+    titles = [title for title, _ in ROBUSTNESS.values()]
+    lines = [f"| in %, {len(rows)} seeds | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    for model, shown in COLUMNS.items():
+        figures = (100 * np.array([float(row[f"{model} {column}"]) for row in rows]) for column in ROBUSTNESS)
+        lines.append(f"| {shown} | {' | '.join(f'{v.mean():.2f} ({_deviation(v):.2f})' for v in figures)} |")
+    return "\n".join(lines)
+
+
+def _deviation(values):
+    return values.std(ddof=1) if len(values) > 1 else 0
+
+
 def _line(name, values):
-    return f"| {name} | {values.mean():.2f} | {values.std(ddof=1) if len(values) > 1 else 0:.2f} |"
+    return f"| {name} | {values.mean():.2f} | {_deviation(values):.2f} |"
 
 
 def main():
@@ -90,6 +117,7 @@ def main():
     if not rows:
         sys.exit(f"error: {path}: no results yet. Run without --report.")
     print(report(rows))
+    print(f"\n{robustness_report(rows)}".rstrip())
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def _copy(source, target):
 
 def run_stage(name, folder):
     """Run one stage of a copy as DVC would, without DVC; return its exit status."""
-    script = name.partition("@")[0]
+    script = name.partition("@")[0].replace("-", "_")
     environment = {**os.environ, "DVC_STAGE": name, "DVC_ROOT": str(folder)}
     return subprocess.run(
         [sys.executable, "-m", f"stages.{script}"], cwd=folder, env=environment, check=False

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
-from experiments.results import table
-from experiments.seeds import COLUMNS, report
+from experiments.results import robustness_table, table
+from experiments.seeds import COLUMNS, report, robustness_report
 from noisy_student.data.source import LabelledImages
 from noisy_student.evaluation import evaluate, evaluate_all, predict_all
 from noisy_student.sections import BalanceParams, PseudoLabelParams
@@ -99,6 +99,34 @@ def test_report_over_seeds_by_hand():
     assert "| teacher | 90.00 | 2.00 |" in text
     assert "| student - teacher | 7.00 | 2.65 |" in text  # 6, 5, 10
     assert "| student - noise without pseudo-labels | 2.00 | 2.65 |" in text  # 1, 0, 5
+
+
+def test_report_of_robustness_by_hand():
+    rows = [{"teacher": "0.9"}]
+    assert robustness_report(rows) == ""
+    rows = [
+        {f"{model} {column}": str(value + shift) for model in COLUMNS for column, value in figures}
+        for shift in (0.0, 0.02, 0.04)
+        for figures in [[("C", 0.3), ("P", 0.1), ("FGSM", 0.5)]]
+    ]
+    text = robustness_report(rows)
+    assert "| in %, 3 seeds | error on corrupted images | flip probability |" in text
+    assert "| teacher | 32.00 (2.00) | 12.00 (2.00) | 52.00 (2.00) |" in text
+
+
+def test_table_of_robustness():
+    figures = {
+        "robustness": "fast",
+        "clean_error": 0.03,
+        "mean_corruption_error": 0.105,
+        "mce_to_teacher": 0.41,
+        "mean_flip_probability": 0.02,
+        "fgsm_accuracy": {"4": 0.6},
+        "pgd_accuracy": {"4": 0.55},
+    }
+    line = robustness_table({"student-gen1": figures}).splitlines()[2].split()
+    expected = ["student-gen1", "3.00", "%", "10.50", "%", "0.410", "2.00", "%", "60.00", "%", "55.00", "%"]
+    assert line == expected
 
 
 def _select(probs, *, enabled):
