@@ -200,3 +200,19 @@ def test_only_the_classes_that_are_present_count():
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["drop"] == pytest.approx(0.9 - 2 / 3)
     assert found["classes"] == 2
+
+
+def test_a_written_archive_is_read_like_a_published_one(tmp_path, test_split):
+    from noisy_student.robustness import archive
+
+    folder = tmp_path / "mine"
+    archive.write(test_split, folder, seed=0, frost="/nonexistent")
+    assert len(list(folder.iterdir())) == 20
+    made = Generated(test_split, np.arange(9), seed=0, frost="/nonexistent")
+    read = _official(folder)
+    read.check(severities.ALL)
+    assert read.labels.tolist() == made.labels.tolist()
+    for name in ("snow", "jpeg_compression"):
+        assert np.array_equal(read.images(name, 4)[:], made.images(name, 4)[:])
+    with pytest.raises(DataError, match="exists already"):
+        archive.write(test_split, folder, seed=0, frost="/nonexistent")
