@@ -89,16 +89,18 @@ def forward(model):
         Callable: uint8 NumPy array (N, H, W, 3) -> array (N, K), perhaps before it is computed.
     """
     trainable = [variable.value for variable in model.trainable_variables]
+    weights = {id(variable) for variable in model.weights}
 
     @jax.jit
     def step(trainable, others, images):
         return model.stateless_call(trainable, others, images, training=False)
 
     def run(images):
-        states = model.non_trainable_variables  # those of random generators among them
+        states = model.non_trainable_variables
         outputs, others = step(trainable, [state.value for state in states], images)
         for state, value in zip(states, others, strict=True):
-            state.assign(value)
+            if id(state) not in weights:  # a random generator: it has counted
+                state.assign(value)
         return outputs
 
     return run
