@@ -11,6 +11,7 @@ that stands in the CSV is not run again.
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,12 +49,17 @@ def run_seed(preset, seed, changes):
     for change in (f"seed={seed}", f"data.seed={seed}", control, *changes):
         overrides += ["-S", change]
     subprocess.run(["dvc", "exp", "run", "--temp", "--force", "--name", name, *overrides], check=True)
-    figures = dvc.api.metrics_show("metrics/eval.json", rev=name)
+    figures = _read("metrics/eval.json", name)
     row = {"seed": seed} | {model: figures[model]["accuracy"] for model in COLUMNS}
     for model in COLUMNS:
-        found = dvc.api.metrics_show(f"metrics/robustness/{model}.json", rev=name)
+        found = _read(f"metrics/robustness/{model}.json", name)
         row |= {f"{model} {column}": get(found) for column, (_, get) in ROBUSTNESS.items() if len(found) > 1}
     return row
+
+
+def _read(path, experiment):
+    # dvc.api.metrics_show does not find a file that the workspace has not
+    return json.loads(dvc.api.read(path, rev=experiment))
 
 
 def report(rows):
