@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from noisy_student import params, signals
+from noisy_student import backends, params, signals
 from noisy_student.checkpoints import Checkpoints
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError
@@ -159,14 +159,15 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, who
     kept.kill_at = (14,)
     with pytest.raises(Killed):
         _train(settings, kept)
-    assert kept.numbers() == [12, 14]  # the last two
+    before = 14 - min(2, backends.current().STEPS_AT_A_TIME)
+    assert kept.numbers() == [before, 14]  # the last two
     newest = max(tmp_path.glob("*.npz"))
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
     kept = Checkpoints(tmp_path, every_minutes=0)
     _assert_same(whole, _train(settings, kept))
-    assert kept.resumed_from == 12
+    assert kept.resumed_from == before
     assert f"{newest} is damaged" in capsys.readouterr().err
 
 
@@ -189,7 +190,7 @@ def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch):
     assert signal.getsignal(number) is before
     kept = Checkpoints(tmp_path)
     _assert_same(whole, _train(settings, kept))
-    assert kept.resumed_from >= 16
+    assert 8 < kept.resumed_from <= 16  # as soon as Keras comes back to Python
 
 
 def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path, whole, monkeypatch, capsys):
