@@ -26,8 +26,11 @@ def error_by_severity(path, name, rows, *, other=None):
     """
     tables = [(name, rows, BLUE, "o")] + ([(*other, ORANGE, "s")] if other else [])
     lines = -(-len(severities.ALL) // _COLUMNS)
-    with png(path, width=10, height=1.75 * lines + 0.6) as figure:
-        grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True)
+    height = 1.75 * lines + 0.6
+    place = {"left": 0.065, "right": 0.99, "bottom": 0.5 / height, "top": 1 - 0.65 / height, "hspace": 0.3}
+    # placed by hand: matplotlib's layout engine takes a second for so many axes
+    with png(path, width=10, height=height, layout=None) as figure:
+        grid = figure.subplots(lines, _COLUMNS, sharex=True, sharey=True, gridspec_kw=place | {"wspace": 0.1})
         for axes, corruption in zip(grid.flat, severities.ALL, strict=False):
             for model, table, color, marker in tables:
                 points = [(r["severity"], r["error"]) for r in table if r["corruption"] == corruption]
@@ -39,10 +42,10 @@ def error_by_severity(path, name, rows, *, other=None):
             axes.grid()
         for axes in grid.flat[len(severities.ALL) :]:
             axes.set_axis_off()
-        figure.supxlabel("severity", fontsize=9)
-        figure.supylabel("error (dotted: clean images)", fontsize=9)
-        figure.suptitle(f"Error by corruption and severity, {name}", x=0.01, ha="left")
-        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+        figure.text(0.5, 0.12 / height, "severity", ha="center")
+        figure.text(0.012, 0.5, "error (dotted: clean images)", rotation=90, va="center")
+        figure.text(0.01, 1 - 0.22 / height, f"Error by corruption and severity, {name}", fontsize=12)
+        figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="upper right", ncols=2)
 
 
 def heat_map(path, name, rows):
