@@ -134,10 +134,23 @@ def read_array(path):
         DataError: the file is missing, truncated or no plain array.
     """
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return open_npy(path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file. Run the stage that writes it: `dvc repro`.") from error
     except (OSError, ValueError, EOFError) as error:
         raise DataError(
             f"{path}: not a readable .npy array ({error}). Delete it and run `dvc repro` again."
         ) from error
+
+
+def open_npy(path):
+    """Open a `.npy` file as a read-only memory map.
+
+    Raises:
+        OSError, ValueError, EOFError: missing, truncated, pickled objects, or an archive of arrays.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive of arrays, .npz")
+    return array

@@ -169,6 +169,7 @@ def check(values, where="params.yaml"):
 def _describe(detail):
     branches = ("constrained-str", "dict[str,constrained-str]")  # pydantic's names for parts of a union
     place = ".".join(str(part) for part in detail["loc"] if part not in branches)
+    place = place.removesuffix(".[key]")  # pydantic's, for a mapping's key
     found = detail["input"]
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
@@ -188,25 +189,26 @@ def load(path="params.yaml"):
     return check(read_yaml(path), where=str(path))
 
 
-def check_paths(data):
-    """Check that the inputs of `prepare` exist and can be read; DVC's own message names no parameter.
+def check_paths(settings):
+    """Check that folders of images exist and can be read; DVC's own message names no parameter.
 
     Args:
-        data: DataParams.
+        settings: Params.
 
     Raises:
         ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.
     """
-    for name in ("root", "unlabelled_from"):
-        path = getattr(data, name)
+    paths = {"data.root": settings.data.root, "data.unlabelled_from": settings.data.unlabelled_from}
+    paths |= {f"eval.extra_tests.{key}": path for key, path in settings.eval.extra_tests.items()}
+    for name, path in paths.items():
         if not Path(path).exists():
             raise ParamsError(
-                f"data.{name}={path}: no such file or folder. Put the images there, or name another path in "
+                f"{name}={path}: no such file or folder. Put the images there, or name another path in "
                 "params.yaml (~ is not expanded; absolute paths are)."
             )
         for folder, folders, files in os.walk(path):
             for entry in (*folders, *files):
-                _check_entry(f"data.{name}", os.path.join(folder, entry))
+                _check_entry(name, os.path.join(folder, entry))
 
 
 def _check_entry(name, path):

@@ -34,6 +34,23 @@ def _prediction_batch_size(value):
 PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
 
 
+def check_input(name, path):
+    """Raise ValueError if a path lies in or above what the stages write."""
+    normal = normpath(path)
+    for out in OUTPUTS:
+        if normal == "." or f"{out}/".startswith(f"{normal}/") or f"{normal}/".startswith(f"{out}/"):
+            raise ValueError(
+                f"{name}={path}: the stages write {out}, so it cannot be an input too; use a folder of its "
+                "own, such as data/raw/NAME"
+            )
+
+
+def check_name(key):
+    """Raise ValueError unless a key can name files."""
+    if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
+        raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
+
+
 class Section(BaseModel):
     """A section of the parameters: unknown keys are errors, nothing is converted silently."""
 
@@ -61,13 +78,7 @@ class DataParams(Section):
             if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
-            path = normpath(getattr(self, name))
-            for out in OUTPUTS:
-                if path == "." or f"{out}/".startswith(f"{path}/") or f"{path}/".startswith(f"{out}/"):
-                    raise ValueError(
-                        f"data.{name}={getattr(self, name)}: the stages write {out}, so it cannot be an "
-                        "input too; use a folder of its own, such as data/raw/NAME"
-                    )
+            check_input(f"data.{name}", getattr(self, name))
         return self
 
     @model_validator(mode="after")
@@ -300,15 +311,10 @@ class EvalParams(Section):
     @field_validator("extra_tests")
     @classmethod
     def _check_names(cls, extra_tests):
-        for key in extra_tests:
+        for key, path in extra_tests.items():
             check_name(key)
+            check_input(f"eval.extra_tests.{key}", path)
         return extra_tests
-
-
-def check_name(key):
-    """Raise ValueError unless a key can name files."""
-    if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
-        raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
 
 
 class CheckpointParams(Section):

@@ -9,7 +9,7 @@ from stages.entry import run
 
 def main():
     """Validate params.yaml and look for data.root and data.unlabelled_from."""
-    params.check_paths(params.load().data)
+    params.check_paths(params.load())
 
 
 if __name__ == "__main__":

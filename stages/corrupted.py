@@ -4,6 +4,7 @@ python -m stages.corrupted FOLDER    # 19 .npy files and labels.npy
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def main():
         archive.write(test, folder, seed=data.seed, frost=Path(data.root) / FROST)
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written. Run the same command again.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
     print(f"{folder}: {19 * 5 * len(test.labels):,} images")
 
 

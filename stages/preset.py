@@ -50,7 +50,7 @@ def _write(name):
         print(f"{key}: {_show(before)} -> {_show(after)}")
     print(f"params.yaml now holds the preset {name} ({len(changed)} values changed). Next: make repro")
     try:
-        params.check_paths(params.check(new).data)
+        params.check_paths(params.check(new))
     except UserError as error:
         print(f"Before that: {error}")
 

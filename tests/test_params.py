@@ -58,6 +58,14 @@ WRONG = {
     "nothing held back": ({"data.labelled": None}, "data.labelled"),
     "sha256": ({"data.sha256": "abc"}, "data.sha256"),
     "empty path": ({"data.root": ""}, "data.root"),
+    "robustness as a switch": ({"eval.robustness": True}, "eval.robustness"),
+    "odd name of a test set": ({"eval.extra_tests": {"a.b": "x"}}, "'a.b' names files"),
+    "number as a test set": ({"eval.extra_tests": {1: "x"}}, r"eval.extra_tests.1: "),
+    "a test set that is written": (
+        {"eval.extra_tests": {"a": "data"}},
+        "eval.extra_tests.a=data: the stages write",
+    ),
+    "no test sets": ({"eval.extra_tests": None}, "eval.extra_tests"),
     "number as generation": ({"generations": {1: {"teacher": "teacher"}}}, "the key 1 is of type int"),
     "odd generation": ({"generations": {"a b": {"teacher": "teacher"}}}, "'a b' names files"),
     "no generation": ({"generations": {}}, "at least one generation"),
@@ -157,12 +165,18 @@ def test_inputs_that_dvc_could_not_read(changed, tmp_path, name, fault):
     paths = {"root": str(tmp_path / "whole"), "unlabelled_from": str(tmp_path / "whole"), name: str(folder)}
     values = {f"data__{key}": value for key, value in paths.items()}
     with pytest.raises(ParamsError, match=rf"data\.{name}.*(no such file|leads nowhere|not UTF-8)"):
-        params.check_paths(changed(**values).data)
+        params.check_paths(changed(**values))
+
+
+def test_a_further_test_set_that_is_not_there(changed, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(ParamsError, match=r"eval\.extra_tests\.mine=.*no such file or folder"):
+        params.check_paths(changed(eval__extra_tests={"mine": str(tmp_path / "images")}))
 
 
 def test_inputs_that_are_there(changed, monkeypatch):
     monkeypatch.chdir(ROOT)
-    params.check_paths(changed().data)
+    params.check_paths(changed())
 
 
 @pytest.mark.parametrize("size", [1, 640, "auto"])

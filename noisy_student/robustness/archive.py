@@ -1,5 +1,8 @@
 """Keep the corrupted test images as files of the published form."""
 
+import contextlib
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +33,26 @@ def write(test, folder, *, seed, frost):
         raise DataError(f"{folder}: exists already. Name another folder, or remove it.")
     made = Generated(test, np.arange(number), seed=seed, frost=frost)
     made.check(ALL)
-    for name in progress(ALL, name="corrupt", unit="corruption"):
-        shape = (len(SEVERITIES) * number, *test.images.shape[1:])
-        with array_writer(folder / f"{name}.npy", shape=shape, dtype="uint8") as out:
-            for place, severity in enumerate(SEVERITIES):
-                images = made.images(name, severity)
-                for start in range(0, number, _BLOCK):
-                    block = images[start : start + _BLOCK]
-                    first = place * number + start
-                    out[first : first + len(block)] = block
-    write_array(folder / "labels.npy", np.tile(test.labels, len(SEVERITIES)))
+    with _new_folder(folder) as temporary:
+        for name in progress(ALL, name="corrupt", unit="corruption"):
+            shape = (len(SEVERITIES) * number, *test.images.shape[1:])
+            with array_writer(temporary / f"{name}.npy", shape=shape, dtype="uint8") as out:
+                for place, severity in enumerate(SEVERITIES):
+                    images = made.images(name, severity)
+                    for start in range(0, number, _BLOCK):
+                        block = images[start : start + _BLOCK]
+                        first = place * number + start
+                        out[first : first + len(block)] = block
+        write_array(temporary / "labels.npy", np.tile(test.labels, len(SEVERITIES)))
+
+
+@contextlib.contextmanager
+def _new_folder(folder):
+    """Yield a temporary folder that becomes `folder` only if the block succeeds."""
+    temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -7,6 +7,7 @@ import numpy as np
 from noisy_student.data.images import read_folder, resize_images
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DataError
+from noisy_student.files import open_npy
 
 _LAYOUT = (
     "Give a folder <class>/* of images, or one with two arrays: *data.npy or images.npy, uint8 (N, S, S, 3), "
@@ -41,14 +42,14 @@ def load_extra(name, path, *, classes, size, resize):
 
 
 def _pair(arrays, where, classes, size):
-    labels = [p for p in arrays if p.stem.endswith("labels")]
-    images = [p for p in arrays if p.stem.endswith("data") or p.stem == "images"]
+    labels = [p for p in arrays if p.stem.lower().endswith("labels")]
+    images = [p for p in arrays if p.stem.lower().endswith("data") or p.stem.lower() == "images"]
     if len(labels) != 1 or len(images) != 1:
         found = ", ".join(p.name for p in arrays)
         raise DataError(f"{where}: found {found}; which are images, which are labels? {_LAYOUT}")
     images, labels = _open(images[0], where), _open(labels[0], where)
     square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
-    if images.dtype != np.uint8 or not square or not len(images):
+    if images.dtype != np.uint8 or not square or not images.size:
         raise DataError(f"{where}: the images are {images.dtype} {images.shape}. {_LAYOUT}")
     if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
         raise DataError(
@@ -64,7 +65,7 @@ def _pair(arrays, where, classes, size):
 
 def _open(path, where):
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return open_npy(path)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{where}: {path.name} is not a readable .npy array ({error}). {_LAYOUT}") from error
 

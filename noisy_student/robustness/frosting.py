@@ -15,6 +15,7 @@ from noisy_student.seeds import derive_seed, generator, image_keys
 
 OFFICIAL = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")  # as published: not 6
 DRAWN = 5
+_LARGEST_DRAWN = 128  # pixels: side of the images that frost is drawn for; for larger ones it is enlarged
 _SHRINK = 0.2  # of the published pictures, where images are small
 
 
@@ -33,9 +34,18 @@ def pictures(folder, side):
         DataError: the folder is there but a picture is missing, unreadable or too small.
     """
     folder = Path(folder)
+    if not folder.exists():
+        return [_enlarged(draw(index, min(side, _LARGEST_DRAWN)), side) for index in range(DRAWN)]
     if not folder.is_dir():
-        return [draw(index, side) for index in range(DRAWN)]
+        raise DataError(f"{folder}: not a folder. Remove it: then frost is drawn.")
     return [_official(folder / name, side) for name in OFFICIAL]
+
+
+def _enlarged(picture, side):
+    """A drawn picture, twice as large as the images at least."""
+    if side <= _LARGEST_DRAWN:
+        return picture
+    return cv2.resize(picture, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
 
 
 def _official(path, side):

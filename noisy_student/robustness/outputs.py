@@ -9,7 +9,7 @@ from noisy_student import backends, checkpoints, layout
 from noisy_student.data.arrays import labelled_files, open_labelled
 from noisy_student.files import read_array, read_json, write_array, write_csv, write_json
 from noisy_student.robustness import measure, perturbations, pictures, report, severities
-from noisy_student.robustness.sets import Generated, corrupted_test_set, sample
+from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
 FAST_SEVERITIES = (1, 3, 5)
@@ -67,6 +67,7 @@ class _Measurement:
             load(path, classes=len(self.classes)), batch_size=self.params.eval.batch_size
         )
         used = self.params.model_dump(include={"backend", "eval", "data"}) | {"devices": devices}
+        used["published"] = sources(self.params.data)
         inputs = [path, *labelled_files(layout.TEST)]
         for key in self.extra:
             inputs += labelled_files(layout.extra_test(key))
@@ -124,10 +125,17 @@ class _Measurement:
         figures = {
             "robustness": self.params.eval.robustness,
             "corruptions": self.corrupted.origin,
+            "clean_images": "the same" if self.corrupted.paired else "others, of the test split",
             "images": len(self.corrupted.labels),
             "sequences": len(self.sequence_rows),
             "attacked": len(self.attacked_rows),
-            **report.summary(results, rows, reference=self.teacher, classes=len(self.classes)),
+            **report.summary(
+                results,
+                rows,
+                reference=self.teacher,
+                paired=self.corrupted.paired,
+                imagenet=len(self.classes) == 1000 and not self.fast,
+            ),
         }
         if self.extra:
             figures["extra_tests"] = {
@@ -192,7 +200,7 @@ class _Measurement:
         """What the images look like: the same for all models."""
         shown = self.rows[:: max(1, len(self.rows) // 3)][:3]
         clean, seed = np.asarray(self.test.images[shown]), self.params.data.seed
-        made = Generated(self.test, shown, seed=seed, frost=Path(self.params.data.root) / "frost")
+        made = Generated(self.test, shown, seed=seed, frost=Path(self.params.data.root) / FROST)
         if self.corrupted.origin == "generated":
             pictures.contact_sheet(
                 plots / "corruptions.png", clean, lambda name, severity: made.images(name, severity)[:]

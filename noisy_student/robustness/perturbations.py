@@ -26,6 +26,7 @@ class Strengths:
     """What the two published sets do differently.
 
     Attributes:
+        noise: standard deviation of Gaussian noise.
         photons: at the value 1, of shot noise.
         motion: radius and standard deviation in pixels.
         motion_angles: degrees, of each frame.
@@ -37,6 +38,7 @@ class Strengths:
         weather: "spatter" or "snow".
     """
 
+    noise: float
     photons: float
     motion: tuple
     motion_angles: np.ndarray
@@ -50,6 +52,7 @@ class Strengths:
 
 _STEPS = np.arange(31)
 CIFAR = Strengths(
+    noise=0.02,
     photons=700,
     motion=(6, 1.8),
     motion_angles=9.0 * (np.arange(21) - 20),
@@ -61,6 +64,7 @@ CIFAR = Strengths(
     weather="spatter",
 )
 IMAGENET = Strengths(
+    noise=0.03,
     photons=300,
     motion=(10, 3),
     motion_angles=4.0 * (_STEPS - 30),
@@ -111,7 +115,7 @@ def _gaussian_noise(images, strength, draws):
     yield images
     for frame in range(1, 31):
         fresh = Draws(image_keys(frame, draws.keys, np.zeros_like(draws.keys)))
-        yield to_levels(noises.gaussian_noise(images / 255.0, 0.02, fresh))
+        yield to_levels(noises.gaussian_noise(images / 255.0, strength.noise, fresh))
 
 
 def _shot_noise(images, strength, draws):

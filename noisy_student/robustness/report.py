@@ -52,14 +52,15 @@ def errors_of(rows, names):
     return {name: [row["error"] for row in rows if row["corruption"] == name] for name in names}
 
 
-def summary(results, rows, *, reference, classes):
+def summary(results, rows, *, reference, paired=True, imagenet=False):
     """The content of metrics/robustness/NAME.json, but for what the caller knows.
 
     Args:
         results: of `measure.run`.
         rows: of `corruption_rows`.
         reference: the summary of the teacher; None: this is the teacher.
-        classes: how many.
+        paired: whether the clean images are those that were corrupted; else what corruption adds is unknown.
+        imagenet: whether to compare with AlexNet's published errors, which are means over five severities.
 
     Returns:
         dict; see docs/robustness.md for each figure.
@@ -84,12 +85,12 @@ def summary(results, rows, *, reference, classes):
         }
     figures["calibration"] = _by_severity(rows)
     figures |= _relative(figures, standard, reference or figures)
-    if classes == 1000:  # ImageNet
+    if imagenet:
         figures["mce_to_alexnet"] = scores.mce(standard, severities.ALEXNET)
         figures["relative_mce_to_alexnet"] = scores.relative_mce(
             standard, clean, severities.ALEXNET, severities.ALEXNET_CLEAN
         )
-    return figures
+    return {name: value for name, value in figures.items() if paired or not name.startswith("relative")}
 
 
 def _relative(figures, standard, reference):

@@ -59,6 +59,7 @@ class Generated:
     """
 
     origin = "generated"
+    paired = True  # with the clean images of the same rows
 
     def __init__(self, test, rows, *, seed, frost):
         self.test, self.rows, self.seed = test, rows, seed
@@ -93,7 +94,11 @@ class Official:
         most: images used, a stratified choice; None: all.
         side: pixels that the images are resized to.
         classes: how many.
+        clean: (M,) labels of the test split. If they are the archive's, the images are the same ones.
         seed: of the choice.
+
+    Attributes:
+        paired: whether rows of the archive are rows of the test split.
 
     Raises:
         DataError: labels.npy is missing, damaged or of the wrong kind.
@@ -101,7 +106,7 @@ class Official:
 
     origin = "published"
 
-    def __init__(self, folder, *, most, side, classes, seed):
+    def __init__(self, folder, *, most, side, classes, clean, seed):
         self.folder, self.side = Path(folder), side
         path = self.folder / "labels.npy"
         labels = self._read("labels.npy")
@@ -120,6 +125,7 @@ class Official:
         self.images_each = blocks.shape[1]
         self.rows = np.arange(self.images_each) if most is None else sample(blocks[0], most, seed=seed)
         self.labels = blocks[0][self.rows]
+        self.paired = np.array_equal(blocks[0], clean)
 
     def check(self, names):
         """Raise DataError if a file is missing, damaged or of the wrong kind."""
@@ -141,7 +147,7 @@ class Official:
         array = self._read(f"{name}.npy")
         expected = self.images_each * len(severities.SEVERITIES)
         square = array.ndim == 4 and array.shape[1] == array.shape[2] and array.shape[3] == 3
-        if array.dtype != np.uint8 or not square or len(array) != expected:
+        if array.dtype != np.uint8 or not square or len(array) != expected or not array.size:
             raise DataError(
                 f"{self.folder / f'{name}.npy'}: expected uint8 ({expected}, S, S, 3), found {array.dtype} "
                 f"{array.shape}. {_MEND}"
@@ -164,6 +170,13 @@ _MEND = (
 )
 
 
+def sources(data):
+    """What there is of published files, to be compared: [path, size, date] of each."""
+    folders = [Path(data.root) / name for name in (OFFICIAL, FROST)]
+    paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
 def corrupted_test_set(data, test, *, most, classes):
     """The published archive if it lies in the source's folder, else corruptions of the test split.
 
@@ -177,7 +190,10 @@ def corrupted_test_set(data, test, *, most, classes):
         DataError: the archive is there, but not whole.
     """
     folder = Path(data.root) / OFFICIAL
-    if data.source == "cifar10" and folder.is_dir():
-        return Official(folder, most=most, side=data.image_size, classes=classes, seed=data.seed)
+    if data.source == "cifar10" and folder.exists():
+        if not folder.is_dir():
+            raise DataError(f"{folder}: not a folder. {_MEND}")
+        side, clean = data.image_size, np.asarray(test.labels)
+        return Official(folder, most=most, side=side, classes=classes, clean=clean, seed=data.seed)
     rows = np.arange(len(test.labels)) if most is None else sample(test.labels, most, seed=data.seed)
     return Generated(test, rows, seed=data.seed, frost=Path(data.root) / FROST)

@@ -435,3 +435,11 @@ def test_no_corruption_wraps_around_or_swaps_colours():
     ):
         far = corrupted(corner, name, 5)[:, -5:, -5:]
         assert abs(far.astype(int) - 60).max() <= 2, name
+
+
+def test_frost_for_large_images_is_enlarged():
+    pictures = frosting.pictures("/nonexistent", 300)
+    assert [picture.shape for picture in pictures] == [(600, 600, 3)] * 5
+    small = frosting.draw(0, 128)
+    shrunk = Image.fromarray(pictures[0]).resize((512, 512), Image.Resampling.BOX)
+    assert np.abs(np.asarray(shrunk).astype(float) - small).mean() < 6

@@ -35,13 +35,15 @@ def test_names_and_lengths(side):
         assert change.max() < 45, name  # little by little
 
 
-def test_noise_starts_clean_and_is_fresh_in_every_frame():
-    images = np.full((3, 32, 32, 3), 128, np.uint8)
-    for name, deviation in (("gaussian_noise", 0.02), ("shot_noise", np.sqrt(128 / 255 / 700))):
+@pytest.mark.parametrize(("side", "deviation", "photons"), [(32, 0.02, 700), (64, 0.03, 300)])
+def test_noise_starts_clean_and_is_fresh_in_every_frame(side, deviation, photons):
+    images = np.full((3, side, side, 3), 128, np.uint8)
+    shot = np.sqrt(128 / 255 / photons)
+    for name, expected in (("gaussian_noise", deviation), ("shot_noise", shot)):
         found = sequence(images, name)
         assert np.array_equal(found[0], images)
         noise = found[1:].astype(float) - 128
-        assert noise.std() == pytest.approx(255 * deviation, rel=0.05)
+        assert noise.std() == pytest.approx(255 * expected, rel=0.05)
         assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.05
 
 

@@ -9,7 +9,7 @@ from noisy_student.errors import DataError
 from noisy_student.robustness import severities
 from noisy_student.robustness.extra import load_extra
 from noisy_student.robustness.report import extra_test
-from noisy_student.robustness.sets import Generated, Official, corrupted_test_set, sample
+from noisy_student.robustness.sets import Generated, Official, corrupted_test_set, sample, sources
 from photographs import photographs
 
 NAMES = ("cat", "dog", "bird")
@@ -58,7 +58,9 @@ def archive(tmp_path):
 
 
 def _official(folder, **options):
-    return Official(folder, **({"most": None, "side": 32, "classes": 3, "seed": 0} | options))
+    return Official(
+        folder, **({"most": None, "side": 32, "classes": 3, "clean": np.zeros(9), "seed": 0} | options)
+    )
 
 
 def test_the_published_archive_is_read_in_its_order(archive, changed, test_split):
@@ -73,6 +75,8 @@ def test_the_published_archive_is_read_in_its_order(archive, changed, test_split
     images = found.images("snow", 4)
     assert images[2:4][:, 5, 5, 1].tolist() == [10 * number + 4] * 2
     assert images[:][:, 0, 0, 0].tolist() == [0, 1, 2, 3]
+    assert not found.paired  # nine test images
+    assert _official(archive, clean=np.array([0, 1, 2, 1])).paired
     few = _official(archive, most=3)
     assert np.bincount(few.labels).tolist() == [1, 1, 1]
     assert _official(archive, side=16).images("snow", 1)[0:2].shape == (2, 16, 16, 3)
@@ -82,6 +86,11 @@ def test_the_published_archive_is_read_in_its_order(archive, changed, test_split
 
 def _save(path, array):
     np.save(path, array, allow_pickle=True)
+
+
+def _npz(path):
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros(3))
 
 
 BAD_ARCHIVES = {
@@ -105,11 +114,36 @@ BAD_ARCHIVES = {
         r"fog\.npy",
     ),
     "no array": (lambda f: (f / "fog.npy").write_bytes(b"hello"), r"fog\.npy"),
+    "an npz": (lambda f: _npz(f / "fog.npy"), r"archive of arrays.*fog\.npy"),
+    "labels in an npz": (lambda f: _npz(f / "labels.npy"), r"archive of arrays.*labels\.npy"),
     "labels out of range": (lambda f: _save(f / "labels.npy", np.full(20, 3)), "found 3 to 3"),
     "labels of floats": (lambda f: _save(f / "labels.npy", np.zeros(20)), "found float64"),
     "labels that differ": (lambda f: _save(f / "labels.npy", np.arange(20) % 3), "5 times the same labels"),
     "no multiple of five": (lambda f: _save(f / "labels.npy", np.zeros(19, int)), r"found int64 \(19,\)"),
 }
+
+
+def test_published_files_are_part_of_what_a_checkpoint_is_for(tmp_path, changed):
+    data = changed(data__root=str(tmp_path)).data
+    before = sources(data)
+    (tmp_path / "frost").mkdir()
+    (tmp_path / "frost/frost1.png").write_bytes(b"one")
+    after = sources(data)
+    (tmp_path / "frost/frost1.png").write_bytes(b"other")
+    assert before == []
+    assert [entry[1] for entry in after] == [3]
+    assert sources(data) != after
+
+
+def test_a_file_in_the_place_of_a_folder(tmp_path, changed, test_split):
+    (tmp_path / "CIFAR-10-C").write_text("")
+    (tmp_path / "frost").write_text("")
+    data = changed(data__source="cifar10", data__root=str(tmp_path), data__labelled=100).data
+    with pytest.raises(DataError, match="CIFAR-10-C: not a folder"):
+        corrupted_test_set(data, test_split, most=None, classes=3)
+    other = corrupted_test_set(changed(data__root=str(tmp_path)).data, test_split, most=None, classes=3)
+    with pytest.raises(DataError, match="frost: not a folder"):
+        other.check(["frost"])
 
 
 @pytest.mark.parametrize("case", BAD_ARCHIVES)
@@ -169,6 +203,8 @@ BAD_EXTRAS = {
     "objects": (lambda f: (_pair(f), _save(f / "data.npy", np.array([{}] * 3))), "Python objects"),
     "float images": (lambda f: _pair(f, images=np.zeros((3, 8, 8, 3))), "the images are float64"),
     "no images": (lambda f: _pair(f, images=np.zeros((0, 8, 8, 3), np.uint8)), r"uint8 \(0, 8"),
+    "no pixels": (lambda f: _pair(f, images=np.zeros((3, 0, 0, 3), np.uint8)), r"uint8 \(3, 0, 0, 3\)"),
+    "an npz": (lambda f: (_pair(f), _npz(f / "data.npy")), "archive of arrays"),
     "not square": (lambda f: _pair(f, images=np.zeros((3, 8, 9, 3), np.uint8)), r"\(3, 8, 9, 3\)"),
     "too few labels": (lambda f: _pair(f, labels=np.zeros(2, int)), r"int64 \(2,\) for 3 images"),
     "labels of floats": (lambda f: _pair(f, labels=np.zeros(3)), "the labels are float64"),
