@@ -13,8 +13,8 @@ from benchmarks.feeding import STEPS, make_batches, make_model
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH
 
-FIT = 8  # rounds of STEPS a turn
-TURNS = 7
+FIT = 5  # rounds of STEPS a turn
+TURNS = 6
 NEVER = 1e9  # minutes
 
 

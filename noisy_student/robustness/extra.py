@@ -76,6 +76,11 @@ def _folders(path, where, classes, size, resize):
     if unknown or not found:
         seen = f"the class {', '.join(unknown[:5])}" if unknown else "no folder"
         raise DataError(f"{where}: {seen} in it; the classes are {', '.join(classes[:20])}. {_LAYOUT}")
+    if len(found) == 1:
+        raise DataError(
+            f"{where}: only the class {found[0]} in it. Only the classes that are there are told apart, so every "
+            "answer would be right; add folders of others."
+        )
     images, labels, present = [], [], [k for k, name in enumerate(classes) if name in found]
     for label in present:
         read, _, skipped = read_folder(path / classes[label], size=size, resize=resize, recursive=False)

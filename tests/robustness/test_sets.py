@@ -195,7 +195,11 @@ BAD_EXTRAS = {
         lambda f: _folder(f / "horse"),
         "the class horse in it; the classes are cat, dog, bird",
     ),
-    "a class without images": (lambda f: (f / "dog").mkdir(), "no readable image in dog/"),
+    "one class": (lambda f: _folder(f / "dog"), "only the class dog in it"),
+    "a class without images": (
+        lambda f: (_folder(f / "cat"), (f / "dog").mkdir()),
+        "no readable image in dog/",
+    ),
     "labels only": (
         lambda f: _save(f / "labels.npy", np.zeros(3, int)),
         "found labels.npy; which are images",
