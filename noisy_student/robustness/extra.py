@@ -78,8 +78,8 @@ def _folders(path, where, classes, size, resize):
         raise DataError(f"{where}: {seen} in it; the classes are {', '.join(classes[:20])}. {_LAYOUT}")
     if len(found) == 1:
         raise DataError(
-            f"{where}: only the class {found[0]} in it. Only the classes that are there are told apart, so every "
-            "answer would be right; add folders of others."
+            f"{where}: only the class {found[0]} in it. Only the classes that are there are told apart, "
+            "so every answer would be right; add folders of others."
         )
     images, labels, present = [], [], [k for k, name in enumerate(classes) if name in found]
     for label in present:
