@@ -124,22 +124,25 @@ def test_only_what_depends_on_a_change_runs_again(clone):
     _back(clone)
 
 
-def test_generations_are_added_without_running_the_first_again(clone):
-    """A second one, and a control that uses no pseudo-labels."""
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("gen2", "{teacher: student-gen1}"),
+        pytest.param("control", "{teacher: teacher, student: {mix: none}}", marks=pytest.mark.slow),
+    ],
+)
+def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
-    control = "+generations.control={teacher: teacher, student: {mix: none}}"
-    output = clone.run("dvc", "exp", "run", "-S", "+generations.gen2={teacher: student-gen1}", "-S", control)
-    stages = ("pseudolabel", "balance", "student", "robustness")
-    added = [f"{stage}@{name}" for name in ("gen2", "control") for stage in stages]
+    output = clone.run("dvc", "exp", "run", "-S", f"+generations.{name}={values}")
+    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "robustness")]
     assert sorted(_ran(output)) == sorted([*added, "eval"])
-    assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, "student-gen2", "student-control"]
+    assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, f"student-{name}"]
     # gone from the parameters: gone from the figures, and from what the lock file records
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
-    folders = [clone.folder / name for name in ("data", "models", "metrics")]
-    for name in ("gen2", "control"):
-        assert not [path for folder in folders for path in folder.rglob(f"*{name}*")]
+    folders = [clone.folder / top for top in ("data", "models", "metrics")]
+    assert not [path for folder in folders for path in folder.rglob(f"*{name}*")]
     assert _recorded(clone)["eval"] == recorded["eval"]
     _back(clone)
 
@@ -151,6 +154,7 @@ def test_all_students_are_addressed_by_their_stage(clone):
     _back(clone)
 
 
+@pytest.mark.slow
 def test_queue_runs_a_sweep(clone):
     clone.run("dvc", "exp", "run", "--queue", "-S", "eval.batch_size=16,32")
     clone.run("dvc", "queue", "start", "-j", "1")
