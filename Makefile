@@ -31,7 +31,7 @@ results: $(INSTALLED) ## print the result table and where the plots are
 test: $(INSTALLED) ## run the tests
 	@python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(INSTALLED) ## run the tests that take minutes (other backends: see CONTRIBUTING.md)
+test-slow: $(INSTALLED) ## run the slow tests, an hour (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow
 
 bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)

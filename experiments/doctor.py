@@ -3,6 +3,7 @@
 python -m experiments.doctor
 """
 
+import argparse
 import contextlib
 import itertools
 import os
@@ -23,6 +24,9 @@ LEAST_FREE = 2 * 2**30  # bytes
 
 def main():
     """Print one line a finding; exit status 1 if something is left for the user to do."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if not Path("dvc.yaml").is_file():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
     running = processes()

@@ -72,7 +72,7 @@ class _Measurement:
         for key in self.extra:
             inputs += labelled_files(layout.extra_test(key))
         with checkpoints.opened(
-            "robustness-teacher" if self.name == layout.TEACHER else f"robustness@{self.name}",
+            self._stage(),
             checkpoints.digest(used, inputs),
             every_minutes=self.params.checkpoint.every_minutes,
             keep=None,
@@ -84,6 +84,12 @@ class _Measurement:
             "resumed_from_unit": kept.resumed_from,
             "devices": devices,
         }
+
+    def _stage(self):
+        """The name by which DVC knows what this does."""
+        if self.name == layout.TEACHER:
+            return "robustness-teacher"
+        return f"robustness@{self.name.removeprefix('student-')}"
 
     def _units(self, subject):
         """What is measured, in this order."""
