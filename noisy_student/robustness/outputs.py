@@ -1,5 +1,6 @@
 """What the stages of robustness write for one model."""
 
+import csv
 from functools import partial
 from pathlib import Path
 
@@ -242,8 +243,6 @@ class _Measurement:
 
 def _read_rows(path):
     """A table of corruptions as `report.corruption_rows` made it."""
-    import csv
-
     with path.open(newline="", encoding="utf-8") as file:
         return [
             {"corruption": row["corruption"], "severity": int(row["severity"]), "error": float(row["error"])}

@@ -112,17 +112,19 @@ def frames(images, name, *, rows, seed):
 
 
 def _gaussian_noise(images, strength, draws):
-    yield images
-    for frame in range(1, 31):
-        fresh = Draws(image_keys(frame, draws.keys, np.zeros_like(draws.keys)))
-        yield to_levels(noises.gaussian_noise(images / 255.0, strength.noise, fresh))
+    return _fresh_noise(noises.gaussian_noise, images, strength.noise, draws)
 
 
 def _shot_noise(images, strength, draws):
+    return _fresh_noise(noises.shot_noise, images, strength.photons, draws)
+
+
+def _fresh_noise(noise, images, amount, draws):
+    """The images, then other noise in every frame."""
     yield images
-    for frame in range(1, 31):
-        fresh = Draws(image_keys(frame, draws.keys, np.zeros_like(draws.keys)))
-        yield to_levels(noises.shot_noise(images / 255.0, strength.photons, fresh))
+    for frame in _STEPS[1:]:
+        fresh = Draws(image_keys(int(frame), draws.keys, np.zeros_like(draws.keys)))
+        yield to_levels(noise(images / 255.0, amount, fresh))
 
 
 def _motion_blur(images, strength, draws):

@@ -8,7 +8,7 @@ import numpy as np
 from noisy_student.data.images import resize_images
 from noisy_student.data.splits import stratified
 from noisy_student.errors import DataError
-from noisy_student.files import read_array
+from noisy_student.files import open_npy
 from noisy_student.robustness import frosting, severities
 from noisy_student.robustness.corruptions import corrupt
 from noisy_student.seeds import generator
@@ -159,9 +159,9 @@ class Official:
         if not path.is_file():
             raise DataError(f"{path}: no such file. {_MEND}")
         try:
-            return read_array(path)
-        except DataError as error:
-            raise DataError(f"{error.__cause__ or error}: {path}. {_MEND}") from error
+            return open_npy(path)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{error}: {path}. {_MEND}") from error
 
 
 _MEND = (
