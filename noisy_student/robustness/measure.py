@@ -1,5 +1,9 @@
 """Put a model through everything: one unit of work after the other, each saved when it is done."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
+
 import numpy as np
 
 from noisy_student import backends
@@ -11,6 +15,7 @@ from noisy_student.seeds import derive_seed, image_keys
 from noisy_student.signals import Stopped, deferred
 
 _BLOCK = 2**20  # bytes of images whose sequences, 16 to 41 times as large, are made together
+_THREADS = 2  # the images of one unit are made while the network works on another's
 
 
 class Subject:
@@ -23,19 +28,22 @@ class Subject:
 
     def __init__(self, model, *, batch_size):
         self.probs = Predictor(model, batch_size=batch_size)
-        self._model, self._attacked = model, None
+        self._model, self._attacked, self._compiling = model, None, threading.Lock()
 
     def gradient_and_logits(self):
         """Functions for `attacks`, compiled when they are first asked for."""
-        if self._attacked is None:
-            network = attacks.logits_model(self._model)
-            backend = backends.current()
+        with self._compiling:
+            if self._attacked is None:
+                self._attacked = self._functions()
+            return self._attacked
 
-            def loss(images, labels):
-                return attacks.cross_entropy(network(images, training=False), labels)
+    def _functions(self):
+        network, backend = attacks.logits_model(self._model), backends.current()
 
-            self._attacked = backend.input_gradient(loss), backend.forward(network)
-        return self._attacked
+        def loss(images, labels):
+            return attacks.cross_entropy(network(images, training=False), labels)
+
+        return backend.input_gradient(loss), backend.forward(network)
 
     @property
     def size(self):
@@ -129,10 +137,10 @@ def attack(subject, images, labels, rows, kind, epsilon, *, seed):
 
 
 def run(units, *, name, kept=None):
-    """Do the units of work in order; go on where a stopped run was.
+    """Do the units of work, two at a time; go on where a stopped run was.
 
     Args:
-        units: {key: callable without arguments that gives a dict of arrays}.
+        units: {key: callable without arguments that gives a dict of arrays}, none needing another's.
         name: what the progress bar says.
         kept: checkpoints.Checkpoints with `keep=None`; None: nothing is saved.
 
@@ -155,9 +163,17 @@ def run(units, *, name, kept=None):
         kept.resumed_from = len(results)
         if results:
             print(f"{name}: resumed_from_unit={len(results)} of {len(keys)}", flush=True)
-    with bar(total=len(keys), name=name, unit="step", initial=len(results)) as shown, deferred() as requests:
-        for key in keys[len(results) :]:
-            results[key] = unsaved[key] = units[key]()
+    with (
+        ThreadPoolExecutor(_THREADS) as pool,
+        bar(total=len(keys), name=name, unit="step", initial=len(results)) as shown,
+        deferred() as requests,
+    ):
+        todo = keys[len(results) :]
+        working = [pool.submit(units[key]) for key in todo[:_THREADS]]  # no more: their images are in memory
+        for key, following in zip_longest(todo, todo[_THREADS:]):
+            results[key] = unsaved[key] = working.pop(0).result()
+            if following is not None:
+                working.append(pool.submit(units[following]))
             shown.update(1)
             asked = requests.pending()
             if kept is None or len(results) == len(keys) or not (asked or kept.due()):

@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import threading
 
 import numpy as np
 import pytest
@@ -155,13 +157,24 @@ def test_a_signal_saves_what_was_measured(tmp_path):
         return {"x": np.arange(3)}
 
     work = {("a",): lambda: {"x": np.zeros(2)}, ("b", 1): interrupting, ("c",): lambda: {"x": np.ones(1)}}
-    with pytest.raises(Stopped, match="2 of 3 steps are saved"):
+    with pytest.raises(Stopped, match=r"[12] of 3 steps are saved") as stop:  # two are done at a time
         run(work, name="test", kept=kept)
+    saved = int(re.search(r"(\d) of", str(stop.value))[1])
     calls = []
     work = {key: lambda key=key: calls.append(key) or {"x": np.ones(1)} for key in work}
     results = run(work, name="test", kept=kept)
-    assert calls == [("c",)]
-    assert results["b", 1]["x"].tolist() == [0, 1, 2]
+    assert sorted(calls) == list(work)[saved:]
+    assert results["a",]["x"].tolist() == [0, 0]
+    if saved == 2:
+        assert results["b", 1]["x"].tolist() == [0, 1, 2]
+
+
+def test_two_units_are_done_at_a_time_and_results_keep_their_order():
+    barrier = threading.Barrier(2, timeout=20)  # both have to arrive, or it breaks
+    work = {(i,): lambda i=i: {"wait": np.full(1, barrier.wait() >= 0), "i": np.full(1, i)} for i in range(6)}
+    assert [(key, int(found["i"][0])) for key, found in run(work, name="test").items()] == [
+        ((i,), i) for i in range(6)
+    ]
 
 
 def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
