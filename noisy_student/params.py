@@ -118,7 +118,7 @@ class Params(Section):
 
 
 def _size(model):
-    return " ".join(str(value) for value in model.model_dump().values() if value is not None)
+    return " ".join(f"{value}" for value in model.model_dump(exclude_defaults=True).values())
 
 
 def _merge(base, override, where):

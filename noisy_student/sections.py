@@ -20,6 +20,7 @@ OUTPUTS = (
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -112,18 +113,30 @@ class ModelParams(Section):
     """A network of `noisy_student.models`.
 
     `depth` is the number of weighted layers; `width` is the filters of the first stage (resnet) or
-    the widening factor (wide_resnet). The article's ResNet-50 takes neither.
+    the widening factor (wide_resnet). An efficientnet takes a `size` of b0 to b7 or l0 to l2, or instead the
+    coefficients by which B0 is scaled; `small_images` keeps more of images of 32 pixels. The article's
+    ResNet-50 takes nothing.
     """
 
-    name: Literal["resnet", "wide_resnet", "article_resnet50"]
+    name: Literal["resnet", "wide_resnet", "efficientnet", "article_resnet50"]
     depth: Positive | None = None
     width: Positive | None = None
+    size: Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "l0", "l1", "l2"] | None = None
+    width_coefficient: Coefficient | None = None
+    depth_coefficient: Coefficient | None = None
+    small_images: bool = False
 
     @model_validator(mode="after")
     def _check(self):
+        self._check_fitting()
+        if self.name == "efficientnet":
+            given = [value is not None for value in (self.width_coefficient, self.depth_coefficient)]
+            if not (any(given) != (self.size is not None) and all(given) == any(given)):
+                raise ValueError(
+                    "efficientnet needs either size, or both width_coefficient and depth_coefficient"
+                )
+            return self
         if self.name == "article_resnet50":
-            if (self.depth, self.width) != (None, None):
-                raise ValueError("article_resnet50 has a fixed size: leave depth and width out (null)")
             return self
         if self.depth is None or self.width is None:
             raise ValueError(f"{self.name} needs depth and width")
@@ -134,6 +147,19 @@ class ModelParams(Section):
                 f"{18 + extra}, ...; got {self.depth}"
             )
         return self
+
+    def _check_fitting(self):
+        """Refuse what another network takes."""
+        fitting = {
+            "efficientnet": {"size", "width_coefficient", "depth_coefficient", "small_images"},
+            "article_resnet50": set(),
+        }.get(self.name, {"depth", "width"})
+        given = {name for name, value in self if name != "name" and value not in (None, False)}
+        if given - fitting:
+            raise ValueError(
+                f"{self.name} takes {', '.join(sorted(fitting)) or 'no size, it is fixed'}: leave "
+                f"{', '.join(sorted(given - fitting))} out (null)"
+            )
 
 
 class OptimizerParams(Section):

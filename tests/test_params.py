@@ -50,7 +50,20 @@ WRONG = {
         r"generations\.gen1: student\.init=teacher needs .* resnet 8 8 and teacher is resnet 8 16",
     ),
     "depth": ({"student.model.depth": 9}, r"student.model: resnet has depth 6n \+ 2"),
-    "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth and width out"),
+    "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth, width out"),
+    "size of another net": (
+        {"teacher.model": {"name": "resnet", "size": "b0"}},
+        "resnet takes depth, width: leave size out",
+    ),
+    "both ways to a size": (
+        {"teacher.model": {"name": "efficientnet", "size": "b0", "depth_coefficient": 1.0}},
+        "efficientnet needs either size, or both",
+    ),
+    "half a size": (
+        {"teacher.model": {"name": "efficientnet", "width_coefficient": 1.0}},
+        "efficientnet needs either size, or both",
+    ),
+    "no size": ({"teacher.model": {"name": "efficientnet"}}, "efficientnet needs either size, or both"),
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),

@@ -3,27 +3,33 @@
 import keras
 
 from noisy_student.errors import ParamsError
-from noisy_student.models import article_resnet50, resnet, wide_resnet
+from noisy_student.models import article_resnet50, efficientnet, resnet, wide_resnet
 from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 
-ARCHITECTURES = {"resnet": resnet, "wide_resnet": wide_resnet, "article_resnet50": article_resnet50}
+ARCHITECTURES = {
+    "resnet": resnet,
+    "wide_resnet": wide_resnet,
+    "efficientnet": efficientnet,
+    "article_resnet50": article_resnet50,
+}
 MODES = ("train", "inference", "noised")
-TOTAL_STRIDE = 4  # of every architecture: two strides of 2
 
 
 def block_survival(model, survival_probability):
-    """Survival probability of each residual block, in order.
+    """Survival probability of each block that has a shortcut, in order.
 
     Args:
         model: a `ModelParams`.
         survival_probability: of the last block, in (0, 1].
 
     Returns:
-        {block name: probability}, see `survival_schedule`.
+        {block name: probability}, see `survival_schedule`; blocks without a shortcut count in it too.
     """
-    names = ARCHITECTURES[model.name].block_names(model)
-    return dict(zip(names, survival_schedule(len(names), survival_probability), strict=True))
+    architecture = ARCHITECTURES[model.name]
+    names = architecture.block_names(model)
+    schedule = dict(zip(names, survival_schedule(len(names), survival_probability), strict=True))
+    return {name: schedule[name] for name in architecture.shortcuts(model)}
 
 
 def build(
@@ -124,10 +130,12 @@ def reseeder(network):
 def _check(model, image_size, mode):
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    if image_size < TOTAL_STRIDE:
+    least = ARCHITECTURES[model.name].total_stride(model)
+    if image_size < least:
+        small = " or model.small_images to true" if model.name == "efficientnet" else ""
         raise ParamsError(
             f"data.image_size={image_size}: too small for {model.name}, whose strides shrink an image "
-            f"{TOTAL_STRIDE} times. Set data.image_size to {TOTAL_STRIDE} or more in params.yaml."
+            f"{least} times. Set data.image_size to {least} or more{small} in params.yaml."
         )
 
 
@@ -143,7 +151,7 @@ def _head(x, classes, dropout, mode, seed):
 
 
 def _name(model):
-    sizes = (size for size in (model.depth, model.width) if size is not None)
+    sizes = model.model_dump(exclude={"name", "small_images"}, exclude_none=True).values()
     return "_".join(map(str, (model.name, *sizes)))
 
 

@@ -37,7 +37,6 @@ class Layers:
 
     def conv(self, x, name, *, filters, kernel, stride=1, bias=False, initializer="he_normal", l2=0.0):
         """A convolution with 'same' padding: (N, H, W, C) -> (N, ceil(H / stride), ..., filters)."""
-        kinds = {"he_normal": keras.initializers.HeNormal, "glorot_uniform": keras.initializers.GlorotUniform}
         return keras.layers.Conv2D(
             filters,
             kernel,
@@ -45,11 +44,33 @@ class Layers:
             padding="same",
             data_format="channels_last",
             use_bias=bias,
-            kernel_initializer=kinds[initializer](seed=layer_seed(self.seed, name)),
+            kernel_initializer=self._initializer(initializer, name),
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             dtype=self.precision,
             name=name,
         )(x)
+
+    def depthwise_conv(self, x, name, *, kernel, stride):
+        """A convolution of every channel by itself, with 'same' padding and without bias."""
+        return keras.layers.DepthwiseConv2D(
+            kernel,
+            strides=stride,
+            padding="same",
+            data_format="channels_last",
+            use_bias=False,
+            depthwise_initializer=self._initializer("he_normal_fan_out", name),
+            dtype=self.precision,
+            name=name,
+        )(x)
+
+    def _initializer(self, kind, name):
+        seed = layer_seed(self.seed, name)
+        if kind == "he_normal_fan_out":
+            return keras.initializers.VarianceScaling(
+                2.0, mode="fan_out", distribution="untruncated_normal", seed=seed
+            )
+        kinds = {"he_normal": keras.initializers.HeNormal, "glorot_uniform": keras.initializers.GlorotUniform}
+        return kinds[kind](seed=seed)
 
     def norm(self, x, name):
         """Batch normalisation over all but the channels; what is saved holds Keras' own layer."""
@@ -63,6 +84,34 @@ class Layers:
     def norm_relu(self, x, prefix):
         """Batch normalisation, then ReLU."""
         return self.relu(self.norm(x, f"{prefix}_bn"), f"{prefix}_relu")
+
+    def swish(self, x, name):
+        """x * sigmoid(x)."""
+        return keras.layers.Activation("silu", dtype=self.precision, name=name)(x)
+
+    def norm_swish(self, x, prefix):
+        """Batch normalisation, then swish."""
+        return self.swish(self.norm(x, f"{prefix}_bn"), f"{prefix}_swish")
+
+    def squeeze_excite(self, x, prefix, *, filters):
+        """Weigh the channels by a small network of their means (Hu et al. 2018, arXiv:1709.01507).
+
+        Args:
+            x: Keras tensor (N, H, W, C).
+            prefix: of the layers' names.
+            filters: of the network's first layer.
+        """
+        options = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
+        means = keras.layers.GlobalAveragePooling2D(
+            data_format="channels_last", keepdims=True, dtype=self.precision, name=f"{prefix}_squeeze"
+        )(x)
+        hidden = self.conv(means, f"{prefix}_reduce_conv", filters=filters, **options)
+        hidden = self.swish(hidden, f"{prefix}_reduce_swish")
+        weights = self.conv(hidden, f"{prefix}_excite_conv", filters=x.shape[-1], **options)
+        weights = keras.layers.Activation("sigmoid", dtype=self.precision, name=f"{prefix}_excite_sigmoid")(
+            weights
+        )
+        return keras.layers.Multiply(dtype=self.precision, name=f"{prefix}_excite")([x, weights])
 
     def add(self, shortcut, source, branch, *, block):
         """shortcut + branch(source), the branch with the stochastic depth of this block.

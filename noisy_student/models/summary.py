@@ -13,7 +13,7 @@ def macs(model):
     """
     total = 0
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             _, height, width, _ = layer.output.shape
             total += math.prod(layer.kernel.shape) * height * width
         elif isinstance(layer, keras.layers.Dense):

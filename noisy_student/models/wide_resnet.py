@@ -22,6 +22,16 @@ def block_names(model):
     return [name for name, _, _ in _stages(model)]
 
 
+def shortcuts(model):
+    """Names of the blocks that have a shortcut: all."""
+    return block_names(model)
+
+
+def total_stride(model):
+    """How many times smaller than the images the features are."""
+    return 4
+
+
 def features(images, layers, model):
     """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width).
 

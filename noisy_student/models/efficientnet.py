@@ -1,0 +1,163 @@
+"""EfficientNet (Tan & Le 2019, arXiv:1905.11946) up to L2 of Noisy Student (arXiv:1911.04252, table 7).
+
+A 3x3 convolution, seven stages of mobile inverted bottlenecks with squeeze-and-excitation, a 1x1
+convolution. Width and depth of B0 are multiplied by the coefficients of a size. Where a published size has
+a resolution, it is that of training. Images are normalised by ImageNet's mean and standard deviation.
+
+A block has a shortcut, and so stochastic depth, only where neither the number of filters nor the size of
+its input changes; its probability follows from its place among all blocks.
+"""
+
+import math
+from typing import NamedTuple
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255
+RESCALING = {
+    "scale": [1 / (255 * deviation) for deviation in DEVIATION],
+    "offset": [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
+}
+NORMALISATION = {"momentum": 0.99, "epsilon": 1e-3}
+DIVISOR = 8  # of the number of filters
+SQUEEZE = 0.25  # filters between squeeze and excitation, for each filter that enters the block
+STEM_FILTERS, TOP_FILTERS = 32, 1280
+
+# width and depth coefficient; the last three are the paper's, the others EfficientNet's
+SIZES = {
+    "b0": (1.0, 1.0),
+    "b1": (1.0, 1.1),
+    "b2": (1.1, 1.2),
+    "b3": (1.2, 1.4),
+    "b4": (1.4, 1.8),
+    "b5": (1.6, 2.2),
+    "b6": (1.8, 2.6),
+    "b7": (2.0, 3.1),
+    "l0": (2.8, 3.7),
+    "l1": (3.9, 3.7),
+    "l2": (4.3, 5.3),
+}
+
+
+class Stage(NamedTuple):
+    """A stage of B0.
+
+    Attributes:
+        kernel: side of the depthwise convolution.
+        blocks: how many.
+        filters: that leave each block.
+        expansion: filters within a block, for each one that enters it.
+        stride: of the first block.
+    """
+
+    kernel: int
+    blocks: int
+    filters: int
+    expansion: int
+    stride: int
+
+
+STAGES = (
+    Stage(kernel=3, blocks=1, filters=16, expansion=1, stride=1),
+    Stage(kernel=3, blocks=2, filters=24, expansion=6, stride=2),
+    Stage(kernel=5, blocks=2, filters=40, expansion=6, stride=2),
+    Stage(kernel=3, blocks=3, filters=80, expansion=6, stride=2),
+    Stage(kernel=5, blocks=3, filters=112, expansion=6, stride=1),
+    Stage(kernel=5, blocks=4, filters=192, expansion=6, stride=2),
+    Stage(kernel=3, blocks=1, filters=320, expansion=6, stride=1),
+)
+SMALL_IMAGES = (1, 2)  # places of the stages that keep stride 1 with `small_images`, as in the official code
+
+
+class _Block(NamedTuple):
+    name: str
+    kernel: int
+    filters_in: int
+    filters: int
+    expansion: int
+    stride: int
+
+    @property
+    def shortcut(self):
+        return self.stride == 1 and self.filters_in == self.filters
+
+
+def coefficients(model):
+    """(width, depth) coefficients of a `ModelParams`."""
+    return SIZES[model.size] if model.size else (model.width_coefficient, model.depth_coefficient)
+
+
+def scaled_filters(filters, width):
+    """`filters` times `width`, rounded to a multiple of 8, but down by no more than a tenth."""
+    exact = filters * width
+    rounded = max(DIVISOR, int(exact + DIVISOR / 2) // DIVISOR * DIVISOR)
+    return rounded + DIVISOR if rounded < 0.9 * exact else rounded
+
+
+def _stride(model, place):
+    return 1 if model.small_images and place in SMALL_IMAGES else STAGES[place].stride
+
+
+def _blocks(model):
+    """Every block, first one first."""
+    width, depth = coefficients(model)
+    filters_in = scaled_filters(STEM_FILTERS, width)
+    for place, stage in enumerate(STAGES):
+        filters = scaled_filters(stage.filters, width)
+        for number in range(math.ceil(depth * stage.blocks)):
+            stride = _stride(model, place) if number == 0 else 1
+            name = f"stage{place + 1}_block{number + 1}"
+            yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
+            filters_in = filters
+
+
+def block_names(model):
+    """Names of all blocks in order; `model` is a `ModelParams`."""
+    return [block.name for block in _blocks(model)]
+
+
+def shortcuts(model):
+    """Names of the blocks that have a shortcut, in order."""
+    return [block.name for block in _blocks(model) if block.shortcut]
+
+
+def total_stride(model):
+    """How many times smaller than the images the features are: 32, or 8 with `small_images`."""
+    return 2 * math.prod(_stride(model, place) for place in range(len(STAGES)))
+
+
+def features(images, layers, model):
+    """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), 1280 * width).
+
+    s is the `total_stride`.
+
+    Args:
+        images: a Keras tensor.
+        layers: a `Layers`.
+        model: a `ModelParams` with `size`, or the two coefficients.
+    """
+    width, _ = coefficients(model)
+    x = _conv(images, layers, "stem_conv", filters=scaled_filters(STEM_FILTERS, width), kernel=3, stride=2)
+    x = layers.norm_swish(x, "stem")
+    for block in _blocks(model):
+        x = _bottleneck(x, layers, block)
+    x = _conv(x, layers, "top_conv", filters=scaled_filters(TOP_FILTERS, width), kernel=1)
+    return layers.norm_swish(x, "top")
+
+
+def _conv(x, layers, name, **options):
+    return layers.conv(x, name, initializer="he_normal_fan_out", **options)
+
+
+def _bottleneck(x, layers, block):
+    name = block.name
+
+    def branch(x):
+        if block.expansion > 1:
+            x = _conv(x, layers, f"{name}_expand_conv", filters=block.expansion * block.filters_in, kernel=1)
+            x = layers.norm_swish(x, f"{name}_expand")
+        x = layers.depthwise_conv(x, f"{name}_depthwise_conv", kernel=block.kernel, stride=block.stride)
+        x = layers.norm_swish(x, f"{name}_depthwise")
+        x = layers.squeeze_excite(x, name, filters=max(1, int(SQUEEZE * block.filters_in)))
+        x = _conv(x, layers, f"{name}_project_conv", filters=block.filters, kernel=1)
+        return layers.norm(x, f"{name}_project_bn")
+
+    return layers.add(x, x, branch, block=name) if block.shortcut else branch(x)
