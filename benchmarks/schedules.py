@@ -94,7 +94,9 @@ def ours(seed, send):
 
     train.Validation = Timed
     shares = train.teacher_shares(params.teacher, labelled, classes=10)
-    train.train(params, params.teacher, shares, name="teacher", validation=validation, classes=10)
+    train.train(
+        params, params.teacher, shares, name="teacher", labelled=labelled, validation=validation, classes=10
+    )
     send.send(curve)
 
 

@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,13 @@ class Checkpoints:
     resumed_from: int = 0
     saved_at: float = field(default_factory=time.monotonic)
     cost: float = 0.0
+
+    def within(self, name):
+        """The checkpoints of a later part of the same work, in a folder of that name in this one."""
+        folder = self.folder / name
+        for path in folder.glob(".tmp-*"):
+            path.unlink()
+        return replace(self, folder=folder, resumed_from=0)
 
     def due(self, *, natural=False):
         """Whether it is time to save: often enough, and for at most 1 % of the time.
@@ -169,7 +176,7 @@ def present():
     for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
         sizes, dates, numbers = [0], [], [0]
         with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
-            for path in folder.iterdir():
+            for path in folder.rglob("*"):
                 facts, named = path.stat(), _NAME.fullmatch(path.name)
                 sizes.append(facts.st_size)
                 if named:

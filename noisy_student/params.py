@@ -32,6 +32,7 @@ class GenerationParams(Section):
     student: StudentParams
     pseudolabel: PseudoLabelParams
     balance: BalanceParams
+    noise: NoiseParams
 
 
 class Params(Section):
@@ -96,7 +97,7 @@ class Params(Section):
     def generation(self, key):
         """The parameters of one generation: the common sections with its own overrides.
 
-        `generations.KEY` may hold `student`, `pseudolabel` and `balance`, each with only the
+        `generations.KEY` may hold `student`, `pseudolabel`, `balance` and `noise`, each with only the
         values that differ from the section of that name.
 
         Raises:
@@ -111,10 +112,21 @@ class Params(Section):
             "teacher": given["teacher"],
             **{
                 name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
-                for name in ("student", "pseudolabel", "balance")
+                for name in ("student", "pseudolabel", "balance", "noise")
             },
         }
         return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
+
+    def training_of(self, model):
+        """(TrainingParams, NoiseParams) by which "teacher" or "student-KEY" is trained."""
+        if model == "teacher":
+            return self.teacher, self.noise
+        chosen = self.generation(model.removeprefix("student-"))
+        return chosen.student, chosen.noise
+
+    def with_noise(self, noise):
+        """These parameters with another section `noise`."""
+        return self.model_copy(update={"noise": noise})
 
 
 def _size(model):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from noisy_student import backends
+from noisy_student.data.resizing import at_size
 from noisy_student.errors import UserError
 from noisy_student.progress import bar
 from noisy_student.signals import Stopped, deferred
@@ -44,11 +45,12 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
 
     Args:
         model: an inference or noised model of `noisy_student.models.build` (it ends in a softmax).
-        images: (N, H, W, 3) uint8, N > 0, may be memory-mapped: one batch at a time is read.
+        images: (N, S, S, 3) uint8, N > 0, may be memory-mapped: one batch at a time is read, and resized if
+            the model takes another size.
         batch_size: images a step, or "auto", see `automatic_batch_size`.
         name: what the progress bar says.
-        noise: callable (images (n, H, W, 3), their rows (n,) int64) -> images, the paper's ablation of a
-            noised teacher.
+        noise: callable (images (n, H, W, 3) of the model's size, their rows (n,) int64) -> images, the
+            paper's ablation of a noised teacher.
         out: (N, K) float32 to write into, may be memory-mapped; None: a new array.
         kept: checkpoints.Checkpoints with `keep=None`, for shards of rows to go on from and to write; None:
             neither.
@@ -57,10 +59,10 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
         `out`; rows sum to 1.
 
     Raises:
-        UserError: there are no images, they are not of the model's size, or the model gives NaN.
+        UserError: there are no images, or the model gives NaN.
         Stopped: Ctrl-C or SIGTERM, if `kept` is given; the rows done were saved.
     """
-    _check(model, images, name)
+    images = _fitting(model, images, name)
     size, forward = _batch_size(model, batch_size), backends.current().forward(model)
     if out is None:
         out = np.empty((len(images), model.output_shape[-1]), np.float32)
@@ -95,7 +97,7 @@ class Predictor:
 
     def __call__(self, images, *, name="predict"):
         """(N, H, W, 3) uint8, anything that can be sliced -> (N, K) float32; errors as of `predict_probs`."""
-        _check(self._model, images, name)
+        images = _fitting(self._model, images, name)
         pieces = [probs for _, probs in _outputs(self._forward, images, self.size, None, 0)]
         found = np.concatenate(pieces)
         _check_outputs(found, name)
@@ -140,18 +142,18 @@ class _Shards:
             raise Stopped(f"{self.name}: stopped; {saved}. Run the same command again to go on.", asked)
 
 
-def _check(model, images, name):
-    expected = tuple(model.input_shape[1:])
-    if tuple(images.shape[1:]) != expected:
-        raise UserError(
-            f"{name}: the model takes images of shape {expected}, found {tuple(images.shape[1:])}. "
-            "Train it again with this data.image_size: dvc repro."
-        )
+def fitting(model, images):
+    """The images at the side that the model takes; those of another one are resized when they are read."""
+    return at_size(images, model.input_shape[1])
+
+
+def _fitting(model, images, name):
     if not len(images):
         raise UserError(
             f"{name}: there are 0 images. Give data.unlabelled_from and data.root folders that hold images, "
             "then dvc repro."
         )
+    return fitting(model, images)
 
 
 def _check_outputs(probs, name):
@@ -206,7 +208,7 @@ def predict_logits(model, images, *, batch_size):
     """
     steps = math.ceil(len(images) / batch_size)
     size = math.ceil(len(images) / steps)
-    batches = [np.asarray(images[start : start + size]) for start in range(0, len(images), size)]
+    batches = (np.asarray(images[start : start + size]) for start in range(0, len(images), size))
     return np.concatenate([model.predict_on_batch(_filled(batch, size))[: len(batch)] for batch in batches])
 
 

@@ -40,8 +40,9 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
     used = params.model_dump(include={"seed", "backend"})
     used |= {"generation": generation, "pseudolabel": settings.pseudolabel.model_dump(), "devices": devices}
     if settings.pseudolabel.noise:
-        trained = _trained_as(params, settings.teacher).model
-        used |= params.model_dump(include={"noise", "augmentation"}) | {"model": trained.model_dump()}
+        training, own_noise = params.training_of(settings.teacher)
+        used |= params.model_dump(include={"augmentation"}) | {"noise": own_noise.model_dump()}
+        used |= {"model": training.model.model_dump()}
         model, noise = _noised(params, generation, model)
     with (
         checkpoints.opened(
@@ -67,26 +68,21 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
 def _noised(params, generation, teacher):
     """The teacher with noise in the network, and the noise of its input as `predict_probs` wants it."""
     seed = derive_seed(params.seed, "pseudolabel", generation)
+    training, own_noise = params.training_of(params.generation(generation).teacher)
     noised = build(
-        _trained_as(params, params.generation(generation).teacher).model,
+        training.model,
         mode="noised",
         classes=teacher.output_shape[-1],
-        image_size=params.data.image_size,
+        image_size=teacher.input_shape[1],
         seed=seed,
-        **model_noise(params.noise),
+        **model_noise(own_noise),
     )
     transfer_weights(teacher, noised)
-    noise, input_seed = input_noise(params, noised=True), derive_seed(seed, "input")
-    reseed = reseeder(noised)
+    noise = input_noise(params.with_noise(own_noise), noised=True)
+    input_seed, reseed = derive_seed(seed, "input"), reseeder(noised)
 
     def on_batch(images, rows):
         reseed(rows[0])  # a batch's draws depend on where it starts, not on the batches before it
         return noise(images, image_keys(input_seed, 0, rows))
 
     return noised, on_batch
-
-
-def _trained_as(params, name):
-    if name == layout.TEACHER:
-        return params.teacher
-    return params.generation(name.removeprefix("student-")).student

@@ -18,6 +18,7 @@ OUTPUTS = (
 )
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
@@ -64,7 +65,7 @@ class DataParams(Section):
     source: Literal["digits", "cifar10", "folder", "svhn"]
     root: Annotated[str, Field(min_length=1)]
     seed: Seed
-    image_size: Annotated[int, Field(ge=8, le=1024)]
+    image_size: ImageSize
     resize: Literal["squash", "crop"]
     labelled: Positive | None
     validation: Positive | None
@@ -165,26 +166,32 @@ class ModelParams(Section):
 class OptimizerParams(Section):
     """`weight_decay` is decoupled (per step, times the learning rate) and spares biases and norms.
 
-    So adam with a weight decay is AdamW.
+    So adam with a weight decay is AdamW. `momentum` is of sgd (Nesterov's) and rmsprop; `rho`, the decay of
+    the mean square, and `epsilon` are rmsprop's, with the values of EfficientNet's official code.
     """
 
-    name: Literal["sgd", "adam"]
+    name: Literal["sgd", "adam", "rmsprop"]
     learning_rate: Annotated[float, Field(gt=0.0)]
     momentum: Fraction = 0.9
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    rho: Fraction = 0.9
+    epsilon: Annotated[float, Field(gt=0.0)] = 1e-3
 
 
 class ScheduleParams(Section):
     """How the learning rate changes.
 
-    `warmup` is the share of all steps in which the rate rises from 0. The plateau rules hold from
+    `warmup` is the share of all steps in which the rate rises from 0. An exponential schedule multiplies the
+    rate by `decay_rate` after every share `decay_every` of all steps. The plateau rules hold from
     epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
     `plateau_patience` epochs without a better validation loss, the training stops after
     `stop_patience` such epochs.
     """
 
-    name: Literal["constant", "cosine", "linear"]
+    name: Literal["constant", "cosine", "linear", "exponential"]
     warmup: Fraction = 0.0
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.97
+    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
     plateau_from_epoch: Positive | None = None
     plateau_patience: Positive = 3
     stop_patience: Positive = 10
@@ -193,7 +200,29 @@ class ScheduleParams(Section):
     def _check(self):
         if self.plateau_from_epoch is not None and (self.name != "constant" or self.warmup):
             raise ValueError("plateau_from_epoch needs name: constant and warmup: 0")
+        if (self.name == "exponential") != (self.decay_every is not None):
+            raise ValueError("decay_every goes with name: exponential, and with no other")
         return self
+
+
+class FinetuneParams(Section):
+    """What follows a training: some passes over the labelled images, as a rule at a higher resolution.
+
+    Touvron et al. (2019, arXiv:1906.06423) found that a network trained at one resolution is best used at a
+    higher one after such a correction; Noisy Student does so for 1.5 epochs (section 3.1).
+
+    `epochs` may be a fraction, 0 leaves it out; `image_size` of null is the training's. `augment` says
+    whether the training's input noise goes on; dropout and stochastic depth do in any case. `freeze_blocks`
+    keeps the stem and so many blocks as they are, null none. The learning rate falls to 0 along half a
+    cosine; the optimizer is otherwise the training's, and there is no moving average.
+    """
+
+    epochs: Annotated[float, Field(ge=0.0)]
+    image_size: ImageSize | None
+    augment: bool
+    freeze_blocks: Annotated[int, Field(ge=0)] | None
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0.0)]
 
 
 class TrainingParams(Section):
@@ -201,10 +230,12 @@ class TrainingParams(Section):
 
     `validate_every` counts steps and divides `steps`; with `epochs` it is null: every epoch is
     validated. `ema` is the decay of the weights' moving average (0: off), which is then what is
-    validated and saved.
+    validated and saved. `image_size` is the side to which images are resized for this training; null leaves
+    them at `data.image_size`.
     """
 
     model: ModelParams
+    image_size: ImageSize | None
     noise: bool
     epochs: Positive | None
     steps: Positive | None
@@ -215,6 +246,7 @@ class TrainingParams(Section):
     schedule: ScheduleParams
     label_smoothing: Fraction
     ema: Fraction
+    finetune: FinetuneParams
 
     @model_validator(mode="after")
     def _check_length(self):
@@ -239,11 +271,12 @@ class StudentParams(TrainingParams):
 
     mix: "ratio" takes `batch_size` labelled and `unlabelled_ratio * batch_size` pseudo-labelled
     images a step, loss = mean(labelled) + `unlabelled_weight` * mean(pseudo-labelled); "concat"
-    shuffles both sets together, as in the article; "none" trains on labelled images only (the
-    control that shows what noise alone does).
+    shuffles both sets together, as in the article; "pseudo" trains on pseudo-labelled images only, so that
+    with `finetune` the student is pretrained, then fine-tuned (the paper's alternative to joint training);
+    "none" trains on labelled images only (the control that shows what noise alone does).
     """
 
-    mix: Literal["ratio", "concat", "none"]
+    mix: Literal["ratio", "concat", "pseudo", "none"]
     unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)]
     unlabelled_weight: Annotated[float, Field(gt=0.0)]
     init: Literal["random", "teacher"]

@@ -23,10 +23,11 @@ def main(generation):
     from noisy_student.training.train import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
+    labelled = open_labelled(layout.LABELLED, classes=names)
     pool = open_images(layout.UNLABELLED)
     shares = student_shares(
         chosen.student,
-        open_labelled(layout.LABELLED, classes=names),
+        labelled,
         unlabelled=pool,
         probs=open_probs(layout.pseudo_labels(generation), images=len(pool), classes=len(names)),
         rows=open_rows(layout.balanced(generation), images=len(pool)),
@@ -34,7 +35,7 @@ def main(generation):
         classes=len(names),
     )
     return train_and_write(
-        settings,
+        settings.with_noise(chosen.noise),
         chosen.student,
         shares,
         stage=f"student@{generation}",
@@ -49,6 +50,7 @@ def main(generation):
             layout.balanced(generation),
             *([layout.model(chosen.teacher)] if from_teacher else []),
         ],
+        labelled=labelled,
         validation=open_labelled(layout.VALIDATION, classes=names),
         classes=len(names),
         initial=load(layout.model(chosen.teacher)) if from_teacher else None,

@@ -14,13 +14,15 @@ def main():
     from noisy_student.training.train import teacher_shares
 
     names = read_json(layout.CLASSES)
+    labelled = open_labelled(layout.LABELLED, classes=names)
     return train_and_write(
         settings,
         settings.teacher,
-        teacher_shares(settings.teacher, open_labelled(layout.LABELLED, classes=names), classes=len(names)),
+        teacher_shares(settings.teacher, labelled, classes=len(names)),
         stage="teacher",
         name=layout.TEACHER,
         inputs=[layout.CLASSES, *labelled_files(layout.LABELLED), *labelled_files(layout.VALIDATION)],
+        labelled=labelled,
         validation=open_labelled(layout.VALIDATION, classes=names),
         classes=len(names),
     )

@@ -427,7 +427,6 @@ MODELS = {
         lambda: _member("config.json", _class_from("keras.layers", "Softmax")),
         ["models/teacher.keras"],
     ),
-    "images of another size": (LABEL, lambda: _network(size=12), ["(12, 12, 3)", "(8, 8, 3)"]),
     "other classes": (["eval"], lambda: _network(classes=7), ["teacher.keras", "7", "10 classes"]),
     "other classes, to label": (
         LABEL,

@@ -64,6 +64,14 @@ WRONG = {
         "efficientnet needs either size, or both",
     ),
     "no size": ({"teacher.model": {"name": "efficientnet"}}, "efficientnet needs either size, or both"),
+    "decay of another schedule": (
+        {"teacher.schedule.decay_every": 0.1},
+        "decay_every goes with name: exponential",
+    ),
+    "exponential without a stair": (
+        {"student.schedule.name": "exponential"},
+        "student.schedule: decay_every goes with name: exponential",
+    ),
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),
@@ -92,8 +100,8 @@ WRONG = {
         "generations.gen1.student.modle: unknown parameter",
     ),
     "unknown section of a generation": (
-        {"generations": {"gen1": {"teacher": "teacher", "noise": {}}}},
-        "generations.gen1.noise: unknown parameter",
+        {"generations": {"gen1": {"teacher": "teacher", "data": {}}}},
+        "generations.gen1.data: unknown parameter",
     ),
 }
 
@@ -145,6 +153,16 @@ def test_a_generation_overrides_only_what_it_names(digits):
     )
     assert (chosen.pseudolabel.threshold, chosen.pseudolabel.kind) == (0.5, digits["pseudolabel"]["kind"])
     assert chosen.balance.model_dump() == digits["balance"]
+
+
+def test_a_generation_has_its_own_noise(digits):
+    values = {"generations.gen2": {"teacher": "student-gen1", "noise": {"randaugment": {"magnitude": 3}}}}
+    settings = params.check(with_values(digits, values))
+    assert settings.generation("gen1").noise == settings.noise == settings.training_of("teacher")[1]
+    training, noise = settings.training_of("student-gen2")
+    assert training == settings.student
+    assert (noise.randaugment.magnitude, noise.randaugment.ops, noise.dropout) == (3, 2, 0.5)
+    assert settings.with_noise(noise).noise == noise
 
 
 def test_a_generation_with_another_kind_of_model_inherits_no_size(digits):

@@ -76,7 +76,11 @@ def normalise(x, scale, offset, mean, variance, epsilon):
 
 
 STEPS_AT_A_TIME = 10  # most steps that are run without coming back to Python
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # XLA fuses their steps
+OPTIMIZERS = {  # XLA fuses their steps
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+}
 
 
 def forward(model):

@@ -132,7 +132,7 @@ class Adam(keras.optimizers.Adam):
 
 
 STEPS_AT_A_TIME = 10  # most steps that are run without coming back to Python
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
 def forward(model):

@@ -77,7 +77,11 @@ def normalise(x, scale, offset, mean, variance, epsilon):
 
 
 STEPS_AT_A_TIME = 1  # Keras can no more here
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}  # Keras' are fused here
+OPTIMIZERS = {  # Keras' are fused here
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+}
 
 
 def forward(model):

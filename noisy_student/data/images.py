@@ -89,8 +89,13 @@ def resize_images(images, *, size):
         return images
     resized = np.empty((len(images), size, size, 3), np.uint8)
     for row, image in enumerate(progress(images, name="resize", unit="image")):
-        resized[row] = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+        resized[row] = resize_image(image, size=size)
     return resized
+
+
+def resize_image(image, *, size):
+    """Resample one image (S, S, 3) uint8 as `resize_images` does."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _walk(root):

@@ -110,6 +110,35 @@ def model_noise(noise):
     }
 
 
+def check_frozen(model, blocks):
+    """Raise unless a network of `ModelParams` has so many blocks.
+
+    Raises:
+        ParamsError: it has fewer.
+    """
+    names = ARCHITECTURES[model.name].block_names(model)
+    if blocks is not None and blocks > len(names):
+        raise ParamsError(
+            f"finetune.freeze_blocks={blocks}: {model.name} has only {len(names)} blocks with this size. "
+            "Lower it in params.yaml, or set it to null so that all learn."
+        )
+
+
+def freeze(network, model, blocks):
+    """Let the stem and the first blocks keep their weights and statistics, and act as at inference.
+
+    Args:
+        network: a `keras.Model` of `build`, mode "train", not compiled.
+        model: its `ModelParams`.
+        blocks: how many, at least 0.
+    """
+    check_frozen(model, blocks)
+    names = ARCHITECTURES[model.name].block_names(model)[:blocks]
+    for layer in network.layers:
+        if layer.name.startswith(("stem_", *(f"{name}_" for name in names))):
+            layer.trainable = False
+
+
 def reseeder(network):
     """A function that sets all random generators of a network as if they had been called `count` times.
 

@@ -45,7 +45,7 @@ class StochasticDepth(keras.layers.Layer):
 
     def call(self, branch, training=False):
         """Return `branch` scaled; its shape (N, ...) and dtype stay."""
-        if not training:
+        if not (training and self.trainable):  # a frozen block acts as at inference
             return branch * self.survival_probability
         coins = ops.shape(branch)[0] if self.coin == "sample" else 1
         survives = _survives(self, (coins,) + (1,) * (len(branch.shape) - 1))
@@ -89,7 +89,7 @@ class SkippableBranch(keras.layers.Layer):
 
     def call(self, shortcut, source, training=False):
         """Return shortcut + branch(source): the shape (N, H, W, C) and dtype of `shortcut`."""
-        if not training:
+        if not (training and self.trainable):
             return shortcut + self.survival_probability * self.branch(source, training=False)
         state = self.branch.non_trainable_variables
         before = [variable.value for variable in state]

@@ -6,6 +6,7 @@ import numpy as np
 
 from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.randaugment import RandAugment
+from noisy_student.sections import AugmentationParams
 from noisy_student.seeds import uniforms
 
 # Not `randaugment.fill`: plain augmentation must be the same in trainings with and without noise.
@@ -118,6 +119,11 @@ class InputNoise:
         draw = self.draw(keys)
         captions = [[] for _ in keys] if self.randaugment is None else self.randaugment.captions(draw)
         return (self.apply(images, draw) if self.active else images), captions
+
+
+def no_input_noise():
+    """Images as they are."""
+    return InputNoise(augmentation=AugmentationParams(flip=False, crop=0), randaugment=None)
 
 
 def input_noise(params, *, noised):

@@ -7,7 +7,7 @@ from itertools import zip_longest
 import numpy as np
 
 from noisy_student import backends
-from noisy_student.predict import Predictor
+from noisy_student.predict import Predictor, fitting
 from noisy_student.progress import bar
 from noisy_student.robustness import attacks, perturbations, scores
 from noisy_student.robustness.draws import Draws
@@ -44,6 +44,10 @@ class Subject:
             return attacks.cross_entropy(network(images, training=False), labels)
 
         return backend.input_gradient(loss), backend.forward(network)
+
+    def fitting(self, images):
+        """The images at the side that the model takes."""
+        return fitting(self._model, images)
 
     @property
     def size(self):
@@ -115,6 +119,7 @@ def attack(subject, images, labels, rows, kind, epsilon, *, seed):
     import keras
 
     gradient, logits = subject.gradient_and_logits()
+    images = subject.fitting(images)
     correct, size = [], min(subject.size, len(rows))
     for start in range(0, len(rows), size):
         block = rows[start : start + size]

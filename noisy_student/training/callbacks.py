@@ -72,15 +72,22 @@ class Validation(keras.callbacks.Callback):
         }
         self._check(row, "loss", row["train_loss"])
         trained = self._average_weights()
-        probs = to_probs(predict_logits(self.network, self.images, batch_size=self.batch_size))
-        row["validation_loss"] = logs["val_loss"] = metrics.nll(probs, self.labels)
-        row["validation_accuracy"] = logs["val_accuracy"] = metrics.accuracy(probs, self.labels)
+        row |= self.measure()
+        logs["val_loss"], logs["val_accuracy"] = row["validation_loss"], row["validation_accuracy"]
         self._check(row, "validation loss", row["validation_loss"])
         self.history.append(row)
         if self.best is None or self._rank(row) > self._rank(self.best):
             self.best, self.best_weights = row, self.network.get_weights()
         if trained is not None:
             self.network.set_weights(trained)
+
+    def measure(self):
+        """The figures of the validation images with the present weights."""
+        probs = to_probs(predict_logits(self.network, self.images, batch_size=self.batch_size))
+        return {
+            "validation_loss": metrics.nll(probs, self.labels),
+            "validation_accuracy": metrics.accuracy(probs, self.labels),
+        }
 
     def state(self):
         """What is to be saved: (arrays, the rest), for `restore`."""

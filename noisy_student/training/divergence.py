@@ -28,11 +28,13 @@ def check_finite(name, what, value, *, steps, rate):
     """
     if np.isfinite(value):
         return
-    section = _section(name)
+    section, tuning = _section(name)
+    mend = f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
+    if tuning:
+        mend = f"Lower {section}.finetune.learning_rate in params.yaml."
     raise DivergenceError(
         f"{name}: the {what} became {value} between steps {steps[0]} and {steps[1]} "
-        f"(learning rate {rate:.3g}); no model is saved.\n"
-        f"Lower {section}.optimizer.learning_rate or raise {section}.schedule.warmup in params.yaml."
+        f"(learning rate {rate:.3g}); no model is saved.\n{mend}"
     )
 
 
@@ -81,7 +83,7 @@ class Divergence(keras.callbacks.Callback):
         images = (self.batches.round_steps * self.batches.batch_size, len(self.validation.labels))
         if len(rows) < PATIENCE or any(self._learns(row, *images) for row in rows):
             return
-        last, section = rows[-1], _section(self.name)
+        last, (section, _) = rows[-1], _section(self.name)
         if (last["step"] - self.warmup) * self.batches.batch_size < EVIDENCE:
             return
         raise DivergenceError(
@@ -101,4 +103,6 @@ class Divergence(keras.callbacks.Callback):
 
 
 def _section(name):
-    return name.partition("-")[0]  # "student-gen1" is trained by the section student
+    """The section of the parameters, and whether it is about fine-tuning: ("student", False)."""
+    model, _, tuning = name.partition(" ")  # "student-gen1 finetune"
+    return model.partition("-")[0], bool(tuning)

@@ -120,4 +120,7 @@ def _gather(images, rows, out):
     """Write images[rows] into `out` with a single copy, which NumPy's other modes do not."""
     if len(rows) and not 0 <= rows.min() <= rows.max() < len(images):  # "clip" would hide it
         raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(images)} images")
-    np.take(images, rows, axis=0, out=out, mode="clip")
+    if isinstance(images, np.ndarray):
+        np.take(images, rows, axis=0, out=out, mode="clip")
+    else:
+        out[...] = images[rows]

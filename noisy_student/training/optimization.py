@@ -15,24 +15,33 @@ class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):
         peak: the highest rate.
         steps: steps of the whole training.
         warmup: share of the steps that rise, in [0, 1).
-        shape: "constant", "linear" or "cosine" (Loshchilov and Hutter 2017, eq. 5).
+        shape: "constant", "linear", "cosine" (Loshchilov and Hutter 2017, eq. 5) or "exponential": in stairs.
+        decay_rate: factor of an exponential fall.
+        decay_every: share of the steps after which it falls once more, in (0, 1].
     """
 
-    def __init__(self, *, peak, steps, warmup, shape):
+    def __init__(self, *, peak, steps, warmup, shape, decay_rate=1.0, decay_every=1.0):
         self.peak, self.steps, self.warmup, self.shape = peak, steps, warmup, shape
+        self.decay_rate, self.decay_every = decay_rate, decay_every
 
     def __call__(self, step):
         """The rate of step `step`, counted from 0; the last step still moves the weights."""
         step = ops.cast(step, "float32")
         rising = self.warmup * self.steps
         left = ops.clip((self.steps - step) / (self.steps - rising), 0.0, 1.0)
-        fall = {"constant": 1.0, "linear": left, "cosine": (1.0 - ops.cos(math.pi * left)) / 2.0}[self.shape]
+        fall = {
+            "constant": lambda: 1.0,
+            "linear": lambda: left,
+            "cosine": lambda: (1.0 - ops.cos(math.pi * left)) / 2.0,
+            "exponential": lambda: self.decay_rate ** ops.floor(step / (self.decay_every * self.steps)),
+        }[self.shape]()
         rise = (step + 1.0) / rising if rising else 1.0
         return self.peak * ops.minimum(ops.minimum(rise, fall), 1.0)
 
     def get_config(self):
         """The arguments."""
-        return {"peak": self.peak, "steps": self.steps, "warmup": self.warmup, "shape": self.shape}
+        names = ("peak", "steps", "warmup", "shape", "decay_rate", "decay_every")
+        return {name: getattr(self, name) for name in names}
 
 
 def make_schedule(training, *, steps):
@@ -45,7 +54,14 @@ def make_schedule(training, *, steps):
     schedule, learning_rate = training.schedule, training.optimizer.learning_rate
     if schedule.name == "constant" and not schedule.warmup:
         return learning_rate
-    return WarmUpDecay(peak=learning_rate, steps=steps, warmup=schedule.warmup, shape=schedule.name)
+    fall = {"decay_rate": schedule.decay_rate, "decay_every": schedule.decay_every}
+    return WarmUpDecay(
+        peak=learning_rate,
+        steps=steps,
+        warmup=schedule.warmup,
+        shape=schedule.name,
+        **(fall if schedule.name == "exponential" else {}),
+    )
 
 
 def make_optimizer(training, rate):
@@ -66,6 +82,8 @@ def make_optimizer(training, rate):
         common["weight_decay"] = params.weight_decay
     if params.name == "sgd":
         common |= {"momentum": params.momentum, "nesterov": params.momentum > 0}
+    if params.name == "rmsprop":
+        common |= {"momentum": params.momentum, "rho": params.rho, "epsilon": params.epsilon}
     optimizer = backends.current().OPTIMIZERS[params.name](rate, **common)
     if params.weight_decay > 0:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

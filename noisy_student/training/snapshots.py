@@ -107,6 +107,10 @@ class Snapshots(keras.callbacks.Callback):
         }
         return arrays | best, meta
 
+    def save_end(self, rounds):
+        """Save that all rounds are done: what follows need not do them again."""
+        self._save(rounds, 0)
+
     def _save(self, round_number, index):
         start = time.monotonic()
         arrays, meta = self.capture(round_number, index)

@@ -7,11 +7,20 @@ from dataclasses import dataclass
 import keras
 
 from noisy_student import backends
-from noisy_student.models.build import block_survival, build, model_noise, transfer_weights
+from noisy_student.data.resizing import at_size
+from noisy_student.models.build import (
+    block_survival,
+    build,
+    check_frozen,
+    freeze,
+    model_noise,
+    transfer_weights,
+)
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
-from noisy_student.noise.pipeline import input_noise
+from noisy_student.noise.pipeline import input_noise, no_input_noise
+from noisy_student.sections import ScheduleParams, TrainingParams
 from noisy_student.seeds import derive_seed
 from noisy_student.signals import deferred
 from noisy_student.training.batches import Share, TrainingBatches
@@ -45,7 +54,10 @@ def teacher_shares(training, labelled, *, classes):
         classes: number of classes.
     """
     examples = LabelledExamples(
-        labelled.images, labelled.labels, classes=classes, smoothing=training.label_smoothing
+        at_size(labelled.images, training.image_size),
+        labelled.labels,
+        classes=classes,
+        smoothing=training.label_smoothing,
     )
     return [Share("labelled", examples, training.batch_size)]
 
@@ -65,7 +77,10 @@ def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes)
     shares = teacher_shares(student, labelled, classes=classes)
     if student.mix == "none":
         return shares
-    pseudo = PseudoLabelledExamples(unlabelled, probs, rows, kind=kind, smoothing=student.label_smoothing)
+    images = at_size(unlabelled, student.image_size)
+    pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=student.label_smoothing)
+    if student.mix == "pseudo":
+        return [Share("pseudo", pseudo, student.batch_size)]
     if student.mix == "concat":
         both = ConcatenatedExamples([shares[0].examples, pseudo])
         return [Share("concatenated", both, student.batch_size)]
@@ -87,16 +102,84 @@ def steps_per_execution(round_steps, *, most):
     return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
 
 
-def train(params, training, shares, *, name, validation, classes, initial=None, checkpoints=None):
-    """Train one model and keep the weights that validate best.
+@dataclass(frozen=True)
+class Phase:
+    """A training, or the fine-tuning that follows it.
+
+    Attributes:
+        name: in messages, e.g. "student-gen1".
+        training: TrainingParams that hold for it.
+        shares: what its batches are made of.
+        image_size: side of its images in pixels.
+        augmented: whether the input noise of the training acts.
+        round_steps, rounds: its length.
+        frozen: how many blocks stay as they are, besides the stem; None: everything learns.
+        seed: of weights, order and noise.
+    """
+
+    name: str
+    training: TrainingParams
+    shares: list
+    image_size: int
+    augmented: bool
+    round_steps: int
+    rounds: int
+    frozen: int | None
+    seed: int
+
+
+def _main_phase(params, training, shares, *, name, stored):
+    steps, rounds = round_length(training, shares)
+    return Phase(
+        name=name,
+        training=training,
+        shares=shares,
+        image_size=training.image_size or stored,
+        augmented=True,
+        round_steps=steps,
+        rounds=rounds,
+        frozen=None,
+        seed=derive_seed(params.seed, name),
+    )
+
+
+def _finetune_phase(main, labelled, *, classes):
+    """The phase after `main`, of one round; None if there is none."""
+    training, tuning = main.training, main.training.finetune
+    if not tuning.epochs:
+        return None
+    changes = {
+        "image_size": tuning.image_size or main.image_size,
+        "batch_size": tuning.batch_size,
+        "optimizer": training.optimizer.model_copy(update={"learning_rate": tuning.learning_rate}),
+        "schedule": ScheduleParams(name="cosine"),
+        "ema": 0.0,
+    }
+    tuned = training.model_copy(update=changes)
+    return Phase(
+        name=f"{main.name} finetune",
+        training=tuned,
+        shares=teacher_shares(tuned, labelled, classes=classes),
+        image_size=tuned.image_size,
+        augmented=tuning.augment,
+        round_steps=max(1, math.ceil(tuning.epochs * len(labelled.labels) / tuning.batch_size)),
+        rounds=1,
+        frozen=tuning.freeze_blocks,
+        seed=derive_seed(main.seed, "finetune"),
+    )
+
+
+def train(params, training, shares, *, name, labelled, validation, classes, initial=None, checkpoints=None):
+    """Train one model and keep the weights that validate best; then fine-tune it, if that is asked for.
 
     A training that goes on from a checkpoint gives the same bytes as one that was never stopped.
 
     Args:
-        params: Params, for seed, precision, input_noise, noise, augmentation and image size.
+        params: Params, for seed, precision, input_noise, noise and augmentation.
         training: TrainingParams (of the teacher or of a student).
         shares: what batches are made of; see `teacher_shares`, `student_shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
+        labelled: LabelledImages for the fine-tuning.
         validation: LabelledImages that choose the checkpoint.
         classes: number of classes.
         initial: model whose weights to start from; None starts from random ones.
@@ -108,41 +191,94 @@ def train(params, training, shares, *, name, validation, classes, initial=None, 
     Raises:
         DivergenceError: the loss became NaN or infinite, or the network learns nothing.
         Stopped: Ctrl-C or SIGTERM; the state was saved.
-        UserError: `initial` does not fit `training.model`.
+        UserError: `initial` does not fit `training.model`, or more blocks shall be frozen than there are.
     """
     backends.current().make_deterministic()
-    seed = derive_seed(params.seed, name)
+    main = last = _main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
+    tuning = _finetune_phase(main, labelled, classes=classes)
+    if tuning is not None:
+        check_frozen(training.model, tuning.frozen)
+    work = {"params": params, "validation": validation, "classes": classes}
+    model, kept, _ = _run(main, initial, checkpoints, followed=tuning is not None, **work)
+    history, added = kept.history, {}
+    if tuning is not None:
+        inner = checkpoints and checkpoints.within("finetune")
+        model, tuned, before = _run(tuning, model, inner, **work)
+        if inner:
+            checkpoints.resumed_from += inner.resumed_from
+        history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
+        added, last = {"finetune": _effect(tuning, before, tuned.best)}, tuning
     noise = model_noise(params.noise if training.noise else None)
-    common = {"classes": classes, "image_size": params.data.image_size}
-    precision = backends.resolve_precision(params.precision)
-    model = build(training.model, mode="train", precision=precision, seed=seed, **noise, **common)
+    final = build(
+        training.model, mode="inference", classes=classes, image_size=last.image_size, seed=main.seed, **noise
+    )
+    transfer_weights(model, final)
+    survival = noise.get("survival_probability", 1.0)
+    summary = summarise(final, survival=block_survival(training.model, survival))
+    summary |= {"precision": backends.resolve_precision(params.precision)}
+    summary |= {"steps": history[-1]["step"], "best": kept.best, **added}
+    return Trained(final, history, summary)
+
+
+def _effect(tuning, before, after):
+    """What the record of a model says of its fine-tuning; both rows were validated at its image size."""
+    rows = {
+        when: {key: row[key] for key in ("validation_loss", "validation_accuracy")}
+        for when, row in (("before", before), ("after", after))
+    }
+    return {"image_size": tuning.image_size, "steps": tuning.round_steps, **rows}
+
+
+def _run(phase, initial, checkpoints, *, params, validation, classes, followed=False):
+    """Run one phase.
+
+    Args:
+        phase: Phase.
+        initial: model to start from; None: random weights.
+        checkpoints: see `train`.
+        params, validation, classes: see `train`.
+        followed: whether another phase comes, before which the state is saved.
+
+    Returns:
+        (the training model with the best weights, its callbacks.Validation, the figures of its validation
+        before the first step).
+    """
+    training = phase.training
+    noise = model_noise(params.noise if training.noise else None)
+    model = build(
+        training.model,
+        mode="train",
+        classes=classes,
+        image_size=phase.image_size,
+        precision=backends.resolve_precision(params.precision),
+        seed=phase.seed,
+        **noise,
+    )
     if initial is not None:
         transfer_weights(initial, model)
-    round_steps, rounds = round_length(training, shares)
-    on_input = input_noise(params, noised=training.noise)
+    if phase.frozen is not None:
+        freeze(model, training.model, phase.frozen)
+    on_input = input_noise(params, noised=training.noise) if phase.augmented else no_input_noise()
     in_graph = InGraphNoise(on_input) if _noised_on_device(params, on_input) else None
-    batches = TrainingBatches(shares, noise=on_input, round_steps=round_steps, seed=seed, in_graph=in_graph)
+    batches = TrainingBatches(
+        phase.shares, noise=on_input, round_steps=phase.round_steps, seed=phase.seed, in_graph=in_graph
+    )
     fitted = model if in_graph is None else behind_noise(model, in_graph, batches[0][0])
-    rate = make_schedule(training, steps=rounds * round_steps)
     kept = Validation(
         model,
-        validation.images,
+        at_size(validation.images, phase.image_size),
         validation.labels,
         batch_size=2 * training.batch_size,  # needs no more memory than a training step
         select_by=training.select_by,
-        rate=rate,
-        name=name,
-        round_steps=round_steps,
+        rate=make_schedule(training, steps=phase.rounds * phase.round_steps),
+        name=phase.name,
+        round_steps=phase.round_steps,
     )
-    seconds = _fit(fitted, training, batches, kept, name=name, rounds=rounds, checkpoints=checkpoints)
+    before = None if initial is None else kept.measure()
+    seconds = _fit(fitted, phase, batches, kept, checkpoints=checkpoints, followed=followed)
     model.set_weights(kept.best_weights)
-    final = build(training.model, mode="inference", seed=seed, **noise, **common)
-    transfer_weights(model, final)
-    _report(name, kept, seconds)
-    survival = noise.get("survival_probability", 1.0)
-    summary = summarise(final, survival=block_survival(training.model, survival))
-    summary |= {"precision": precision, "steps": kept.history[-1]["step"], "best": kept.best}
-    return Trained(final, kept.history, summary)
+    _report(phase.name, kept, seconds)
+    return model, kept, before
 
 
 def _noised_on_device(params, on_input):
@@ -170,8 +306,9 @@ def compile_for_training(model, training, *, rate, round_steps):
     )
 
 
-def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
-    """Fit all rounds that are not done yet; return the seconds that the whole training took."""
+def _fit(model, phase, batches, validation, *, checkpoints, followed):
+    """Fit all rounds that are not done yet; return the seconds that the whole phase took."""
+    training, name, rounds = phase.training, phase.name, phase.rounds
     compile_for_training(model, training, rate=validation.rate, round_steps=batches.round_steps)
     steps = rounds * batches.round_steps
     callbacks = make_callbacks(training, name=name, batches=batches, validation=validation, steps=steps)
@@ -191,6 +328,7 @@ def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
         )
         state.load()
         first, done, stopped = state.position
+        ended = stopped or first == rounds
         if done and not stopped:  # the rest of a round is a fit of its own: Keras knows equal epochs only
             batches.start = done
             fit_rounds(model, batches, [*callbacks, state], first, first + 1)
@@ -198,6 +336,8 @@ def _fit(model, training, batches, validation, *, name, rounds, checkpoints):
             first, _, stopped = state.position
         if not stopped and first < rounds:
             fit_rounds(model, batches, [*callbacks, state], first, rounds)
+        if followed and not ended:
+            state.save_end(rounds)
         return state.seconds_so_far
 
 

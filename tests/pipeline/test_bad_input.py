@@ -97,12 +97,6 @@ def test_another_backend_in_the_environment(fresh):
     _one_message(output, "backend: tensorflow", "KERAS_BACKEND is jax")
 
 
-def test_models_of_another_image_size(fresh):
-    fresh.set(data__image_size=12)
-    fresh.stage("prepare")
-    _one_message(fresh.stage("pseudolabel", "gen1", fails=True), "(16, 16, 3)", "(12, 12, 3)")
-
-
 def test_unknown_generation(fresh):
     _one_message(fresh.stage("student", "gen9", fails=True), "there is no 'gen9'", "gen1")
 

@@ -33,7 +33,15 @@ def test_twenty_steps_of_the_article(monkeypatch):
         kind="soft",
         classes=10,
     )
-    trained = train(article, article.student, shares, name="student-gen1", validation=labelled, classes=10)
+    trained = train(
+        article,
+        article.student,
+        shares,
+        name="student-gen1",
+        labelled=labelled,
+        validation=labelled,
+        classes=10,
+    )
     assert trained.summary["parameters"] == 23_590_794
     assert trained.summary["macs"] == pytest.approx(3.98e9, rel=0.01)
     survival = list(trained.summary["survival_probability"].values())

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
+from PIL import Image
 
 from noisy_student import backends, layout, params
 from noisy_student.checkpoints import Checkpoints
@@ -13,7 +14,7 @@ from noisy_student.errors import UserError
 from noisy_student.files import array_writer, read_array
 from noisy_student.models.build import build
 from noisy_student.models.saving import save
-from noisy_student.predict import automatic_batch_size, predict_logits, predict_probs, to_probs
+from noisy_student.predict import Predictor, automatic_batch_size, predict_logits, predict_probs, to_probs
 from noisy_student.pseudo_label import pseudo_label
 from noisy_student.sections import ModelParams
 from support import with_values
@@ -168,9 +169,14 @@ def test_automatic_batch_size_by_hand(network, on_cpu, on_accelerator):
     assert automatic_batch_size(model, accelerator=True) == on_accelerator
 
 
-def test_images_of_another_size_are_refused(teacher):
-    with pytest.raises(UserError, match=r"\(16, 16, 3\), found \(12, 12, 3\)"):
-        predict_probs(teacher[1], IMAGES[:, :12, :12], batch_size=8)
+def test_images_of_another_size_are_resized_as_pillow_does(teacher):
+    small = IMAGES[:, :12, :12]
+    enlarged = np.stack(
+        [Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC) for image in small]
+    )
+    expected = predict_probs(teacher[1], enlarged, batch_size=8)
+    np.testing.assert_array_equal(predict_probs(teacher[1], small, batch_size=8), expected)
+    np.testing.assert_array_equal(Predictor(teacher[1], batch_size=8)(small), expected)
 
 
 def test_a_model_that_gives_nan_is_refused(teacher):

@@ -29,6 +29,15 @@ def test_schedules_by_hand(shape, warmup, expected):
     np.testing.assert_allclose(rates, expected, rtol=1e-5)
 
 
+def test_exponential_schedule_by_hand(digits):
+    """A hundred steps: up in 5, then half as much after every 24, as after 2.4 of 10 epochs."""
+    fall = {"name": "exponential", "warmup": 0.05, "decay_rate": 0.5, "decay_every": 0.24}
+    values = {"teacher.schedule": fall, "teacher.optimizer.learning_rate": 0.128}
+    schedule = make_schedule(params.check(with_values(digits, values)).teacher, steps=100)
+    rates = [float(schedule(step)) / 0.128 for step in (0, 3, 4, 23, 24, 47, 48, 72, 96, 99)]
+    np.testing.assert_allclose(rates, [0.2, 0.8, 1, 1, 0.5, 0.5, 0.25, 0.125, 0.0625, 0.0625], rtol=1e-5)
+
+
 def _optimizer(digits, **values):
     chosen = with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
     teacher = params.check(chosen).teacher
@@ -62,6 +71,21 @@ def test_sgd_is_nesterov_by_hand(digits):
     )
     (kernel,) = _step(optimizer, ["kernel"], 1.0)
     assert kernel == pytest.approx(1 - 0.1 * (1 + 0.9))  # velocity -0.1, then momentum x velocity - rate x g
+
+
+def test_rmsprop_by_hand(digits):
+    optimizer = _optimizer(
+        digits,
+        optimizer={"name": "rmsprop", "learning_rate": 0.1, "momentum": 0.5, "rho": 0.75, "epsilon": 0.01},
+        schedule={"name": "constant"},
+    )
+    variable = keras.Variable(np.ones(1, np.float32), name="kernel")
+    optimizer.build([variable])
+    for gradient in (2.0, 1.0):
+        optimizer.apply([keras.ops.convert_to_tensor(np.float32([gradient]))], [variable])
+    first = 0.1 * 2.0 / np.sqrt(0.25 * 4.0 + 0.01)  # mean square: 1
+    second = 0.5 * first + 0.1 * 1.0 / np.sqrt(0.75 * 1.0 + 0.25 * 1.0 + 0.01)  # again 1
+    assert float(keras.ops.convert_to_numpy(variable)[0]) == pytest.approx(1 - first - second, rel=1e-5)
 
 
 STOCK = {

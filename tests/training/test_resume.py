@@ -70,6 +70,7 @@ def _train(settings, kept, *, labels=None):
         settings.student,
         shares,
         name="student-gen1",
+        labelled=labelled,
         validation=validation,
         classes=CLASSES,
         checkpoints=kept,

@@ -42,18 +42,25 @@ def _settings(digits, **values):
 
 
 def _teacher(settings, *, name="teacher", initial=None, validation=None):
-    shares = teacher_shares(settings.teacher, _images(30, seed=0), classes=CLASSES)
-    validation = validation or _images(30, seed=1)
+    labelled = _images(30, seed=0)
     return train(
-        settings, settings.teacher, shares, name=name, validation=validation, classes=CLASSES, initial=initial
+        settings,
+        settings.teacher,
+        teacher_shares(settings.teacher, labelled, classes=CLASSES),
+        name=name,
+        labelled=labelled,
+        validation=validation or _images(30, seed=1),
+        classes=CLASSES,
+        initial=initial,
     )
 
 
 def _student(settings, **options):
     pool, probs = _images(40, seed=2).images, np.eye(CLASSES, dtype=np.float32)[np.arange(40) % CLASSES]
+    labelled = _images(30, seed=0)
     shares = student_shares(
         settings.student,
-        _images(30, seed=0),
+        labelled,
         unlabelled=pool,
         probs=probs,
         rows=np.arange(40),
@@ -65,6 +72,7 @@ def _student(settings, **options):
         settings.student,
         shares,
         name="student-gen1",
+        labelled=labelled,
         validation=_images(30, seed=1),
         classes=CLASSES,
         **options,
