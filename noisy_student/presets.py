@@ -1,4 +1,4 @@
-"""Presets: named sets of parameters, each an overlay on presets/digits.yaml."""
+"""Presets: named sets of parameters, each an overlay on presets/digits.yaml or on the one that it extends."""
 
 import copy
 import io
@@ -35,12 +35,18 @@ def values(name):
     Raises:
         ParamsError: there is no such preset, or it does not validate.
     """
-    if name not in names():
-        raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join(names())}.")
-    base = params.read_yaml(FOLDER / f"{BASE}.yaml")
-    merged = base if name == BASE else _overlay(base, params.read_yaml(FOLDER / f"{name}.yaml"))
+    merged = _merged(name, ())
     params.check(merged, where=f"presets/{name}.yaml")
     return merged
+
+
+def _merged(name, above):
+    if name not in names():
+        raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join(names())}.")
+    if name in above:
+        raise ParamsError(f"presets/{name}.yaml extends itself: {' -> '.join((*above, name))}.")
+    over = params.read_yaml(FOLDER / f"{name}.yaml")
+    return over if name == BASE else _overlay(_merged(over.pop("extends", BASE), (*above, name)), over)
 
 
 def _overlay(base, over):

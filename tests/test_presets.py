@@ -10,7 +10,10 @@ from noisy_student import params, presets
 from noisy_student.errors import ParamsError
 from support import ROOT, with_values
 
-NAMES = ["cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"]
+NAMES = [
+    *("cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"),
+    *("paper", "paper-digits", "paper-v1", "paper-v2"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +56,46 @@ def test_overrides_by_hand():
 def test_a_value_that_needs_quoting_is_refused():
     with pytest.raises(ParamsError, match=r"data\.root=.*need quoting"):
         presets.overrides({"data": {"root": "a"}}, {"data": {"root": "my images"}})
+
+
+def test_the_papers_chains():
+    """arXiv:1911.04252, its first version and the later ones: sizes, test resolutions, ratios."""
+    chains = {
+        "paper-v2": [("l2", 800, 14.0), ("l2", 800, 14.0), ("l2", 800, 28.0)],
+        "paper-v1": [
+            ("b7", 600, 14.0),
+            ("l0", 600, 14.0),
+            ("l1", 600, 14.0),
+            ("l2", 800, 14.0),
+            ("l2", 800, 14.0),
+        ],
+    }
+    for name, chain in chains.items():
+        settings = params.check(presets.values(name))
+        assert (settings.teacher.model.size, settings.teacher.image_size) == ("b7", 600)
+        students = [settings.generation(key).student for key in settings.generations]
+        tuned = [s.finetune.image_size if s.finetune.epochs else s.image_size for s in students]
+        assert [
+            (s.model.size, size, s.unlabelled_ratio) for s, size in zip(students, tuned, strict=True)
+        ] == chain
+
+
+def test_a_preset_extends_another(tmp_path, monkeypatch):
+    text = (ROOT / "presets/digits.yaml").read_text()
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    for name, content in {
+        "digits": text,
+        "one": "seed: 1\nteacher: {steps: 400}\n",
+        "two": "extends: one\nteacher: {batch_size: 8}\n",
+        "ring": "extends: ring\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(content)
+    expected = with_values(
+        YAML(typ="safe").load(text), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8}
+    )
+    assert presets.values("two") == expected
+    with pytest.raises(ParamsError, match=r"presets/ring.yaml extends itself: ring -> ring"):
+        presets.values("ring")
 
 
 def test_unknown_preset():
