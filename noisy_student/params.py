@@ -19,6 +19,7 @@ from noisy_student.sections import (
     PseudoLabelParams,
     Section,
     Seed,
+    ShardsParams,
     StudentParams,
     TrainingParams,
     check_name,
@@ -51,6 +52,7 @@ class Params(Section):
     balance: BalanceParams
     generations: dict[str, dict]
     eval: EvalParams
+    shards: ShardsParams
     checkpoint: CheckpointParams
 
     @field_validator("generations", mode="before")

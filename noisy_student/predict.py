@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from noisy_student import backends
-from noisy_student.data.resizing import at_size
+from noisy_student.data.views import at_size
 from noisy_student.errors import UserError
 from noisy_student.progress import bar
 from noisy_student.signals import Stopped, deferred

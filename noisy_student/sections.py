@@ -60,13 +60,20 @@ class Section(BaseModel):
 
 
 class DataParams(Section):
-    """Where images come from and how they are split; all counts are images."""
+    """Where images come from and how they are split; all counts are images.
+
+    `store` is how `prepare` keeps them: as "arrays" of pixels, or as "shards" of encoded images, for more
+    than the memory holds. Shards of "png" hold the same pixels as arrays, those of "jpeg" take a quarter of
+    the room.
+    """
 
     source: Literal["digits", "cifar10", "folder", "svhn"]
     root: Annotated[str, Field(min_length=1)]
     seed: Seed
     image_size: ImageSize
     resize: Literal["squash", "crop"]
+    store: Literal["arrays", "shards"]
+    encoding: Literal["png", "jpeg"]
     labelled: Positive | None
     validation: Positive | None
     unlabelled: Positive | None
@@ -374,6 +381,15 @@ class EvalParams(Section):
             check_name(key)
             check_input(f"eval.extra_tests.{key}", path)
         return extra_tests
+
+
+class ShardsParams(Section):
+    """`on_corrupt`: whether a damaged shard stops a stage, or is named and passed over.
+
+    Test images are never passed over: the figures would be those of other images.
+    """
+
+    on_corrupt: Literal["error", "skip"]
 
 
 class CheckpointParams(Section):

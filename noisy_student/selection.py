@@ -7,7 +7,7 @@ from noisy_student.balance import balance, confident_rows, counts
 from noisy_student.files import write_csv
 
 
-def select(probs, pseudolabel, balancing, *, class_names):
+def select(probs, pseudolabel, balancing, *, class_names, without=()):
     """Filter by confidence and, if asked for, balance the classes.
 
     Args:
@@ -15,6 +15,7 @@ def select(probs, pseudolabel, balancing, *, class_names):
         pseudolabel: PseudoLabelParams, for the threshold.
         balancing: BalanceParams.
         class_names: K names, for messages.
+        without: rows that cannot be chosen.
 
     Returns:
         int64 rows of `probs`; with balancing they repeat.
@@ -22,6 +23,9 @@ def select(probs, pseudolabel, balancing, *, class_names):
     Raises:
         EmptyClassError: no image is confident, or none of a class and `on_empty` is "error".
     """
+    if len(without):
+        usable = np.setdiff1d(np.arange(len(probs)), without)
+        return usable[select(probs[usable], pseudolabel, balancing, class_names=class_names)]
     if balancing.enabled:
         return balance(
             probs,

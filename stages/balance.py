@@ -1,7 +1,7 @@
 """Stage balance: keep the confident pseudo-labels and make the classes equal."""
 
 from noisy_student import layout, params
-from noisy_student.data.arrays import open_images, open_probs
+from noisy_student.data.arrays import left_out, open_images, open_probs
 from noisy_student.files import read_json, write_array
 from stages.entry import run
 
@@ -10,10 +10,11 @@ def main(generation):
     """Choose the pseudo-labelled images of GENERATION's student."""
     from noisy_student.selection import select, write_selection_plots  # draws: --help does without
 
-    settings = params.load().generation(generation)
-    images, names = open_images(layout.UNLABELLED), read_json(layout.CLASSES)
+    settings = params.load()
+    images = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
+    settings, names = settings.generation(generation), read_json(layout.CLASSES)
     probs = open_probs(layout.pseudo_labels(generation), images=len(images), classes=len(names))
-    rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)
+    rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=left_out(images))
     write_selection_plots(
         layout.balance_plots(generation),
         layout.balance_tables(generation),

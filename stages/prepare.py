@@ -11,7 +11,7 @@ def main():
     """Split the images of params.yaml's data section into data/."""
     settings = params.load()
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:
-        write_json(layout.DATA_METRICS, prepare(settings.data, read=reader.read))
+        write_json(layout.DATA_METRICS, prepare(settings.data, read=reader))
     return {"resumed_from_image": reader.kept.resumed_from}
 
 

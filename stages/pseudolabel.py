@@ -1,7 +1,7 @@
 """Stage pseudolabel: the teacher's distribution for every unlabelled image."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import images_file, open_images
+from noisy_student.data.arrays import images_files, open_images
 from noisy_student.files import read_json
 from stages.entry import run
 
@@ -15,10 +15,10 @@ def main(generation):
     return pseudo_label(
         settings,
         generation,
-        open_images(layout.UNLABELLED),
+        open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt),
         layout.pseudo_labels(generation),
         classes=len(read_json(layout.CLASSES)),
-        inputs=[images_file(layout.UNLABELLED)],
+        inputs=images_files(layout.UNLABELLED),
     )
 
 

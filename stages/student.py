@@ -2,7 +2,7 @@
 
 from noisy_student import backends, layout, params
 from noisy_student.data.arrays import (
-    images_file,
+    images_files,
     labelled_files,
     open_images,
     open_labelled,
@@ -23,8 +23,9 @@ def main(generation):
     from noisy_student.training.train import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
-    labelled = open_labelled(layout.LABELLED, classes=names)
-    pool = open_images(layout.UNLABELLED)
+    opened = {"on_corrupt": settings.shards.on_corrupt}
+    labelled = open_labelled(layout.LABELLED, classes=names, **opened)
+    pool = open_images(layout.UNLABELLED, **opened)
     shares = student_shares(
         chosen.student,
         labelled,
@@ -45,13 +46,13 @@ def main(generation):
             layout.CLASSES,
             *labelled_files(layout.LABELLED),
             *labelled_files(layout.VALIDATION),
-            images_file(layout.UNLABELLED),
+            *images_files(layout.UNLABELLED),
             layout.pseudo_labels(generation),
             layout.balanced(generation),
             *([layout.model(chosen.teacher)] if from_teacher else []),
         ],
         labelled=labelled,
-        validation=open_labelled(layout.VALIDATION, classes=names),
+        validation=open_labelled(layout.VALIDATION, classes=names, **opened),
         classes=len(names),
         initial=load(layout.model(chosen.teacher)) if from_teacher else None,
     )

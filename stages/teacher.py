@@ -14,7 +14,8 @@ def main():
     from noisy_student.training.train import teacher_shares
 
     names = read_json(layout.CLASSES)
-    labelled = open_labelled(layout.LABELLED, classes=names)
+    opened = {"on_corrupt": settings.shards.on_corrupt}
+    labelled = open_labelled(layout.LABELLED, classes=names, **opened)
     return train_and_write(
         settings,
         settings.teacher,
@@ -23,7 +24,7 @@ def main():
         name=layout.TEACHER,
         inputs=[layout.CLASSES, *labelled_files(layout.LABELLED), *labelled_files(layout.VALIDATION)],
         labelled=labelled,
-        validation=open_labelled(layout.VALIDATION, classes=names),
+        validation=open_labelled(layout.VALIDATION, classes=names, **opened),
         classes=len(names),
     )
 

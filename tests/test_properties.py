@@ -160,7 +160,7 @@ def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, s
             def read(path, *, size, resize, reader=reader, left=left):
                 if next(left, None) is None:
                     raise _Stop
-                return reader.read(path, size=size, resize=resize)
+                return reader(path, size=size, resize=resize)
 
             with contextlib.suppress(_Stop):
                 read_folder(folder, **options, read=read)
@@ -169,7 +169,7 @@ def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, s
             for shard in shards[spoil : spoil + 1]:
                 shard.write_bytes(shard.read_bytes()[:-3])
         reader = ImageReader(Checkpoints(Path(kept), every_minutes=0, keep=None))
-        found = read_folder(folder, **options, read=reader.read)
+        found = read_folder(folder, **options, read=reader)
     expected = read_folder(folder, **options)
     np.testing.assert_array_equal(found[0], expected[0])
     assert found[1:] == expected[1:]

@@ -1,37 +1,62 @@
-"""Opening what `prepare` wrote, without reading it into memory."""
+"""Writing what `prepare` makes, and opening it without reading it into memory."""
 
 from pathlib import Path
 
 import numpy as np
 
+from noisy_student.data import shards
 from noisy_student.data.source import LabelledImages
+from noisy_student.data.views import Rows
 from noisy_student.errors import DataError
-from noisy_student.files import read_array
+from noisy_student.files import read_array, write_array
 
 PIECE = 2**16  # rows that are looked at together
 TOLERANCE = 1e-3  # of the sum of a distribution in float32
 
 
-def images_file(folder):
-    """The file that `open_images` opens."""
-    return Path(folder) / "images.npy"
+def write_images(folder, images, rows, data):
+    """Write images as `folder/images.npy` or, if `data.store` says so, as shards; see `data.shards`.
+
+    Args:
+        folder: pathlib.Path; other images in it are removed.
+        images: (M, S, S, 3) uint8, anything that can be indexed.
+        rows: (N,) which of them, in their new order.
+        data: DataParams.
+    """
+    if data.store == "shards":
+        shards.write_shards(folder, images, rows, encoding=data.encoding)
+    else:
+        shards.remove_images(folder)
+        write_array(folder / "images.npy", images[rows])
+
+
+def images_files(folder):
+    """Files by which the images of a folder are known: the array, or the shards' index with its checksums."""
+    names = (shards.FACTS, shards.INDEX) if shards.is_sharded(folder) else ("images.npy",)
+    return [Path(folder) / name for name in names]
 
 
 def labelled_files(folder):
-    """The files that `open_labelled` opens."""
-    return [images_file(folder), Path(folder) / "labels.npy"]
+    """The files by which the images and labels of a folder are known."""
+    return [*images_files(folder), Path(folder) / "labels.npy"]
 
 
-def open_images(folder):
-    """Open `folder/images.npy` as a read-only memory map.
+def open_images(folder, *, on_corrupt="error"):
+    """Open the images of a folder: an array as a read-only memory map, or shards.
+
+    Args:
+        folder: e.g. "data/unlabelled".
+        on_corrupt: what happens to damaged shards, see `data.shards.open_shards`.
 
     Returns:
-        (N, S, S, 3) uint8.
+        (N, S, S, 3) uint8: an array, or `data.shards.EncodedImages`, which is indexed likewise.
 
     Raises:
-        DataError: the file is missing, damaged, or no such array.
+        DataError: a file is missing, damaged, or no such array.
     """
-    path = images_file(folder)
+    if shards.is_sharded(folder):
+        return shards.open_shards(Path(folder), on_corrupt=on_corrupt)
+    path = Path(folder) / "images.npy"
     images = read_array(path)
     if (
         images.dtype != np.uint8
@@ -46,22 +71,28 @@ def open_images(folder):
     return images
 
 
-def open_labelled(folder, *, classes=None):
-    """Open `folder/images.npy` and `folder/labels.npy` as read-only memory maps.
+def left_out(images):
+    """(n,) int64 rows of images that are passed over because their shards are damaged; see `open_images`."""
+    return images.left_out() if isinstance(images, shards.EncodedImages) else np.empty(0, np.int64)
+
+
+def open_labelled(folder, *, classes=None, on_corrupt="error"):
+    """Open the images of a folder, see `open_images`, and its `labels.npy`.
 
     Args:
         folder: e.g. "data/labelled".
         classes: the class names, to check that the labels lie in [0, len(classes)); None checks only that
             they are not negative.
+        on_corrupt: what happens to damaged shards, see `data.shards.open_shards`.
 
     Returns:
-        LabelledImages.
+        LabelledImages, without those that are passed over.
 
     Raises:
         DataError: a file is missing or damaged, or images and labels do not fit together.
     """
-    path = labelled_files(folder)[1]
-    images, labels = open_images(folder), read_array(path)
+    path = Path(folder) / "labels.npy"
+    images, labels = open_images(folder, on_corrupt=on_corrupt), read_array(path)
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise DataError(
             f"{path}: expected int64 ({len(images)},), one label an image, "
@@ -74,6 +105,10 @@ def open_labelled(folder, *, classes=None):
             f"{path}: label {labels[wrong[0]]} in row {wrong[0]}, expected 0 to {highest} "
             f"({wrong.size:,} rows are wrong). Delete it and run `dvc repro` again."
         )
+    without = left_out(images)
+    if without.size:
+        rows = np.setdiff1d(np.arange(len(labels)), without)
+        return LabelledImages(Rows(images, rows), labels[rows])
     return LabelledImages(images, labels)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.data.source import LabelledImages, Source
+from noisy_student.data.views import join
 from noisy_student.errors import DataError
 from noisy_student.sections import OWN_SPLIT
 
@@ -72,12 +73,11 @@ def _read_split(root, split, classes, data, unreadable, read):
     for label, name in enumerate(classes):
         images.append(_read_class(root, f"{split}/{name}", data, unreadable, read))
         labels += [label] * len(images[-1])
-    return LabelledImages(np.concatenate(images), np.array(labels, np.int64))
+    return LabelledImages(join(images), np.array(labels, np.int64))
 
 
 def _read_class(root, folder, data, unreadable, read):
-    skipped = []
-    images = np.empty((0, data.image_size, data.image_size, 3), np.uint8)
+    images, skipped = (), []
     if (root / folder).is_dir():
         images, _, skipped = read_folder(
             root / folder, size=data.image_size, resize=data.resize, recursive=False, read=read

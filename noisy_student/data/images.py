@@ -1,5 +1,6 @@
 """Image files of any format, mode and size as square uint8 RGB arrays."""
 
+import hashlib
 import os
 import warnings
 from pathlib import Path
@@ -45,6 +46,12 @@ def try_image(path, *, size, resize):
         return None, _cause(error.__cause__)
 
 
+def pixel_key(image):
+    """32 hexadecimal digits as bytes, equal for equal pixels."""
+    # not the 16 bytes themselves, because NumPy's byte strings lose zeros at the end
+    return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest().encode()
+
+
 def read_folder(root, *, size, resize, recursive, read=try_image):
     """Read the images of a folder, sorted by name; hidden files are ignored.
 
@@ -54,25 +61,34 @@ def read_folder(root, *, size, resize, recursive, read=try_image):
         resize: as in `read_image`.
         recursive: whether images in folders below `root` count too (links are followed). If not, such
             a folder is reported as unreadable.
-        read: what reads a file: `try_image`, or `noisy_student.data.reader.ImageReader.read`.
+        read: what reads a file: `try_image`, or a reader of `noisy_student.data.reader`.
 
     Returns:
-        images: (N, size, size, 3) uint8.
+        images: (N, size, size, 3) uint8: an array or, from a `staging.ShardReader`, `views.Rows`.
         names: N paths relative to `root`, with forward slashes, in the order of `images`.
         unreadable: list of "relative path: cause" of the files that were skipped.
     """
     root = Path(root)
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
-    images = np.empty((len(names), size, size, 3), np.uint8)
-    good, unreadable = [], []
-    for name in progress(names, name=f"read {root.name}", unit="image"):
-        image, cause = read(root / name, size=size, resize=resize)
-        if image is None:
-            unreadable.append(f"{name}: {cause}")
-        else:
-            images[len(good)] = image
-            good.append(name)
-    return images[: len(good)], good, unreadable
+    paths, label = [root / name for name in names], f"read {root.name}"
+    if hasattr(read, "read_all"):
+        images, causes = read.read_all(paths, resize=resize, name=label)
+    else:
+        images, causes = _read_all(paths, size=size, resize=resize, name=label, read=read)
+    good = [name for name, cause in zip(names, causes, strict=True) if cause is None]
+    unreadable = [f"{name}: {cause}" for name, cause in zip(names, causes, strict=True) if cause is not None]
+    return images, good, unreadable
+
+
+def _read_all(paths, *, size, resize, name, read):
+    images, good, causes = np.empty((len(paths), size, size, 3), np.uint8), 0, []
+    for path in progress(paths, name=name, unit="image"):
+        image, cause = read(path, size=size, resize=resize)
+        causes.append(cause)
+        if image is not None:
+            images[good] = image
+            good += 1
+    return images[:good], causes
 
 
 def resize_images(images, *, size):

@@ -1,6 +1,5 @@
 """Disjoint, stratified, seeded splits of a source: labelled, validation, unlabelled, test."""
 
-import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student import files, seeds
-from noisy_student.data.images import try_image
+from noisy_student.data.arrays import write_images
+from noisy_student.data.images import pixel_key, try_image
 from noisy_student.data.sources import load_source
 from noisy_student.data.splits import stratified
+from noisy_student.data.views import Rows
 from noisy_student.errors import DataError
 from noisy_student.sections import HELD_BACK
 
@@ -54,8 +55,8 @@ def prepare(data, out=Path("data"), *, read=try_image):
 
     Args:
         data: `DataParams`.
-        out: folder that receives {labelled,validation,test}/{images,labels}.npy, unlabelled/images.npy,
-            truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
+        out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
+            test, the images of unlabelled, truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
         read: what reads an image file, see `noisy_student.data.images.read_folder`.
 
     Returns:
@@ -70,7 +71,7 @@ def prepare(data, out=Path("data"), *, read=try_image):
     pools, dropped = _split(source, data)
     for name, pool in pools.items():
         shuffled = pools[name] = pool.take(_rng(data, f"order-{name}").permutation(len(pool)))
-        files.write_array(Path(out, name, "images.npy"), shuffled.images[shuffled.rows])
+        write_images(Path(out, name), shuffled.images, shuffled.rows, data)
         labels = (
             Path(out, "truth", "unlabelled.npy") if name == "unlabelled" else Path(out, name, "labels.npy")
         )
@@ -93,9 +94,8 @@ def _rng(data, purpose):
 def _pool(images, labels=None):
     """A pool in canonical order: by label, then by pixels, whatever the order of the source."""
     labels = np.full(len(images), -1, np.int64) if labels is None else labels
-    # hexadecimal, because NumPy's byte strings lose zeros at the end
-    keys = [hashlib.blake2b(np.ascontiguousarray(i), digest_size=16).hexdigest().encode() for i in images]
-    keys = np.array(keys, dtype="S32")
+    staged = isinstance(images, Rows)
+    keys = images.images.keys[images.rows] if staged else np.array([pixel_key(i) for i in images], "S32")
     rows = np.lexsort((keys, labels))
     return Pool(images, rows, labels[rows], keys[rows])
 

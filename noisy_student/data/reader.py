@@ -8,6 +8,7 @@ import numpy as np
 
 from noisy_student import checkpoints
 from noisy_student.data.images import try_image
+from noisy_student.data.staging import ShardReader
 from noisy_student.signals import Orphaned, Stopped, is_orphaned
 
 SHARD = 64 * 2**20  # most bytes of pixels that wait in memory for the next shard
@@ -15,7 +16,9 @@ SHARD = 64 * 2**20  # most bytes of pixels that wait in memory for the next shar
 
 @contextlib.contextmanager
 def remembering_reader(data, *, every_minutes):
-    """An `ImageReader` for the stage prepare, whose shards are removed on success.
+    """An `ImageReader`, or a `ShardReader` where images are kept in shards, for the stage prepare.
+
+    What it remembers is removed on success.
 
     Args:
         data: `DataParams`.
@@ -27,6 +30,8 @@ def remembering_reader(data, *, every_minutes):
     digest = checkpoints.digest(data.model_dump(), [])
     with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
         reader = ImageReader(kept)
+        if data.store == "shards":
+            reader = ShardReader(kept, encoding=data.encoding, size=data.image_size)
         try:
             yield reader
         except KeyboardInterrupt as interrupt:
@@ -52,7 +57,7 @@ class ImageReader:
         self._earlier, self._asked = self._replay(), 0
         self._first, self._files, self._images, self._bytes = 0, [], [], 0
 
-    def read(self, path, *, size, resize):
+    def __call__(self, path, *, size, resize):
         """As `noisy_student.data.images.try_image`.
 
         Raises:

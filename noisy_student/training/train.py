@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import keras
 
 from noisy_student import backends
-from noisy_student.data.resizing import at_size
+from noisy_student.data.views import at_size
 from noisy_student.models.build import (
     block_survival,
     build,

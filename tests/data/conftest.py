@@ -27,6 +27,8 @@ def data_params():
             "seed": 0,
             "image_size": 8,
             "resize": "squash",
+            "store": "arrays",
+            "encoding": "png",
             "labelled": 20,
             "validation": 20,
             "unlabelled": None,

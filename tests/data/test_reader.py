@@ -41,7 +41,7 @@ def _read(folder, kept, *, stop_after=None, monkeypatch=None):
     monkeypatch.setattr(module, "try_image", counted)
     reader = ImageReader(kept)
     try:
-        return read_folder(folder, size=SIZE, resize="squash", recursive=False, read=reader.read), seen
+        return read_folder(folder, size=SIZE, resize="squash", recursive=False, read=reader), seen
     except Stop:
         return None, seen
 
@@ -80,7 +80,7 @@ def test_a_change_in_the_middle_of_a_shard(folder, tmp_path, monkeypatch):
     kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
     reader = ImageReader(kept)
     for number in range(8):
-        reader.read(folder / f"{number}.png", size=SIZE, resize="squash")
+        reader(folder / f"{number}.png", size=SIZE, resize="squash")
     reader.save()
     assert kept.numbers() == [0]
     Image.new("RGB", (9, 9), "red").save(folder / "5.png")

@@ -1,0 +1,299 @@
+"""Images in shards: .tar files of encoded images that any program opens, and an index for random access.
+
+A folder holds `shard-00000.tar`, ..., whose members are `000000000.png` (or .jpg), numbered by row;
+`index.npy`, (N, 4) int64: shard, offset and length of the encoded image in it, and CRC-32 of its bytes; and
+`shards.json`: size of the images, encoding, and of every shard its number of images, bytes and CRC-32. Only
+the index is mapped into memory. Encoded images are read when they are asked for, and decoded by several
+threads: the decoders let go of Python's lock, and pixels need not travel between processes
+(benchmarks/stores.py).
+"""
+
+import io
+import os
+import sys
+import tarfile
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.errors import DataError
+from noisy_student.files import read_array, read_json, remove, write_array, write_json
+
+SHARD = 64 * 2**20  # bytes after which the next shard begins
+OPEN_FILES = 256  # shards that stay open; further ones are opened for each image
+GREY = 128  # what is seen of an image that is passed over
+INDEX, FACTS = "index.npy", "shards.json"
+SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
+_HEADER = 512  # bytes of a tar member before its content
+_MEND = (
+    "Restore it with `dvc checkout --force`, or make it again with `dvc repro`. "
+    "To pass over damaged shards, set shards.on_corrupt: skip."
+)
+
+
+def encode(image, encoding):
+    """Encode an image (S, S, 3) uint8 RGB: "png" (no loss) or "jpeg" (quality 95, all its colours)."""
+    import cv2  # here, because most stages start without it
+
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    if encoding == "jpeg":
+        options = [cv2.IMWRITE_JPEG_QUALITY, 95]
+        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(SUFFIXES[encoding], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def decode(data):
+    """The image (S, S, 3) uint8 RGB of what `encode` gave; None if it is none."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class TarWriter:
+    """Writes encoded images into one .tar file whose bytes depend on them only.
+
+    What `add` has written can be read at once.
+    """
+
+    def __init__(self, path, *, encoding, first):
+        self._suffix, self._row = SUFFIXES[encoding], first
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115, closed below
+        self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+
+    @property
+    def size(self):
+        """Bytes written."""
+        return self._tar.offset
+
+    def add(self, data):
+        """Append an image; return (offset, length, CRC-32) of its bytes."""
+        member = tarfile.TarInfo(f"{self._row:09d}{self._suffix}")
+        member.size = len(data)
+        offset = self._tar.offset + _HEADER
+        self._tar.addfile(member, io.BytesIO(data))
+        self._row += 1
+        return offset, len(data), zlib.crc32(data)
+
+    def close(self):
+        """End the file; it is on the disk then."""
+        self._tar.close()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def checksum(path):
+    """CRC-32 of a whole file."""
+    total = 0
+    with open(path, "rb") as file:
+        while piece := file.read(2**20):
+            total = zlib.crc32(piece, total)
+    return total
+
+
+class EncodedImages:
+    """Encoded images that are read like an array of pixels.
+
+    Args:
+        paths: list of the shards' paths; it may grow.
+        index: (N, 4) int64, see the module; may be memory-mapped.
+        size: side of the images in pixels.
+        damaged: numbers of shards that are passed over: grey is seen in their place.
+
+    Attributes:
+        shape: (N, size, size, 3).
+        encoding: of the images, "png" or "jpeg".
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, paths, index, size, *, encoding, damaged=()):
+        self.paths, self.index, self.encoding = paths, index, encoding
+        self.size, self.damaged = size, frozenset(damaged)
+        self._open, self._lock = {}, threading.Lock()
+        self._pool = None
+
+    @property
+    def shape(self):
+        """See the class."""
+        return len(self), self.size, self.size, 3
+
+    def __len__(self):
+        return len(self.index)
+
+    def __getitem__(self, rows):
+        """Decode: (S, S, 3) uint8 of one row, else (n, S, S, 3).
+
+        Raises:
+            DataError: an image is damaged; its shard is named.
+        """
+        if isinstance(rows, int | np.integer):
+            return self._decoded(self.index[rows])
+        index = np.asarray(self.index[rows])
+        out = np.empty((len(index), *self.shape[1:]), np.uint8)
+
+        def work(places):
+            for place in places:
+                out[place] = self._decoded(index[place])
+
+        for _ in self._threads().map(work, np.array_split(np.arange(len(index)), 4 * workers())):
+            pass  # what was raised in a thread is raised here
+        return out
+
+    def encoded(self, row):
+        """The bytes of an image.
+
+        Raises:
+            DataError: they are damaged.
+        """
+        return self._read(self.index[row])
+
+    def left_out(self):
+        """(n,) int64 rows of the shards that are passed over."""
+        return np.flatnonzero(np.isin(self.index[:, 0], list(self.damaged)))
+
+    def _decoded(self, entry):
+        if self.damaged and int(entry[0]) in self.damaged:
+            return np.full(self.shape[1:], GREY, np.uint8)
+        image = decode(self._read(entry))
+        if image is None or image.shape != self.shape[1:]:
+            raise DataError(
+                f"{self.paths[entry[0]]}: no image of {self.shape[1]} pixels at byte {entry[1]}. {_MEND}"
+            )
+        return image
+
+    def _read(self, entry):
+        shard, offset, length, expected = entry.tolist()
+        try:
+            data = self._pread(shard, offset, length)
+        except OSError as error:
+            raise DataError(f"{self.paths[shard]}: cannot be read ({error.strerror}). {_MEND}") from error
+        if zlib.crc32(data) != expected:
+            raise DataError(
+                f"{self.paths[shard]}: damaged, the checksum of the image at byte {offset:,} is wrong. "
+                f"{_MEND}"
+            )
+        return data
+
+    def _pread(self, shard, offset, length):
+        with self._lock:
+            if shard not in self._open and len(self._open) < OPEN_FILES:
+                self._open[shard] = open(self.paths[shard], "rb", buffering=0)  # noqa: SIM115, kept open
+            kept = self._open.get(shard)
+        if kept is not None:
+            return os.pread(kept.fileno(), length, offset)
+        with open(self.paths[shard], "rb", buffering=0) as file:
+            return os.pread(file.fileno(), length, offset)
+
+    def _threads(self):
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="decode")
+        return self._pool
+
+
+def workers():
+    """How many threads read or decode: as many as there are cores for this process."""
+    return os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+
+
+def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
+    """Write some rows of images as shards; images that are encoded already are copied as they are.
+
+    Args:
+        folder: pathlib.Path; shards that lie there are replaced.
+        images: (M, S, S, 3) uint8: an array, `EncodedImages`, or `views.Rows` of these.
+        rows: (N,) rows of `images`, in the order in which they are written.
+        encoding: "png" or "jpeg".
+        shard_bytes: size at which the next shard begins.
+
+    Raises:
+        DataError: an encoded image is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_images(folder)
+    base, base_rows = images, None
+    while hasattr(base, "rows"):
+        base_rows = base.rows if base_rows is None else base.rows[base_rows]
+        base = base.images
+    copied = isinstance(base, EncodedImages) and base.encoding == encoding
+    index, shards, writer = np.empty((len(rows), 4), np.int64), [], None
+    for number, row in enumerate(rows):
+        row = int(row if base_rows is None else base_rows[row])
+        if writer is None:
+            path = folder / f"shard-{len(shards):05d}.tar"
+            writer, first = TarWriter(path, encoding=encoding, first=number), number
+        data = base.encoded(row) if copied else encode(np.ascontiguousarray(base[row]), encoding)
+        index[number] = (len(shards), *writer.add(data))
+        if writer.size >= shard_bytes or number + 1 == len(rows):
+            writer.close()
+            facts = {"images": number + 1 - first, "bytes": path.stat().st_size, "crc32": checksum(path)}
+            shards.append({"name": path.name, **facts})
+            writer = None
+    write_array(folder / INDEX, index)
+    write_json(folder / FACTS, {"image_size": images.shape[1], "encoding": encoding, "shards": shards})
+
+
+def remove_images(folder):
+    """Remove the images of a folder, shards or array, facts first: a rest is never taken for the whole."""
+    for path in (folder / FACTS, folder / INDEX, folder / "images.npy", *sorted(folder.glob("shard-*.tar"))):
+        if path.exists():
+            remove(path)
+
+
+def open_shards(folder, *, on_corrupt="error"):
+    """Open the shards of a folder.
+
+    Args:
+        folder: pathlib.Path.
+        on_corrupt: what happens to a shard that is missing, cut off or altered: "error" stops with its name,
+            here by its size, later by the checksum of every image that is read; "skip" reads all shards once,
+            names those that are damaged and passes over them.
+
+    Returns:
+        EncodedImages.
+
+    Raises:
+        DataError: the index does not fit the shards, a shard is damaged, or all are.
+    """
+    facts, index = read_json(folder / FACTS), read_array(folder / INDEX)
+    shards = facts["shards"]
+    paths = [folder / shard["name"] for shard in shards]
+    total = sum(shard["images"] for shard in shards)
+    if index.dtype != np.int64 or index.shape != (total, 4):
+        raise DataError(
+            f"{folder / INDEX}: expected int64 ({total}, 4) beside {FACTS}, found {index.dtype} "
+            f"{index.shape}. {_MEND}"
+        )
+    damaged = []
+    for number, (path, shard) in enumerate(zip(paths, shards, strict=True)):
+        fault = _fault(path, shard, thorough=on_corrupt == "skip")
+        if fault and on_corrupt == "error":
+            raise DataError(f"{path}: {fault}. {_MEND}")
+        if fault:
+            damaged.append(number)
+            print(
+                f"warning: {path}: {fault}; its {shard['images']:,} images are passed over", file=sys.stderr
+            )
+    if damaged and len(damaged) == len(shards):
+        raise DataError(f"{folder}: all {len(shards)} shards are damaged. {_MEND.partition(' To pass')[0]}")
+    return EncodedImages(paths, index, facts["image_size"], encoding=facts["encoding"], damaged=damaged)
+
+
+def _fault(path, shard, *, thorough):
+    """What is wrong with a shard; None if nothing is."""
+    if not path.is_file():
+        return "there is no such shard"
+    size = path.stat().st_size
+    if size != shard["bytes"]:
+        return f"a shard of {size:,} bytes, expected {shard['bytes']:,}"
+    if thorough and checksum(path) != shard["crc32"]:
+        return "a damaged shard, its checksum is wrong"
+    return None
+
+
+def is_sharded(folder):
+    """Whether the images of a folder lie in shards."""
+    return (Path(folder) / FACTS).exists()

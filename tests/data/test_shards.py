@@ -1,0 +1,326 @@
+"""Images in shards: the same pixels, whatever is asked for, and no damage goes unseen."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from noisy_student import selection
+from noisy_student.checkpoints import Checkpoints
+from noisy_student.data import shards, staging
+from noisy_student.data.arrays import left_out, open_images, open_labelled
+from noisy_student.data.images import read_folder, try_image
+from noisy_student.data.prepare import prepare
+from noisy_student.data.staging import ShardReader
+from noisy_student.data.views import Rows
+from noisy_student.errors import DataError
+from noisy_student.sections import BalanceParams, PseudoLabelParams
+
+SPLITS = ("labelled", "validation", "unlabelled", "test")
+
+
+def _photographs(number, side=16):
+    """Smooth random images, as JPEG is made for."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (number, 4, 4, 3), np.uint8)
+    return np.stack([Image.fromarray(i).resize((side, side), Image.Resampling.BICUBIC) for i in small])
+
+
+@pytest.fixture
+def images():
+    return _photographs(40)
+
+
+@pytest.fixture
+def written(images, tmp_path):
+    """The images in five shards, in another order."""
+    rows = np.random.default_rng(1).permutation(len(images))
+    shards.write_shards(tmp_path / "s", images, rows, encoding="png", shard_bytes=12_000)
+    return tmp_path / "s", images[rows]
+
+
+def _reader(kept, size=8, encoding="png"):
+    return ShardReader(kept, encoding=encoding, size=size)
+
+
+def _prepare(data, out, tmp_path):
+    if data.store == "arrays":
+        return prepare(data, out)
+    return prepare(data, out, read=_reader(Checkpoints(tmp_path / "kept", keep=None), data.image_size))
+
+
+def test_they_are_read_like_an_array(written):
+    folder, expected = written
+    found = open_images(folder)
+    assert (len(found), found.shape, found.dtype) == (40, (40, 16, 16, 3), np.uint8)
+    assert len(list(folder.glob("*.tar"))) == 5
+    rows = np.array([39, 0, 7, 7, 12])
+    for asked in (slice(None), slice(3, 9), slice(5, 5), rows, rows[:0], 0, 39, np.int64(4), -1):
+        np.testing.assert_array_equal(found[asked], expected[asked])
+    np.testing.assert_array_equal(Rows(found, rows)[1:4], expected[rows[1:4]])
+
+
+def test_more_shards_than_files_may_be_open(written, monkeypatch):
+    folder, expected = written
+    monkeypatch.setattr(shards, "OPEN_FILES", 2)
+    np.testing.assert_array_equal(open_images(folder)[:], expected)
+
+
+def test_any_program_opens_them(written):
+    folder, expected = written
+    row = 0
+    for path in sorted(folder.glob("*.tar")):
+        with tarfile.open(path) as tar:
+            for member in tar:
+                assert member.name == f"{row:09d}.png"
+                np.testing.assert_array_equal(Image.open(tar.extractfile(member)), expected[row])
+                row += 1
+    assert row == 40
+
+
+def test_jpeg_is_decoded_as_pillow_does_and_close_to_the_image(images, tmp_path):
+    shards.write_shards(tmp_path / "s", images, np.arange(40), encoding="jpeg")
+    found = open_images(tmp_path / "s")
+    with tarfile.open(tmp_path / "s/shard-00000.tar") as tar:
+        pillow = np.stack([Image.open(tar.extractfile(member)) for member in tar])
+    np.testing.assert_array_equal(found[:], pillow)
+    assert np.abs(found[:].astype(int) - images).mean() < 3
+    assert (found[:] != images).any()
+
+
+def test_copies_of_encoded_images_are_the_same_bytes(images, written, tmp_path):
+    folder, expected = written
+    rows = np.array([5, 3, 8])
+    for name, source in (
+        ("a", expected),
+        ("b", open_images(folder)),
+        ("c", Rows(open_images(folder), np.arange(40))),
+    ):
+        shards.write_shards(tmp_path / name, source, rows, encoding="png")
+    for file in ("shard-00000.tar", "index.npy", "shards.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "c" / file).read_bytes()
+    shards.write_shards(tmp_path / "d", open_images(folder), rows, encoding="jpeg")
+    assert open_images(tmp_path / "d").encoding == "jpeg"
+    assert np.abs(open_images(tmp_path / "d")[:].astype(int) - expected[rows]).mean() < 3
+
+
+@pytest.mark.parametrize("source", ["digits", "folder"])
+def test_the_same_splits_as_arrays(source, data_params, tmp_path):
+    rng = np.random.default_rng(0)
+    values = {}
+    if source == "folder":
+        for split, number in (("train", 20), ("test", 8)):
+            for name in ("cat", "dog"):
+                (tmp_path / "tree" / split / name).mkdir(parents=True)
+                for i in range(number):
+                    image = Image.fromarray(rng.integers(0, 256, (11, 9, 3), np.uint8))
+                    image.save(tmp_path / "tree" / split / name / f"{i}.png")
+        (tmp_path / "tree/train/dog/7.png").write_bytes(b"no image")
+        twin = (tmp_path / "tree/test/cat/1.png").read_bytes()
+        (tmp_path / "tree/train/cat/2.png").write_bytes(twin)  # a duplicate of a test image
+        values = {
+            "source": "folder",
+            "root": str(tmp_path / "tree"),
+            "labelled": 10,
+            "validation": 8,
+            "test": None,
+        }
+    reports = {
+        store: _prepare(data_params(store=store, **values), tmp_path / store, tmp_path)
+        for store in ("arrays", "shards")
+    }
+    assert reports["arrays"] == reports["shards"]
+    for split in SPLITS:
+        np.testing.assert_array_equal(
+            open_images(tmp_path / "arrays" / split), open_images(tmp_path / "shards" / split)[:]
+        )
+        if split != "unlabelled":
+            both = [open_labelled(tmp_path / store / split).labels for store in ("arrays", "shards")]
+            np.testing.assert_array_equal(*both)
+    if source == "folder":
+        assert reports["shards"]["duplicates_dropped"]["of_test"]["from_train"] == 1
+        assert len(reports["shards"]["unreadable"]) == 1
+
+
+def test_another_store_leaves_nothing_of_the_one_before(data_params, tmp_path):
+    for store in ("arrays", "shards", "arrays"):
+        _prepare(data_params(store=store), tmp_path / "out", tmp_path)
+        names = {path.name for path in (tmp_path / "out/labelled").iterdir()}
+        kinds = {"arrays": {"images.npy"}, "shards": {"shard-00000.tar", "index.npy", "shards.json"}}
+        assert names == kinds[store] | {"labels.npy"}
+
+
+def _damage(path, *, at=600):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_shard_is_named(written):
+    folder, expected = written
+    _damage(folder / "shard-00001.tar")
+    found = open_images(folder)
+    number = json.loads((folder / "shards.json").read_text())["shards"][0]["images"]
+    np.testing.assert_array_equal(found[:number], expected[:number])
+    for asked in (number, slice(None)):
+        with pytest.raises(
+            DataError, match=r"shard-00001\.tar: damaged, the checksum of the image at byte 512"
+        ):
+            found[asked]
+    with pytest.raises(DataError, match=r"shard-00001\.tar: damaged"):
+        found.encoded(number)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-512]), "bytes, expected"),
+        (lambda path: path.unlink(), "there is no such shard"),
+    ],
+)
+def test_a_shard_that_is_cut_off_or_missing_is_named_before_anything_is_read(written, fault, message):
+    folder, _ = written
+    fault(folder / "shard-00003.tar")
+    with pytest.raises(DataError, match=rf"shard-00003\.tar: .*{message}"):
+        open_images(folder)
+
+
+def test_an_index_of_other_shards_is_refused(written, tmp_path, images):
+    folder, _ = written
+    shards.write_shards(tmp_path / "other", images, np.arange(7), encoding="png")
+    (folder / "index.npy").write_bytes((tmp_path / "other/index.npy").read_bytes())
+    with pytest.raises(DataError, match=r"expected int64 \(40, 4\) beside shards.json, found int64 \(7, 4\)"):
+        open_images(folder)
+
+
+def test_damaged_shards_are_passed_over_if_asked(written, capsys):
+    folder, expected = written
+    np.save(folder / "labels.npy", np.arange(40))
+    _damage(folder / "shard-00001.tar")
+    (folder / "shard-00004.tar").unlink()
+    found = open_images(folder, on_corrupt="skip")
+    warnings = capsys.readouterr().err
+    assert "shard-00001.tar: a damaged shard, its checksum is wrong" in warnings
+    assert "shard-00004.tar: there is no such shard" in warnings
+    counts = [shard["images"] for shard in json.loads((folder / "shards.json").read_text())["shards"]]
+    shard = np.repeat(np.arange(5), counts)
+    without = np.isin(shard, [1, 4])
+    np.testing.assert_array_equal(left_out(found), np.flatnonzero(without))
+    np.testing.assert_array_equal(found[:][~without], expected[~without])
+    assert (found[:][without] == 128).all()
+    labelled = open_labelled(folder, on_corrupt="skip")
+    np.testing.assert_array_equal(labelled.labels, np.flatnonzero(~without))
+    np.testing.assert_array_equal(labelled.images[:], expected[~without])
+    for path in folder.glob("*.tar"):
+        path.unlink()
+    with pytest.raises(DataError, match="all 5 shards are damaged"):
+        open_images(folder, on_corrupt="skip")
+
+
+def test_images_that_are_passed_over_are_not_chosen():
+    probs = np.float32([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.05, 0.95], [0.6, 0.4]])
+    labels = PseudoLabelParams(threshold=0.5, kind="soft", batch_size=8, noise=False)
+    options = {"class_names": "ab", "without": np.array([0, 3])}
+    balanced = BalanceParams(enabled=True, per_class=None, on_empty="error")
+    assert selection.select(probs, labels, balanced, **options).tolist() == [1, 4, 2, 2]
+    plain = BalanceParams(enabled=False, per_class=None, on_empty="error")
+    assert selection.select(probs, labels, plain, **options).tolist() == [1, 2, 4]
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Ten images, of which the fourth cannot be read."""
+    made = tmp_path / "images"
+    made.mkdir()
+    for number, image in enumerate(_photographs(10, side=9)):
+        Image.fromarray(image).save(made / f"{number}.png")
+    (made / "3.png").write_bytes(b"no image")
+    return made
+
+
+@pytest.fixture
+def read(folder, tmp_path, monkeypatch):
+    """Read the folder into shards of a few images: what read_folder gives, what was read, checkpoints."""
+    monkeypatch.setattr(staging, "SHARD", 2000)
+    monkeypatch.setattr(staging, "_CHUNK", 1)
+
+    def run(stop_after=None):
+        seen = []
+
+        def counted(path, **options):
+            if len(seen) == stop_after:
+                raise Stop
+            seen.append(path.name)
+            return try_image(path, **options)
+
+        monkeypatch.setattr(staging, "try_image", counted)
+        kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
+        reader = _reader(kept)
+        try:
+            return read_folder(folder, size=8, resize="squash", recursive=False, read=reader), seen, kept
+        except Stop:
+            return reader, seen, kept
+
+    return run
+
+
+def _same_as_an_array(found, folder):
+    images, names, unreadable = read_folder(folder, size=8, resize="squash", recursive=False)
+    np.testing.assert_array_equal(found[0][:], images)
+    assert found[1:] == (names, unreadable)
+
+
+def test_files_are_read_into_shards(folder, read):
+    found, seen, kept = read()
+    _same_as_an_array(found, folder)
+    assert len(seen) == 10
+    assert len(kept.numbers()) > 2
+
+
+def test_a_stopped_reading_goes_on_at_the_shard_where_it_stopped(folder, read):
+    _, seen, kept = read(stop_after=7)
+    done = kept.numbers()[-1]
+    assert 0 < done < 7
+    found, seen, kept = read()
+    _same_as_an_array(found, folder)
+    assert kept.resumed_from > done
+    assert seen == [f"{number}.png" for number in range(kept.resumed_from, 10)]
+    found, seen, _ = read()  # and again, from the shards of both
+    _same_as_an_array(found, folder)
+    assert len(seen) < 3  # the last ones were never enough for a shard
+
+
+def test_a_requested_stop_keeps_what_was_read(folder, read):
+    reader, _, _ = read(stop_after=8)
+    reader.save()
+    found, seen, kept = read()
+    _same_as_an_array(found, folder)
+    assert (seen, kept.resumed_from) == (["8.png", "9.png"], 8)
+
+
+def test_a_damaged_staged_shard_is_made_again(folder, read, tmp_path, capsys):
+    read(stop_after=9)
+    tars = sorted((tmp_path / "kept").glob("*.tar"))
+    _damage(tars[1], at=-600)
+    found, seen, _ = read()
+    _same_as_an_array(found, folder)
+    assert seen[0] == f"{int(tars[1].stem)}.png"
+    assert f"{tars[1].name} is damaged" in capsys.readouterr().out
+
+
+def test_a_changed_file_is_read_again_with_all_after_it(folder, read):
+    read(stop_after=9)
+    Image.new("RGB", (9, 9), "red").save(folder / "4.png")
+    found, seen, _ = read()
+    assert seen == [f"{number}.png" for number in range(4, 10)]
+    _same_as_an_array(found, folder)
+    found, seen, _ = read()
+    assert len(seen) < 4
+    _same_as_an_array(found, folder)

@@ -1,0 +1,68 @@
+"""Whole trainings on images in shards: the same models as on arrays, and sizes that differ by generation."""
+
+import json
+import shutil
+
+import pytest
+
+from noisy_student import params, presets
+from noisy_student.files import read_json
+from small import stage
+from support import with_values
+
+STAGES = ("prepare", "teacher", "pseudolabel gen1", "balance gen1", "student gen1", "eval")
+
+
+@pytest.fixture
+def again(workspace):
+    """Run all stages once more with other parameters; return the bytes of models and figures."""
+
+    def run(**values):
+        changed = {key.replace("__", "."): value for key, value in values.items()}
+        path = workspace / "params.yaml"
+        path.write_text(presets.rewrite(path.read_text(), with_values(params.read_yaml(path), changed)))
+        for name in ("data/labelled", "data/unlabelled", "data/test", "data/validation", "models"):
+            shutil.rmtree(workspace / name)
+        for call in STAGES:
+            assert stage(*call.split()) is None
+        names = (
+            "models/teacher.keras",
+            "models/student-gen1.keras",
+            "metrics/eval.json",
+            "data/balanced/gen1.npy",
+        )
+        return {name: (workspace / name).read_bytes() for name in names}
+
+    return run
+
+
+def test_shards_of_png_give_the_models_that_arrays_give(workspace, again):
+    names = (
+        "models/teacher.keras",
+        "models/student-gen1.keras",
+        "metrics/eval.json",
+        "data/balanced/gen1.npy",
+    )
+    before = {name: (workspace / name).read_bytes() for name in names}
+    assert again(data__store="shards") == before
+    assert not (workspace / "data/labelled/images.npy").exists()
+
+
+def test_jpeg_resolution_fix_and_another_network_by_generation(workspace, again):
+    tuned = {"epochs": 0.5, "image_size": 12, "augment": False, "freeze_blocks": 1, "batch_size": 8}
+    again(
+        data__store="shards",
+        data__encoding="jpeg",
+        student__finetune=tuned | {"learning_rate": 0.01},
+        generations={
+            "gen1": {
+                "teacher": "teacher",
+                "noise": {"randaugment": {"magnitude": 2}},
+                "student": {"model": {"name": "wide_resnet", "depth": 10, "width": 1}},
+            }
+        },
+    )
+    record = read_json(workspace / "metrics/models/student-gen1.json")
+    assert (record["name"], record["image_size"]) == ("wide_resnet_10_1", 12)
+    assert record["finetune"]["steps"] == 3  # half of 40 images, 8 a step
+    assert json.loads((workspace / "metrics/eval.json").read_text())["student-gen1"]["accuracy"] >= 0
