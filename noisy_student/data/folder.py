@@ -1,16 +1,24 @@
-"""Any images in folders: train/<class>/*, test/<class>/*, optional val/<class>/* and unlabelled/**."""
+"""Any images in folders: train/<class>/*, test/<class>/*, optional val/<class>/* and unlabelled/**.
+
+ImageNet is read as it lies on disks: without a test/, val/ is the test split, by class or as one folder of
+images beside a file with their labels.
+"""
 
 from pathlib import Path
 
 import numpy as np
 
+from noisy_student.data.ground_truth import labels_of
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.data.source import LabelledImages, Source
 from noisy_student.data.views import join
 from noisy_student.errors import DataError
 from noisy_student.sections import OWN_SPLIT
 
-LAYOUT = "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**."
+LAYOUT = (
+    "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**; without test/, "
+    "val/ is the test split."
+)
 
 
 def load(data, read=try_image):
@@ -29,16 +37,25 @@ def load(data, read=try_image):
         DataError: a folder is missing or empty, or the classes of the splits do not agree.
     """
     root = Path(data.root)
-    for name in ("train", "test"):
+    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
+    for name in ("train", tested):
         if not (root / name).is_dir():
             raise DataError(f"data.root={root}: there is no folder {name}/ in it. {LAYOUT}")
+    if tested == "val" and data.validation is None:
+        raise DataError(
+            f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
+            "number of images to cut from the training images."
+        )
     classes = _class_folders(root / "train")
     if len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
         raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
     unreadable = []
     train = _read_split(root, "train", classes, data, unreadable, read)
-    test = _read_split(root, "test", classes, data, unreadable, read)
+    if tested == "val" and not _class_folders(root / tested):
+        test = _read_flat(root, classes, data, unreadable, read)
+    else:
+        test = _read_split(root, tested, classes, data, unreadable, read)
     validation = None
     if data.validation is None and (root / "val").is_dir():
         validation = _read_split(root, "val", classes, data, unreadable, read)
@@ -74,6 +91,19 @@ def _read_split(root, split, classes, data, unreadable, read):
         images.append(_read_class(root, f"{split}/{name}", data, unreadable, read))
         labels += [label] * len(images[-1])
     return LabelledImages(join(images), np.array(labels, np.int64))
+
+
+def _read_flat(root, classes, data, unreadable, read):
+    """The images of val/ that lie in no folders."""
+    images, names, skipped = read_folder(
+        root / "val", size=data.image_size, resize=data.resize, recursive=False, read=read
+    )
+    unreadable += [f"val/{line}" for line in skipped]
+    if not names:
+        raise DataError(f"{root / 'val'}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
+    everything = sorted((*names, *(line.partition(": ")[0] for line in skipped)))
+    rows = np.searchsorted(everything, names)
+    return LabelledImages(images, labels_of(root, everything, classes)[rows])
 
 
 def _read_class(root, folder, data, unreadable, read):

@@ -1,0 +1,161 @@
+"""ImageNet as it lies on disks: val/ by class, or flat beside each of the files that say what it shows."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+from noisy_student.data.sources import load_source
+from noisy_student.errors import DataError
+
+WNIDS = ("n01440764", "n01443537", "n02484322")  # sorted; their ILSVRC2012_IDs are not in this order
+IDS = {"n01440764": 2, "n01443537": 3, "n02484322": 1}
+VAL = (
+    ("ILSVRC2012_val_00000001.JPEG", 2),
+    ("ILSVRC2012_val_00000002.JPEG", 0),
+    ("ILSVRC2012_val_00000003.JPEG", 2),
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """train/ by class and a flat val/, whose images are grey levels 100, 110, 120."""
+    for place, name in enumerate(WNIDS):
+        _write(tmp_path / "train" / name / f"{name}_1.JPEG", place)
+    for number, (name, _) in enumerate(VAL):
+        _write(tmp_path / "val" / name, 100 + 10 * number)
+    return tmp_path
+
+
+def _write(path, grey):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (10, 12), grey).save(path, "JPEG")
+
+
+def _kaggle(root):
+    lines = [
+        f"{name.partition('.')[0]},{WNIDS[label]} 85 1 499 272 {WNIDS[label]} 0 0 9 9"
+        for name, label in VAL[::-1]
+    ]
+    (root / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *lines]) + "\n")
+
+
+def _devkit(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = [(IDS[name], name) for name in WNIDS]
+    synsets = np.array(entries, dtype=[("ILSVRC2012_ID", "O"), ("WNID", "O")])
+    savemat(folder / "meta.mat", {"synsets": synsets.reshape(-1, 1)})
+    numbers = [IDS[WNIDS[label]] for _, label in VAL]
+    (folder / "ILSVRC2012_validation_ground_truth.txt").write_text("\n".join(map(str, numbers)) + "\n")
+
+
+def _by_name(root):
+    (root / "val.txt").write_text("".join(f"{name} {WNIDS[label]}\n" for name, label in VAL))
+
+
+def _by_place(root):
+    (root / "val.txt").write_text("".join(f"val/{name} {label}\n" for name, label in VAL))
+
+
+def _by_folder(root):
+    for name, label in VAL:
+        (root / "val" / WNIDS[label]).mkdir(exist_ok=True)
+        shutil.move(root / "val" / name, root / "val" / WNIDS[label] / name)
+    (root / "val" / WNIDS[1]).mkdir()
+    _write(root / "val" / WNIDS[1] / "x.JPEG", 130)
+
+
+TRUTHS = {
+    "Kaggle": _kaggle,
+    "devkit": _devkit,
+    "devkit in its folder": lambda root: _devkit(root / "ILSVRC2012_devkit_t12/data"),
+    "list of names": _by_name,
+    "list of places": _by_place,
+}
+
+
+@pytest.mark.parametrize("truth", TRUTHS)
+def test_a_flat_val_is_the_test_split(root, data_params, truth):
+    TRUTHS[truth](root)
+    source = load_source(data_params(source="folder", root=str(root)))
+    assert source.classes == WNIDS
+    np.testing.assert_allclose(source.test.images[:, 0, 0, 0], [100, 110, 120], atol=1)
+    assert source.test.labels.tolist() == [2, 0, 2]
+    assert source.validation is None
+
+
+def test_an_unreadable_image_keeps_the_others_labels(root, data_params):
+    _devkit(root)
+    (root / "val" / VAL[0][0]).write_bytes(b"no image")
+    source = load_source(data_params(source="folder", root=str(root)))
+    assert source.test.labels.tolist() == [0, 2]
+    assert source.unreadable == (f"val/{VAL[0][0]}: not an image that Pillow can read",)
+
+
+def test_val_by_class_is_the_test_split_too(root, data_params):
+    _by_folder(root)
+    source = load_source(data_params(source="folder", root=str(root)))
+    assert source.test.labels.tolist() == [0, 1, 2, 2]
+    np.testing.assert_allclose(source.test.images[:, 0, 0, 0], [110, 130, 100, 120], atol=1)
+
+
+def _devkit_with(root, name, content):
+    _devkit(root)
+    (root / name).write_bytes(content)
+
+
+WRONG = {
+    "nothing": (lambda root: None, ["val: images that lie in no folder", "LOC_val_solution.csv", "val.txt"]),
+    "an unknown class": (
+        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} n99999999\n"),
+        ["'n99999999'", "3 classes from n01440764 to n02484322"],
+    ),
+    "an image that is not named": (
+        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} 1\n"),
+        ["nothing about", VAL[1][0]],
+    ),
+    "a line without a class": (lambda root: (root / "val.txt").write_text("x.JPEG\n"), ["line 1: 'x.JPEG'"]),
+    "too few lines": (
+        lambda root: _devkit_with(root, "ILSVRC2012_validation_ground_truth.txt", b"1\n2\n"),
+        ["2 lines for 3 images"],
+    ),
+    "a number of no class": (
+        lambda root: _devkit_with(root, "ILSVRC2012_validation_ground_truth.txt", b"1\n2\n1001\n"),
+        ["'1001' is no ILSVRC2012_ID"],
+    ),
+    "a damaged meta.mat": (
+        lambda root: _devkit_with(root, "meta.mat", b"x" * 300),
+        ["meta.mat: cannot be read"],
+    ),
+    "no meta.mat": (
+        lambda root: (_devkit(root), (root / "meta.mat").unlink()),
+        ["meta.mat is missing", "devkit"],
+    ),
+    "other columns": (
+        lambda root: (root / "LOC_val_solution.csv").write_text("id,label\n1,2\n"),
+        ["expected the columns ImageId"],
+    ),
+    "no image": (
+        lambda root: [path.write_bytes(b"") for path in (root / "val").iterdir()],
+        ["val: no readable image (3 unreadable)"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_one_clear_message(root, data_params, case):
+    change, words = WRONG[case]
+    change(root)
+    with pytest.raises(DataError) as error:
+        load_source(data_params(source="folder", root=str(root)))
+    assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_val_cannot_be_test_and_validation(root, data_params):
+    _kaggle(root)
+    with pytest.raises(
+        DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"
+    ):
+        load_source(data_params(source="folder", root=str(root), validation=None))
