@@ -24,11 +24,8 @@ from noisy_student.errors import UserError
 from noisy_student.files import write_csv
 
 RESULTS = Path("docs/results")
-COLUMNS = {
-    "teacher": "teacher",
-    "student-gen1": "student",
-    "student-control": "noise without pseudo-labels",
-}
+CONTROL = "student-control"
+COLUMNS = {"teacher": "teacher", "student-gen1": "student", CONTROL: "noise without pseudo-labels"}
 
 # figures of metrics/robustness: as they are shown, and where they stand
 ROBUSTNESS = {
@@ -38,20 +35,27 @@ ROBUSTNESS = {
 }
 
 
-def run_seed(preset, seed, changes):
-    """Run one seed as a DVC experiment and return its row of test figures."""
+def run_seed(preset, seed, changes, *, control=True):
+    """Run one seed as a DVC experiment and return its row of test figures.
+
+    Args:
+        preset: its name.
+        seed: int.
+        changes: further "KEY=VALUE" for DVC.
+        control: whether the control is run too; it is the same whatever the teacher.
+    """
     values = presets.values(preset)
     student = params.check(values).student
     size = student.batch_size + (student.unlabelled_batch_size if student.mix == "ratio" else 0)
-    control = f"+generations.control={{teacher: teacher, student: {{mix: none, batch_size: {size}}}}}"
+    added = f"+generations.control={{teacher: teacher, student: {{mix: none, batch_size: {size}}}}}"
     name = f"{preset}-seed{seed}"
     overrides = presets.overrides(params.read_yaml("params.yaml"), values)
-    for change in (f"seed={seed}", f"data.seed={seed}", control, *changes):
+    for change in (f"seed={seed}", f"data.seed={seed}", *([added] if control else []), *changes):
         overrides += ["-S", change]
     subprocess.run(["dvc", "exp", "run", "--temp", "--force", "--name", name, *overrides], check=True)
-    figures = _read("metrics/eval.json", name)
-    row = {"seed": seed} | {model: figures[model]["accuracy"] for model in COLUMNS}
-    for model in COLUMNS:
+    figures, models = _read("metrics/eval.json", name), [m for m in COLUMNS if control or m != CONTROL]
+    row = {"seed": seed} | {model: figures[model]["accuracy"] for model in models}
+    for model in models:
         found = _read(f"metrics/robustness/{model}.json", name)
         row |= {f"{model} {column}": get(found) for column, (_, get) in ROBUSTNESS.items() if len(found) > 1}
     return row
@@ -64,12 +68,14 @@ def _read(path, experiment):
 
 def report(rows):
     """Markdown: mean and standard deviation of the test accuracy in percent, and the paired differences."""
-    figures = {model: 100 * np.array([float(row[model]) for row in rows]) for model in COLUMNS}
+    models = [model for model in COLUMNS if model in rows[0]]
+    figures = {model: 100 * np.array([float(row[model]) for row in rows]) for model in models}
     lines = [f"| test accuracy in %, {len(rows)} seeds | mean | standard deviation |", "|---|---|---|"]
     lines += [_line(COLUMNS[model], values) for model, values in figures.items()]
     student = figures["student-gen1"]
     lines.append(_line("student - teacher", student - figures["teacher"]))
-    lines.append(_line("student - noise without pseudo-labels", student - figures["student-control"]))
+    if CONTROL in figures:
+        lines.append(_line("student - noise without pseudo-labels", student - figures[CONTROL]))
     return "\n".join(lines)
 
 
@@ -80,6 +86,8 @@ def robustness_report(rows):
     titles = [title for title, _ in ROBUSTNESS.values()]
     lines = [f"| in %, {len(rows)} seeds | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for model, shown in COLUMNS.items():
+        if model not in rows[0]:
+            continue
         figures = (100 * np.array([float(row[f"{model} {column}"]) for row in rows]) for column in ROBUSTNESS)
         lines.append(f"| {shown} | {' | '.join(f'{v.mean():.2f} ({_deviation(v):.2f})' for v in figures)} |")
     return "\n".join(lines)
@@ -105,6 +113,7 @@ def main():
         "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
     )
     parser.add_argument("--csv", type=Path, help="default: docs/results/PRESET.csv")
+    parser.add_argument("--no-control", action="store_true", help="run teacher and student only")
     arguments = parser.parse_args()
     if arguments.changes and not arguments.csv:
         parser.error("-S changes what is measured: name a file of its own with --csv")
@@ -114,7 +123,8 @@ def main():
         done = {int(row["seed"]) for row in rows}
         for seed in [] if arguments.report else range(arguments.seeds):
             if seed not in done:
-                rows.append(run_seed(arguments.preset, seed, arguments.changes))
+                control = not arguments.no_control
+                rows.append(run_seed(arguments.preset, seed, arguments.changes, control=control))
                 write_csv(path, rows)
     except UserError as error:
         sys.exit(f"error: {error}")
