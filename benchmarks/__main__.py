@@ -23,6 +23,7 @@ SECTIONS = (
     "corruptions",
     "schedules",
     "stages",
+    "large",
 )
 HEAD = """# Benchmarks
 
