@@ -23,6 +23,7 @@ SECTIONS = (
     "corruptions",
     "schedules",
     "stages",
+    "stores",
     "large",
 )
 HEAD = """# Benchmarks

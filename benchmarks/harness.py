@@ -58,8 +58,10 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
     workers = {}
     for name, factory in contestants.items():
         ours, theirs = context.Pipe()
-        process = context.Process(target=_work, args=(theirs, factory, cores), daemon=True)
+        # no daemon, which could have no processes of its own; it ends when this one does and the pipe breaks
+        process = context.Process(target=_work, args=(theirs, factory, cores))
         process.start()
+        theirs.close()
         kind, said = ours.recv()  # one after the other: warming up must not disturb the others
         workers[name] = (process, ours, kind, said)
     rates = {name: [] for name in workers}
@@ -72,7 +74,8 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
     for process, pipe, kind, _ in workers.values():
         if kind == "ready":
             pipe.send("stop")
-        process.join()
+        process.join(timeout=60)
+        process.terminate()  # where threads or processes of a library keep it
     return [Result(name, tuple(rates[name]), said) for name, (_, _, _, said) in workers.items()]
 
 
