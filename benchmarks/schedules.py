@@ -78,6 +78,7 @@ def ours(seed, send):
     backends.select("tensorflow")
     from noisy_student.training import train
     from noisy_student.training.callbacks import Validation
+    from noisy_student.training.shares import teacher_shares
 
     params, (labelled, validation) = _params(seed), _data()
     clock = {"seconds": 0.0}
@@ -93,7 +94,7 @@ def ours(seed, send):
             curve.append((clock["seconds"], self.history[-1]["validation_accuracy"]))
 
     train.Validation = Timed
-    shares = train.teacher_shares(params.teacher, labelled, classes=10)
+    shares = teacher_shares(params.teacher, labelled, classes=10)
     train.train(
         params, params.teacher, shares, name="teacher", labelled=labelled, validation=validation, classes=10
     )

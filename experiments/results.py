@@ -21,6 +21,26 @@ def table(figures):
     return _text([columns] + [_row(name, found) for name, found in figures.items()])
 
 
+def networks_table(summaries):
+    """The table of networks and of what fine-tuning did to them, as text.
+
+    Args:
+        summaries: {model: the content of metrics/models/MODEL.json}.
+    """
+    columns = ["model", "network", "parameters", "MACs", "pixels", "validation", "tuned from", "to"]
+    rows = []
+    for name, found in summaries.items():
+        tuned = found.get("finetune", {})
+        rows.append(
+            [
+                *(name, found["name"], f"{found['parameters']:,}", f"{found['macs']:,}"),
+                *(str(found["image_size"]), _percent(found["best"]["validation_accuracy"])),
+                *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
+            ]
+        )
+    return _text([columns, *rows])
+
+
 def robustness_table(figures):
     """The table of robustness as text.
 
@@ -80,6 +100,11 @@ def main():
     except UserError as error:
         sys.exit(f"error: {error}")
     print(f"\n{table(figures)}\n")
+    summaries = {name: read_json(layout.summary(name)) for name in figures}
+    if len({found["name"] for found in summaries.values()}) > 1 or any(
+        "finetune" in found for found in summaries.values()
+    ):
+        print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
     paths = {name: layout.robustness(name) for name in figures}
     found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
     measured = {name: values for name, values in found.items() if values["robustness"] != "off"}

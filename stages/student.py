@@ -20,7 +20,7 @@ def main(generation):
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.models.saving import load
     from noisy_student.training.outputs import train_and_write
-    from noisy_student.training.train import student_shares
+    from noisy_student.training.shares import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
     opened = {"on_corrupt": settings.shards.on_corrupt}

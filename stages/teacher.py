@@ -11,7 +11,7 @@ def main():
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.training.outputs import train_and_write
-    from noisy_student.training.train import teacher_shares
+    from noisy_student.training.shares import teacher_shares
 
     names = read_json(layout.CLASSES)
     opened = {"on_corrupt": settings.shards.on_corrupt}

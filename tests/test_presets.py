@@ -12,7 +12,7 @@ from support import ROOT, with_values
 
 NAMES = [
     *("cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"),
-    *("paper", "paper-digits", "paper-v1", "paper-v2"),
+    *("paper", "paper-cifar10-cpu", "paper-digits", "paper-v1", "paper-v2"),
 ]
 
 

@@ -23,10 +23,10 @@ from noisy_student.noise.pipeline import input_noise, no_input_noise
 from noisy_student.sections import ScheduleParams, TrainingParams
 from noisy_student.seeds import derive_seed
 from noisy_student.signals import deferred
-from noisy_student.training.batches import Share, TrainingBatches
+from noisy_student.training.batches import TrainingBatches
 from noisy_student.training.callbacks import Validation, make_callbacks
-from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
 from noisy_student.training.optimization import make_optimizer, make_schedule
+from noisy_student.training.shares import teacher_shares
 from noisy_student.training.snapshots import Snapshots
 
 
@@ -43,48 +43,6 @@ class Trained:
     model: keras.Model
     history: list
     summary: dict
-
-
-def teacher_shares(training, labelled, *, classes):
-    """What a teacher's batches are made of: labelled images only.
-
-    Args:
-        training: TrainingParams.
-        labelled: LabelledImages.
-        classes: number of classes.
-    """
-    examples = LabelledExamples(
-        at_size(labelled.images, training.image_size),
-        labelled.labels,
-        classes=classes,
-        smoothing=training.label_smoothing,
-    )
-    return [Share("labelled", examples, training.batch_size)]
-
-
-def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes):
-    """What a student's batches are made of, by `student.mix`.
-
-    Args:
-        student: StudentParams.
-        labelled: LabelledImages.
-        unlabelled: (M, H, W, 3) uint8, the pool.
-        probs: (M, K) float32, the teacher's distributions.
-        rows: (N,) rows of the pool chosen by balancing.
-        kind: "soft" or "hard".
-        classes: number of classes K.
-    """
-    shares = teacher_shares(student, labelled, classes=classes)
-    if student.mix == "none":
-        return shares
-    images = at_size(unlabelled, student.image_size)
-    pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=student.label_smoothing)
-    if student.mix == "pseudo":
-        return [Share("pseudo", pseudo, student.batch_size)]
-    if student.mix == "concat":
-        both = ConcatenatedExamples([shares[0].examples, pseudo])
-        return [Share("concatenated", both, student.batch_size)]
-    return [*shares, Share("pseudo", pseudo, student.unlabelled_batch_size, student.unlabelled_weight)]
 
 
 def round_length(training, shares):
@@ -177,7 +135,7 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
     Args:
         params: Params, for seed, precision, input_noise, noise and augmentation.
         training: TrainingParams (of the teacher or of a student).
-        shares: what batches are made of; see `teacher_shares`, `student_shares`.
+        shares: what batches are made of; see `training.shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
         labelled: LabelledImages for the fine-tuning.
         validation: LabelledImages that choose the checkpoint.

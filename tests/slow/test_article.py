@@ -12,7 +12,8 @@ pytestmark = pytest.mark.slow
 
 def test_twenty_steps_of_the_article(monkeypatch):
     """Its ResNet-50 with all its noise, concatenated sets, batch 64, on images as large as CIFAR-10's."""
-    from noisy_student.training.train import student_shares, train
+    from noisy_student.training.shares import student_shares
+    from noisy_student.training.train import train
 
     monkeypatch.chdir(ROOT)
     values = presets.values("cifar10-article")

@@ -11,6 +11,7 @@ from noisy_student.data.source import LabelledImages
 from noisy_student.errors import ParamsError
 from noisy_student.models.build import build, model_noise, transfer_weights
 from noisy_student.training import train
+from noisy_student.training.shares import student_shares, teacher_shares
 from support import with_values
 
 CLASSES = 3
@@ -55,7 +56,7 @@ def _train(settings, kept=None):
     return train.train(
         settings,
         settings.teacher,
-        train.teacher_shares(settings.teacher, LABELLED, classes=CLASSES),
+        teacher_shares(settings.teacher, LABELLED, classes=CLASSES),
         name="teacher",
         labelled=LABELLED,
         validation=VALIDATION,
@@ -186,7 +187,7 @@ def test_pretraining_uses_pseudo_labels_only_and_tuning_labels_only(digits, monk
     values |= {"student.noise": False, "student.image_size": None, "augmentation": {"flip": False, "crop": 0}}
     settings = params.check(with_values(digits, values))
     pool = _images(40, seed=2)
-    shares = train.student_shares(
+    shares = student_shares(
         settings.student,
         LABELLED,
         unlabelled=pool.images,

@@ -13,6 +13,7 @@ from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError
 from noisy_student.training import callbacks, train
 from noisy_student.training.divergence import guessing_limit
+from noisy_student.training.shares import student_shares
 from support import with_values
 
 CLASSES = 3
@@ -55,7 +56,7 @@ def _train(settings, kept, *, labels=None):
     labelled = _images(30, seed=0)
     if labels is not None:
         labelled = LabelledImages(labelled.images, labels)
-    shares = train.student_shares(
+    shares = student_shares(
         settings.student,
         labelled,
         unlabelled=_images(40, seed=2).images,

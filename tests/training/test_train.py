@@ -9,7 +9,8 @@ from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError, ParamsError
 from noisy_student.predict import predict_probs
 from noisy_student.training import callbacks
-from noisy_student.training.train import round_length, student_shares, teacher_shares, train
+from noisy_student.training.shares import student_shares, teacher_shares
+from noisy_student.training.train import round_length, train
 from support import with_values
 
 CLASSES = 3
