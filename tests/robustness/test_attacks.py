@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
 from noisy_student import backends
 from noisy_student.robustness import attacks
@@ -119,3 +120,17 @@ def test_a_model_that_is_sure_has_a_gradient():
     labels = ops.convert_to_numpy(model(images.astype(np.uint8))).argmax(axis=1).astype(np.int32)
     found = gradient_of(attacks.logits_model(model))(*map(ops.convert_to_tensor, (images, labels)))
     assert (np.abs(ops.convert_to_numpy(found)).max(axis=(1, 2, 3)) > 0).mean() > 0.8
+
+
+def test_a_model_of_another_size_is_attacked_at_its_own():
+    """Fine-tuned models may be larger than the stored images: those are resized as for labelling."""
+    stored = RNG.integers(0, 256, (9, 7, 7, 3), dtype=np.uint8)
+    resized = np.stack([Image.fromarray(i).resize((4, 4), Image.Resampling.BICUBIC) for i in stored])
+    labels, rows, subject = RNG.integers(0, 3, 9), np.arange(9), Subject(linear(), batch_size=4)
+    for kind, epsilon in (("fgsm", 0), ("fgsm", 8), ("pgd", 8)):
+        first, second = (
+            attack(subject, images, labels, rows, kind, epsilon, seed=0)["correct"]
+            for images in (stored, resized)
+        )
+        np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(subject.probs(stored), subject.probs(resized))
