@@ -103,7 +103,7 @@ def test_copies_of_encoded_images_are_the_same_bytes(images, written, tmp_path):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "c" / file).read_bytes()
     shards.write_shards(tmp_path / "d", open_images(folder), rows, encoding="jpeg")
-    assert open_images(tmp_path / "d").encoding == "jpeg"
+    assert open_images(tmp_path / "d").encoded(0).startswith(b"\xff\xd8\xff")  # a JPEG file
     assert np.abs(open_images(tmp_path / "d")[:].astype(int) - expected[rows]).mean() < 3
 
 
@@ -323,4 +323,15 @@ def test_a_changed_file_is_read_again_with_all_after_it(folder, read):
     _same_as_an_array(found, folder)
     found, seen, _ = read()
     assert len(seen) < 4
+    _same_as_an_array(found, folder)
+
+
+def test_stopped_again_in_a_shard_that_takes_another_ones_place(folder, read, tmp_path, capsys):
+    read(stop_after=9)
+    second = int(sorted((tmp_path / "kept").glob("*.tar"))[1].stem)
+    Image.new("RGB", (9, 9), "red").save(folder / f"{second}.png")
+    read(stop_after=1)
+    found, seen, _ = read()
+    assert seen[0] == f"{second}.png"
+    assert "damaged" not in capsys.readouterr().out
     _same_as_an_array(found, folder)
