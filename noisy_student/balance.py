@@ -8,7 +8,7 @@ from noisy_student.guesses import best_guesses
 _LINES = 5  # classes that a message names one by one
 
 
-def confident_rows(probs, *, min_confidence):
+def confident_rows(probs, *, min_confidence, without=()):
     """Choose the images whose highest probability is above a threshold.
 
     Source: arXiv:1911.04252, section 3.1.
@@ -16,6 +16,7 @@ def confident_rows(probs, *, min_confidence):
     Args:
         probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
         min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
+        without: rows that cannot be chosen.
 
     Returns:
         (n,) int64 rows of `probs`, ascending.
@@ -25,10 +26,11 @@ def confident_rows(probs, *, min_confidence):
         EmptyClassError: no image is above the threshold.
     """
     _check(probs)
-    return _above(best_guesses(probs)[1], min_confidence)
+    return _above(best_guesses(probs)[1], min_confidence, without)
 
 
-def _above(confidence, min_confidence):
+def _above(confidence, min_confidence, without):
+    confidence[np.asarray(without, np.int64)] = -1.0
     rows = np.flatnonzero(confidence > min_confidence)
     if not len(rows):
         raise EmptyClassError(
@@ -39,7 +41,7 @@ def _above(confidence, min_confidence):
     return rows
 
 
-def balance(probs, *, min_confidence, per_class, on_empty, class_names):
+def balance(probs, *, min_confidence, per_class, on_empty, class_names, without=()):
     """Choose the same number of confident images for every class.
 
     Too many: the most confident stay; too few: they are repeated in order. Images of equal
@@ -52,6 +54,7 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names):
         per_class: images per class returned; None takes the largest class's count.
         on_empty: "error" or "skip": what happens to a class without any confident image.
         class_names: K names, for messages.
+        without: rows that cannot be chosen.
 
     Returns:
         (classes * per_class,) int64 rows of `probs`, grouped by class, most confident first; `classes`
@@ -63,7 +66,7 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names):
     """
     _check(probs)
     predicted, confidence = best_guesses(probs)
-    rows = _above(confidence, min_confidence)
+    rows = _above(confidence, min_confidence, without)
     classes = predicted[rows]
     by_class = [rows[classes == k] for k in range(probs.shape[1])]
     empty = [k for k, members in enumerate(by_class) if not len(members)]

@@ -1,6 +1,7 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
 from noisy_student import backends, checkpoints, layout
+from noisy_student.data.arrays import damaged_shards, left_out
 from noisy_student.files import array_writer
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
 from noisy_student.models.saving import load
@@ -37,7 +38,8 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
     teacher = layout.model(settings.teacher)
     model, noise = load(teacher, classes=classes), None
     devices = backends.current().describe_devices()
-    used = params.model_dump(include={"seed", "backend"})
+    without = left_out(images)
+    used = params.model_dump(include={"seed", "backend"}) | {"damaged": damaged_shards(images)}
     used |= {"generation": generation, "pseudolabel": settings.pseudolabel.model_dump(), "devices": devices}
     if settings.pseudolabel.noise:
         training, own_noise = params.training_of(settings.teacher)
@@ -62,6 +64,7 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
             out=probs,
             kept=kept,
         )
+        probs[without] = 1 / probs.shape[1]  # nothing is known of them
     return {"images": len(images), "resumed_from_row": kept.resumed_from, "devices": devices}
 
 

@@ -219,9 +219,9 @@ class FinetuneParams(Section):
     higher one after such a correction; Noisy Student does so for 1.5 epochs (section 3.1).
 
     `epochs` may be a fraction, 0 leaves it out; `image_size` of null is the training's. `augment` says
-    whether the training's input noise goes on; dropout and stochastic depth do in any case. `freeze_blocks`
-    keeps the stem and so many blocks as they are, null none. The learning rate falls to 0 along half a
-    cosine; the optimizer is otherwise the training's, and there is no moving average.
+    whether the training's input noise goes on; dropout and, in blocks that learn, stochastic depth do in any
+    case. `freeze_blocks` keeps the stem and so many blocks as they are, null none. The learning rate falls
+    to 0 along half a cosine; the optimizer is otherwise the training's, and there is no moving average.
     """
 
     epochs: Annotated[float, Field(ge=0.0)]

@@ -23,9 +23,6 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
     Raises:
         EmptyClassError: no image is confident, or none of a class and `on_empty` is "error".
     """
-    if len(without):
-        usable = np.setdiff1d(np.arange(len(probs)), without)
-        return usable[select(probs[usable], pseudolabel, balancing, class_names=class_names)]
     if balancing.enabled:
         return balance(
             probs,
@@ -33,8 +30,9 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
             per_class=balancing.per_class,
             on_empty=balancing.on_empty,
             class_names=class_names,
+            without=without,
         )
-    return confident_rows(probs, min_confidence=pseudolabel.threshold)
+    return confident_rows(probs, min_confidence=pseudolabel.threshold, without=without)
 
 
 def write_selection_plots(folder, tables, images, probs, rows, *, class_names, threshold):

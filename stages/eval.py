@@ -41,7 +41,7 @@ def main():
             quality[name] = metrics.pseudo_label_quality(probs, truth, threshold=threshold)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
-        open_labelled(layout.LABELLED, classes=names).images,
+        open_labelled(layout.LABELLED, classes=names, on_corrupt=settings.shards.on_corrupt).images,
         input_noise(settings, noised=True),
         seed=settings.seed,
     )

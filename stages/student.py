@@ -2,12 +2,14 @@
 
 from noisy_student import backends, layout, params
 from noisy_student.data.arrays import (
+    damaged_shards,
     images_files,
     labelled_files,
     open_images,
     open_labelled,
     open_probs,
     open_rows,
+    usable_rows,
 )
 from noisy_student.files import read_json
 from stages.entry import run
@@ -31,7 +33,7 @@ def main(generation):
         labelled,
         unlabelled=pool,
         probs=open_probs(layout.pseudo_labels(generation), images=len(pool), classes=len(names)),
-        rows=open_rows(layout.balanced(generation), images=len(pool)),
+        rows=usable_rows(open_rows(layout.balanced(generation), images=len(pool)), pool),
         kind=chosen.pseudolabel.kind,
         classes=len(names),
     )
@@ -41,7 +43,7 @@ def main(generation):
         shares,
         stage=f"student@{generation}",
         name=layout.student(generation),
-        settings=chosen.model_dump(),
+        settings=chosen.model_dump() | {"damaged": damaged_shards(pool)},
         inputs=[
             layout.CLASSES,
             *labelled_files(layout.LABELLED),

@@ -76,6 +76,34 @@ def left_out(images):
     return images.left_out() if isinstance(images, shards.EncodedImages) else np.empty(0, np.int64)
 
 
+def damaged_shards(images):
+    """Numbers of the shards that are passed over, ascending; see `open_images`."""
+    stored = images.images if isinstance(images, Rows) else images
+    return sorted(getattr(stored, "damaged", ()))
+
+
+def usable_rows(rows, images):
+    """Rows of a pool without those of images that are passed over: they may have been chosen before.
+
+    Args:
+        rows: (N,) int64 rows of `images`.
+        images: of `open_images`.
+
+    Raises:
+        DataError: none is left.
+    """
+    without = left_out(images)
+    if not without.size:
+        return rows
+    usable = np.asarray(rows)[~np.isin(rows, without)]
+    if not len(usable):
+        raise DataError(
+            f"All {len(rows):,} chosen pseudo-labelled images lie in damaged shards. Restore them with "
+            "`dvc checkout --force`, or make them again with `dvc repro`."
+        )
+    return usable
+
+
 def open_labelled(folder, *, classes=None, on_corrupt="error"):
     """Open the images of a folder, see `open_images`, and its `labels.npy`.
 

@@ -101,9 +101,7 @@ def _read_flat(root, classes, data, unreadable, read):
     unreadable += [f"val/{line}" for line in skipped]
     if not names:
         raise DataError(f"{root / 'val'}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
-    everything = sorted((*names, *(line.partition(": ")[0] for line in skipped)))
-    rows = np.searchsorted(everything, names)
-    return LabelledImages(images, labels_of(root, everything, classes)[rows])
+    return LabelledImages(images, labels_of(root, names, classes))
 
 
 def _read_class(root, folder, data, unreadable, read):

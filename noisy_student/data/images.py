@@ -11,6 +11,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from noisy_student.errors import DataError
 from noisy_student.progress import progress
 
+# Pillow only warns, up to twice its limit; `_read` refuses. Files are read by several threads, and what
+# `warnings.catch_warnings` does in one of them all others see.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
 
 def read_image(path, *, size, resize):
     """Read one image: upright, on white, 8 bit, RGB, square.
@@ -70,20 +74,20 @@ def read_folder(root, *, size, resize, recursive, read=try_image):
     """
     root = Path(root)
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
-    paths, label = [root / name for name in names], f"read {root.name}"
+    label = f"read {root.name}"
     if hasattr(read, "read_all"):
-        images, causes = read.read_all(paths, resize=resize, name=label)
+        images, causes = read.read_all(root, names, resize=resize, name=label)
     else:
-        images, causes = _read_all(paths, size=size, resize=resize, name=label, read=read)
+        images, causes = _read_all(root, names, size=size, resize=resize, name=label, read=read)
     good = [name for name, cause in zip(names, causes, strict=True) if cause is None]
     unreadable = [f"{name}: {cause}" for name, cause in zip(names, causes, strict=True) if cause is not None]
     return images, good, unreadable
 
 
-def _read_all(paths, *, size, resize, name, read):
-    images, good, causes = np.empty((len(paths), size, size, 3), np.uint8), 0, []
-    for path in progress(paths, name=name, unit="image"):
-        image, cause = read(path, size=size, resize=resize)
+def _read_all(root, names, *, size, resize, name, read):
+    images, good, causes = np.empty((len(names), size, size, 3), np.uint8), 0, []
+    for file in progress(names, name=name, unit="image"):
+        image, cause = read(root / file, size=size, resize=resize)
         causes.append(cause)
         if image is not None:
             images[good] = image
@@ -137,10 +141,13 @@ def _read(path, size, resize):
         raise ValueError("a folder" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:
         raise ValueError("an empty file, 0 bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path) as image:
-            rgb = _to_rgb(ImageOps.exif_transpose(image))
+    with Image.open(path) as image:
+        pixels = image.width * image.height
+        if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
+            raise ValueError(
+                f"{pixels:,} pixels: a decompression bomb, it exceeds limit {Image.MAX_IMAGE_PIXELS:,}"
+            )
+        rgb = _to_rgb(ImageOps.exif_transpose(image))
     if resize == "crop":
         side = min(rgb.size)
         left, top = (rgb.width - side) // 2, (rgb.height - side) // 2

@@ -8,7 +8,7 @@ import numpy as np
 
 from noisy_student import checkpoints
 from noisy_student.data.images import try_image
-from noisy_student.data.staging import ShardReader
+from noisy_student.data.staging import STOPPED, ShardReader
 from noisy_student.signals import Orphaned, Stopped, is_orphaned
 
 SHARD = 64 * 2**20  # most bytes of pixels that wait in memory for the next shard
@@ -35,9 +35,9 @@ def remembering_reader(data, *, every_minutes):
         try:
             yield reader
         except KeyboardInterrupt as interrupt:
-            reader.save()
-            message = "prepare: stopped; the image files that were read need not be read again. Run it again."
-            raise Stopped(message, interrupt) from None
+            if isinstance(reader, ImageReader):
+                reader.save()
+            raise Stopped(STOPPED, interrupt) from None
         if kept.resumed_from:
             print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)
 

@@ -16,14 +16,16 @@ import threading
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError
 
 from noisy_student.errors import DataError
 from noisy_student.files import read_array, read_json, remove, write_array, write_json
 
 SHARD = 64 * 2**20  # bytes after which the next shard begins
-OPEN_FILES = 256  # shards that stay open; further ones are opened for each image
+OPEN_FILES = 32  # shards of a folder that stay open; further ones are opened for each image
 GREY = 128  # what is seen of an image that is passed over
 INDEX, FACTS = "index.npy", "shards.json"
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
@@ -51,6 +53,22 @@ def decode(data):
 
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+class _Shard(BaseModel):
+    name: Annotated[str, Field(pattern=r"^shard-\d{5,}\.tar$")]
+    images: Annotated[int, Field(ge=1)]
+    bytes: int
+    crc32: int
+
+
+class Facts(BaseModel):
+    """The content of shards.json."""
+
+    image_size: Annotated[int, Field(ge=1)]
+    encoding: Literal["png", "jpeg"]
+    shards: Annotated[list[_Shard], Field(min_length=1)]
+    index_crc32: int
 
 
 class TarWriter:
@@ -233,7 +251,8 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
             shards.append({"name": path.name, **facts})
             writer = None
     write_array(folder / INDEX, index)
-    write_json(folder / FACTS, {"image_size": images.shape[1], "encoding": encoding, "shards": shards})
+    facts = {"image_size": images.shape[1], "encoding": encoding, "shards": shards}
+    write_json(folder / FACTS, facts | {"index_crc32": checksum(folder / INDEX)})
 
 
 def remove_images(folder):
@@ -258,14 +277,18 @@ def open_shards(folder, *, on_corrupt="error"):
     Raises:
         DataError: the index does not fit the shards, a shard is damaged, or all are.
     """
-    facts, index = read_json(folder / FACTS), read_array(folder / INDEX)
-    shards = facts["shards"]
-    paths = [folder / shard["name"] for shard in shards]
-    total = sum(shard["images"] for shard in shards)
-    if index.dtype != np.int64 or index.shape != (total, 4):
+    try:
+        facts = Facts.model_validate(read_json(folder / FACTS))
+    except ValidationError as error:
+        faults = f"{error.error_count()} faults"
+        raise DataError(f"{folder / FACTS}: not what `prepare` writes ({faults}). {_MEND}") from error
+    index, shards = read_array(folder / INDEX), facts.shards
+    paths = [folder / shard.name for shard in shards]
+    total = sum(shard.images for shard in shards)
+    if index.dtype != np.int64 or index.shape != (total, 4) or checksum(folder / INDEX) != facts.index_crc32:
         raise DataError(
-            f"{folder / INDEX}: expected int64 ({total}, 4) beside {FACTS}, found {index.dtype} "
-            f"{index.shape}. {_MEND}"
+            f"{folder / INDEX}: expected int64 ({total}, 4) that belongs to {FACTS}, found {index.dtype} "
+            f"{index.shape}, or it is damaged. {_MEND}"
         )
     damaged = []
     for number, (path, shard) in enumerate(zip(paths, shards, strict=True)):
@@ -274,12 +297,10 @@ def open_shards(folder, *, on_corrupt="error"):
             raise DataError(f"{path}: {fault}. {_MEND}")
         if fault:
             damaged.append(number)
-            print(
-                f"warning: {path}: {fault}; its {shard['images']:,} images are passed over", file=sys.stderr
-            )
+            print(f"warning: {path}: {fault}; its {shard.images:,} images are passed over", file=sys.stderr)
     if damaged and len(damaged) == len(shards):
         raise DataError(f"{folder}: all {len(shards)} shards are damaged. {_MEND.partition(' To pass')[0]}")
-    return EncodedImages(paths, index, facts["image_size"], encoding=facts["encoding"], damaged=damaged)
+    return EncodedImages(paths, index, facts.image_size, encoding=facts.encoding, damaged=damaged)
 
 
 def _fault(path, shard, *, thorough):
@@ -287,9 +308,9 @@ def _fault(path, shard, *, thorough):
     if not path.is_file():
         return "there is no such shard"
     size = path.stat().st_size
-    if size != shard["bytes"]:
-        return f"a shard of {size:,} bytes, expected {shard['bytes']:,}"
-    if thorough and checksum(path) != shard["crc32"]:
+    if size != shard.bytes:
+        return f"a shard of {size:,} bytes, expected {shard.bytes:,}"
+    if thorough and checksum(path) != shard.crc32:
         return "a damaged shard, its checksum is wrong"
     return None
 

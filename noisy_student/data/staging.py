@@ -1,5 +1,6 @@
 """Image files read by several threads into shards, which a later process can go on with."""
 
+import contextlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -9,9 +10,11 @@ import numpy as np
 from noisy_student.data.images import pixel_key, try_image
 from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum, encode, workers
 from noisy_student.data.views import Rows
+from noisy_student.errors import DataError
 from noisy_student.progress import bar
-from noisy_student.signals import Orphaned, is_orphaned
+from noisy_student.signals import Stopped, deferred
 
+STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
 _CHUNK = 256  # files that are handed to the threads together
 _ADDED = 2**14  # images that wait as Python objects at least
 
@@ -82,11 +85,12 @@ class ShardReader:
         self._writer, self._first, self._row, self._files = None, 0, 0, []
         self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="read")
 
-    def read_all(self, paths, *, resize, name):
+    def read_all(self, root, names, *, resize, name):
         """Read image files.
 
         Args:
-            paths: of the files.
+            root: folder, pathlib.Path.
+            names: of the files in it.
             resize: see `noisy_student.data.images.read_image`.
             name: what the progress bar says.
 
@@ -94,19 +98,34 @@ class ShardReader:
             (Rows of the images that can be read, causes): for every file None, or why it cannot.
 
         Raises:
-            Orphaned: the DVC that started this process is gone.
+            Stopped: Ctrl-C or SIGTERM, or the DVC that started this process is gone; what was read is saved.
+            DataError: there is no room for the shards.
         """
         first, causes = len(self.images), []
-        with bar(total=len(paths), name=name, unit="image") as shown:
-            for start in range(0, len(paths), _CHUNK):
-                if is_orphaned():
-                    raise Orphaned
-                begun = [self._begin(path, resize) for path in paths[start : start + _CHUNK]]
-                causes += [self._end(key, work) for key, work in begun]
-                shown.update(len(begun))
+        with bar(total=len(names), name=name, unit="image") as shown, deferred() as requests:
+            for start in range(0, len(names), _CHUNK):
+                begun = [self._begin(root / file, resize) for file in names[start : start + _CHUNK]]
+                with self._room():
+                    causes += [self._end(key, work) for key, work in begun]
+                    shown.update(len(begun))
+                    asked = requests.pending()
+                    if asked is not None:
+                        self._save()
+                        raise Stopped(STOPPED, asked)
         return Rows(self.images, np.arange(first, len(self.images))), causes
 
-    def save(self):
+    @contextlib.contextmanager
+    def _room(self):
+        """Say where there is none; what is wrong with an image file is no OSError here."""
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"{self.kept.folder}: the images cannot be kept there ({error.strerror}). Free some space, "
+                "then run again."
+            ) from error
+
+    def _save(self):
         """End the present shard, so that a later process can go on after it."""
         if self._writer is None:
             return
@@ -134,7 +153,7 @@ class ShardReader:
         if cause is None:
             self.images.add(entry, pixels)
         if self._writer is not None and (self._writer.size >= SHARD or self.kept.due()):
-            self.save()
+            self._save()
         return cause
 
     def _read(self, path, resize):
@@ -151,9 +170,10 @@ class ShardReader:
             path = self._path(self._first)
             self._writer = TarWriter(path, encoding=self.images.encoding, first=self._row)
             self.images.paths.append(path)
+        entry = None if cause else (len(self.images.paths) - 1, *self._writer.add(data))
         self._files.append([key, cause])
         self._ended += 1
-        return None if cause else (len(self.images.paths) - 1, *self._writer.add(data))
+        return entry
 
     def _path(self, number):
         return self.kept.folder / f"{number:012d}.tar"
@@ -174,7 +194,7 @@ class ShardReader:
         numbers = [*self.kept.numbers(), None]
         for (number, end), (_, arrays, meta) in zip(pairwise(numbers), self.kept.in_order(), strict=False):
             path = self._path(number)
-            if number != self._ended or not path.is_file() or checksum(path) != meta["crc32"]:
+            if not path.is_file() or checksum(path) != meta["crc32"]:
                 print(f"prepare: {path} is damaged or missing; it is made again", flush=True)
                 return
             self.images.paths.append(path)

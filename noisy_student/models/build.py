@@ -3,16 +3,10 @@
 import keras
 
 from noisy_student.errors import ParamsError
-from noisy_student.models import article_resnet50, efficientnet, resnet, wide_resnet
+from noisy_student.models.architectures import ARCHITECTURES, check_frozen, check_image_size
 from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 
-ARCHITECTURES = {
-    "resnet": resnet,
-    "wide_resnet": wide_resnet,
-    "efficientnet": efficientnet,
-    "article_resnet50": article_resnet50,
-}
 MODES = ("train", "inference", "noised")
 
 
@@ -63,8 +57,8 @@ def build(
         coin: "batch" or "sample", see `StochasticDepth`.
         dropout: rate before the last layer, in [0, 1).
         mode: "train", "inference" or "noised".
-        precision: of the arithmetic: "float32" or "mixed_bfloat16"; weights, pooling
-            and the last layer are float32 in any case.
+        precision: of the arithmetic: "float32" or "mixed_bfloat16"; weights, the last
+            pooling and the last layer are float32 in any case.
         seed: same seed, same weights and same sequence of noise, whatever was built before.
 
     Returns:
@@ -110,20 +104,6 @@ def model_noise(noise):
     }
 
 
-def check_frozen(model, blocks):
-    """Raise unless a network of `ModelParams` has so many blocks.
-
-    Raises:
-        ParamsError: it has fewer.
-    """
-    names = ARCHITECTURES[model.name].block_names(model)
-    if blocks is not None and blocks > len(names):
-        raise ParamsError(
-            f"finetune.freeze_blocks={blocks}: {model.name} has only {len(names)} blocks with this size. "
-            "Lower it in params.yaml, or set it to null so that all learn."
-        )
-
-
 def freeze(network, model, blocks):
     """Let the stem and the first blocks keep their weights and statistics, and act as at inference.
 
@@ -159,13 +139,7 @@ def reseeder(network):
 def _check(model, image_size, mode):
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    least = ARCHITECTURES[model.name].total_stride(model)
-    if image_size < least:
-        small = " or model.small_images to true" if model.name == "efficientnet" else ""
-        raise ParamsError(
-            f"data.image_size={image_size}: too small for {model.name}, whose strides shrink an image "
-            f"{least} times. Set data.image_size to {least} or more{small} in params.yaml."
-        )
+    check_image_size(model, image_size)
 
 
 def _head(x, classes, dropout, mode, seed):

@@ -1,6 +1,7 @@
 """A training as a stage: from its inputs to the files that it leaves behind."""
 
 from noisy_student import backends, checkpoints, figures, layout
+from noisy_student.data.arrays import damaged_shards
 from noisy_student.files import write_csv, write_json
 from noisy_student.models.saving import save
 from noisy_student.training.train import train
@@ -19,7 +20,9 @@ def train_and_write(params, training, shares, *, stage, name, inputs, settings=N
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
-    digest = checkpoints.digest(_used(params, training, shares, name, settings), inputs)
+    used = _used(params, training, shares, name, settings)
+    used["damaged"] = [damaged_shards(options[part].images) for part in ("labelled", "validation")]
+    digest = checkpoints.digest(used, inputs)
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
         trained = train(params, training, shares, name=name, checkpoints=kept, **options)
         write_training(name, trained)

@@ -8,10 +8,10 @@ import keras
 
 from noisy_student import backends
 from noisy_student.data.views import at_size
+from noisy_student.models.architectures import check_training
 from noisy_student.models.build import (
     block_survival,
     build,
-    check_frozen,
     freeze,
     model_noise,
     transfer_weights,
@@ -152,10 +152,9 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
         UserError: `initial` does not fit `training.model`, or more blocks shall be frozen than there are.
     """
     backends.current().make_deterministic()
+    check_training(training, validation.images.shape[1], where=name.partition("-")[0])
     main = last = _main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
     tuning = _finetune_phase(main, labelled, classes=classes)
-    if tuning is not None:
-        check_frozen(training.model, tuning.frozen)
     work = {"params": params, "validation": validation, "classes": classes}
     model, kept, _ = _run(main, initial, checkpoints, followed=tuning is not None, **work)
     history, added = kept.history, {}

@@ -94,6 +94,32 @@ def test_an_unreadable_image_keeps_the_others_labels(root, data_params):
     assert source.unreadable == (f"val/{VAL[0][0]}: not an image that Pillow can read",)
 
 
+def test_stray_files_are_skipped(root, data_params):
+    _devkit(root)
+    (root / "val/Thumbs.db").write_bytes(b"x")
+    (root / "val/notes: old.txt").write_bytes(b"x")
+    source = load_source(data_params(source="folder", root=str(root)))
+    assert source.test.labels.tolist() == [2, 0, 2]
+    assert len(source.unreadable) == 2
+
+
+def test_lists_of_folders_that_are_numbers(root, data_params):
+    """Names or places is decided for the whole file: here "1" is a name, not the second place."""
+    for number, name in enumerate(WNIDS):
+        (root / "train" / name).rename(root / "train" / str(number + 1))
+    (root / "val.txt").write_text("".join(f"{name} {label + 1}\n" for name, label in VAL))
+    assert load_source(data_params(source="folder", root=str(root))).test.labels.tolist() == [2, 0, 2]
+    (root / "val.txt").write_text("".join(f"{name} {label}\n" for name, label in VAL))  # 2, 0, 2: places
+    assert load_source(data_params(source="folder", root=str(root))).test.labels.tolist() == [2, 0, 2]
+
+
+def test_a_byte_order_mark_does_no_harm(root, data_params):
+    _kaggle(root)
+    path = root / "LOC_val_solution.csv"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert load_source(data_params(source="folder", root=str(root))).test.labels.tolist() == [2, 0, 2]
+
+
 def test_val_by_class_is_the_test_split_too(root, data_params):
     _by_folder(root)
     source = load_source(data_params(source="folder", root=str(root)))
@@ -136,6 +162,15 @@ WRONG = {
     "other columns": (
         lambda root: (root / "LOC_val_solution.csv").write_text("id,label\n1,2\n"),
         ["expected the columns ImageId"],
+    ),
+    "a list in UTF-16": (
+        lambda root: (root / "val.txt").write_text("ä.JPEG 1\n", encoding="utf-16"),
+        ["val.txt: not text in UTF-8"],
+    ),
+    "no decimal": (lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} ²\n"), ["'²'"]),
+    "a CSV that is cut off": (
+        lambda root: (root / "LOC_val_solution.csv").write_text("ImageId,PredictionString\na,n1 2\nb"),
+        ["line 3: no PredictionString"],
     ),
     "no image": (
         lambda root: [path.write_bytes(b"") for path in (root / "val").iterdir()],

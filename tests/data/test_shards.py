@@ -1,6 +1,9 @@
 """Images in shards: the same pixels, whatever is asked for, and no damage goes unseen."""
 
+import errno
 import json
+import os
+import signal
 import tarfile
 
 import numpy as np
@@ -10,13 +13,14 @@ from PIL import Image
 from noisy_student import selection
 from noisy_student.checkpoints import Checkpoints
 from noisy_student.data import shards, staging
-from noisy_student.data.arrays import left_out, open_images, open_labelled
+from noisy_student.data.arrays import damaged_shards, left_out, open_images, open_labelled, usable_rows
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.data.prepare import prepare
 from noisy_student.data.staging import ShardReader
 from noisy_student.data.views import Rows
 from noisy_student.errors import DataError
 from noisy_student.sections import BalanceParams, PseudoLabelParams
+from noisy_student.signals import Stopped
 
 SPLITS = ("labelled", "validation", "unlabelled", "test")
 
@@ -192,7 +196,7 @@ def test_an_index_of_other_shards_is_refused(written, tmp_path, images):
     folder, _ = written
     shards.write_shards(tmp_path / "other", images, np.arange(7), encoding="png")
     (folder / "index.npy").write_bytes((tmp_path / "other/index.npy").read_bytes())
-    with pytest.raises(DataError, match=r"expected int64 \(40, 4\) beside shards.json, found int64 \(7, 4\)"):
+    with pytest.raises(DataError, match=r"expected int64 \(40, 4\) .*, found int64 \(7, 4\)"):
         open_images(folder)
 
 
@@ -297,12 +301,83 @@ def test_a_stopped_reading_goes_on_at_the_shard_where_it_stopped(folder, read):
     assert len(seen) < 3  # the last ones were never enough for a shard
 
 
-def test_a_requested_stop_keeps_what_was_read(folder, read):
-    reader, _, _ = read(stop_after=8)
-    reader.save()
+def test_a_requested_stop_keeps_what_was_read(folder, tmp_path, monkeypatch, read):
+    monkeypatch.setattr(staging, "_CHUNK", 4)
+
+    def stopping(path, **options):
+        if path.name == "5.png":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return try_image(path, **options)
+
+    monkeypatch.setattr(staging, "try_image", stopping)
+    reader = _reader(Checkpoints(tmp_path / "kept", every_minutes=60, keep=None))
+    with pytest.raises(Stopped, match="need not be read again") as stop:
+        read_folder(folder, size=8, resize="squash", recursive=False, read=reader)
+    assert stop.value.number == signal.SIGTERM
     found, seen, kept = read()
     _same_as_an_array(found, folder)
     assert (seen, kept.resumed_from) == (["8.png", "9.png"], 8)
+
+
+def test_a_full_disk_is_named(folder, read, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shards.TarWriter, "add", full)
+    with pytest.raises(DataError, match=r"kept: the images cannot be kept there \(No space left on device\)"):
+        read()
+
+
+def test_too_large_images_are_refused_by_every_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
+    (tmp_path / "images").mkdir()
+    for number in range(120):
+        Image.new("RGB", (90, 90) if number % 2 else (60, 60)).save(tmp_path / "images" / f"{number:03}.png")
+    reader = _reader(Checkpoints(tmp_path / "kept", keep=None))
+    images, names, unreadable = read_folder(
+        tmp_path / "images", size=8, resize="squash", recursive=False, read=reader
+    )
+    assert names == [f"{number:03}.png" for number in range(0, 120, 2)]
+    assert len(images) == len(unreadable) == 60
+    assert unreadable[0] == "001.png: 8,100 pixels: a decompression bomb, it exceeds limit 5,000"
+
+
+FACTS = {
+    "a list": lambda facts: [],
+    "no shards": lambda facts: facts | {"shards": []},
+    "no size": lambda facts: {key: value for key, value in facts.items() if key != "image_size"},
+    "another folder": lambda facts: facts | {"shards": [facts["shards"][0] | {"name": "../x.tar"}]},
+}
+
+
+@pytest.mark.parametrize("case", FACTS)
+def test_facts_that_prepare_does_not_write(written, case):
+    path = written[0] / "shards.json"
+    path.write_text(json.dumps(FACTS[case](json.loads(path.read_text()))))
+    with pytest.raises(DataError, match=r"shards\.json: not what `prepare` writes"):
+        open_images(written[0])
+
+
+def test_a_damaged_index_is_seen(written):
+    _damage(written[0] / "index.npy", at=300)
+    with pytest.raises(DataError, match=r"index\.npy: expected .* or it is damaged"):
+        open_images(written[0])
+
+
+def test_rows_chosen_before_their_shard_was_damaged_are_left_out(written):
+    folder, _ = written
+    rows = np.array([0, 39, 5, 39, 20])
+    assert usable_rows(rows, open_images(folder)) is rows
+    _damage(folder / "shard-00000.tar")
+    damaged = open_images(folder, on_corrupt="skip")
+    assert (damaged_shards(damaged), damaged_shards(Rows(damaged, rows)), damaged_shards(rows)) == (
+        [0],
+        [0],
+        [],
+    )
+    assert usable_rows(rows, damaged).tolist() == [39, 39, 20]
+    with pytest.raises(DataError, match="All 2 chosen pseudo-labelled images lie in damaged shards"):
+        usable_rows(np.array([0, 5]), damaged)
 
 
 def test_a_damaged_staged_shard_is_made_again(folder, read, tmp_path, capsys):

@@ -9,6 +9,7 @@ from noisy_student import params
 from noisy_student.checkpoints import Checkpoints
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import ParamsError
+from noisy_student.models.architectures import check_training
 from noisy_student.models.build import build, model_noise, transfer_weights
 from noisy_student.training import train
 from noisy_student.training.shares import student_shares, teacher_shares
@@ -174,8 +175,33 @@ def test_killed_before_within_and_at_the_end_of_it(digits, tmp_path, monkeypatch
 
 
 def test_more_blocks_than_there_are(digits):
-    with pytest.raises(ParamsError, match="freeze_blocks=4: resnet has only 3 blocks"):
+    with pytest.raises(ParamsError, match=r"teacher\.finetune\.freeze_blocks=4: resnet has only 3 blocks"):
         _train(_settings(digits, freeze_blocks=4))
+
+
+NET = {"name": "efficientnet", "width_coefficient": 0.25, "depth_coefficient": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, r"data\.image_size=12: too small for efficientnet, .* 32 times"),
+        ({"image_size": 16}, r"teacher\.image_size=16: too small"),
+        (
+            {"image_size": 32, "finetune": TUNED | {"image_size": 16}},
+            r"teacher\.finetune\.image_size=16: too",
+        ),
+        (
+            {"image_size": 32, "finetune": TUNED | {"image_size": 32, "freeze_blocks": 11}},
+            "has only 10 blocks",
+        ),
+    ],
+)
+def test_sizes_are_checked_before_anything_is_trained(digits, values, message):
+    own = {f"teacher.{key}": value for key, value in {"model": NET, "image_size": None, **values}.items()}
+    settings = params.check(with_values(digits, SETTINGS | own))
+    with pytest.raises(ParamsError, match=message):
+        check_training(settings.teacher, settings.data.image_size, where="teacher")
 
 
 def test_pretraining_uses_pseudo_labels_only_and_tuning_labels_only(digits, monkeypatch):
