@@ -86,7 +86,7 @@ def robustness_report(rows):
     titles = [title for title, _ in ROBUSTNESS.values()]
     lines = [f"| in %, {len(rows)} seeds | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for model, shown in COLUMNS.items():
-        if model not in rows[0]:
+        if f"{model} C" not in rows[0]:
             continue
         figures = (100 * np.array([float(row[f"{model} {column}"]) for row in rows]) for column in ROBUSTNESS)
         lines.append(f"| {shown} | {' | '.join(f'{v.mean():.2f} ({_deviation(v):.2f})' for v in figures)} |")

@@ -47,6 +47,10 @@ class StochasticDepth(keras.layers.Layer):
         """Return `branch` scaled; its shape (N, ...) and dtype stay."""
         if not (training and self.trainable):  # a frozen block acts as at inference
             return branch * self.survival_probability
+        return self.draw(branch)
+
+    def draw(self, branch):
+        """Return `branch` times its coins, drawn anew."""
         coins = ops.shape(branch)[0] if self.coin == "sample" else 1
         survives = _survives(self, (coins,) + (1,) * (len(branch.shape) - 1))
         return branch * ops.cast(survives, branch.dtype)
@@ -135,8 +139,8 @@ class AlwaysOnStochasticDepth(StochasticDepth):
     """Stochastic depth that draws its coins at inference too."""
 
     def call(self, branch):
-        """As `StochasticDepth.call` in training."""
-        return super().call(branch, training=True)
+        """As `StochasticDepth.call` in training, frozen or not."""
+        return self.draw(branch)
 
 
 @keras.saving.register_keras_serializable(package="noisy_student")
