@@ -122,9 +122,8 @@ def _make_images(folder):
                 Image.fromarray(pixels).save(folder / split / name / f"{index}.png")
 
 
-@pytest.mark.parametrize(
-    "way", [pytest.param("absolute path, --temp", marks=pytest.mark.slow), "dvc add, queue"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["absolute path, --temp", "dvc add, queue"])
 def test_own_images(fresh, tmp_path, way):
     """A user's own folder of images is found by experiments that run in a folder of their own."""
     root = tmp_path / "images" if "absolute" in way else fresh.folder / "data/raw/mine"

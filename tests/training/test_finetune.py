@@ -118,7 +118,13 @@ def test_figures_before_and_after_are_those_of_the_models(digits, before, tuned)
     assert tuned.summary["best"] == before.summary["best"]
 
 
-@pytest.mark.parametrize(("blocks", "coin"), [(2, "batch"), (1, "sample"), (0, "batch")])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("blocks", "coin"),
+    [(2, "batch"), pytest.param(1, "sample", marks=slow), pytest.param(0, "batch", marks=slow)],
+)
 def test_stem_and_first_blocks_stay_as_they_are(digits, blocks, coin):
     depth = {"noise.stochastic_depth": {"survival_probability": 0.5, "coin": coin}}
     first, second = (
@@ -146,7 +152,10 @@ def test_it_sees_labelled_images_as_they_are(digits, monkeypatch):
     assert [len(batches[0][0]) for batches in made[:2]] == [12, 8]
 
 
-@pytest.mark.parametrize("step", [("training", 8), ("finetune", 2), ("finetune", 6)])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param(("training", 8), marks=slow), ("finetune", 2), pytest.param(("finetune", 6), marks=slow)],
+)
 def test_killed_before_within_and_at_the_end_of_it(digits, tmp_path, monkeypatch, tuned, step):
     class Killed(BaseException):
         pass

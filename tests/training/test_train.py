@@ -262,7 +262,7 @@ def test_checkpoints_are_chosen_by_loss_or_by_accuracy(select_by, best, monkeypa
     assert (kept.best_weights, kept.best["step"]) == (best, 5 * (best + 1))
 
 
-@pytest.mark.parametrize("ema", [0.0, 0.5])
+@pytest.mark.parametrize("ema", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_noise_on_the_device_gives_the_training_that_noise_on_the_host_gives(digits, ema):
     on = {"teacher.noise": True, "augmentation.flip": True, "augmentation.crop": 1, "teacher.ema": ema}
     host, device = (_teacher(_settings(digits, **on, input_noise=where)) for where in ("host", "device"))
