@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from noisy_student.data.images import try_image
 from noisy_student.sections import HELD_BACK, DataParams
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -160,3 +161,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         """Keep the test's output quiet."""
+
+
+class Stop(Exception):
+    """Ends a reading in the middle."""
+
+
+@pytest.fixture
+def count_files(monkeypatch):
+    """Replace a module's `try_image` by one that notes what it reads, up to a number of files."""
+
+    def count(module, stop_after=None):
+        seen = []
+
+        def counted(path, **options):
+            if len(seen) == stop_after:
+                raise Stop
+            seen.append(path.name)
+            return try_image(path, **options)
+
+        monkeypatch.setattr(module, "try_image", counted)
+        return seen
+
+    count.stop = Stop
+    return count

@@ -6,7 +6,7 @@ from PIL import Image
 
 from noisy_student.checkpoints import Checkpoints
 from noisy_student.data import reader as module
-from noisy_student.data.images import read_folder, try_image
+from noisy_student.data.images import read_folder
 from noisy_student.data.reader import ImageReader
 
 SIZE = 8
@@ -24,25 +24,12 @@ def folder(tmp_path):
     return made
 
 
-class Stop(Exception):
-    pass
-
-
-def _read(folder, kept, *, stop_after=None, monkeypatch=None):
+def _read(folder, kept, count_files, *, stop_after=None):
     """Read the folder; return (what read_folder gives, the names that were really read)."""
-    seen = []
-
-    def counted(path, **options):
-        if len(seen) == stop_after:
-            raise Stop
-        seen.append(path.name)
-        return try_image(path, **options)
-
-    monkeypatch.setattr(module, "try_image", counted)
-    reader = ImageReader(kept)
+    seen, reader = count_files(module, stop_after), ImageReader(kept)
     try:
         return read_folder(folder, size=SIZE, resize="squash", recursive=False, read=reader), seen
-    except Stop:
+    except count_files.stop:
         return None, seen
 
 
@@ -55,28 +42,28 @@ def _same(first, second):
     assert first[1:] == second[1:]
 
 
-def test_a_stopped_reading_goes_on_where_it_stopped(folder, tmp_path, monkeypatch):
+def test_a_stopped_reading_goes_on_where_it_stopped(folder, tmp_path, count_files):
     whole = read_folder(folder, size=SIZE, resize="squash", recursive=False)
     assert whole[2] == ["3.png: not an image that Pillow can read"]
-    _read(folder, _kept(tmp_path), stop_after=6, monkeypatch=monkeypatch)
+    _read(folder, _kept(tmp_path), count_files, stop_after=6)
     kept = _kept(tmp_path)
-    found, seen = _read(folder, kept, monkeypatch=monkeypatch)
+    found, seen = _read(folder, kept, count_files)
     _same(found, whole)
     assert seen == [f"{number}.png" for number in range(6, 10)]
     assert kept.resumed_from == 6
 
 
-def test_a_changed_file_is_read_again_with_all_after_it(folder, tmp_path, monkeypatch):
-    _read(folder, _kept(tmp_path), stop_after=8, monkeypatch=monkeypatch)
+def test_a_changed_file_is_read_again_with_all_after_it(folder, tmp_path, count_files):
+    _read(folder, _kept(tmp_path), count_files, stop_after=8)
     Image.new("RGB", (9, 9), "red").save(folder / "5.png")
-    _, seen = _read(folder, _kept(tmp_path), stop_after=2, monkeypatch=monkeypatch)
+    _, seen = _read(folder, _kept(tmp_path), count_files, stop_after=2)
     assert seen == ["5.png", "6.png"]
-    found, seen = _read(folder, _kept(tmp_path), monkeypatch=monkeypatch)
+    found, seen = _read(folder, _kept(tmp_path), count_files)
     assert seen == ["7.png", "8.png", "9.png"]  # the new shards have taken the old ones' place
     _same(found, read_folder(folder, size=SIZE, resize="squash", recursive=False))
 
 
-def test_a_change_in_the_middle_of_a_shard(folder, tmp_path, monkeypatch):
+def test_a_change_in_the_middle_of_a_shard(folder, tmp_path, count_files):
     kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
     reader = ImageReader(kept)
     for number in range(8):
@@ -84,24 +71,24 @@ def test_a_change_in_the_middle_of_a_shard(folder, tmp_path, monkeypatch):
     reader.save()
     assert kept.numbers() == [0]
     Image.new("RGB", (9, 9), "red").save(folder / "5.png")
-    _read(folder, _kept(tmp_path), stop_after=1, monkeypatch=monkeypatch)
-    found, seen = _read(folder, _kept(tmp_path), monkeypatch=monkeypatch)
+    _read(folder, _kept(tmp_path), count_files, stop_after=1)
+    found, seen = _read(folder, _kept(tmp_path), count_files)
     assert seen == [f"{number}.png" for number in range(6, 10)]
     _same(found, read_folder(folder, size=SIZE, resize="squash", recursive=False))
 
 
-def test_a_damaged_shard_is_read_again(folder, tmp_path, monkeypatch, capsys):
-    _read(folder, _kept(tmp_path), stop_after=6, monkeypatch=monkeypatch)
+def test_a_damaged_shard_is_read_again(folder, tmp_path, count_files, capsys):
+    _read(folder, _kept(tmp_path), count_files, stop_after=6)
     shard = sorted((tmp_path / "kept").iterdir())[2]
     shard.write_bytes(shard.read_bytes()[:-9])
-    found, seen = _read(folder, _kept(tmp_path), monkeypatch=monkeypatch)
+    found, seen = _read(folder, _kept(tmp_path), count_files)
     assert seen == [f"{number}.png" for number in range(2, 10)]
     assert "damaged" in capsys.readouterr().err
     _same(found, read_folder(folder, size=SIZE, resize="squash", recursive=False))
 
 
-def test_memory_is_bounded(folder, tmp_path, monkeypatch):
+def test_memory_is_bounded(folder, tmp_path, monkeypatch, count_files):
     monkeypatch.setattr(module, "SHARD", 3 * SIZE * SIZE * 3)
     kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
-    _read(folder, kept, monkeypatch=monkeypatch)
+    _read(folder, kept, count_files)
     assert kept.numbers() == [0, 3, 7]  # file 3 has no pixels

@@ -234,10 +234,6 @@ def test_images_that_are_passed_over_are_not_chosen():
     assert selection.select(probs, labels, plain, **options).tolist() == [1, 2, 4]
 
 
-class Stop(Exception):
-    pass
-
-
 @pytest.fixture
 def folder(tmp_path):
     """Ten images, of which the fourth cannot be read."""
@@ -250,26 +246,18 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def read(folder, tmp_path, monkeypatch):
+def read(folder, tmp_path, monkeypatch, count_files):
     """Read the folder into shards of a few images: what read_folder gives, what was read, checkpoints."""
     monkeypatch.setattr(staging, "SHARD", 2000)
     monkeypatch.setattr(staging, "_CHUNK", 1)
 
     def run(stop_after=None):
-        seen = []
-
-        def counted(path, **options):
-            if len(seen) == stop_after:
-                raise Stop
-            seen.append(path.name)
-            return try_image(path, **options)
-
-        monkeypatch.setattr(staging, "try_image", counted)
+        seen = count_files(staging, stop_after)
         kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
         reader = _reader(kept)
         try:
             return read_folder(folder, size=8, resize="squash", recursive=False, read=reader), seen, kept
-        except Stop:
+        except count_files.stop:
             return reader, seen, kept
 
     return run
