@@ -3,19 +3,20 @@
 import numpy as np
 
 from noisy_student.errors import DataError, EmptyClassError
-from noisy_student.guesses import best_guesses
+from noisy_student.guesses import best_guesses, is_kept
 
 _LINES = 5  # classes that a message names one by one
 
 
-def confident_rows(probs, *, min_confidence, without=()):
-    """Choose the images whose highest probability is above a threshold.
+def confident_rows(probs, *, min_confidence, max_confidence=1.0, without=()):
+    """Choose the images whose highest probability is above a threshold, and at most a bound.
 
     Source: arXiv:1911.04252, section 3.1.
 
     Args:
         probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
-        min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
+        min_confidence, max_confidence: an image stays when its highest probability is greater than the first
+            and at most the second, see `guesses.is_kept`.
         without: rows that cannot be chosen.
 
     Returns:
@@ -26,22 +27,22 @@ def confident_rows(probs, *, min_confidence, without=()):
         EmptyClassError: no image is above the threshold.
     """
     _check(probs)
-    return _above(best_guesses(probs)[1], min_confidence, without)
+    return _kept(best_guesses(probs)[1], min_confidence, max_confidence, without)
 
 
-def _above(confidence, min_confidence, without):
+def _kept(confidence, min_confidence, max_confidence, without):
     confidence[np.asarray(without, np.int64)] = -1.0
-    rows = np.flatnonzero(confidence > min_confidence)
+    rows = np.flatnonzero(is_kept(confidence, min_confidence, max_confidence))
     if not len(rows):
         raise EmptyClassError(
-            f"No pseudo-label of any class is above pseudolabel.threshold={min_confidence} "
+            f"No pseudo-label of any class is {_range(min_confidence, max_confidence)} "
             f"(best {confidence.max():.3f}, 0 of {len(confidence):,}).\n"
             "Lower pseudolabel.threshold or train the teacher longer."
         )
     return rows
 
 
-def balance(probs, *, min_confidence, per_class, on_empty, class_names, without=()):
+def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_confidence=1.0, without=()):
     """Choose the same number of confident images for every class.
 
     Too many: the most confident stay; too few: they are repeated in order. Images of equal
@@ -50,7 +51,8 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names, without=
 
     Args:
         probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
-        min_confidence: an image stays when its highest probability is greater than this; in [0, 1).
+        min_confidence, max_confidence: an image stays when its highest probability is greater than the first
+            and at most the second, see `guesses.is_kept`.
         per_class: images per class returned; None takes the largest class's count.
         on_empty: "error" or "skip": what happens to a class without any confident image.
         class_names: K names, for messages.
@@ -66,12 +68,13 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names, without=
     """
     _check(probs)
     predicted, confidence = best_guesses(probs)
-    rows = _above(confidence, min_confidence, without)
+    rows = _kept(confidence, min_confidence, max_confidence, without)
     classes = predicted[rows]
     by_class = [rows[classes == k] for k in range(probs.shape[1])]
     empty = [k for k, members in enumerate(by_class) if not len(members)]
     if empty and on_empty == "error":
-        raise EmptyClassError(_empty_message(predicted, confidence, empty, min_confidence, class_names))
+        where = _range(min_confidence, max_confidence)
+        raise EmptyClassError(_empty_message(predicted, confidence, empty, where, class_names))
     size = max(map(len, by_class)) if per_class is None else per_class
     return np.concatenate([_take(confidence, members, size) for members in by_class if len(members)])
 
@@ -94,15 +97,19 @@ def counts(probs, rows):
     return np.bincount(best_guesses(probs)[0][rows], minlength=probs.shape[1])
 
 
-def _empty_message(predicted, confidence, empty, min_confidence, class_names):
+def _range(min_confidence, max_confidence):
+    above = f"above pseudolabel.threshold={min_confidence}"
+    if max_confidence == 1:
+        return above
+    return f"{above} and at most pseudolabel.max_confidence={max_confidence}"
+
+
+def _empty_message(predicted, confidence, empty, where, class_names):
     lines = []
     for k in empty[:_LINES]:
         own = confidence[predicted == k]
         found = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(predicted):,}"
-        lines.append(
-            f"class {k} ({class_names[k]}): no pseudo-label is above "
-            f"pseudolabel.threshold={min_confidence} ({found} predicted as it)."
-        )
+        lines.append(f"class {k} ({class_names[k]}): no pseudo-label is {where} ({found} predicted as it).")
     if len(empty) > _LINES:
         lines.append(f"... and {len(empty) - _LINES} more of {len(class_names)} classes.")
     lines.append(

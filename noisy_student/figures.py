@@ -6,22 +6,22 @@ Equal input gives equal bytes (with one version of matplotlib).
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, png, shorten
-from noisy_student.guesses import best_guesses
+from noisy_student.guesses import best_guesses, is_kept
 
 _MARKERS = "osD^vP*"
 
 
-def confidence_histogram(path, probs, *, threshold, truth=None):
+def confidence_histogram(path, probs, *, threshold, max_confidence=1.0, truth=None):
     """Draw how confident the teacher is on the unlabelled pool, with the threshold.
 
     Args:
         path: PNG to write.
         probs: (N, K) teacher distribution.
-        threshold: an image is kept when its highest probability is greater; in [0, 1).
+        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
         truth: (N,) int classes, -1 where unknown; splits the bars into right and wrong.
     """
     predicted, confidence = best_guesses(probs)
-    kept = confidence > threshold
+    kept = is_kept(confidence, threshold, max_confidence)
     unknown = np.ones(len(probs), bool) if truth is None else truth < 0
     right = ~unknown & (predicted == truth)
     groups = (
@@ -34,7 +34,7 @@ def confidence_histogram(path, probs, *, threshold, truth=None):
         axes = figure.add_subplot()
         axes.hist(
             [confidence[members] for _, members, _ in groups],
-            bins=_edges(threshold),
+            bins=np.unique([*_edges(threshold), max_confidence]),
             stacked=True,
             color=[color for _, _, color in groups],
             label=[f"{name}: {m.sum():,} ({(m & kept).sum():,} kept)" for name, m, _ in groups],
@@ -42,6 +42,8 @@ def confidence_histogram(path, probs, *, threshold, truth=None):
             linewidth=0.4,
         )
         axes.axvline(threshold, color=BLACK, linestyle="--", label=f"threshold {threshold:g}")
+        if max_confidence < 1:
+            axes.axvline(max_confidence, color=BLACK, linestyle=":", label=f"at most {max_confidence:g}")
         axes.set_title(f"{kept.sum():,} of {len(probs):,} pseudo-labels kept ({kept.mean():.1%})", loc="left")
         axes.set(xlim=(0, 1), xlabel="confidence (highest probability)", ylabel="images")
         axes.grid(axis="y")

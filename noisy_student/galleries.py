@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student.canvas import BLACK, BLUE, GREEN, VERMILLION, png, sheet, shorten, thumbnail
-from noisy_student.guesses import best_guesses
+from noisy_student.guesses import best_guesses, is_kept
 from noisy_student.seeds import derive_seed, image_keys
 
 _MOST_CLASSES = 100  # a taller sheet can hardly be opened
@@ -49,25 +49,26 @@ def _caption(axes, x, y, lines, colors=(BLACK,), size=6.5):
         axes.text(x, y + 0.02 + i * _LINE, line, fontsize=size, color=color, ha="center", va="top")
 
 
-def pseudo_label_groups(confidence, rows, *, threshold, each):
-    """Choose a class's most confident images, those just above and those just below the threshold.
+def pseudo_label_groups(confidence, rows, *, each, **bounds):
+    """Choose the most confident images of a class that are kept, the least confident, and others.
 
     Args:
         confidence: (N,) highest probabilities.
         rows: the images predicted as the class.
-        threshold: an image is kept when its confidence is greater.
         each: most images of a group.
+        bounds: threshold and max_confidence, see `guesses.is_kept`.
 
     Returns:
         three arrays of rows without a common one: kept, most confident first; kept, least confident
         first; not kept, most confident first.
     """
     ordered = rows[np.argsort(-confidence[rows], kind="stable")]
-    kept = ordered[confidence[ordered] > threshold]
-    return kept[:each], kept[each:][::-1][:each], ordered[len(kept) :][:each]
+    stays = is_kept(confidence[ordered], **bounds)
+    kept = ordered[stays]
+    return kept[:each], kept[each:][::-1][:each], ordered[~stays][:each]
 
 
-def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4):
+def pseudo_label_gallery(path, images, probs, class_names, *, threshold, max_confidence=1.0, each=4):
     """Draw pseudo-labelled images by class: most confident, just above, just below the threshold.
 
     Args:
@@ -75,7 +76,7 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4)
         images: (N, H, W, 3) uint8, the unlabelled pool; only the rows shown are read.
         probs: (N, K) teacher distribution.
         class_names: K names; the first 100 classes are shown.
-        threshold: an image is kept when its highest probability is greater.
+        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
         each: most images of a group.
     """
     side, pitch, top, names = 0.66, 0.9, 0.8, 1.35
@@ -83,6 +84,7 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4)
     shown = min(len(class_names), _MOST_CLASSES)
     width = 2 * _MARGIN + names + 3 * group_width
     predicted, confidence = best_guesses(probs)
+    bounds = {"threshold": threshold, "max_confidence": max_confidence}
     with png(path, width=width, height=top + shown * pitch + _MARGIN, layout=None) as figure:
         axes = sheet(figure)
         more = f" (the first {shown} of {len(class_names)} classes)" if shown < len(class_names) else ""
@@ -96,8 +98,8 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, each=4)
             axes.text(_MARGIN + names + g * group_width, 0.66, header, color=color, weight="bold")
         for k in range(shown):
             y, rows = top + k * pitch, np.flatnonzero(predicted == k)
-            groups = pseudo_label_groups(confidence, rows, threshold=threshold, each=each)
-            kept = int((confidence[rows] > threshold).sum())
+            groups = pseudo_label_groups(confidence, rows, each=each, **bounds)
+            kept = int(is_kept(confidence[rows], **bounds).sum())
             axes.text(_MARGIN, y + 0.28, shorten(class_names[k]), weight="bold")
             axes.text(_MARGIN, y + 0.46, f"{kept:,} of {len(rows):,} kept", fontsize=7.5)
             for g, group in enumerate(groups):

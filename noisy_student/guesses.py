@@ -25,3 +25,18 @@ def best_guesses(probs):
         predicted[piece] = probs[piece].argmax(axis=1)
         confidence[piece] = probs[piece].max(axis=1)
     return predicted, confidence
+
+
+def is_kept(confidence, threshold, max_confidence=1.0):
+    """Which images the filter keeps: more confident than the threshold, at most as confident as a bound.
+
+    Args:
+        confidence: (N,) highest probabilities.
+        threshold: in [0, 1).
+        max_confidence: in (0, 1]; 1 sets no bound, however a probability was rounded.
+
+    Returns:
+        (N,) bool.
+    """
+    kept = confidence > threshold
+    return kept & (confidence <= max_confidence) if max_confidence < 1 else kept

@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
-# Named by `data.unlabelled_from` when the unlabelled pool comes from the source itself. They are
-# files of this repository, because DVC wants every dependency to exist.
+# Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
+# repository, because DVC wants every dependency to exist.
 HELD_BACK = "data/pools/held-back"
 OWN_SPLIT = "data/pools/own-split"
+LABELLED_POOL = "data/pools/labelled"
+PHOTOGRAPHS = "data/pools/photographs"
 
 # What the stages write; no input may lie in it or above it.
 OUTPUTS = (
@@ -83,7 +85,7 @@ class DataParams(Section):
 
     @model_validator(mode="after")
     def _check_paths(self):
-        for pool in (HELD_BACK, OWN_SPLIT):
+        for pool in (HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS):
             if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
@@ -344,14 +346,24 @@ class AugmentationParams(Section):
 class PseudoLabelParams(Section):
     """How the teacher labels, and which labels are kept.
 
-    threshold: an image is kept when its highest probability is greater; batch_size: images a step of
-    labelling, "auto" by network and device, see `predict.automatic_batch_size`.
+    threshold, max_confidence: an image is kept when its highest probability is greater than the first and
+    at most the second; batch_size: images a step of labelling, "auto" by network and device, see
+    `predict.automatic_batch_size`.
     """
 
     threshold: Fraction
+    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     kind: Literal["soft", "hard"]
     batch_size: PredictionBatchSize
     noise: bool
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.max_confidence <= self.threshold:
+            raise ValueError(
+                f"max_confidence={self.max_confidence} leaves nothing above threshold={self.threshold}"
+            )
+        return self
 
 
 class BalanceParams(Section):

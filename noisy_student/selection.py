@@ -5,6 +5,7 @@ import numpy as np
 from noisy_student import figures, galleries
 from noisy_student.balance import balance, confident_rows, counts
 from noisy_student.files import write_csv
+from noisy_student.guesses import best_guesses, is_kept
 
 
 def select(probs, pseudolabel, balancing, *, class_names, without=()):
@@ -27,15 +28,21 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
         return balance(
             probs,
             min_confidence=pseudolabel.threshold,
+            max_confidence=pseudolabel.max_confidence,
             per_class=balancing.per_class,
             on_empty=balancing.on_empty,
             class_names=class_names,
             without=without,
         )
-    return confident_rows(probs, min_confidence=pseudolabel.threshold, without=without)
+    return confident_rows(
+        probs,
+        min_confidence=pseudolabel.threshold,
+        max_confidence=pseudolabel.max_confidence,
+        without=without,
+    )
 
 
-def write_selection_plots(folder, tables, images, probs, rows, *, class_names, threshold):
+def write_selection_plots(folder, tables, images, probs, rows, *, class_names, pseudolabel):
     """Write confidence.png, class_counts.png and pseudo_labels.png, the first two as CSV too.
 
     Args:
@@ -45,9 +52,10 @@ def write_selection_plots(folder, tables, images, probs, rows, *, class_names, t
         probs: (N, K) float32.
         rows: what `select` chose.
         class_names: K names.
-        threshold: of confidence.
+        pseudolabel: PseudoLabelParams, for the bounds of confidence.
     """
-    before = counts(probs, confident_rows(probs, min_confidence=threshold))
+    bounds = {"threshold": pseudolabel.threshold, "max_confidence": pseudolabel.max_confidence}
+    before = counts(probs, np.flatnonzero(is_kept(best_guesses(probs)[1], **bounds)))
     after = counts(probs, rows)
     write_csv(
         tables / "class_counts.csv",
@@ -59,10 +67,8 @@ def write_selection_plots(folder, tables, images, probs, rows, *, class_names, t
     )
     write_csv(tables / "confidence.csv", confidence_bins(probs))
     figures.class_counts(folder / "class_counts.png", before, after, class_names)
-    figures.confidence_histogram(folder / "confidence.png", probs, threshold=threshold)
-    galleries.pseudo_label_gallery(
-        folder / "pseudo_labels.png", images, probs, class_names, threshold=threshold
-    )
+    figures.confidence_histogram(folder / "confidence.png", probs, **bounds)
+    galleries.pseudo_label_gallery(folder / "pseudo_labels.png", images, probs, class_names, **bounds)
 
 
 def confidence_bins(probs, *, bins=20):

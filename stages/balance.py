@@ -22,7 +22,7 @@ def main(generation):
         probs,
         rows,
         class_names=names,
-        threshold=settings.pseudolabel.threshold,
+        pseudolabel=settings.pseudolabel,
     )
     write_array(layout.balanced(generation), rows)
 

@@ -33,12 +33,12 @@ def main():
     quality = {}
     for key, name in students.items():
         generation, probs = settings.generation(key), labels[key]
-        threshold = generation.pseudolabel.threshold
+        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
         figures.confidence_histogram(
-            layout.EVAL_PLOTS / f"confidence-{key}.png", probs, threshold=threshold, truth=truth
+            layout.EVAL_PLOTS / f"confidence-{key}.png", probs, truth=truth, **bounds
         )
         if generation.student.mix != "none":  # else it learned from no pseudo-label
-            quality[name] = metrics.pseudo_label_quality(probs, truth, threshold=threshold)
+            quality[name] = metrics.pseudo_label_quality(probs, truth, **bounds)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
         open_labelled(layout.LABELLED, classes=names, on_corrupt=settings.shards.on_corrupt).images,

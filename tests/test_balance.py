@@ -29,10 +29,9 @@ PROBS = np.array(
 )
 
 
-def choose(probs=PROBS, min_confidence=0.6, per_class=None, on_empty="error"):
-    return balance(
-        probs, min_confidence=min_confidence, per_class=per_class, on_empty=on_empty, class_names=NAMES
-    )
+def choose(probs=PROBS, min_confidence=0.6, per_class=None, on_empty="error", **more):
+    given = {"min_confidence": min_confidence, "per_class": per_class, "on_empty": on_empty, **more}
+    return balance(probs, class_names=NAMES, **given)
 
 
 def test_confident_rows_by_hand():
@@ -42,6 +41,19 @@ def test_confident_rows_by_hand():
 def test_a_confidence_equal_to_the_threshold_is_not_kept():
     probs = np.array([[0.75, 0.25], [0.7500001, 0.2499999]])
     np.testing.assert_array_equal(confident_rows(probs, min_confidence=0.75), [1])
+
+
+def test_a_bound_of_confidence_by_hand():
+    bounds = {"min_confidence": 0.5, "max_confidence": 0.85}  # 0.85 itself stays
+    np.testing.assert_array_equal(confident_rows(PROBS, **bounds), [1, 4, 5, 6])
+    np.testing.assert_array_equal(choose(**bounds, on_empty="skip"), [1, 6, 4, 5])
+    rounded = np.array([[1.0000001, 0.0]])
+    np.testing.assert_array_equal(confident_rows(rounded, min_confidence=0.5), [0])
+
+
+def test_the_message_names_both_bounds():
+    with pytest.raises(EmptyClassError, match=r"threshold=0\.5 and at most pseudolabel\.max_confidence=0\.6"):
+        choose(min_confidence=0.5, max_confidence=0.6)
 
 
 def test_up_to_the_largest_class_by_hand():

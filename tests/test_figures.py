@@ -158,6 +158,13 @@ def test_pseudo_label_groups_by_hand():
     assert below.tolist() == [2, 3]
 
 
+def test_pseudo_label_groups_below_a_bound():
+    confidence = np.array([0.9, 0.8, 0.75, 0.7, 0.99])
+    bounds = {"threshold": 0.72, "max_confidence": 0.8}
+    top, above, below = galleries.pseudo_label_groups(confidence, np.arange(5), each=1, **bounds)
+    assert (top.tolist(), above.tolist(), below.tolist()) == ([1], [2], [4])
+
+
 def test_pseudo_label_groups_share_no_image_when_few_are_kept():
     confidence = np.array([0.9, 0.8, 0.5])
     top, above, below = galleries.pseudo_label_groups(confidence, np.arange(3), threshold=0.75, each=4)

@@ -127,6 +127,9 @@ def test_pseudo_label_quality_by_hand():
     assert metrics.pseudo_label_quality(probs, truth, threshold=0.75) == {"coverage": 0.6, "accuracy": 0.5}
     assert metrics.pseudo_label_quality(probs, truth, threshold=0.92) == {"coverage": 0.2, "accuracy": None}
     assert metrics.pseudo_label_quality(probs, truth, threshold=0.99) == {"coverage": 0.0, "accuracy": None}
+    # rows 1, 2 and 4, all wrong
+    found = metrics.pseudo_label_quality(probs, truth, threshold=0.5, max_confidence=0.8)
+    assert found == {"coverage": 0.6, "accuracy": 0.0}
 
 
 @pytest.mark.parametrize(

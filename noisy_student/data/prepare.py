@@ -13,7 +13,7 @@ from noisy_student.data.sources import load_source
 from noisy_student.data.splits import stratified
 from noisy_student.data.views import Rows
 from noisy_student.errors import DataError
-from noisy_student.sections import HELD_BACK
+from noisy_student.sections import HELD_BACK, LABELLED_POOL
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
@@ -114,6 +114,8 @@ def _split(source, data):
     labelled, rest = _stratified(train, data.labelled, source, data, "labelled")
     if data.unlabelled_from == HELD_BACK:
         unlabelled = rest
+    elif data.unlabelled_from == LABELLED_POOL:
+        unlabelled = labelled
     else:
         unlabelled = _pool(source.unlabelled, source.unlabelled_labels)
         unlabelled = _drop(unlabelled, test, dropped["of_test"], "from_unlabelled")

@@ -35,8 +35,7 @@ def remembering_reader(data, *, every_minutes):
         try:
             yield reader
         except KeyboardInterrupt as interrupt:
-            if isinstance(reader, ImageReader):
-                reader.save()
+            reader.save()
             raise Stopped(STOPPED, interrupt) from None
         if kept.resumed_from:
             print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)

@@ -8,6 +8,7 @@ threads: the decoders let go of Python's lock, and pixels need not travel betwee
 (benchmarks/stores.py).
 """
 
+import errno
 import io
 import os
 import sys
@@ -32,7 +33,7 @@ SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 _HEADER = 512  # bytes of a tar member before its content
 _MEND = (
     "Restore it with `dvc checkout --force`, or make it again with `dvc repro`. "
-    "To pass over damaged shards, set shards.on_corrupt: skip."
+    "To pass over damaged shards of other images than test images, set shards.on_corrupt: skip."
 )
 
 
@@ -71,6 +72,27 @@ class Facts(BaseModel):
     index_crc32: int
 
 
+class _Checksummed:
+    """A file for `tarfile` that keeps the CRC-32 of what is written to it."""
+
+    def __init__(self, path):
+        self.crc32, self._size = 0, 0
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115, closed below
+
+    def tell(self):
+        return self._size
+
+    def write(self, data):
+        if self._file.write(data) != len(data):  # what an unbuffered file does where room ends
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.crc32, self._size = zlib.crc32(data, self.crc32), self._size + len(data)
+        return len(data)
+
+    def close(self):
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
 class TarWriter:
     """Writes encoded images into one .tar file whose bytes depend on them only.
 
@@ -79,7 +101,7 @@ class TarWriter:
 
     def __init__(self, path, *, encoding, first):
         self._suffix, self._row = SUFFIXES[encoding], first
-        self._file = open(path, "wb", buffering=0)  # noqa: SIM115, closed below
+        self._file = _Checksummed(path)
         self._tar = tarfile.open(fileobj=self._file, mode="w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     @property
@@ -97,10 +119,10 @@ class TarWriter:
         return offset, len(data), zlib.crc32(data)
 
     def close(self):
-        """End the file; it is on the disk then."""
+        """End the file, which is on the disk then; return its CRC-32."""
         self._tar.close()
-        os.fsync(self._file.fileno())
         self._file.close()
+        return self._file.crc32
 
 
 def checksum(path):
@@ -246,8 +268,8 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
         data = base.encoded(row) if copied else encode(np.ascontiguousarray(base[row]), encoding)
         index[number] = (len(shards), *writer.add(data))
         if writer.size >= shard_bytes or number + 1 == len(rows):
-            writer.close()
-            facts = {"images": number + 1 - first, "bytes": path.stat().st_size, "crc32": checksum(path)}
+            crc32 = writer.close()
+            facts = {"images": number + 1 - first, "bytes": path.stat().st_size, "crc32": crc32}
             shards.append({"name": path.name, **facts})
             writer = None
     write_array(folder / INDEX, index)

@@ -3,10 +3,10 @@
 import dataclasses
 from pathlib import Path
 
-from noisy_student.data import cifar10, digits, folder, svhn
+from noisy_student.data import cifar10, digits, folder, photographs, svhn
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.errors import DataError
-from noisy_student.sections import HELD_BACK, OWN_SPLIT
+from noisy_student.sections import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS
 
 ADAPTERS = {
     "digits": lambda data, read: digits.load(data),
@@ -24,7 +24,7 @@ def load_source(data, read=try_image):
         read: what reads an image file, see `noisy_student.data.images.read_folder`.
 
     Returns:
-        Source. Its `unlabelled` is None if the pool is to be held back from the training images.
+        Source. Its `unlabelled` is None if the pool comes from the training images.
 
     Raises:
         DataError: images are missing, damaged or contradict the parameters; see the adapters.
@@ -40,8 +40,10 @@ def load_source(data, read=try_image):
 
 def _load_source(data, read):
     source = ADAPTERS[data.source](data, read)
-    if data.unlabelled_from == HELD_BACK:
+    if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
         return source
+    if data.unlabelled_from == PHOTOGRAPHS:
+        return dataclasses.replace(source, unlabelled=photographs.patches(data), unlabelled_labels=None)
     if data.unlabelled_from != OWN_SPLIT:
         return _with_folder(source, data, read)
     if source.unlabelled is None or not len(source.unlabelled):

@@ -110,7 +110,7 @@ class ShardReader:
                     shown.update(len(begun))
                     asked = requests.pending()
                     if asked is not None:
-                        self._save()
+                        self.save()
                         raise Stopped(STOPPED, asked)
         return Rows(self.images, np.arange(first, len(self.images))), causes
 
@@ -125,15 +125,14 @@ class ShardReader:
                 "then run again."
             ) from error
 
-    def _save(self):
+    def save(self):
         """End the present shard, so that a later process can go on after it."""
         if self._writer is None:
             return
-        self._writer.close()
+        crc32 = self._writer.close()
         rows = slice(self._row, len(self.images))
         arrays = {"index": self.images.index[rows], "keys": self.images.keys[rows]}
-        path = self._path(self._first)
-        self.kept.save(self._first, arrays, {"files": self._files, "crc32": checksum(path)})
+        self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32})
         self._writer = None
 
     def _begin(self, path, resize):
@@ -153,7 +152,7 @@ class ShardReader:
         if cause is None:
             self.images.add(entry, pixels)
         if self._writer is not None and (self._writer.size >= SHARD or self.kept.due()):
-            self._save()
+            self.save()
         return cause
 
     def _read(self, path, resize):

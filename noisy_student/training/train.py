@@ -160,7 +160,7 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
     history, added = kept.history, {}
     if tuning is not None:
         inner = checkpoints and checkpoints.within("finetune")
-        model, tuned, before = _run(tuning, model, inner, **work)
+        model, tuned, before = _run(tuning, model, inner, compared=True, **work)
         if inner:
             checkpoints.resumed_from += inner.resumed_from
         history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
@@ -186,7 +186,7 @@ def _effect(tuning, before, after):
     return {"image_size": tuning.image_size, "steps": tuning.round_steps, **rows}
 
 
-def _run(phase, initial, checkpoints, *, params, validation, classes, followed=False):
+def _run(phase, initial, checkpoints, *, params, validation, classes, followed=False, compared=False):
     """Run one phase.
 
     Args:
@@ -195,10 +195,11 @@ def _run(phase, initial, checkpoints, *, params, validation, classes, followed=F
         checkpoints: see `train`.
         params, validation, classes: see `train`.
         followed: whether another phase comes, before which the state is saved.
+        compared: whether it is validated before the first step, too.
 
     Returns:
         (the training model with the best weights, its callbacks.Validation, the figures of its validation
-        before the first step).
+        before the first step or None).
     """
     training = phase.training
     noise = model_noise(params.noise if training.noise else None)
@@ -231,7 +232,7 @@ def _run(phase, initial, checkpoints, *, params, validation, classes, followed=F
         name=phase.name,
         round_steps=phase.round_steps,
     )
-    before = None if initial is None else kept.measure()
+    before = kept.measure() if compared else None
     seconds = _fit(fitted, phase, batches, kept, checkpoints=checkpoints, followed=followed)
     model.set_weights(kept.best_weights)
     _report(phase.name, kept, seconds)

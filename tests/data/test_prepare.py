@@ -14,7 +14,7 @@ from sklearn.datasets import load_digits
 
 from noisy_student.data.prepare import prepare
 from noisy_student.errors import DataError
-from noisy_student.sections import OWN_SPLIT
+from noisy_student.sections import LABELLED_POOL, OWN_SPLIT
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("labelled", "validation", "test")
@@ -113,6 +113,16 @@ def test_the_limit_takes_unlabelled_images_at_random(digits):
     assert set(pixels(out, "unlabelled")) < set(pixels(whole, "unlabelled"))
     # about 50 of 500 a class, standard deviation below sqrt(50) = 7: tolerance 4 of them
     np.testing.assert_allclose(np.bincount(labels(out, "unlabelled")), 50, atol=28)
+
+
+def test_the_labelled_images_can_be_the_pool(digits):
+    out, _ = digits(unlabelled_from=LABELLED_POOL)
+    assert sorted(pixels(out, "unlabelled")) == sorted(pixels(out, "labelled"))
+    of_labelled = dict(zip(pixels(out, "labelled"), labels(out, "labelled"), strict=True))
+    truth = np.load(out / "truth" / "unlabelled.npy")
+    assert [of_labelled[image] for image in pixels(out, "unlabelled")] == truth.tolist()
+    other, _ = digits("other")
+    assert sorted(pixels(other, "test")) == sorted(pixels(out, "test"))  # only the pool is another
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import sklearn.datasets
 from PIL import Image
+from sklearn.utils import Bunch
 
 from noisy_student.data.sources import load_source
 from noisy_student.errors import DataError
+from noisy_student.sections import PHOTOGRAPHS
 
 
 def test_digits_at_their_own_size_are_scaled_grey_levels(data_params):
@@ -42,6 +44,35 @@ def test_unlabelled_from_any_folder(data_params, tmp_path):
     assert source.unlabelled.shape == (3, 8, 8, 3)
     assert source.unlabelled_labels is None
     assert source.unreadable == (f"{tmp_path}/notes.txt: not an image that Pillow can read",)
+
+
+def test_photographs_are_cut_into_patches_within_their_borders(data_params, monkeypatch):
+    # red and green say where a pixel was, blue says of which photograph
+    y, x = np.mgrid[0:427, 0:640]
+    photographs = [np.stack([x * 255 / 639, y * 255 / 426, np.full_like(x, b)], -1) for b in (10, 250)]
+    found = Bunch(images=[image.astype(np.uint8) for image in photographs])
+    monkeypatch.setattr(sklearn.datasets, "load_sample_images", lambda: found)
+    data = data_params(unlabelled_from=PHOTOGRAPHS, image_size=16)
+    source = load_source(data)
+    images = source.unlabelled.astype(int)
+    assert images.shape == (1000, 16, 16, 3)
+    assert source.unlabelled_labels is None
+    np.testing.assert_allclose(images[..., 2].mean(axis=(1, 2)), np.tile([10, 250], 500), atol=1)
+    across = (images[:, :, -1, 0] - images[:, :, 0, 0]).mean(axis=1) * 639 / 255 * 16 / 15  # pixels
+    down = (images[:, -1, :, 1] - images[:, 0, :, 1]).mean(axis=1) * 426 / 255 * 16 / 15
+    np.testing.assert_allclose(across, down, atol=8)  # squares
+    assert 20 <= across.min() < 40
+    assert 145 < across.max() <= 170
+    left, top = images[:, :, 0, 0].mean(axis=1), images[:, 0, :, 1].mean(axis=1)
+    assert left.min() < 12
+    assert top.min() < 12
+    assert abs(np.corrcoef(left, top)[0, 1]) < 4 / np.sqrt(1000)  # 4 standard errors
+    again, other = (
+        load_source(data),
+        load_source(data_params(unlabelled_from=PHOTOGRAPHS, image_size=16, seed=1)),
+    )
+    np.testing.assert_array_equal(again.unlabelled, source.unlabelled)
+    assert (other.unlabelled != source.unlabelled).any()
 
 
 @pytest.mark.parametrize(
