@@ -1,0 +1,111 @@
+"""Answer a question by experiments: several arms, several seeds.
+
+    python -m experiments.study list
+    python -m experiments.study run article                  # what is missing of its rows, then the report
+    python -m experiments.study run controls noise --jobs 2  # two experiments at a time
+    python -m experiments.study run article --preset cifar10-cpu --seeds 3 -S data.root=/images/cifar-10
+    python -m experiments.study report article               # from the rows, nothing is run
+
+Every arm and seed is an ordinary DVC experiment in a temporary folder; `seed` and `data.seed` are set, so
+that weights, noise and the choice of images all change. What is done stands in docs/studies/PRESET/NAME.csv
+and is not run again; a study that was stopped or killed goes on where it was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from experiments.study import definition, report, rows, run
+from noisy_student import locks, signals
+from noisy_student.errors import UserError
+
+
+def main():
+    """Run or report the studies of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="what studies there are")
+    for name, text in (("run", "run what is missing, then report"), ("report", "write the report anew")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("studies", nargs="+", metavar="NAME", help="files of studies/, or all")
+        command.add_argument("--preset", default="digits", help="default: digits")
+        command.add_argument("--seeds", type=int, help="how many, from 0 on; default: as the study says")
+        if name == "run":
+            command.add_argument("--jobs", type=int, default=1, help="experiments at a time; default: 1")
+            command.add_argument(
+                "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
+            )
+    arguments = parser.parse_args()
+    signals.raise_on_sigterm()
+    try:
+        if arguments.command == "list":
+            _list()
+            return
+        names = definition.names() if arguments.studies == ["all"] else arguments.studies
+        studies = {name: definition.load(name) for name in names}
+        if arguments.command == "report":
+            for name, study in studies.items():
+                print(report.write(name, study, arguments.preset, seeds=arguments.seeds))
+            return
+        _run(studies, arguments)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + signals.number_of(interrupt))
+
+
+def _list():
+    for name in definition.names():
+        study = definition.load(name)
+        print(f"{name:20} {study.question} ({len(study.arms)} arms, {study.seeds} seeds)")
+
+
+def _run(studies, arguments):
+    changes, failed = _changes(arguments.changes), []
+    jobs = {
+        name: run.jobs_of(
+            name, study, arguments.preset, seeds=arguments.seeds or study.seeds, changes=changes
+        )
+        for name, study in studies.items()
+    }
+    missing = {name: run.pending(found) for name, found in jobs.items()}
+    try:
+        with locks.held(run.WORK / "lock", what="experiments.study", within=run.WORK, wait=False):
+            for name, study in studies.items():
+                print(f"{name}: {len(missing[name])} of {len(jobs[name])} runs are missing", flush=True)
+                failed += run.Runner(arguments.jobs, say=_say).run(missing[name])
+                if rows.read(name, arguments.preset):
+                    _say(report.write(name, study, arguments.preset))
+    except BlockingIOError:
+        raise UserError("a study is running in this folder already. Wait until it ends.") from None
+    if failed:
+        run.report_failures(failed)
+        sys.exit(f"error: {len(failed)} runs failed, see above; the same command tries them again")
+
+
+def _say(line):
+    print(line, flush=True)
+
+
+def _changes(texts):
+    """{dotted name: value} of "KEY=VALUE" texts; values are YAML.
+
+    Raises:
+        UserError: a text has no "=".
+    """
+    changes = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise UserError(f"-S {text}: write KEY=VALUE, such as data.root={Path('/images')}")
+        changes[key.lstrip("+")] = YAML(typ="safe", pure=True).load(value)
+    return changes
+
+
+if __name__ == "__main__":
+    main()

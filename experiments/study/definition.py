@@ -1,0 +1,153 @@
+"""studies/NAME.yaml: a question, and the arms that answer it."""
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from noisy_student import params, presets
+from noisy_student.errors import ParamsError, UserError
+from noisy_student.params import read_yaml
+from noisy_student.sections import Section, check_name
+
+FOLDER = Path("studies")
+RESULTS = Path("docs/studies")
+MACHINE = (
+    "data.root",
+    "data.sha256",
+    "checkpoint.every_minutes",
+)  # change no result, or name the same images
+
+Changes = dict[str, Any]  # {dotted name of a parameter: value}
+
+
+class Arm(Section):
+    """One way to run the pipeline.
+
+    Attributes:
+        shown: what tables call it.
+        model: whose test figures count; null takes the study's.
+        control: the arm with which it is compared; null takes the study's; its own key: none.
+        set: parameters that differ from the preset's, {dotted name: value}.
+        presets: {preset: further such parameters, with this preset only}.
+    """
+
+    shown: Annotated[str, Field(min_length=1)]
+    model: str | None = None
+    control: str | None = None
+    set: Changes = Field(default_factory=dict)
+    presets: dict[str, Changes] = Field(default_factory=dict)
+
+
+class Study(Section):
+    """A study; `set` and `presets` are as of an arm and hold for all of them.
+
+    Attributes:
+        question: one sentence.
+        claim: what the paper or the article says to it.
+        notes: what the reader of the results should know.
+        model: whose test accuracy is compared.
+        control: the arm with which others are compared.
+        seeds: how many are asked for, counted from 0.
+        arms: {key: Arm}.
+    """
+
+    question: str
+    claim: str
+    notes: str = ""
+    model: str = "student-gen1"
+    control: str
+    seeds: Annotated[int, Field(ge=2)]
+    set: Changes = Field(default_factory=dict)
+    presets: dict[str, Changes] = Field(default_factory=dict)
+    arms: Annotated[dict[str, Arm], Field(min_length=2)]
+
+    @model_validator(mode="after")
+    def _check(self):
+        for key in self.arms:
+            check_name(key)
+        for control in {self.control, *map(self.control_of, self.arms)}:
+            if control not in self.arms:
+                raise ValueError(f"control={control}: no such arm; choose one of {', '.join(self.arms)}")
+        return self
+
+    def control_of(self, arm):
+        """The arm with which an arm is compared; a control is its own."""
+        return self.arms[arm].control or self.control
+
+    def model_of(self, arm):
+        """The model whose figures count in an arm."""
+        return self.arms[arm].model or self.model
+
+    def values(self, arm, preset, seed, changes=()):
+        """All parameters of one run.
+
+        Args:
+            arm: its key.
+            preset: name of a preset.
+            seed: of the trainings and of the splits, so that images, weights and noise all change.
+            changes: further {dotted name: value}, e.g. where the images are.
+
+        Returns:
+            nested dict, validated.
+
+        Raises:
+            ParamsError: a parameter does not exist or is out of its range.
+        """
+        values = copy.deepcopy(presets.values(preset))
+        for layer in (self, self.arms[arm]):
+            for name, value in {**layer.set, **layer.presets.get(preset, {})}.items():
+                _put(values, name, value)
+        for name, value in {**dict(changes), "seed": seed, "data.seed": seed}.items():
+            _put(values, name, value)
+        settings = params.check(values, where=f"arm {arm} with the preset {preset}")
+        model = self.model_of(arm)
+        if model.removeprefix("student-") not in settings.generations:
+            raise ParamsError(f"arm {arm}: there is no model {model} with the preset {preset}.")
+        return values
+
+
+def _put(values, name, value):
+    *sections, last = name.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            raise ParamsError(f"{name}: {section} is no section. Mend the study.")
+    values[last] = copy.deepcopy(value)
+
+
+def settings_digest(values):
+    """Eight hex digits that tell runs with other results apart, whatever the machine.
+
+    Args:
+        values: nested dict of all parameters.
+    """
+    values = copy.deepcopy(values)
+    for name in MACHINE:
+        section, key = name.split(".")
+        del values[section][key]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def names():
+    """All studies."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name):
+    """Read a study.
+
+    Raises:
+        UserError: there is none of that name, or it is not valid.
+    """
+    if name not in names():
+        raise UserError(f"there is no study {name!r}; choose one of {', '.join(names())}.")
+    path = FOLDER / f"{name}.yaml"
+    try:
+        return Study.model_validate(read_yaml(path))
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, d['loc'])) or 'study'}: {d['msg']}" for d in error.errors()]
+        raise UserError(f"{path}:\n  " + "\n  ".join(faults)) from error

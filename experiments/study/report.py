@@ -1,0 +1,351 @@
+"""What a study found, as Markdown with a picture; from its committed rows alone."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from experiments.study import figures, rows
+from experiments.study.definition import FOLDER, RESULTS
+from experiments.study.statistics import (
+    Estimate,
+    difference_over_images,
+    difference_over_seeds,
+    mean_over_seeds,
+)
+from noisy_student.errors import UserError
+from noisy_student.files import write_bytes
+
+HOME = "digits"  # the preset whose result stands at the head of a study's file
+PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustness", "studies")))
+_MARK = re.compile(r"(<!-- study: (\S+)/(\S+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_INDICATIVE = 3  # seeds below which a result only hints
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An arm against the control, in shares of 1.
+
+    Attributes:
+        arm, control: their keys.
+        shown: what tables call the arm.
+        over_seeds: Estimate of the difference, one value a seed.
+        over_images: Estimate of the same over test images; None without outcomes.
+    """
+
+    arm: str
+    control: str
+    shown: str
+    over_seeds: Estimate
+    over_images: Estimate | None
+
+
+class Findings:
+    """The rows of a study, arm by arm.
+
+    Args:
+        name: of the study.
+        study: Study.
+        preset: its name.
+        seeds: how many count, from 0 on; None: all.
+
+    Raises:
+        UserError: there are no rows of the control.
+    """
+
+    def __init__(self, name, study, preset, seeds=None):
+        self.name, self.study, self.preset = name, study, preset
+        found = rows.read(name, preset)
+        self.rows = {
+            arm: {
+                seed: row
+                for (key, seed), row in sorted(found.items())
+                if key == arm and (seeds is None or seed < seeds)
+            }
+            for arm in study.arms
+        }
+        if not self.rows[study.control]:
+            raise UserError(
+                f"{rows.table_path(name, preset)}: no row of the control, arm {study.control}. Run: "
+                f"python -m experiments.study run {name} --preset {preset}"
+            )
+        self.rows = {arm: found for arm, found in self.rows.items() if found}
+        self._outcomes = rows.read_outcomes(name, preset)
+
+    def shown(self, arm):
+        """What tables call an arm."""
+        return self.study.arms[arm].shown
+
+    def values(self, arm, column="accuracy"):
+        """(n,) floats of an arm, by seed; empty if it was not measured."""
+        found = [row[column] for row in self.rows[arm].values()]
+        return np.array([value for value in found if value is not None])
+
+    def gain(self, arm):
+        """Estimate of what the arm's model gains over its teacher, by pairs."""
+        return difference_over_seeds(self.values(arm), self.values(arm, "teacher_accuracy"))
+
+    def compared(self):
+        """Compared of every arm that is no control, over the seeds that both have."""
+        found = []
+        for arm, own in self.rows.items():
+            key = self.study.control_of(arm)
+            control = self.rows.get(key, {})
+            seeds = sorted(set(own) & set(control))
+            if arm == key or not seeds:
+                continue
+            over_seeds = difference_over_seeds(
+                [own[seed]["accuracy"] for seed in seeds], [control[seed]["accuracy"] for seed in seeds]
+            )
+            pairs = [(arm, seed) for seed in seeds], [(key, seed) for seed in seeds]
+            over_images = None
+            if all(key in self._outcomes for key in (*pairs[0], *pairs[1])):
+                over_images = difference_over_images(
+                    *([self._outcomes[key] for key in side] for side in pairs)
+                )
+            found.append(Compared(arm, key, self.shown(arm), over_seeds, over_images))
+        return found
+
+
+def write(name, study, preset, *, seeds=None):
+    """Write the report of a study, and every table that quotes it.
+
+    Args:
+        name: of the study.
+        study: Study.
+        preset: its name.
+        seeds: how many count, from 0 on; None: all that have a row.
+
+    Returns:
+        what was written, one line.
+    """
+    findings = Findings(name, study, preset, seeds)
+    folder = RESULTS / preset
+    figures.arms(folder / f"{name}.png", findings)
+    write_bytes(folder / f"{name}.md", markdown(findings).encode())
+    if preset == HOME:
+        path = FOLDER / f"{name}.yaml"
+        write_bytes(path, with_head(path.read_text(encoding="utf-8"), findings).encode())
+    for page in map(Path, PUBLISHED):
+        if page.exists():
+            text = page.read_text(encoding="utf-8")
+            write_bytes(page, published(text, {(preset, name): findings}).encode())
+    return f"{folder / name}.md, .png: {headline(findings)}"
+
+
+def markdown(findings):
+    """The report as Markdown."""
+    name, study, found = findings.name, findings.study, findings.rows
+    counts = sorted({len(own) for own in found.values()})
+    seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    total = sum(row["seconds"] for own in found.values() for row in own.values())
+    of_all = [row for own in found.values() for row in own.values()]
+    parts = [
+        f"# {study.question}",
+        f"What the paper or the article says: {study.claim}",
+        f"`python -m experiments.study run {name} --preset {findings.preset}`: {seeds} seeds an "
+        f"arm, {len(of_all)} runs, {_duration(total)} of computing. Written by "
+        f"`python -m experiments.study report {name} --preset {findings.preset}` from "
+        f"[the rows]({name}.csv).",
+        main_table(findings),
+        f"![{study.question}]({name}.png)",
+        "## What may be concluded",
+        conclusions(findings),
+        "## Over test images",
+        "The same differences, if the networks are taken as they are and only the test images are drawn "
+        "again (bootstrap, 95 %). The intervals above count what a new seed changes: the choice of images, "
+        "weights, noise.",
+        images_table(findings),
+        "## What else was measured",
+        other_table(findings),
+        "## How it was measured",
+        provenance(of_all, study),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def main_table(findings):
+    """Markdown: test accuracy of every arm, and its difference to its control's."""
+    compared = {found.arm: found for found in findings.compared()}
+    controls = {found.control for found in compared.values()}
+    titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
+    titles += ["compared with"] if len(controls) > 1 else []
+    titles += ["difference, points", "95 % interval"]
+    found = [titles, ["---", "---:", "---:", "---", "---:", *["---"] * (len(controls) > 1), "---:", "---"]]
+    for arm in findings.rows:
+        own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
+        cells = [findings.shown(arm), f"{own.n}", _with_deviation(own), _interval(own)]
+        cells.append(f"{100 * gain.mean:+.2f}")
+        one = compared.get(arm)
+        if len(controls) > 1:
+            cells.append(findings.shown(one.control) if one else "")
+        if one:
+            cells += [f"{100 * one.over_seeds.mean:+.2f}", _interval(one.over_seeds, sign="+")]
+        else:
+            cells += ["control" if arm in controls else "", ""]
+        found.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in found)
+
+
+def images_table(findings):
+    """Markdown: differences to the control with intervals over test images; empty without outcomes."""
+    found = [one for one in findings.compared() if one.over_images is not None]
+    if not found:
+        return "The outcomes of the single images are not at hand."
+    lines = [
+        "| arm | test images, all seeds | to its control, points | 95 % interval |",
+        "|---|---:|---:|---|",
+    ]
+    for one in found:
+        over = one.over_images
+        cells = (one.shown, f"{over.n:,}", f"{100 * over.mean:+.2f}", _interval(over, sign="+"))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def other_table(findings):
+    """Markdown: mean and standard deviation of every other column that was measured."""
+    arms = list(findings.rows)
+    columns = [column for column in rows.FIGURES if any(findings.values(arm, column).size for arm in arms)]
+    lines = [f"| mean (standard deviation) | {' | '.join(map(findings.shown, arms))} |"]
+    lines.append("|---|" + "---:|" * len(arms))
+    for column in columns:
+        title, factor = rows.FIGURES[column]
+        cells = [_with_deviation_of(findings.values(arm, column), factor) for arm in arms]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def conclusions(findings):
+    """Markdown: a sentence an arm, and what holds for all."""
+    lines = [
+        f"- {verdict(one.shown, findings.shown(one.control), one.over_seeds)}" for one in findings.compared()
+    ]
+    if len(lines) > 1:
+        lines.append(
+            f"- Each of the {len(lines)} intervals stands for itself: of twenty such intervals one is "
+            "expected to miss the true difference."
+        )
+    if findings.study.notes:
+        lines.append(f"- {findings.study.notes.strip()}")
+    return "\n".join(lines)
+
+
+def verdict(arm, control, found):
+    """What may be concluded of one difference, in words.
+
+    Args:
+        arm, control: what tables call them.
+        found: Estimate of the difference over seeds.
+    """
+    if found.n < 2:
+        return f"**{arm}** against **{control}**: one seed only, nothing can be concluded."
+    known = f"{100 * found.mean:+.2f} points (95 %: {_interval(found, sign='+')}, {found.n} seeds)"
+    start = f"**{arm}** against **{control}**: {known}. "
+    if found.n < _INDICATIVE:
+        return start + "Two seeds only: indicative, nothing more."
+    if found.low > 0:
+        return start + f"It is better here, by {100 * found.low:.2f} points at least."
+    if found.high < 0:
+        return start + f"It is worse here, by {-100 * found.high:.2f} points at least."
+    return start + (
+        "The two are not told apart: the data go with a loss of "
+        f"{-100 * found.low:.2f} points as with a gain of {100 * found.high:.2f}."
+    )
+
+
+def provenance(found, study):
+    """Markdown: commits and machines of the rows."""
+    commits = sorted({row["commit"][:10] + row["commit"][40:] for row in found})
+    machines = sorted({row["machine"] for row in found})
+    return (
+        f"Commit {', '.join(commits)}; {'; '.join(machines)}. Every seed changes the choice of labelled, "
+        "validation and unlabelled images (of test images too, where the source has no test split of its "
+        "own), the weights and the noise; arms of one seed share them. Intervals over seeds are Student's t "
+        "of the paired differences. Test images were read once a run, after training; no arm or setting was "
+        "chosen by them."
+    )
+
+
+def headline(findings):
+    """One line: the arms against their controls."""
+    return "; ".join(_against(findings, one) for one in findings.compared())
+
+
+def _against(findings, one):
+    return (
+        f"{one.shown}: {100 * one.over_seeds.mean:+.2f} points ({_interval(one.over_seeds, sign='+')}) to "
+        f"{findings.shown(one.control)}"
+    )
+
+
+def with_head(text, findings):
+    """A study's file with its command, duration and result as first comments.
+
+    Args:
+        text: of the file.
+        findings: Findings of the preset `HOME`.
+    """
+    total = sum(row["seconds"] for own in findings.rows.values() for row in own.values())
+    runs = sum(map(len, findings.rows.values()))
+    lines = [
+        f"python -m experiments.study run {findings.name}",
+        f"{_duration(total)} of computing for {runs} runs. Test accuracy in %; differences, 95 % intervals:",
+    ]
+    for arm in findings.rows:
+        own = mean_over_seeds(findings.values(arm))
+        lines.append(f"  {findings.shown(arm)}: {_with_deviation(own)}, {own.n} seeds")
+    lines += [f"  {_against(findings, one)}" for one in findings.compared()]
+    body = re.sub(r"\A(#[^\n]*\n)*", "", text)
+    return "".join(f"# {line}\n" for line in lines) + body
+
+
+def published(text, known):
+    """A page whose tables between `<!-- study: PRESET/NAME KIND -->` and `<!-- end -->` are made of rows.
+
+    Args:
+        text: of the page.
+        known: {(preset, study): Findings}; other tables stay as they are. Kinds: arms, images, other,
+            verdicts.
+    """
+
+    def replace(match):
+        begin, preset, name, kind, end = match.groups()
+        findings = known.get((preset, name))
+        if findings is None:
+            return match.group()
+        makers = {"arms": main_table, "images": images_table, "other": other_table, "verdicts": conclusions}
+        return f"{begin}{makers[kind](findings)}\n{end}"
+
+    return _MARK.sub(replace, text)
+
+
+def quoted(text):
+    """{(preset, study)} of the tables that a page quotes."""
+    return {(match[1], match[2]) for match in (found.groups() for found in _MARK.finditer(text))}
+
+
+def _with_deviation(found):
+    return f"{100 * found.mean:.2f}" + (
+        "" if np.isnan(found.deviation) else f" ({100 * found.deviation:.2f})"
+    )
+
+
+def _with_deviation_of(values, factor):
+    if not values.size:
+        return ""
+    found = mean_over_seeds(factor * values)
+    digits = 2 if factor == 100 else 3
+    return f"{found.mean:.{digits}f}" + ("" if found.n < 2 else f" ({found.deviation:.{digits}f})")
+
+
+def _interval(found, sign=""):
+    if np.isnan(found.low):
+        return ""
+    return f"{100 * found.low:{sign}.2f} to {100 * found.high:{sign}.2f}"
+
+
+def _duration(seconds):
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
