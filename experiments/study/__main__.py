@@ -33,9 +33,9 @@ def main():
         command = commands.add_parser(name, help=text)
         command.add_argument("studies", nargs="+", metavar="NAME", help="files of studies/, or all")
         command.add_argument("--preset", default="digits", help="default: digits")
-        command.add_argument("--seeds", type=int, help="how many, from 0 on; default: as the study says")
+        command.add_argument("--seeds", type=_count, help="how many, from 0 on; default: as the study says")
         if name == "run":
-            command.add_argument("--jobs", type=int, default=1, help="experiments at a time; default: 1")
+            command.add_argument("--jobs", type=_count, default=1, help="experiments at a time; default: 1")
             command.add_argument(
                 "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
             )
@@ -57,6 +57,12 @@ def main():
     except KeyboardInterrupt as interrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
         sys.exit(128 + signals.number_of(interrupt))
+
+
+def _count(text):
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least 1, found {text}")
+    return int(text)
 
 
 def _list():

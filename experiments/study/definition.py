@@ -21,6 +21,23 @@ MACHINE = (
     "checkpoint.every_minutes",
 )  # change no result, or name the same images
 
+# columns that a table can show: {column: (title, factor)}
+FIGURES = {
+    "accuracy": ("test accuracy, %", 100),
+    "teacher_accuracy": ("its teacher's, %", 100),
+    "nll": ("loss, nats", 1),
+    "ece": ("calibration error, %", 100),
+    "validation_accuracy": ("validation accuracy, %", 100),
+    "pseudo_label_coverage": ("labels kept, %", 100),
+    "pseudo_label_accuracy": ("of them right, %", 100),
+    "corruption_error": ("error on corrupted images, %", 100),
+    "flip_probability": ("flip probability, %", 100),
+    "fgsm_accuracy": ("accuracy under FGSM 4/255, %", 100),
+    "teacher_corruption_error": ("teacher: error on corrupted images, %", 100),
+    "teacher_flip_probability": ("teacher: flip probability, %", 100),
+    "teacher_fgsm_accuracy": ("teacher: accuracy under FGSM 4/255, %", 100),
+}
+
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
 
 
@@ -50,6 +67,7 @@ class Study(Section):
         claim: what the paper or the article says to it.
         notes: what the reader of the results should know.
         model: whose test accuracy is compared.
+        also: further columns of the rows that are compared, see `FIGURES`.
         control: the arm with which others are compared.
         seeds: how many are asked for, counted from 0.
         arms: {key: Arm}.
@@ -59,6 +77,7 @@ class Study(Section):
     claim: str
     notes: str = ""
     model: str = "student-gen1"
+    also: list[str] = Field(default_factory=list)
     control: str
     seeds: Annotated[int, Field(ge=2)]
     set: Changes = Field(default_factory=dict)
@@ -72,6 +91,9 @@ class Study(Section):
         for control in {self.control, *map(self.control_of, self.arms)}:
             if control not in self.arms:
                 raise ValueError(f"control={control}: no such arm; choose one of {', '.join(self.arms)}")
+        for column in self.also:
+            if column not in FIGURES:
+                raise ValueError(f"also: no such figure as {column}; choose of {', '.join(FIGURES)}")
         return self
 
     def control_of(self, arm):

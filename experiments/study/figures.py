@@ -15,8 +15,8 @@ def arms(path, findings):
         path: PNG to write.
         findings: report.Findings.
     """
-    keys, found = list(findings.rows), findings.compared()
-    compared = {one.arm: one.over_seeds for one in found}
+    keys, pairs = list(findings.rows), findings.compared()
+    compared = {one.arm: one.over_seeds for one in pairs}
     with png(path, width=9, height=1.5 + _LINE * len(keys)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for place, arm in enumerate(keys):
@@ -31,7 +31,7 @@ def arms(path, findings):
                 color = BLUE if one.low > 0 else VERMILLION if one.high < 0 else BLACK
                 _bar(right, *scaled, place, color)
         right.axvline(0, color=BLACK, linewidth=1, linestyle="--")
-        controls = [keys.index(key) for key in sorted({one.control for one in found})]
+        controls = [keys.index(key) for key in sorted({one.control for one in pairs})]
         right.plot([0] * len(controls), controls, "D", color=BLACK, markersize=5)
         left.set_yticks(range(len(keys)), [shorten(findings.shown(arm), 44) for arm in keys])
         left.set_ylim(len(keys) - 0.5, -0.5)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.study import figures, rows
-from experiments.study.definition import FOLDER, RESULTS
+from experiments.study.definition import FIGURES, FOLDER, RESULTS
 from experiments.study.statistics import (
     Estimate,
     difference_over_images,
@@ -86,21 +86,23 @@ class Findings:
         """Estimate of what the arm's model gains over its teacher, by pairs."""
         return difference_over_seeds(self.values(arm), self.values(arm, "teacher_accuracy"))
 
-    def compared(self):
-        """Compared of every arm that is no control, over the seeds that both have."""
+    def compared(self, column="accuracy"):
+        """Compared of every arm that is no control, over the seeds of which both have the figure."""
         found = []
         for arm, own in self.rows.items():
             key = self.study.control_of(arm)
             control = self.rows.get(key, {})
-            seeds = sorted(set(own) & set(control))
+            seeds = [seed for seed in own if seed in control]
+            seeds = [seed for seed in seeds if None not in (own[seed][column], control[seed][column])]
             if arm == key or not seeds:
                 continue
             over_seeds = difference_over_seeds(
-                [own[seed]["accuracy"] for seed in seeds], [control[seed]["accuracy"] for seed in seeds]
+                [own[seed][column] for seed in seeds], [control[seed][column] for seed in seeds]
             )
             pairs = [(arm, seed) for seed in seeds], [(key, seed) for seed in seeds]
             over_images = None
-            if all(key in self._outcomes for key in (*pairs[0], *pairs[1])):
+            at_hand = all(key in self._outcomes for key in (*pairs[0], *pairs[1]))
+            if column == "accuracy" and at_hand:
                 over_images = difference_over_images(
                     *([self._outcomes[key] for key in side] for side in pairs)
                 )
@@ -157,6 +159,7 @@ def markdown(findings):
         "again (bootstrap, 95 %). The intervals above count what a new seed changes: the choice of images, "
         "weights, noise.",
         images_table(findings),
+        *further(findings),
         "## What else was measured",
         other_table(findings),
         "## How it was measured",
@@ -188,6 +191,26 @@ def main_table(findings):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in found)
 
 
+def further(findings):
+    """Markdown: heading and table of the other columns that the study compares; nothing without any."""
+    lines = []
+    for column in findings.study.also:
+        title, factor = FIGURES[column]
+        for one in findings.compared(column):
+            found = one.over_seeds
+            cells = (
+                title,
+                one.shown,
+                f"{factor * found.mean:+.2f}",
+                _interval(found, sign="+", factor=factor),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    if not lines:
+        return []
+    head = "| figure | arm | difference to its control | 95 % interval |\n|---|---|---:|---|\n"
+    return ["## Further differences", "Over seeds, as in the first table.", head + "\n".join(lines)]
+
+
 def images_table(findings):
     """Markdown: differences to the control with intervals over test images; empty without outcomes."""
     found = [one for one in findings.compared() if one.over_images is not None]
@@ -207,11 +230,11 @@ def images_table(findings):
 def other_table(findings):
     """Markdown: mean and standard deviation of every other column that was measured."""
     arms = list(findings.rows)
-    columns = [column for column in rows.FIGURES if any(findings.values(arm, column).size for arm in arms)]
+    columns = [column for column in FIGURES if any(findings.values(arm, column).size for arm in arms)]
     lines = [f"| mean (standard deviation) | {' | '.join(map(findings.shown, arms))} |"]
     lines.append("|---|" + "---:|" * len(arms))
     for column in columns:
-        title, factor = rows.FIGURES[column]
+        title, factor = FIGURES[column]
         cells = [_with_deviation_of(findings.values(arm, column), factor) for arm in arms]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -340,10 +363,10 @@ def _with_deviation_of(values, factor):
     return f"{found.mean:.{digits}f}" + ("" if found.n < 2 else f" ({found.deviation:.{digits}f})")
 
 
-def _interval(found, sign=""):
+def _interval(found, sign="", factor=100):
     if np.isnan(found.low):
         return ""
-    return f"{100 * found.low:{sign}.2f} to {100 * found.high:{sign}.2f}"
+    return f"{factor * found.low:{sign}.2f} to {factor * found.high:{sign}.2f}"
 
 
 def _duration(seconds):

@@ -8,27 +8,11 @@ import json
 import dvc.api
 import numpy as np
 
-from experiments.study.definition import RESULTS
+from experiments.study.definition import FIGURES, RESULTS
 from noisy_student import layout
 from noisy_student.errors import UserError
 from noisy_student.files import write_csv
 
-# columns that a table can show: {column: (title, factor)}
-FIGURES = {
-    "accuracy": ("test accuracy, %", 100),
-    "teacher_accuracy": ("its teacher's, %", 100),
-    "nll": ("loss, nats", 1),
-    "ece": ("calibration error, %", 100),
-    "validation_accuracy": ("validation accuracy, %", 100),
-    "pseudo_label_coverage": ("labels kept, %", 100),
-    "pseudo_label_accuracy": ("of them right, %", 100),
-    "corruption_error": ("error on corrupted images, %", 100),
-    "flip_probability": ("flip probability, %", 100),
-    "fgsm_accuracy": ("accuracy under FGSM 4/255, %", 100),
-    "teacher_corruption_error": ("teacher: error on corrupted images, %", 100),
-    "teacher_flip_probability": ("teacher: flip probability, %", 100),
-    "teacher_fgsm_accuracy": ("teacher: accuracy under FGSM 4/255, %", 100),
-}
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
 COLUMNS = (*KEYS, *FIGURES, *FACTS)

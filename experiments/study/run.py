@@ -173,7 +173,13 @@ class Runner:
                 return None
             machine = f"{environment.cpu()['name']}, {len(self._cores(lane))} cores"
             with self._writing:
-                figures, right = rows.measure(job.experiment, job.model, job.teacher)
+                try:
+                    figures, right = rows.measure(job.experiment, job.model, job.teacher)
+                except (OSError, KeyError, ValueError) as error:
+                    message = f"experiment {job.experiment}: its record is incomplete ({error!r})\n"
+                    with log.open("a", encoding="utf-8") as file:
+                        file.write(message)
+                    return None
                 row = {"arm": job.arm, "seed": job.seed, **figures}
                 row |= {"seconds": round(time.monotonic() - start, 1), "settings": job.settings}
                 row |= {"commit": environment.commit(), "machine": machine}

@@ -1,0 +1,122 @@
+"""Studies as files: those that are shipped, and mistakes in them."""
+
+import pytest
+from ruamel.yaml import YAML
+
+from experiments.study import definition, run
+from noisy_student import params, presets
+from noisy_student.errors import UserError
+from support import ROOT
+
+NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
+ASKED = {
+    *("article", "controls", "noise", "threshold", "generations", "teacher-size", "unlabelled-amount"),
+    *("soft-vs-hard", "student-size", "balancing", "joint-vs-finetune", "batch-ratio", "warm-start"),
+    "model-size",
+}
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_all_studies_are_there():
+    assert ASKED <= set(NAMES) == set(definition.names())
+
+
+@pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arm_is_valid_and_another_one(name, preset):
+    study = definition.load(name)
+    jobs = run.jobs_of(name, study, preset, seeds=2)
+    assert len(jobs) == 2 * len(study.arms)
+    assert len({job.experiment for job in jobs}) == len(jobs)
+    told_apart = {(job.settings, job.model) for job in jobs}
+    assert len(told_apart) == len(jobs)  # no two arms do the same
+    for job in jobs:
+        params.check(job.values)
+        changes = presets.overrides(params.read_yaml("params.yaml"), job.values)  # DVC can be told so
+        assert f"data.seed={job.seed}" in changes or job.seed == 0
+
+
+@pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
+def test_controls_cost_the_same(preset):
+    """Images that pass through networks in training, in each arm of the study `controls`."""
+    study = definition.load("controls")
+
+    def images(arm):
+        training = params.check(study.values(arm, preset, 0)).student
+        more = training.unlabelled_batch_size if training.mix == "ratio" else 0
+        return training.steps * (training.batch_size + more)
+
+    teacher = params.check(presets.values(preset)).teacher
+    expected = images("self-training")
+    for arm in set(study.arms) - {"supervised"}:
+        assert images(arm) == expected, arm
+    assert images("supervised") == expected + teacher.steps * teacher.batch_size
+
+
+def test_values_of_an_arm_by_hand():
+    values = definition.load("controls").values("ceiling", "digits", 3, {"data.root": "/images"})
+    base = presets.values("digits")
+    expected = base | {"seed": 3}
+    expected["data"] = base["data"] | {"seed": 3, "root": "/images", "labelled": None}
+    expected["data"]["unlabelled_from"] = "data/pools/labelled"
+    expected["student"] = base["student"] | {"mix": "none", "batch_size": 128}
+    assert values == expected
+
+
+def test_the_digest_tells_settings_apart_but_not_machines():
+    study = definition.load("article")
+    first = definition.settings_digest(study.values("clean", "digits", 0))
+    assert first == definition.settings_digest(study.values("clean", "digits", 0, {"data.root": "/x"}))
+    assert first != definition.settings_digest(study.values("clean", "digits", 1))
+    assert first != definition.settings_digest(study.values("noised", "digits", 0))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"control": "other"}, "control=other: no such arm; choose one of clean, noised"),
+        ({"also": ["acuracy"]}, "also: no such figure as acuracy; choose of accuracy, "),
+        ({"seeds": 1}, "seeds: Input should be greater than or equal to 2"),
+        ({"question": None}, "question: Input should be a valid string"),
+        ({"colour": "red"}, "colour: Extra inputs are not permitted"),
+        ({"arms": {"clean": {"shown": "x"}}}, "arms: Dictionary should have at least 2 items"),
+        ({"arms": {"a b": {"shown": "x"}, "clean": {"shown": "x"}}}, "the key 'a b' names files"),
+    ],
+)
+def test_a_study_that_is_wrong(tmp_path, monkeypatch, change, message):
+    study = YAML(typ="safe").load(ROOT / "studies/article.yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    YAML().dump(study | change, tmp_path / "studies/mine.yaml")
+    with pytest.raises(UserError) as error:
+        definition.load("mine")
+    assert str(error.value).startswith("studies/mine.yaml:")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher.nosie": True}, "teacher.nosie: unknown parameter"),
+        ({"seed.x": 1}, "seed.x: seed is no section"),
+        ({"pseudolabel.threshold": 2.0}, "pseudolabel.threshold: .* less than 1"),
+    ],
+)
+def test_a_parameter_that_is_wrong(changes, message):
+    with pytest.raises(UserError, match=message):
+        definition.load("article").values("clean", "digits", 0, changes)
+
+
+def test_a_model_that_is_not_trained():
+    study = definition.load("article").model_copy(update={"model": "student-gen2"})
+    with pytest.raises(UserError, match="arm clean: there is no model student-gen2"):
+        study.values("clean", "digits", 0)
+
+
+def test_an_unknown_study_lists_those_there_are():
+    with pytest.raises(UserError, match=r"no study 'articel'; choose one of article, balancing"):
+        definition.load("articel")

@@ -1,0 +1,220 @@
+"""Rows and what is made of them; the committed reports are those of the committed rows."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.study import definition, report, rows
+from experiments.study.statistics import Estimate
+from noisy_student.errors import UserError
+from support import ROOT
+
+COMMITTED = sorted(
+    path for path in (ROOT / "docs/studies").glob("*/*.csv") if not path.stem.endswith(".outcomes")
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project with the study `article` and no rows."""
+    (tmp_path / "studies").mkdir()
+    text = (ROOT / "studies/article.yaml").read_text()
+    (tmp_path / "studies/article.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def row(arm, seed, accuracy, **more):
+    """A row with a teacher at 0.8."""
+    values = dict.fromkeys(rows.COLUMNS) | {"arm": arm, "seed": seed, "accuracy": accuracy, "seconds": 60.0}
+    values |= {"teacher_accuracy": 0.8, "settings": "0" * 8, "commit": "a" * 40, "machine": "M, 2 cores"}
+    return values | more
+
+
+def add_all(accuracies, images=100):
+    """Rows of {arm: accuracies}; outcomes of so many images that fit."""
+    for arm, values in accuracies.items():
+        for seed, value in enumerate(values):
+            rows.add("article", "digits", row(arm, seed, value), np.arange(images) < round(images * value))
+
+
+def test_rows_come_back_as_they_were(folder):
+    right = np.random.default_rng(0).random(501) < 0.5
+    rows.add("article", "digits", row("clean", 1, 0.9, nll=0.1, commit="b" * 40 + "+changes"), right)
+    rows.add("article", "digits", row("clean", 0, 1 / 3), right[:7])
+    rows.add("article", "digits", row("clean", 1, 0.95, nll=0.25), ~right)  # takes the older one's place
+    found = rows.read("article", "digits")
+    assert set(found) == {("clean", 0), ("clean", 1)}
+    assert found["clean", 0]["accuracy"] == 1 / 3
+    assert found["clean", 0]["ece"] is None
+    assert (found["clean", 1]["accuracy"], found["clean", 1]["nll"]) == (0.95, 0.25)
+    outcomes = rows.read_outcomes("article", "digits")
+    np.testing.assert_array_equal(outcomes["clean", 1], ~right)
+    np.testing.assert_array_equal(outcomes["clean", 0], right[:7])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("accuracy,", "acuracy,", 1), "expected the columns"),
+        (lambda text: text.replace("0.9,", "high,", 1), "accuracy of arm clean, seed 0 is 'high', no number"),
+    ],
+)
+def test_rows_that_were_altered(folder, change, message):
+    add_all({"clean": [0.9]})
+    path = rows.table_path("article", "digits")
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=message):
+        rows.read("article", "digits")
+
+
+def test_the_table_by_hand(folder):
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    found = report.Findings("article", definition.load("article"), "digits")
+    # differences 1, 3, 2 points: mean 2, deviation 1, half interval 4.3027 / sqrt(3) = 2.4841
+    assert report.main_table(found).splitlines()[2:] == [
+        "| teacher without noise | 3 | 92.00 (2.00) | 87.03 to 96.97 | +12.00 | control |  |",
+        "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.57 | +14.00 | +2.00 | -0.48 to +4.48 |",
+    ]
+    assert "The two are not told apart: the data go with a loss of 0.48 points as with a gain of 4.48." in (
+        report.conclusions(found)
+    )
+    images = report.images_table(found).splitlines()[-1]
+    assert images.startswith("| teacher with noise | 300 | +2.00 | +0.")  # 6 of 300 gained, none lost
+
+
+def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
+    add_all({"clean": [0.90, 0.92], "noised": [0.91, 0.95, 0.99]})
+    (one,) = report.Findings("article", definition.load("article"), "digits").compared()
+    assert (one.over_seeds.n, one.over_images.n) == (2, 200)
+    assert one.over_seeds.mean == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (Estimate(5, 0.02, 0.01, 0.005, 0.035), "It is better here, by 0.50 points at least."),
+        (Estimate(5, -0.02, 0.01, -0.035, -0.005), "It is worse here, by 0.50 points at least."),
+        (Estimate(5, 0.01, 0.01, -0.005, 0.025), "not told apart: the data go with a loss of 0.50 points"),
+        (Estimate(2, 0.02, 0.01, 0.005, 0.035), "Two seeds only: indicative, nothing more."),
+        (Estimate(1, 0.02, np.nan, np.nan, np.nan), "nothing can be concluded"),
+    ],
+)
+def test_what_may_be_concluded(estimate, words):
+    assert words in report.verdict("a", "b", estimate)
+
+
+def test_a_report_is_written_whole(folder):
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    (folder / "README.md").write_text(
+        "before\n<!-- study: digits/article arms -->\nold\n<!-- end -->\nafter\n"
+    )
+    study = definition.load("article")
+    line = report.write("article", study, "digits")
+    assert "teacher with noise: +2.00 points (-0.48 to +4.48) to teacher without noise" in line
+    text = (folder / "docs/studies/digits/article.md").read_text()
+    for part in (
+        "# Does noise",
+        "What may be concluded",
+        "Over test images",
+        "Commit aaaaaaaaaa; M, 2 cores.",
+    ):
+        assert part in text
+    assert Image.open(folder / "docs/studies/digits/article.png").size[0] == 990
+    table = report.main_table(report.Findings("article", study, "digits"))
+    readme = (folder / "README.md").read_text()
+    assert readme == f"before\n<!-- study: digits/article arms -->\n{table}\n<!-- end -->\nafter\n"
+    head = (folder / "studies/article.yaml").read_text()
+    assert head.startswith("# python -m experiments.study run article\n# 6 minutes of computing for 6 runs")
+    assert definition.load("article") == study
+    report.write("article", study, "digits")  # again: one head, not two
+    assert (folder / "studies/article.yaml").read_text() == head
+
+
+def test_the_picture_shows_every_seed_and_the_interval(folder, monkeypatch):
+    from experiments.study import figures
+
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    drawn = []
+    original = figures.png
+
+    def spy(*arguments, **more):
+        context = original(*arguments, **more)
+
+        class Spied:
+            def __enter__(self):
+                drawn.append(context.__enter__())
+                return drawn[0]
+
+            def __exit__(self, *error):
+                return context.__exit__(*error)
+
+        return Spied()
+
+    monkeypatch.setattr(figures, "png", spy)
+    figures.arms(folder / "a.png", report.Findings("article", definition.load("article"), "digits"))
+    left, right = drawn[0].axes
+    seeds = [line.get_xdata().tolist() for line in left.lines if len(line.get_xdata()) == 3]
+    assert sorted(map(tuple, np.round(seeds, 6))) == [(90, 92, 94), (91, 95, 96)]
+    spans = [segment for bars in right.collections for segment in bars.get_segments()]
+    np.testing.assert_allclose(np.array(spans)[0][:, 0], [2 - 2.4841, 2 + 2.4841], atol=1e-3)
+
+
+def test_further_figures_are_compared_where_both_have_them(folder):
+    for arm, errors in (("clean", (0.3, 0.4, None)), ("noised", (0.2, 0.2, 0.1))):
+        for seed, error in enumerate(errors):
+            rows.add("article", "digits", row(arm, seed, 0.9, corruption_error=error), np.ones(3, bool))
+    found = report.Findings("article", definition.load("article"), "digits")
+    *_, table = report.further(found)
+    # differences -10 and -20: mean -15, half interval 12.7062 * 7.0711 / sqrt(2) = 63.53
+    lines = table.splitlines()[2:]
+    expected = "| error on corrupted images, % | teacher with noise | -15.00 | -78.53 to +48.53 |"
+    assert [line for line in lines if "corrupted" in line] == [expected]
+    assert len(lines) == 2  # the teachers' accuracy is there too, flips and attacks were not measured
+
+
+def test_without_rows_the_command_is_named(folder):
+    with pytest.raises(
+        UserError, match=r"article\.csv: no row of the control, .*study run article --preset digits"
+    ):
+        report.Findings("article", definition.load("article"), "digits")
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    preset, name = path.parent.name, path.stem
+    found = report.Findings(name, definition.load(name), preset)
+    assert path.with_suffix(".md").read_text() == report.markdown(found)
+    assert path.with_suffix(".png").is_file()
+    settings = {
+        (arm, seed): definition.settings_digest(found.study.values(arm, preset, seed))
+        for arm, own in found.rows.items()
+        for seed in own
+    }
+    measured = rows.read(name, preset)
+    assert {
+        key: measured[key]["settings"] for key in settings
+    } == settings  # the study asks what was answered
+    accuracies = {key: right.mean() for key, right in rows.read_outcomes(name, preset).items()}
+    for key, accuracy in accuracies.items():
+        assert measured[key]["accuracy"] == pytest.approx(accuracy)
+    if preset == report.HOME:
+        text = (ROOT / f"studies/{name}.yaml").read_text()
+        assert text == report.with_head(text, found)
+
+
+@pytest.mark.parametrize("page", report.PUBLISHED)
+def test_published_tables_are_those_of_the_committed_rows(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / page).read_text()
+    assert text.count("<!-- study:") == len(
+        re.findall(r"<!-- study: \S+/\S+ \w+ -->\n(?:.*\n)+?<!-- end -->", text)
+    )
+    known = {
+        (preset, name): report.Findings(name, definition.load(name), preset)
+        for preset, name in report.quoted(text)
+    }
+    assert report.published(text, known) == text
