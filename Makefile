@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-slow check format lock results bench checkpoints clean-checkpoints doctor \
+.PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints doctor \
   clean-venv
 
 help: ## show this list
@@ -18,7 +18,11 @@ $(INSTALLED): requirements.txt
 	  "Python 3.11 to 3.13 is needed, %s is %d.%d. Run: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(VENV)/bin/python -m experiments.plots_template
 	@touch $@
+
+report: $(INSTALLED) ## write report.html: the last run and the studies on one page
+	@python -m experiments.report
 
 repro: $(INSTALLED) ## run the pipeline, then print the results
 	@python -m stages.check

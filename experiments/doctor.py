@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from experiments import plots_template
 from noisy_student import checkpoints
 
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
@@ -31,7 +32,7 @@ def main():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
     running = processes()
     open_ends = 0
-    for check in (identity, head, leftovers, half_written, disk, saved_work):
+    for check in (identity, head, leftovers, half_written, plots, disk, saved_work):
         for state, line in check(running):
             print(f"{state:<8} {line}")
             open_ends += state == "to do"
@@ -67,6 +68,14 @@ def identity(running):
     if _git("config", "user.name") and _git("config", "user.email"):
         return [("ok", "git knows your name and e-mail address")]
     return [("to do", 'git config user.name "..." and user.email: DVC cannot keep experiments without')]
+
+
+def plots(running):
+    """`dvc plots show` draws on a page of its own, which `make setup` writes."""
+    if plots_template.PATH.is_file():
+        return [("ok", "dvc plots show has its page")]
+    plots_template.write()
+    return [("mended", f"{plots_template.PATH}, the page of dvc plots show, was missing")]
 
 
 def head(running):

@@ -169,13 +169,21 @@ def markdown(findings):
 
 
 def main_table(findings):
-    """Markdown: test accuracy of every arm, and its difference to its control's."""
+    """Markdown of `main_cells`."""
+    titles, *lines = main_cells(findings)
+    texts = {"arm", "compared with", "95 % interval"}
+    rule = ["---" if title in texts else "---:" for title in titles]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *lines))
+
+
+def main_cells(findings):
+    """Titles, then for every arm its test accuracy and the difference to its control's; lists of texts."""
     compared = {found.arm: found for found in findings.compared()}
     controls = {found.control for found in compared.values()}
     titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
     titles += ["compared with"] if len(controls) > 1 else []
     titles += ["difference, points", "95 % interval"]
-    found = [titles, ["---", "---:", "---:", "---", "---:", *["---"] * (len(controls) > 1), "---:", "---"]]
+    found = [titles]
     for arm in findings.rows:
         own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
         cells = [findings.shown(arm), f"{own.n}", _with_deviation(own), _interval(own)]
@@ -188,7 +196,7 @@ def main_table(findings):
         else:
             cells += ["control" if arm in controls else "", ""]
         found.append(cells)
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in found)
+    return found
 
 
 def further(findings):

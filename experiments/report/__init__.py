@@ -1,0 +1,1 @@
+"""One self-contained HTML page about the last run and the studies."""

@@ -1,0 +1,35 @@
+"""Write report.html: the last run and the studies on one page that needs no network.
+
+python -m experiments.report                  # or: make report
+python -m experiments.report --out page.html
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from experiments.report.gather import gather
+from experiments.report.page import render
+from noisy_student.errors import UserError
+from noisy_student.files import write_bytes
+
+
+def main():
+    """Write the page of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
+    out = parser.parse_args().out
+    try:
+        page = render(gather()).encode()
+        write_bytes(out, page)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {out}: cannot be written ({error.strerror}). Name another file with --out.")
+    print(f"{out}: {len(page) / 2**20:.1f} MiB, open it in a browser")
+
+
+if __name__ == "__main__":
+    main()

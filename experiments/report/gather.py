@@ -1,0 +1,194 @@
+"""What the page shows, read from the files that the stages and the studies have written."""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from experiments.study import definition, rows
+from experiments.study.report import Findings
+from noisy_student import layout, params, run_record
+from noisy_student.errors import DataError
+from noisy_student.files import read_json
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model.
+
+    Attributes:
+        name: "teacher" or "student-KEY".
+        figures: its part of metrics/eval.json.
+        summary: the content of metrics/models/NAME.json.
+        curves: rows of its learning curves, numbers as floats.
+        confusion: (K, K) counts of test images, rows: truth.
+        robustness: the content of metrics/robustness/NAME.json; None if it was not measured.
+        attacks: rows of {attack, epsilon, accuracy}.
+    """
+
+    name: str
+    figures: dict
+    summary: dict
+    curves: list
+    confusion: np.ndarray
+    robustness: dict | None
+    attacks: list
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What one generation did to the pool.
+
+    Attributes:
+        key: of params.yaml.
+        teacher, student: names of its models.
+        pseudolabel: PseudoLabelParams.
+        uses_labels: whether its student learned from pseudo-labels.
+        confidence: rows of {confidence (lower edge of a bin of 0.05), images}.
+        class_counts: rows of {class, images, when}.
+        pictures: {caption: path of a PNG}.
+    """
+
+    key: str
+    teacher: str
+    student: str
+    pseudolabel: object
+    uses_labels: bool
+    confidence: list
+    class_counts: list
+    pictures: dict
+
+
+@dataclass(frozen=True)
+class Run:
+    """All of the page.
+
+    Attributes:
+        settings: Params.
+        values: params.yaml as a nested dict.
+        data: the content of metrics/data.json.
+        classes: their names.
+        models: list of Model, the teacher first.
+        generations: list of Generation.
+        reliability: rows of {model, lower, upper, count, confidence, accuracy}.
+        pictures: {caption: path of a PNG} of the test images and of the noise.
+        record: the content of metrics/run.json.
+        studies: list of study.report.Findings.
+    """
+
+    settings: object
+    values: dict
+    data: dict
+    classes: list
+    models: list
+    generations: list
+    reliability: list
+    pictures: dict
+    record: dict
+    studies: list = field(default_factory=list)
+
+
+def gather():
+    """Read everything.
+
+    Raises:
+        UserError: the pipeline has not run with the present parameters, or a file is damaged.
+    """
+    settings = params.load()
+    figures, classes = read_json(layout.EVAL_METRICS), read_json(layout.CLASSES)
+    names = [layout.TEACHER, *map(layout.student, settings.generations)]
+    if set(figures) != set(names):
+        raise DataError(
+            f"{layout.EVAL_METRICS}: figures of {', '.join(figures)}, but params.yaml has "
+            f"{', '.join(names)}. Run `dvc repro`."
+        )
+    return Run(
+        settings=settings,
+        values=params.read_yaml("params.yaml"),
+        data=read_json(layout.DATA_METRICS),
+        classes=classes,
+        models=[_model(name, figures[name], classes) for name in names],
+        generations=[_generation(settings, key) for key in settings.generations],
+        reliability=_table(layout.EVAL_TABLES / "reliability.csv"),
+        pictures=_test_pictures(settings),
+        record=run_record.read(),
+        studies=studies(),
+    )
+
+
+def studies():
+    """Findings of every study that has rows of its control, the digits' first."""
+    found = []
+    for path in sorted(
+        definition.RESULTS.glob("*/*.csv"), key=lambda path: (path.parent.name != "digits", path)
+    ):
+        if path.stem in definition.names():
+            study = definition.load(path.stem)
+            if any(arm == study.control for arm, _ in rows.read(path.stem, path.parent.name)):
+                found.append(Findings(path.stem, study, path.parent.name))
+    return found
+
+
+def _model(name, figures, classes):
+    measured = read_json(layout.robustness(name)) if layout.robustness(name).exists() else None
+    if measured is not None and measured["robustness"] == "off":
+        measured = None
+    confusion, place = np.zeros((len(classes), len(classes)), int), {c: k for k, c in enumerate(classes)}
+    for row in _table(layout.EVAL_TABLES / f"confusion-{name}.csv", numbers=False):
+        confusion[place[row["actual"]], place[row["predicted"]]] += 1
+    return Model(
+        name=name,
+        figures=figures,
+        summary=read_json(layout.summary(name)),
+        curves=_table(layout.curves(name)),
+        confusion=confusion,
+        robustness=measured,
+        attacks=_table(layout.robustness_tables(name) / "attacks.csv") if measured else [],
+    )
+
+
+def _generation(settings, key):
+    chosen, plots, tables = settings.generation(key), layout.balance_plots(key), layout.balance_tables(key)
+    return Generation(
+        key=key,
+        teacher=chosen.teacher,
+        student=layout.student(key),
+        pseudolabel=chosen.pseudolabel,
+        uses_labels=chosen.student.mix != "none",
+        confidence=_table(tables / "confidence.csv"),
+        class_counts=_table(tables / "class_counts.csv"),
+        pictures={f"Pseudo-labels of {key}, by class and confidence": plots / "pseudo_labels.png"},
+    )
+
+
+def _test_pictures(settings):
+    found = {"Input noise: images, and fresh draws of their noise": layout.EVAL_PLOTS / "noise.png"}
+    for key in settings.generations:
+        first, second = settings.generation(key).teacher, layout.student(key)
+        for wrong, right in ((first, second), (second, first)):
+            path = layout.EVAL_PLOTS / f"{wrong}-wrong-{right}-right.png"
+            found[f"Test images that {wrong} gets wrong and {right} gets right"] = path
+    corrupted = layout.robustness_plots(layout.TEACHER) / "corruptions.png"
+    if corrupted.exists():
+        found["Corruptions of test images, by severity"] = corrupted
+    return found
+
+
+def _table(path, numbers=True):
+    """Rows of a CSV file; cells that are numbers as floats, empty ones as None."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            found = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
+    return [{key: _number(cell) for key, cell in row.items()} for row in found] if numbers else found
+
+
+def _number(cell):
+    if cell == "":
+        return None
+    try:
+        return float(cell)
+    except ValueError:
+        return cell

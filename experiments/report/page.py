@@ -1,0 +1,117 @@
+"""The page: what `gather` found, in a Jinja template."""
+
+import base64
+import json
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from experiments.report import charts, scripts
+from experiments.report.pipeline import picture
+from experiments.study import report as study_report
+from experiments.study.statistics import mean_over_seeds
+from noisy_student.presets import differences
+
+VEGA_LITE = "6.4"
+
+
+def render(run):
+    """The whole page as text.
+
+    Args:
+        run: gather.Run.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "image": _image, "json": _json, "clock": _clock}
+    numbers = iter(range(1, 10_000))
+    environment.globals |= {"next_number": lambda: next(numbers)}
+    measured = [model for model in run.models if model.robustness is not None]
+    return environment.get_template("page.html.j2").render(
+        run=run,
+        charts=charts,
+        pipeline=picture(run),
+        vega=Markup(scripts.vega(VEGA_LITE)),
+        measured=measured,
+        tuned_any=any("finetune" in model.summary for model in run.models),
+        attacked=[model for model in measured if model.attacks],
+        changed=_changed(run.values),
+        leaves=_leaves(run.values),
+        machine=_machine(run.record),
+        studies=[_study(findings) for findings in run.studies],
+    )
+
+
+def _study(findings):
+    """What the template shows of a study."""
+    return {
+        "findings": findings,
+        "id": f"study-{findings.preset}-{findings.name}",
+        "cells": study_report.main_cells(findings),
+        "verdicts": [
+            study_report.verdict(one.shown, findings.shown(one.control), one.over_seeds).replace("**", "")
+            for one in findings.compared()
+        ],
+        "mean": mean_over_seeds,
+    }
+
+
+def _changed(values):
+    """[(parameter, the digits' preset, here)] where params.yaml differs from the base preset."""
+    from noisy_student.presets import values as preset
+
+    found = differences(preset("digits"), values)
+    return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(found.items())]
+
+
+def _leaves(values, prefix=""):
+    found = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            found += _leaves(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", json.dumps(value)))
+    return found
+
+
+def _machine(record):
+    """What ran the stages: of each fact all values that occur, and the stages' seconds."""
+    if not record:
+        return None
+    entries = list(record.values())
+    cpus = {f"{entry['cpu']['name']}, {entry['threads']} threads" for entry in entries}
+    devices = {device for entry in entries for device in entry.get("devices", ())}
+    versions = {f"{name} {version}" for entry in entries for name, version in entry["versions"].items()}
+    return {
+        "Commit": ", ".join(sorted({entry["commit"] or "unknown" for entry in entries})),
+        "Finished": max(entry["finished"] for entry in entries),
+        "Processor": "; ".join(sorted(cpus)),
+        "Devices": ", ".join(sorted(devices)) or "not recorded",
+        "Platform": ", ".join(sorted({entry["platform"] for entry in entries})),
+        "Versions": ", ".join(sorted(versions)),
+        "Seconds": ", ".join(f"{stage} {entry['seconds']:.0f}" for stage, entry in record.items()),
+    }
+
+
+def _percent(share, digits=2):
+    return "" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _clock(seconds):
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _image(path):
+    """A PNG as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(Path(path).read_bytes()).decode()}"
+
+
+def _json(value):
+    """JSON that can stand in a <script> element."""
+    return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c"))

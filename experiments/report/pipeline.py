@@ -1,0 +1,74 @@
+"""The pipeline as a picture: one row of boxes a generation, with the figures of the run."""
+
+from markupsafe import Markup, escape
+
+_WIDTH, _HEIGHT, _GAP, _ROW = 236, 62, 46, 96
+_LEFT = 2
+
+
+def picture(run):
+    """Inline SVG of the stages and of what came out of each.
+
+    Args:
+        run: gather.Run.
+    """
+    images = run.data["images"]
+    accuracy = {model.name: f"test accuracy {_percent(model.figures['accuracy'])}" for model in run.models}
+    rows = [
+        [
+            ("prepare", f"{images['labelled']:,} labelled, {images['validation']:,} validation"),
+            ("teacher", accuracy["teacher"]),
+        ]
+    ]
+    for generation in run.generations:
+        found = next(model.figures for model in run.models if model.name == generation.student)
+        coverage, right = (found.get(f"pseudo_label_{key}") for key in ("coverage", "accuracy"))
+        kept = "not used by the student" if coverage is None else f"{_percent(coverage)} kept"
+        if right is not None:
+            kept += f", {_percent(right)} right"
+        rows.append(
+            [
+                ("pseudolabel", f"{generation.teacher} labels {images['unlabelled']:,} images"),
+                ("balance", kept),
+                (generation.student, accuracy[generation.student]),
+            ]
+        )
+    rows.append([("eval, robustness", f"{images['test']:,} test images")])
+    return Markup(_svg(rows))
+
+
+def _percent(share):
+    return f"{100 * share:.1f} %"
+
+
+def _svg(rows):
+    width = _LEFT * 2 + 3 * _WIDTH + 2 * _GAP
+    height = len(rows) * _ROW - (_ROW - _HEIGHT) + 4
+    parts = []
+    for r, row in enumerate(rows):
+        y = 2 + r * _ROW
+        for c, (title, text) in enumerate(row):
+            x = _LEFT + c * (_WIDTH + _GAP)
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"/>'
+                f'<text class="stage" x="{x + _WIDTH / 2}" y="{y + 26}">{escape(title)}</text>'
+                f'<text x="{x + _WIDTH / 2}" y="{y + 46}">{escape(text)}</text>'
+            )
+            if c:
+                parts.append(_arrow(x - _GAP, y + _HEIGHT / 2, x - 3, y + _HEIGHT / 2))
+        if r:
+            above = _LEFT + (len(rows[r - 1]) - 0.5) * _WIDTH + (len(rows[r - 1]) - 1) * _GAP
+            start, end, here = y - _ROW + _HEIGHT, y - 3, _LEFT + _WIDTH / 2
+            bend = (start + y) / 2
+            parts.append(f'<path d="M{above} {start} V{bend} H{here} V{end}" marker-end="url(#head)"/>')
+    names = "; ".join(" to ".join(title for title, _ in row) for row in rows)
+    return (
+        f'<svg class="pipeline" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="Stages: {escape(names)}">'
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+        'orient="auto"><path d="M0 0 L8 4 L0 8 z" class="head"/></marker></defs>' + "".join(parts) + "</svg>"
+    )
+
+
+def _arrow(x1, y1, x2, y2):
+    return f'<path d="M{x1} {y1} L{x2} {y2}" marker-end="url(#head)"/>'
