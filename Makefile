@@ -5,8 +5,8 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints doctor \
-  clean-venv
+.PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints \
+  doctor clean-venv
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

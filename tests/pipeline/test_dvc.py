@@ -2,9 +2,12 @@
 
 import json
 import re
+import sys
 
 import pytest
 from ruamel.yaml import YAML
+
+from browser import needs_chromium, visit
 
 MODELS = ["teacher", "student-gen1"]
 AFTER_STUDENT = ["eval", "robustness@gen1"]
@@ -96,13 +99,30 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
 
 
 def test_plots_hold_every_picture(clone):
+    clone.run(sys.executable, "-m", "experiments.plots_template")  # part of the set-up
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     page = clone.read("dvc_plots/index.html").decode()
     for name in ("confidence", "class_counts", "pseudo_labels", "noise", "confusion-teacher", "reliability"):
         assert f"{name}.png" in page
     assert "validation_accuracy" in page
+    assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "failed" not in output
+
+
+@needs_chromium
+def test_plots_are_drawn_without_network(clone):
+    clone.run(sys.executable, "-m", "experiments.plots_template")
+    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    charts = "document.querySelectorAll('.vega-embed').length"
+    with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 4") as seen:
+        assert seen.complaints == []
+        assert all(address.startswith("file:") for address in seen.requests)
+        assert seen.page.evaluate(charts) == 4
+        marks = (
+            "[...document.querySelectorAll('.vega-embed')].map(c => c.querySelectorAll('svg path').length)"
+        )
+        assert all(count > 10 for count in seen.page.evaluate(marks))
 
 
 def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
