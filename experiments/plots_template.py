@@ -1,14 +1,16 @@
 """Write the page on which `dvc plots show` draws, with its scripts in it: it needs no network.
 
-python -m experiments.plots_template     # part of `make setup`; .dvc/config names the file
+python -m experiments.plots_template     # part of `make setup`
 """
 
 import argparse
 from pathlib import Path
 
+from dvc.repo import Repo
+
 from noisy_student.files import write_bytes
 
-PATH = Path(".dvc/plots/offline.html")  # plots.html_template of .dvc/config, ignored by git
+PATH = Path(".dvc/plots/offline.html")  # ignored by git, as is .dvc/config.local, which names it
 VEGA_LITE = "5.21"  # what DVC's own templates are written for
 
 _PAGE = """<!DOCTYPE html>
@@ -35,11 +37,13 @@ img {{ max-width: 100%; height: auto; }}
 
 
 def write():
-    """Write the page."""
+    """Write the page, and tell DVC of it in .dvc/config.local."""
     from experiments.report.scripts import vega  # here: it takes a second
 
     page = _PAGE.format(script=vega(VEGA_LITE), plot_divs="{plot_divs}", refresh_tag="{refresh_tag}")
     write_bytes(PATH, page.encode())
+    with Repo() as repo, repo.config.edit("local") as config:
+        config.setdefault("plots", {})["html_template"] = PATH.relative_to(".dvc").as_posix()
 
 
 def main():

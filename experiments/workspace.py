@@ -40,23 +40,29 @@ def _relative(path, root):
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def copy_project(target, extra=()):
+def copy_project(target, extra=(), without=()):
     """Copy the files that git knows, and further ones, into an empty folder.
 
     Args:
         target: folder.
         extra: paths relative to the repository's root, files or folders.
+        without: beginnings of names that are left out.
+
+    Returns:
+        set of the names that git knows, and that were copied.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if Path(name).is_file():
-            _copy(Path(name), target / name)
+    names = {name for name in listed.split("\0") if name and Path(name).is_file()}
+    names = {name for name in names if not name.startswith(tuple(without))}
+    for name in names:
+        _copy(Path(name), target / name)
     if Path(KERNELS).is_dir():  # compiled already: spares seconds
         _copy(Path(KERNELS), target / KERNELS)
     for path in extra:
         if not path.is_absolute() and (path.is_dir() or (path.exists() and not (target / path).exists())):
             _copy(path, target / path)  # a folder may hold files that git does not know
+    return names
 
 
 def _copy(source, target):

@@ -103,7 +103,7 @@ def class_counts(generation):
     """How many images of each class were kept, and chosen."""
     names = {"filtered": "above the threshold", "balanced": "after balancing"}
     rows = [
-        {"class": _class(row["class"]), "images": row["images"], "when": names[row["when"]]}
+        {"class": row["class"], "images": row["images"], "when": names[row["when"]]}
         for row in generation.class_counts
     ]
     return _spec(
@@ -118,10 +118,6 @@ def class_counts(generation):
             "color": _axis("when", None, "nominal", sort=None),
         },
     )
-
-
-def _class(value):
-    return f"{value:g}" if isinstance(value, float) else value
 
 
 def confusion(model, classes):
@@ -280,7 +276,7 @@ def study(findings):
             "low": 100 * np.nan_to_num(one.over_seeds.low, nan=one.over_seeds.mean),
             "high": 100 * np.nan_to_num(one.over_seeds.high, nan=one.over_seeds.mean),
         }
-        for one in findings.compared()
+        for one in {one.arm: one for one in reversed(findings.compared())}.values()  # the first control
     ]
     arms = _axis("arm", None, "nominal", sort=order, axis={"labelLimit": 320, "grid": True})
     without = arms | {"axis": {"labels": False, "ticks": False, "grid": True}}

@@ -12,6 +12,8 @@ from noisy_student import layout, params, run_record
 from noisy_student.errors import DataError
 from noisy_student.files import read_json
 
+_NAMES = ("class", "when", "model", "attack")  # columns that are no numbers, even if they look so
+
 
 @dataclass(frozen=True)
 class Model:
@@ -103,9 +105,11 @@ def gather():
             f"{layout.EVAL_METRICS}: figures of {', '.join(figures)}, but params.yaml has "
             f"{', '.join(names)}. Run `dvc repro`."
         )
+    values = params.read_yaml("params.yaml")
+    _check_up_to_date(values)
     return Run(
         settings=settings,
-        values=params.read_yaml("params.yaml"),
+        values=values,
         data=read_json(layout.DATA_METRICS),
         classes=classes,
         models=[_model(name, figures[name], classes) for name in names],
@@ -115,6 +119,24 @@ def gather():
         record=run_record.read(),
         studies=studies(),
     )
+
+
+def _check_up_to_date(values):
+    """Raise DataError if params.yaml has changed since the pipeline ran; dvc.lock says with what it did."""
+    if not Path("dvc.lock").exists():
+        return
+    for stage, entry in params.read_yaml("dvc.lock").get("stages", {}).items():
+        if "@" in stage and stage.partition("@")[2] not in values["generations"]:
+            continue
+        for key, used in entry.get("params", {}).get("params.yaml", {}).items():
+            now = values
+            for part in key.split("."):
+                now = now.get(part) if isinstance(now, dict) else None
+            if now != used:
+                raise DataError(
+                    f"{key} was {used!r} when the stage {stage} ran, and is {now!r} in params.yaml now. Run "
+                    "`dvc repro`, then make the report."
+                )
 
 
 def studies():
@@ -182,13 +204,10 @@ def _table(path, numbers=True):
             found = list(csv.DictReader(file))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
-    return [{key: _number(cell) for key, cell in row.items()} for row in found] if numbers else found
+    if numbers:
+        return [{key: cell if key in _NAMES else _number(cell) for key, cell in row.items()} for row in found]
+    return found
 
 
 def _number(cell):
-    if cell == "":
-        return None
-    try:
-        return float(cell)
-    except ValueError:
-        return cell
+    return float(cell) if cell else None

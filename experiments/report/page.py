@@ -10,7 +10,6 @@ from markupsafe import Markup
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
 from experiments.study import report as study_report
-from experiments.study.statistics import mean_over_seeds
 from noisy_student.presets import differences
 
 VEGA_LITE = "6.4"
@@ -54,11 +53,7 @@ def _study(findings):
         "findings": findings,
         "id": f"study-{findings.preset}-{findings.name}",
         "cells": study_report.main_cells(findings),
-        "verdicts": [
-            study_report.verdict(one.shown, findings.shown(one.control), one.over_seeds).replace("**", "")
-            for one in findings.compared()
-        ],
-        "mean": mean_over_seeds,
+        "conclusions": study_report.conclusions(findings),
     }
 
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from experiments.study import definition, report, rows, run
+from experiments.study import definition, report, run
+from experiments.study.lanes import WORK
 from noisy_student import locks, signals
 from noisy_student.errors import UserError
 
@@ -81,12 +82,14 @@ def _run(studies, arguments):
     }
     missing = {name: run.pending(found) for name, found in jobs.items()}
     try:
-        with locks.held(run.WORK / "lock", what="experiments.study", within=run.WORK, wait=False):
+        with locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False):
             for name, study in studies.items():
                 print(f"{name}: {len(missing[name])} of {len(jobs[name])} runs are missing", flush=True)
                 failed += run.Runner(arguments.jobs, say=_say).run(missing[name])
-                if rows.read(name, arguments.preset):
+                try:
                     _say(report.write(name, study, arguments.preset))
+                except UserError as error:  # every run of the control has failed
+                    _say(f"{name}: no report. {error}")
     except BlockingIOError:
         raise UserError("a study is running in this folder already. Wait until it ends.") from None
     if failed:

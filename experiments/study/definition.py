@@ -47,14 +47,14 @@ class Arm(Section):
     Attributes:
         shown: what tables call it.
         model: whose test figures count; null takes the study's.
-        control: the arm with which it is compared; null takes the study's; its own key: none.
+        control: the arm or arms with which it is compared; null takes the study's; its own key: none.
         set: parameters that differ from the preset's, {dotted name: value}.
         presets: {preset: further such parameters, with this preset only}.
     """
 
     shown: Annotated[str, Field(min_length=1)]
     model: str | None = None
-    control: str | None = None
+    control: str | list[str] | None = None
     set: Changes = Field(default_factory=dict)
     presets: dict[str, Changes] = Field(default_factory=dict)
 
@@ -88,7 +88,8 @@ class Study(Section):
     def _check(self):
         for key in self.arms:
             check_name(key)
-        for control in {self.control, *map(self.control_of, self.arms)}:
+        named = {control for arm in self.arms for control in self.controls_of(arm)}
+        for control in sorted({self.control, *named}):
             if control not in self.arms:
                 raise ValueError(f"control={control}: no such arm; choose one of {', '.join(self.arms)}")
         for column in self.also:
@@ -96,9 +97,15 @@ class Study(Section):
                 raise ValueError(f"also: no such figure as {column}; choose of {', '.join(FIGURES)}")
         return self
 
-    def control_of(self, arm):
-        """The arm with which an arm is compared; a control is its own."""
-        return self.arms[arm].control or self.control
+    def controls_of(self, arm):
+        """The arms with which an arm is compared; none if it is a control only."""
+        named = self.arms[arm].control or self.control
+        return [control for control in ([named] if isinstance(named, str) else named) if control != arm]
+
+    def sets(self, preset):
+        """Names of the parameters that the study or one of its arms sets with a preset."""
+        layers = (self, *self.arms.values())
+        return {name for layer in layers for name in (*layer.set, *layer.presets.get(preset, ()))}
 
     def model_of(self, arm):
         """The model whose figures count in an arm."""
@@ -117,8 +124,13 @@ class Study(Section):
             nested dict, validated.
 
         Raises:
-            ParamsError: a parameter does not exist or is out of its range.
+            ParamsError: a parameter does not exist, is out of its range, or is both set by the study and in
+                `changes`.
         """
+        for name in dict(changes):
+            for own in (*self.sets(preset), "seed", "data.seed"):
+                if f"{own}.".startswith(f"{name}.") or f"{name}.".startswith(f"{own}."):
+                    raise ParamsError(f"{name}: the study sets {own}, it cannot be changed from outside.")
         values = copy.deepcopy(presets.values(preset))
         for layer in (self, self.arms[arm]):
             for name, value in {**layer.set, **layer.presets.get(preset, {})}.items():

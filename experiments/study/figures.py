@@ -16,7 +16,7 @@ def arms(path, findings):
         findings: report.Findings.
     """
     keys, pairs = list(findings.rows), findings.compared()
-    compared = {one.arm: one.over_seeds for one in pairs}
+    compared = {one.arm: one.over_seeds for one in reversed(pairs)}  # with its first control
     with png(path, width=9, height=1.5 + _LINE * len(keys)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for place, arm in enumerate(keys):

@@ -19,7 +19,7 @@ from noisy_student.files import write_bytes
 
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustness", "studies")))
-_MARK = re.compile(r"(<!-- study: (\S+)/(\S+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_MARK = re.compile(r"^(<!-- study: (\S+)/(\S+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL | re.MULTILINE)
 _INDICATIVE = 3  # seeds below which a result only hints
 
 
@@ -87,25 +87,22 @@ class Findings:
         return difference_over_seeds(self.values(arm), self.values(arm, "teacher_accuracy"))
 
     def compared(self, column="accuracy"):
-        """Compared of every arm that is no control, over the seeds of which both have the figure."""
+        """Compared of every arm and each of its controls, over the seeds of which both have the figure."""
+        pairs = [(arm, control) for arm in self.rows for control in self.study.controls_of(arm)]
         found = []
-        for arm, own in self.rows.items():
-            key = self.study.control_of(arm)
-            control = self.rows.get(key, {})
+        for arm, key in pairs:
+            own, control = self.rows[arm], self.rows.get(key, {})
             seeds = [seed for seed in own if seed in control]
             seeds = [seed for seed in seeds if None not in (own[seed][column], control[seed][column])]
-            if arm == key or not seeds:
+            if not seeds:
                 continue
             over_seeds = difference_over_seeds(
                 [own[seed][column] for seed in seeds], [control[seed][column] for seed in seeds]
             )
-            pairs = [(arm, seed) for seed in seeds], [(key, seed) for seed in seeds]
-            over_images = None
-            at_hand = all(key in self._outcomes for key in (*pairs[0], *pairs[1]))
-            if column == "accuracy" and at_hand:
-                over_images = difference_over_images(
-                    *([self._outcomes[key] for key in side] for side in pairs)
-                )
+            keys, over_images = [((arm, seed), (key, seed)) for seed in seeds], None
+            if column == "accuracy" and all(one in self._outcomes for pair in keys for one in pair):
+                outcomes = [(self._outcomes[one], self._outcomes[other]) for one, other in keys]
+                over_images = difference_over_images(outcomes)
             found.append(Compared(arm, key, self.shown(arm), over_seeds, over_images))
         return found
 
@@ -153,11 +150,11 @@ def markdown(findings):
         main_table(findings),
         f"![{study.question}]({name}.png)",
         "## What may be concluded",
-        conclusions(findings),
+        conclusions_list(findings),
         "## Over test images",
         "The same differences, if the networks are taken as they are and only the test images are drawn "
-        "again (bootstrap, 95 %). The intervals above count what a new seed changes: the choice of images, "
-        "weights, noise.",
+        "again, each with its outcomes of all seeds (bootstrap, 95 %). The intervals above count what a new "
+        "seed changes: the choice of images, weights, noise.",
         images_table(findings),
         *further(findings),
         "## What else was measured",
@@ -178,24 +175,25 @@ def main_table(findings):
 
 def main_cells(findings):
     """Titles, then for every arm its test accuracy and the difference to its control's; lists of texts."""
-    compared = {found.arm: found for found in findings.compared()}
-    controls = {found.control for found in compared.values()}
+    pairs = findings.compared()
+    controls = {one.control for one in pairs}
     titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
     titles += ["compared with"] if len(controls) > 1 else []
     titles += ["difference, points", "95 % interval"]
     found = [titles]
     for arm in findings.rows:
         own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
-        cells = [findings.shown(arm), f"{own.n}", _with_deviation(own), _interval(own)]
+        cells = [findings.shown(arm), f"{own.n}", _with_deviation(own), _interval(own, most=100)]
         cells.append(f"{100 * gain.mean:+.2f}")
-        one = compared.get(arm)
-        if len(controls) > 1:
-            cells.append(findings.shown(one.control) if one else "")
-        if one:
-            cells += [f"{100 * one.over_seeds.mean:+.2f}", _interval(one.over_seeds, sign="+")]
-        else:
-            cells += ["control" if arm in controls else "", ""]
-        found.append(cells)
+        for one in [one for one in pairs if one.arm == arm] or [None]:
+            if len(controls) > 1:
+                cells.append(findings.shown(one.control) if one else "")
+            if one:
+                cells += [f"{100 * one.over_seeds.mean:+.2f}", _interval(one.over_seeds, sign="+")]
+            else:
+                cells += ["control" if arm in controls else "", ""]
+            found.append(cells)
+            cells = [""] * 5
     return found
 
 
@@ -209,13 +207,14 @@ def further(findings):
             cells = (
                 title,
                 one.shown,
+                findings.shown(one.control),
                 f"{factor * found.mean:+.2f}",
                 _interval(found, sign="+", factor=factor),
             )
             lines.append(f"| {' | '.join(cells)} |")
     if not lines:
         return []
-    head = "| figure | arm | difference to its control | 95 % interval |\n|---|---|---:|---|\n"
+    head = "| figure | arm | against | difference | 95 % interval |\n|---|---|---|---:|---|\n"
     return ["## Further differences", "Over seeds, as in the first table.", head + "\n".join(lines)]
 
 
@@ -225,12 +224,13 @@ def images_table(findings):
     if not found:
         return "The outcomes of the single images are not at hand."
     lines = [
-        "| arm | test images, all seeds | to its control, points | 95 % interval |",
-        "|---|---:|---:|---|",
+        "| arm | against | different test images | difference, points | 95 % interval |",
+        "|---|---|---:|---:|---|",
     ]
     for one in found:
         over = one.over_images
-        cells = (one.shown, f"{over.n:,}", f"{100 * over.mean:+.2f}", _interval(over, sign="+"))
+        cells = [one.shown, findings.shown(one.control), f"{over.n:,}"]
+        cells += [f"{100 * over.mean:+.2f}", _interval(over, sign="+")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -249,18 +249,21 @@ def other_table(findings):
 
 
 def conclusions(findings):
-    """Markdown: a sentence an arm, and what holds for all."""
-    lines = [
-        f"- {verdict(one.shown, findings.shown(one.control), one.over_seeds)}" for one in findings.compared()
-    ]
-    if len(lines) > 1:
-        lines.append(
-            f"- Each of the {len(lines)} intervals stands for itself: of twenty such intervals one is "
-            "expected to miss the true difference."
+    """Sentences: one a comparison, then what holds for all; texts without markup."""
+    compared = findings.compared()
+    found = [verdict(one.shown, findings.shown(one.control), one.over_seeds) for one in compared]
+    intervals = len(compared) + sum(len(findings.compared(column)) for column in findings.study.also)
+    if intervals > 1:
+        found.append(
+            f"Each of the {intervals} intervals over seeds stands for itself: of twenty such intervals one "
+            "is expected to miss the true difference."
         )
-    if findings.study.notes:
-        lines.append(f"- {findings.study.notes.strip()}")
-    return "\n".join(lines)
+    return found + ([" ".join(findings.study.notes.split())] if findings.study.notes else [])
+
+
+def conclusions_list(findings):
+    """Markdown of `conclusions`."""
+    return "\n".join(f"- {sentence}" for sentence in conclusions(findings))
 
 
 def verdict(arm, control, found):
@@ -270,19 +273,29 @@ def verdict(arm, control, found):
         arm, control: what tables call them.
         found: Estimate of the difference over seeds.
     """
+    start = f"{arm}, against {control}: {100 * found.mean:+.2f} points"
     if found.n < 2:
-        return f"**{arm}** against **{control}**: one seed only, nothing can be concluded."
-    known = f"{100 * found.mean:+.2f} points (95 %: {_interval(found, sign='+')}, {found.n} seeds)"
-    start = f"**{arm}** against **{control}**: {known}. "
+        return f"{start}, one seed only: nothing can be concluded."
+    if np.isnan(found.low):
+        return (
+            f"{start} on each of {found.n} seeds: their spread cannot be told, so nothing can be concluded."
+        )
+    start += f" (95 %: {_interval(found, sign='+')}, {found.n} seeds). "
     if found.n < _INDICATIVE:
         return start + "Two seeds only: indicative, nothing more."
     if found.low > 0:
-        return start + f"It is better here, by {100 * found.low:.2f} points at least."
+        return (
+            start
+            + f"It is better here; the data go with a gain of as little as {100 * found.low:.2f} points."
+        )
     if found.high < 0:
-        return start + f"It is worse here, by {-100 * found.high:.2f} points at least."
+        return (
+            start
+            + f"It is worse here; the data go with a loss of as little as {-100 * found.high:.2f} points."
+        )
     return start + (
-        "The two are not told apart: the data go with a loss of "
-        f"{-100 * found.low:.2f} points as with a gain of {100 * found.high:.2f}."
+        f"The two are not told apart: the data go with a loss of {max(0.0, -100 * found.low):.2f} points as "
+        f"with a gain of {100 * found.high:.2f}."
     )
 
 
@@ -305,10 +318,9 @@ def headline(findings):
 
 
 def _against(findings, one):
-    return (
-        f"{one.shown}: {100 * one.over_seeds.mean:+.2f} points ({_interval(one.over_seeds, sign='+')}) to "
-        f"{findings.shown(one.control)}"
-    )
+    found = one.over_seeds
+    interval = _interval(found, sign="+") or ("one seed" if found.n == 1 else "no interval")
+    return f"{one.shown}: {100 * found.mean:+.2f} points ({interval}) to {findings.shown(one.control)}"
 
 
 def with_head(text, findings):
@@ -346,7 +358,12 @@ def published(text, known):
         findings = known.get((preset, name))
         if findings is None:
             return match.group()
-        makers = {"arms": main_table, "images": images_table, "other": other_table, "verdicts": conclusions}
+        makers = {
+            "arms": main_table,
+            "images": images_table,
+            "other": other_table,
+            "verdicts": conclusions_list,
+        }
         return f"{begin}{makers[kind](findings)}\n{end}"
 
     return _MARK.sub(replace, text)
@@ -371,10 +388,11 @@ def _with_deviation_of(values, factor):
     return f"{found.mean:.{digits}f}" + ("" if found.n < 2 else f" ({found.deviation:.{digits}f})")
 
 
-def _interval(found, sign="", factor=100):
+def _interval(found, sign="", factor=100, most=np.inf):
+    """The interval as text, cut at what there can be at most; empty without one."""
     if np.isnan(found.low):
         return ""
-    return f"{factor * found.low:{sign}.2f} to {factor * found.high:{sign}.2f}"
+    return f"{factor * found.low:{sign}.2f} to {min(most, factor * found.high):{sign}.2f}"
 
 
 def _duration(seconds):

@@ -4,9 +4,12 @@ import base64
 import csv
 import io
 import json
+import zlib
+from dataclasses import dataclass
 
 import dvc.api
 import numpy as np
+from ruamel.yaml import YAML
 
 from experiments.study.definition import FIGURES, RESULTS
 from noisy_student import layout
@@ -28,6 +31,11 @@ def outcomes_path(study, preset):
     return RESULTS / preset / f"{study}.outcomes.csv"
 
 
+def images_path(preset):
+    """The CSV file that says which test images a seed has."""
+    return RESULTS / preset / "test-images.csv"
+
+
 def read(study, preset):
     """{(arm, seed): row}, with numbers as floats and None for what was not measured.
 
@@ -38,58 +46,79 @@ def read(study, preset):
     return {(row["arm"], int(row["seed"])): _typed(path, row) for row in _read(path, COLUMNS)}
 
 
+@dataclass(frozen=True)
+class Outcomes:
+    """How a model did on every test image.
+
+    Attributes:
+        images: (N,) uint32, ascending: what tells an image from others, whatever the seed.
+        right: (N,) bool: whether it was classified rightly.
+    """
+
+    images: np.ndarray
+    right: np.ndarray
+
+
 def read_outcomes(study, preset):
-    """{(arm, seed): (images,) bool}, whether a test image was classified rightly; of rows that have it."""
-    path = outcomes_path(study, preset)
-    return {
-        (row["arm"], int(row["seed"])): unpack(row["right"], int(row["images"]))
-        for row in _read(path, (*KEYS, "images", "right"))
+    """{(arm, seed): Outcomes} of the rows that have them."""
+    images = {
+        int(row["seed"]): np.frombuffer(base64.b64decode(row["images"]), "<u4")
+        for row in _read(images_path(preset), ("seed", "images"))
     }
+    found = {}
+    for row in _read(outcomes_path(study, preset), (*KEYS, "right")):
+        seed = int(row["seed"])
+        packed = np.frombuffer(base64.b64decode(row["right"]), np.uint8)
+        right = np.unpackbits(packed, count=len(images[seed])).astype(bool)
+        found[row["arm"], seed] = Outcomes(images[seed], right)
+    return found
 
 
-def pack(right):
-    """(N,) bool as text: base64 of its bits, the first in the highest place."""
-    return base64.b64encode(np.packbits(right).tobytes()).decode()
-
-
-def unpack(text, images):
-    """The array that `pack` was given."""
-    return np.unpackbits(np.frombuffer(base64.b64decode(text), np.uint8), count=images).astype(bool)
-
-
-def add(study, preset, row, right):
+def add(study, preset, row, outcomes):
     """Add a row, or put it in the place of the one for the same arm and seed.
 
     Args:
         study, preset: their names.
         row: dict with the columns `COLUMNS`.
-        right: (images,) bool of this run, see `read_outcomes`.
+        outcomes: Outcomes of this run; None if they are not known.
     """
-    outcome = {key: row[key] for key in KEYS} | {"images": len(right), "right": pack(right)}
-    # the row is written last: without it the run does not count as done
-    for path, new in ((outcomes_path(study, preset), outcome), (table_path(study, preset), row)):
-        rows = [
-            old for old in _read(path, new) if (old["arm"], int(old["seed"])) != (new["arm"], new["seed"])
-        ]
-        write_csv(path, [*rows, {key: _text(value) for key, value in new.items()}])
+    if outcomes is not None:
+        images = base64.b64encode(outcomes.images.astype("<u4").tobytes()).decode()
+        _put(images_path(preset), {"seed": row["seed"], "images": images}, ("seed",))
+        right = base64.b64encode(np.packbits(outcomes.right).tobytes()).decode()
+        _put(outcomes_path(study, preset), {key: row[key] for key in KEYS} | {"right": right}, KEYS)
+    # last: without this row the run does not count as done
+    _put(table_path(study, preset), {key: "" if value is None else value for key, value in row.items()}, KEYS)
 
 
-def measure(experiment, model, teacher):
+def _put(path, new, keys):
+    rows = {tuple(row[key] for key in keys): row for row in _read(path, new)}
+    rows[tuple(str(new[key]) for key in keys)] = new
+    write_csv(path, list(rows.values()))
+
+
+def measure(experiment, values, model, teacher):
     """The figures of one run, from DVC's record of the experiment.
 
     Args:
         experiment: its name.
+        values: the parameters that it was to have.
         model: whose test figures count, e.g. "student-gen1".
         teacher: the model that it learned from.
 
     Returns:
-        (dict with the columns `FIGURES`, (images,) bool: whether a test image was classified rightly).
+        (dict with the columns `FIGURES`, "seconds" of all stages and "machine", Outcomes or None).
+
+    Raises:
+        UserError: the experiment ran with other parameters.
     """
     record = dvc.api.DVCFileSystem(rev=experiment)
 
     def read_json(path):
         return json.loads(record.read_text(path.as_posix()))
 
+    if YAML(typ="safe", pure=True).load(record.read_text("params.yaml")) != values:
+        raise UserError(f"experiment {experiment} ran with other parameters than it was to have")
     figures = read_json(layout.EVAL_METRICS)
     found = figures[model]
     row = {key: found.get(key) for key in ("accuracy", "nll", "ece")}
@@ -99,9 +128,22 @@ def measure(experiment, model, teacher):
     for name, prefix in ((model, ""), (teacher, "teacher_")):
         measured = _robustness(read_json(layout.robustness(name)))
         row |= {f"{prefix}{key}": value for key, value in measured.items()}
+    stages = read_json(layout.RUN_RECORD)
+    row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
+    row["machine"] = f"{stages['eval']['cpu']['name']}, {stages['eval']['threads']} threads"
+    return row, _outcomes(record, model)
+
+
+def _outcomes(record, model):
     guesses = record.read_text((layout.EVAL_TABLES / f"confusion-{model}.csv").as_posix())
-    pairs = csv.DictReader(io.StringIO(guesses))
-    return row, np.array([pair["actual"] == pair["predicted"] for pair in pairs])
+    right = [pair["actual"] == pair["predicted"] for pair in csv.DictReader(io.StringIO(guesses))]
+    pixels = (layout.TEST / "images.npy").as_posix()
+    if not record.exists(pixels):  # in shards
+        return None
+    images = np.load(io.BytesIO(record.read_bytes(pixels)), allow_pickle=False)
+    keys = np.array([zlib.crc32(image.tobytes()) for image in images], np.uint32)
+    order = np.argsort(keys, kind="stable")
+    return Outcomes(keys[order], np.array(right)[order])
 
 
 def _robustness(measured):
@@ -138,7 +180,3 @@ def _typed(path, row):
                 "Restore the file with git."
             ) from None
     return typed
-
-
-def _text(value):
-    return "" if value is None else value

@@ -1,30 +1,22 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
-import contextlib
-import fcntl
 import hashlib
-import os
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvc.repo import Repo
+from dvc.exceptions import DvcException
 
 from experiments.study import rows
 from experiments.study.definition import settings_digest
-from experiments.workspace import KERNELS
-from noisy_student import environment, params, presets
+from experiments.study.lanes import WORK, Lane, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
 from noisy_student.errors import UserError
 
-WORK = Path(".dvc/tmp/studies")  # logs and locks
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
-_STARTS = threading.Lock()  # DVC refuses to prepare two experiments at the same moment
-_BUSY = ("is busy", "Unable to acquire lock")  # ... also with those of other processes
-_TRIES = 5
 _TAIL = 12  # lines of a failed experiment that are shown
 
 
@@ -57,7 +49,8 @@ class Job:
     @property
     def experiment(self):
         """Name of the DVC experiment: it tells whether a record is that of these parameters and this code."""
-        return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{self.settings[:4]}{self.code[:4]}"
+        digest = f"{self.settings[:4]}{self.code[:4]}"
+        return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{digest}"
 
 
 def jobs_of(name, study, preset, *, seeds, changes=()):
@@ -90,6 +83,14 @@ def code_digest():
     return total.hexdigest()[:8]
 
 
+def commit():
+    """The commit of the workspace, with "+changes" if code differs from it."""
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    status = ["git", "status", "--porcelain", "--", "dvc.yaml", "noisy_student", "stages"]
+    changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    return head.strip() + ("+changes" if changed.strip() else "")
+
+
 def pending(jobs):
     """The jobs that have no row yet.
 
@@ -119,9 +120,12 @@ class Runner:
     """
 
     def __init__(self, at_a_time=1, say=print):
-        self.at_a_time, self.say = at_a_time, say
-        self._stopped = threading.Event()
-        self._children, self._writing = set(), threading.Lock()
+        self.say = say
+        self._stopped, self._writing = threading.Event(), threading.Lock()
+        self._lanes = [
+            Lane(number, cores=cores, stopped=self._stopped, say=say)
+            for number, cores in enumerate(shares_of_cores(at_a_time))
+        ]
 
     def run(self, jobs):
         """Run jobs and write their rows; a job that fails does not keep the others from running.
@@ -134,131 +138,66 @@ class Runner:
 
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM; running experiments were stopped.
+            UserError: git or DVC fails.
         """
-        progress = _Progress(len(jobs), self.say)
-        known = _known_experiments()
-        # jobs of one seed share stages, so they run one after the other
-        lanes = [[job for job in jobs if job.seed % self.at_a_time == lane] for lane in range(self.at_a_time)]
-        with ThreadPoolExecutor(self.at_a_time) as pool:
-            futures = [pool.submit(self._work, lane, known, progress, n) for n, lane in enumerate(lanes)]
+        progress, share = _Progress(len(jobs), self.say), len(self._lanes)
+        with ThreadPoolExecutor(share) as pool:
             try:
-                for future in futures:
+                self._collect()
+                # jobs of one seed share stages, so they run one after the other
+                parts = [[job for job in jobs if job.seed % share == n] for n in range(share)]
+                futures = [
+                    pool.submit(self._work, lane, part, progress)
+                    for lane, part in zip(self._lanes, parts, strict=True)
+                ]
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
-                self.stop()
+                self._stopped.set()
                 raise
         return progress.failed
 
-    def _work(self, jobs, known, progress, lane):
-        for job in jobs:
-            if self._stopped.is_set():
-                return
-            log = WORK / f"{job.experiment}.log"
-            row = self._run_one(job, lane, known, log)
-            if not self._stopped.is_set():
-                progress.ended(job, row, log)
+    def _collect(self):
+        """Wait for what an earlier call has left running, and fetch what it has recorded."""
+        for number in lanes_of_earlier_calls():
+            lane = Lane(number, stopped=self._stopped, say=self.say)
+            with lane.held():
+                lane.hand_over()
 
-    def stop(self):
-        """End the running experiments; their trainings go on from checkpoints when they are run again."""
-        self._stopped.set()
-        for child in list(self._children):
-            with contextlib.suppress(ProcessLookupError):
-                child.terminate()
+    def _work(self, lane, jobs, progress):
+        try:
+            with lane.held() as lock:
+                if any(job.experiment not in recorded() for job in jobs):
+                    lane.prepare()
+                for job in jobs:
+                    log = WORK / f"{job.experiment}.log"
+                    progress.ended(job, self._run_one(lane, lock, job, log), log)
+        except Stopped:
+            return
 
-    def _run_one(self, job, lane, known, log):
+    def _run_one(self, lane, lock, job, log):
         """The row, which is written; None if the experiment failed."""
         start = time.monotonic()
-        with _lock(job, self.say) as lock:
-            ready = job.experiment in known or (lock.waited and job.experiment in _known_experiments())
-            if not ready and not self._run_dvc(job, lane, log, lock):
-                return None
-            machine = f"{environment.cpu()['name']}, {len(self._cores(lane))} cores"
+        if self._stopped.is_set():
+            raise Stopped
+        collected = job.experiment in recorded()
+        if not collected:
+            with log.open("w", encoding="utf-8") as file:
+                lane.wait(lane.start(job.experiment, job.values, file, lock))
             with self._writing:
-                try:
-                    figures, right = rows.measure(job.experiment, job.model, job.teacher)
-                except (OSError, KeyError, ValueError) as error:
-                    message = f"experiment {job.experiment}: its record is incomplete ({error!r})\n"
-                    with log.open("a", encoding="utf-8") as file:
-                        file.write(message)
-                    return None
-                row = {"arm": job.arm, "seed": job.seed, **figures}
-                row |= {"seconds": round(time.monotonic() - start, 1), "settings": job.settings}
-                row |= {"commit": environment.commit(), "machine": machine}
-                rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, right)
+                lane.hand_over()
+        with self._writing:
+            try:
+                row, outcomes = rows.measure(job.experiment, job.values, job.model, job.teacher)
+            except (OSError, KeyError, ValueError, DvcException, UserError) as error:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")
+                return None
+            if not collected:  # else what the record says: shared stages are in it
+                row["seconds"] = round(time.monotonic() - start, 1)
+            row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": commit()}
+            rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, outcomes)
         return row
-
-    def _cores(self, lane):
-        if not hasattr(os, "sched_getaffinity"):
-            return range(max(1, os.cpu_count() // self.at_a_time))
-        cores = sorted(os.sched_getaffinity(0))
-        share = max(1, len(cores) // self.at_a_time)
-        return (cores * 2)[lane * share % len(cores) :][:share]
-
-    def _run_dvc(self, job, lane, log, lock):
-        changes = presets.overrides(params.read_yaml("params.yaml"), job.values)
-        command = ["dvc", "exp", "run", "--temp", "--name", job.experiment, *changes]
-        if Path(KERNELS).is_dir():  # compiled already: spares every experiment seconds
-            command += ["--copy-paths", KERNELS]
-        log.parent.mkdir(parents=True, exist_ok=True)
-        for _ in range(_TRIES):
-            with log.open("w", encoding="utf-8") as file, _STARTS:
-                child = subprocess.Popen(
-                    command,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[lock.number],
-                )
-                self._children.add(child)
-                if self.at_a_time > 1 and hasattr(os, "sched_setaffinity"):
-                    os.sched_setaffinity(child.pid, self._cores(lane))
-                _wait_for_start(child, log)
-            code = child.wait()
-            self._children.discard(child)
-            text = log.read_text(encoding="utf-8", errors="replace")
-            if code == 0 or self._stopped.is_set() or not any(words in text for words in _BUSY):
-                break
-            time.sleep(2)
-        return code == 0
-
-
-def _wait_for_start(child, log):
-    """Wait until DVC has made the experiment's folder and begun with its stages, or has ended."""
-    while child.poll() is None:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        if "stage" in text or "Stage" in text:
-            return
-        time.sleep(0.1)
-
-
-def _known_experiments():
-    """Names of DVC's experiments, whatever commit they started from."""
-    with Repo() as repo:
-        return {name for found in repo.experiments.ls(all_commits=True).values() for name, _ in found}
-
-
-class _Held:
-    """The lock of one experiment; `number` is the file's, `waited` whether another process had it."""
-
-    def __init__(self, number, waited):
-        self.number, self.waited = number, waited
-
-
-@contextlib.contextmanager
-def _lock(job, say):
-    """Hold the lock of one experiment. Its DVC inherits it, and holds it even if this process is killed."""
-    path = WORK / f"{job.experiment}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        waited = False
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"{job.arm}, seed {job.seed}: still running since an earlier call; waiting until it ends")
-            fcntl.flock(file, fcntl.LOCK_EX)
-            waited = True
-        yield _Held(file.fileno(), waited)
-        path.unlink(missing_ok=True)
 
 
 class _Progress:
@@ -276,7 +215,7 @@ class _Progress:
                 self.failed.append((job, log))
                 what = f"FAILED, see {log}"
             else:
-                what = f"{100 * row['accuracy']:.2f} %, {row['seconds']:.0f} s"
+                what = f"{100 * row['accuracy']:.2f} %"
             left = (time.monotonic() - self._start) / self._ended * (self.total - self._ended)
             self.say(
                 f"[{self._ended}/{self.total}] {job.study}/{job.preset}: {job.arm}, seed {job.seed}: {what}"

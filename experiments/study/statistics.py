@@ -1,6 +1,5 @@
 """Means, differences and their intervals, over seeds and over test images; all by SciPy."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,8 @@ from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 1999
-_BATCH = 50  # resamples drawn at once: of 30,000 images they take 12 MB
+SAME = 1e-9  # values of a smaller range are equal
+_BATCH = 50  # resamples drawn at once: of 10,000 images they take 8 MB
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Estimate:
         n: number of values.
         mean: of them.
         deviation: standard deviation, of n - 1 degrees of freedom; NaN of one value.
-        low, high: 95 % interval of the mean; NaN of one value.
+        low, high: 95 % interval of the mean; NaN if there is none.
     """
 
     n: int
@@ -28,16 +28,12 @@ class Estimate:
     low: float
     high: float
 
-    @property
-    def excludes_zero(self):
-        """Whether 0 lies outside of the interval; not if there is none."""
-        return bool(self.low > 0 or self.high < 0)
-
 
 def mean_over_seeds(values):
     """Mean and Student's t interval of one value a seed.
 
-    Source: Student 1908, doi:10.2307/2331554. The values are taken as independent and normal.
+    Source: Student 1908, doi:10.2307/2331554. The values are taken as independent and normal. Of equal values
+    the deviation cannot be told (accuracies are multiples of one image), so they have no interval.
 
     Args:
         values: (n,) floats.
@@ -46,13 +42,13 @@ def mean_over_seeds(values):
         Estimate.
     """
     values = np.asarray(values, np.float64)
-    if len(values) < 2:
-        return Estimate(len(values), float(values.mean()), np.nan, np.nan, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # equal values: the interval is a point
-        interval = stats.ttest_1samp(values, 0.0).confidence_interval(CONFIDENCE)
+    mean = float(values.mean())
+    if len(values) < 2 or np.ptp(values) < SAME:
+        deviation = 0.0 if len(values) > 1 else np.nan
+        return Estimate(len(values), mean, deviation, np.nan, np.nan)
+    interval = stats.ttest_1samp(values, 0.0).confidence_interval(CONFIDENCE)
     deviation = float(values.std(ddof=1))
-    return Estimate(len(values), float(values.mean()), deviation, float(interval.low), float(interval.high))
+    return Estimate(len(values), mean, deviation, float(interval.low), float(interval.high))
 
 
 def difference_over_seeds(values, control):
@@ -68,31 +64,35 @@ def difference_over_seeds(values, control):
     return mean_over_seeds(np.asarray(values, np.float64) - np.asarray(control, np.float64))
 
 
-def difference_over_images(right, control):
+def difference_over_images(pairs):
     """Mean difference of two accuracies, and what other test images could have given with these networks.
 
-    The networks are taken as they are; test images of all seeds are drawn with replacement, in pairs.
-    Source: Efron 1979, doi:10.1214/aos/1176344552, percentile interval.
+    The networks are taken as they are; test images are drawn with replacement, each with its outcomes of all
+    seeds: what a seed shares with another does not count twice.
+    Source: Efron 1979, doi:10.1214/aos/1176344552, percentile interval; the clusters are images.
 
     Args:
-        right: list of (images,) bool, one array a seed: whether an image was classified rightly.
-        control: the same of the control, of the same images.
+        pairs: list of (rows.Outcomes, rows.Outcomes of the control), one a seed, of the same images each.
 
     Returns:
-        Estimate in [-1, 1]; n counts images.
+        Estimate in [-1, 1]; n counts different images, the deviation is that of the images.
     """
-    gained = np.concatenate(right).astype(np.int8) - np.concatenate(control).astype(np.int8)
-    if (gained == gained[0]).all():
-        value = float(gained[0])
-        return Estimate(len(gained), value, 0.0, value, value)
+    gained = np.concatenate([one.right.astype(np.int8) - other.right for one, other in pairs])
+    names, image = np.unique(np.concatenate([one.images for one, _ in pairs]), return_inverse=True)
+    gains = np.bincount(image, gained, len(names))
+    seen = np.bincount(image, minlength=len(names))
+    mean = float(gains.sum() / seen.sum())
+    each = gains / seen
+    if np.ptp(each) < SAME:
+        return Estimate(len(names), mean, 0.0, mean, mean)
     found = stats.bootstrap(
-        (gained,),
-        np.mean,
+        (gains, seen),
+        lambda gains, seen, axis: gains.sum(axis=axis) / seen.sum(axis=axis),
+        paired=True,
         n_resamples=RESAMPLES,
         batch=_BATCH,
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    deviation = float(gained.std(ddof=1))
-    return Estimate(len(gained), float(gained.mean()), deviation, float(found.low), float(found.high))
+    return Estimate(len(names), mean, float(each.std(ddof=1)), float(found.low), float(found.high))

@@ -49,6 +49,10 @@ def test_the_doctor_mends_a_killed_experiment(ground):
     assert "EXEC_MERGE" not in clone.run("git", "for-each-ref")
     assert b"batch_size: 16" in clone.read("params.yaml")
     assert "is back on main" not in clone.run("python", "-m", "experiments.doctor")  # nothing left to do
+    page = clone.folder / ".dvc/plots/offline.html"
+    page.unlink()
+    assert f"mended   {page.relative_to(clone.folder)}" in clone.run("python", "-m", "experiments.doctor")
+    assert page.is_file()
     assert "resumed_from_step=" in clone.run(*experiment, "--name", "mended")
     assert json.loads(clone.read("metrics/run.json"))["student@gen1"]["resumed_from_step"] > 0
     assert ground._files() == ground.files

@@ -43,7 +43,7 @@ def project(workspace):
         for seed, value in enumerate(values):
             row = dict.fromkeys(rows.COLUMNS) | {"arm": arm, "seed": seed, "accuracy": value, "seconds": 9.0}
             row |= {"teacher_accuracy": 0.8, "settings": "0" * 8, "commit": "a" * 40, "machine": "M"}
-            rows.add("article", "digits", row, np.ones(3, bool))
+            rows.add("article", "digits", row, None)
     return workspace
 
 
@@ -181,6 +181,17 @@ def test_results_of_other_generations_are_refused(workspace):
     assert changed != text
     (workspace / "params.yaml").write_text(changed)
     with pytest.raises(UserError, match=r"figures of teacher, student-gen1, but params\.yaml has .*gen2"):
+        gather()
+
+
+def test_parameters_that_did_not_make_the_results_are_refused(project):
+    lock = {"stages": {"teacher": {"params": {"params.yaml": {"teacher.steps": 4}}}, "student@old": {}}}
+    (project / "dvc.lock").write_text(json.dumps(lock))
+    gather()
+    (project / "dvc.lock").write_text(json.dumps(lock).replace("4", "5"))
+    with pytest.raises(
+        UserError, match=r"teacher\.steps was 5 when the stage teacher ran, and is 4 .*dvc repro"
+    ):
         gather()
 
 

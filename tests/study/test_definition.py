@@ -102,7 +102,10 @@ def test_a_study_that_is_wrong(tmp_path, monkeypatch, change, message):
     ("changes", "message"),
     [
         ({"teacher.nosie": True}, "teacher.nosie: unknown parameter"),
-        ({"seed.x": 1}, "seed.x: seed is no section"),
+        ({"teacher.noise": True}, "teacher.noise: the study sets teacher.noise"),
+        ({"teacher": {}}, "teacher: the study sets teacher.noise"),
+        ({"data.seed": 3}, "data.seed: the study sets data.seed"),
+        ({"backend.x": 1}, "backend.x: backend is no section"),
         ({"pseudolabel.threshold": 2.0}, "pseudolabel.threshold: .* less than 1"),
     ],
 )

@@ -12,7 +12,9 @@ from noisy_student.errors import UserError
 from support import ROOT
 
 COMMITTED = sorted(
-    path for path in (ROOT / "docs/studies").glob("*/*.csv") if not path.stem.endswith(".outcomes")
+    path
+    for path in (ROOT / "docs/studies").glob("*/*.csv")
+    if not path.stem.endswith((".outcomes", "test-images"))
 )
 
 
@@ -33,26 +35,39 @@ def row(arm, seed, accuracy, **more):
     return values | more
 
 
+def outcomes(right, first=0):
+    """Outcomes of images that are numbered from `first` on."""
+    return rows.Outcomes(np.arange(first, first + len(right), dtype=np.uint32), np.asarray(right))
+
+
 def add_all(accuracies, images=100):
-    """Rows of {arm: accuracies}; outcomes of so many images that fit."""
+    """Rows of {arm: accuracies}; outcomes of so many images that fit, others for every seed."""
     for arm, values in accuracies.items():
         for seed, value in enumerate(values):
-            rows.add("article", "digits", row(arm, seed, value), np.arange(images) < round(images * value))
+            right = outcomes(np.arange(images) < round(images * value), seed * images)
+            rows.add("article", "digits", row(arm, seed, value), right)
 
 
 def test_rows_come_back_as_they_were(folder):
     right = np.random.default_rng(0).random(501) < 0.5
-    rows.add("article", "digits", row("clean", 1, 0.9, nll=0.1, commit="b" * 40 + "+changes"), right)
-    rows.add("article", "digits", row("clean", 0, 1 / 3), right[:7])
-    rows.add("article", "digits", row("clean", 1, 0.95, nll=0.25), ~right)  # takes the older one's place
+    rows.add(
+        "article", "digits", row("clean", 1, 0.9, nll=0.1, commit="b" * 40 + "+changes"), outcomes(right)
+    )
+    rows.add("article", "digits", row("clean", 0, 1 / 3), outcomes(right[:7], 2**32 - 7))
+    rows.add(
+        "article", "digits", row("clean", 1, 0.95, nll=0.25), outcomes(~right)
+    )  # in the older one's place
+    rows.add("article", "digits", row("noised", 0, 0.5), None)
     found = rows.read("article", "digits")
-    assert set(found) == {("clean", 0), ("clean", 1)}
+    assert list(found) == [("clean", 1), ("clean", 0), ("noised", 0)]
     assert found["clean", 0]["accuracy"] == 1 / 3
     assert found["clean", 0]["ece"] is None
     assert (found["clean", 1]["accuracy"], found["clean", 1]["nll"]) == (0.95, 0.25)
-    outcomes = rows.read_outcomes("article", "digits")
-    np.testing.assert_array_equal(outcomes["clean", 1], ~right)
-    np.testing.assert_array_equal(outcomes["clean", 0], right[:7])
+    known = rows.read_outcomes("article", "digits")
+    assert set(known) == {("clean", 1), ("clean", 0)}
+    np.testing.assert_array_equal(known["clean", 1].right, ~right)
+    np.testing.assert_array_equal(known["clean", 0].right, right[:7])
+    assert known["clean", 0].images.tolist() == list(range(2**32 - 7, 2**32))
 
 
 @pytest.mark.parametrize(
@@ -76,13 +91,30 @@ def test_the_table_by_hand(folder):
     # differences 1, 3, 2 points: mean 2, deviation 1, half interval 4.3027 / sqrt(3) = 2.4841
     assert report.main_table(found).splitlines()[2:] == [
         "| teacher without noise | 3 | 92.00 (2.00) | 87.03 to 96.97 | +12.00 | control |  |",
-        "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.57 | +14.00 | +2.00 | -0.48 to +4.48 |",
+        "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.00 | +14.00 | +2.00 | -0.48 to +4.48 |",
     ]
     assert "The two are not told apart: the data go with a loss of 0.48 points as with a gain of 4.48." in (
-        report.conclusions(found)
+        report.conclusions_list(found)
     )
     images = report.images_table(found).splitlines()[-1]
-    assert images.startswith("| teacher with noise | 300 | +2.00 | +0.")  # 6 of 300 gained, none lost
+    # 6 of 300 gained, none lost
+    assert images.startswith("| teacher with noise | teacher without noise | 300 | +2.00 | +0.")
+
+
+def test_an_arm_with_two_controls_has_two_lines(folder):
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    study = definition.load("article")
+    third = study.arms["noised"].model_copy(update={"shown": "third", "control": ["clean", "noised"]})
+    study = study.model_copy(update={"arms": {**study.arms, "third": third}})
+    for seed in range(3):
+        rows.add("article", "digits", row("third", seed, (0.95, 0.95, 0.98)[seed]), None)
+    lines = report.main_table(report.Findings("article", study, "digits")).splitlines()
+    # 5, 3, 4 and 4, 0, 2 points
+    assert [line.split("|")[6:8] for line in lines[-2:]] == [
+        [" teacher without noise ", " +4.00 "],
+        [" teacher with noise ", " +2.00 "],
+    ]
+    assert lines[-1].startswith("|  |  |  |")
 
 
 def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
@@ -95,11 +127,21 @@ def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
 @pytest.mark.parametrize(
     ("estimate", "words"),
     [
-        (Estimate(5, 0.02, 0.01, 0.005, 0.035), "It is better here, by 0.50 points at least."),
-        (Estimate(5, -0.02, 0.01, -0.035, -0.005), "It is worse here, by 0.50 points at least."),
+        (
+            Estimate(5, 0.02, 0.01, 0.005, 0.035),
+            "It is better here; the data go with a gain of as little as 0.50 points.",
+        ),
+        (
+            Estimate(5, -0.02, 0.01, -0.035, -0.005),
+            "It is worse here; the data go with a loss of as little as 0.50 points.",
+        ),
         (Estimate(5, 0.01, 0.01, -0.005, 0.025), "not told apart: the data go with a loss of 0.50 points"),
         (Estimate(2, 0.02, 0.01, 0.005, 0.035), "Two seeds only: indicative, nothing more."),
-        (Estimate(1, 0.02, np.nan, np.nan, np.nan), "nothing can be concluded"),
+        (Estimate(1, 0.02, np.nan, np.nan, np.nan), "one seed only: nothing can be concluded"),
+        (
+            Estimate(3, 0.02, 0.0, np.nan, np.nan),
+            "+2.00 points on each of 3 seeds: their spread cannot be told",
+        ),
     ],
 )
 def test_what_may_be_concluded(estimate, words):
@@ -165,12 +207,13 @@ def test_the_picture_shows_every_seed_and_the_interval(folder, monkeypatch):
 def test_further_figures_are_compared_where_both_have_them(folder):
     for arm, errors in (("clean", (0.3, 0.4, None)), ("noised", (0.2, 0.2, 0.1))):
         for seed, error in enumerate(errors):
-            rows.add("article", "digits", row(arm, seed, 0.9, corruption_error=error), np.ones(3, bool))
+            rows.add("article", "digits", row(arm, seed, 0.9, corruption_error=error), None)
     found = report.Findings("article", definition.load("article"), "digits")
     *_, table = report.further(found)
     # differences -10 and -20: mean -15, half interval 12.7062 * 7.0711 / sqrt(2) = 63.53
     lines = table.splitlines()[2:]
-    expected = "| error on corrupted images, % | teacher with noise | -15.00 | -78.53 to +48.53 |"
+    names = "| error on corrupted images, % | teacher with noise | teacher without noise"
+    expected = f"{names} | -15.00 | -78.53 to +48.53 |"
     assert [line for line in lines if "corrupted" in line] == [expected]
     assert len(lines) == 2  # the teachers' accuracy is there too, flips and attacks were not measured
 
@@ -198,7 +241,7 @@ def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
     assert {
         key: measured[key]["settings"] for key in settings
     } == settings  # the study asks what was answered
-    accuracies = {key: right.mean() for key, right in rows.read_outcomes(name, preset).items()}
+    accuracies = {key: found.right.mean() for key, found in rows.read_outcomes(name, preset).items()}
     for key, accuracy in accuracies.items():
         assert measured[key]["accuracy"] == pytest.approx(accuracy)
     if preset == report.HOME:
@@ -210,9 +253,8 @@ def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
 def test_published_tables_are_those_of_the_committed_rows(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     text = (ROOT / page).read_text()
-    assert text.count("<!-- study:") == len(
-        re.findall(r"<!-- study: \S+/\S+ \w+ -->\n(?:.*\n)+?<!-- end -->", text)
-    )
+    whole = re.findall(r"^<!-- study: \S+/\S+ \w+ -->\n(?:.*\n)+?<!-- end -->", text, re.MULTILINE)
+    assert len(whole) == len(re.findall("^<!-- study:", text, re.MULTILINE))
     known = {
         (preset, name): report.Findings(name, definition.load(name), preset)
         for preset, name in report.quoted(text)

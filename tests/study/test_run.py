@@ -1,5 +1,6 @@
 """Studies are run by real DVC, on a pipeline of one quick stage that counts how often it ran."""
 
+import contextlib
 import os
 import random
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from clones import Clone
@@ -25,7 +27,7 @@ with open(os.environ["LEDGER"], "a") as ledger:
 time.sleep(float(os.environ.get("SECONDS", "0")))
 if os.environ.get("FAILS") == f"{seed} {noise}":
     sys.exit("error: this arm fails")
-right = 80 + seed + 10 * noise
+right = 80 + seed + (10 + seed) * noise
 
 def write(path, value):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,11 @@ write("metrics/eval.json", json.dumps({
     "teacher": {"accuracy": 0.7},
     "student-gen1": {"accuracy": right / 100, "nll": 0.5, "ece": 0.1, "pseudo_label_coverage": 0.6},
 }))
+import numpy as np
+Path("data/test").mkdir(parents=True, exist_ok=True)
+np.save("data/test/images.npy", np.random.default_rng(seed).integers(0, 256, (100, 4, 4, 3), np.uint8))
+facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": len(os.sched_getaffinity(0))}
+write("metrics/run.json", json.dumps({"eval": facts, "teacher": facts}))
 write("metrics/models/student-gen1.json", json.dumps({"best": {"validation_accuracy": 0.9}}))
 for model in ("teacher", "student-gen1"):
     write(f"metrics/robustness/{model}.json", json.dumps({"robustness": "off"}))
@@ -49,7 +56,7 @@ stages:
     cmd: python stage.py
     deps: [stage.py]
     params: [seed, data.seed, teacher.noise]
-    outs: [metrics/tables/eval, metrics/models, metrics/robustness]
+    outs: [data/test, metrics/tables/eval, metrics/models, metrics/robustness]
     metrics:
       - metrics/eval.json: {cache: false}
 """
@@ -65,7 +72,10 @@ def project(tmp_path):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "stage.py").write_text(STAGE)
     (folder / "dvc.yaml").write_text(PIPELINE)
-    (folder / ".gitignore").write_text("/metrics/tables\n/metrics/models\n/metrics/robustness\n")
+    ignored = ("data/test", "metrics/tables", "metrics/models", "metrics/robustness")
+    (folder / ".gitignore").write_text("".join(f"/{name}\n" for name in ignored))
+    (folder / "metrics").mkdir()
+    (folder / "metrics/run.json").write_text("{}")  # which git knows
     clone = Clone(folder)
     clone.env |= {"LEDGER": str(tmp_path / "ledger"), "PYTHONPATH": str(ROOT)}
     clone.run("git", "init", "-q")
@@ -73,6 +83,13 @@ def project(tmp_path):
     clone.commit()
     clone.ledger = tmp_path / "ledger"
     return clone
+
+
+def state(project):
+    """What a study must leave as it is: HEAD, the index and the files of the workspace, the stash."""
+    refs = project.run("git", "symbolic-ref", "HEAD"), project.run("git", "rev-parse", "HEAD")
+    changes = project.run("git", "status", "--porcelain", "--", ":!docs", ":!studies")
+    return *refs, changes, project.run("git", "stash", "list"), project.read("params.yaml")
 
 
 def entries(project, kind):
@@ -89,7 +106,7 @@ def done(project):
     return {f"{seed} {arm == 'noised'}": float(accuracy) for arm, seed, accuracy, *_ in cells}
 
 
-ALL = {f"{seed} {noise}": (80 + seed + 10 * noise) / 100 for seed in (0, 1) for noise in (False, True)}
+ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
 
 
 def test_a_failed_arm_is_reported_and_tried_again_the_others_are_not(project):
@@ -105,32 +122,74 @@ def test_a_failed_arm_is_reported_and_tried_again_the_others_are_not(project):
     assert "1 of 4 runs are missing" in output
     assert done(project) == ALL
     assert sorted(entries(project, "ended")) == sorted(ALL)
-    assert "teacher with noise: +10.00 points (+10.00 to +10.00)" in output
+    assert "teacher with noise: +10.50 points (+4.15 to +16.85)" in output
     assert (project.folder / "docs/studies/digits/article.md").is_file()
     assert "0 of 4 runs are missing" in project.run(*COMMAND, "--seeds", "2")
     # an experiment without row (the study was killed between the two) is not run again either
+    project.commit()
     table = project.folder / "docs/studies/digits/article.csv"
-    table.write_text("".join(table.read_text().splitlines(keepends=True)[:-1]))
+    lines = table.read_text().splitlines(keepends=True)
+    table.write_text("".join(lines[:-1]))
+    before = state(project)
     assert "1 of 4 runs are missing" in project.run(*COMMAND, "--seeds", "2")
     assert done(project) == ALL
     assert len(entries(project, "begun")) == 5
+    assert table.read_text().splitlines()[-1].count(",5.0,") == 1  # seconds, as the record has them
+    assert state(project) == before
     # rows of other parameters are refused, not mixed
     message = project.run(*COMMAND, "-S", "student.steps=800", fails=True)
+    assert "Traceback" not in message
     assert "arm clean, seed 0 was measured with other parameters" in message
 
 
-def test_two_at_a_time_give_the_same_rows(project):
-    output = project.run(*COMMAND, "--seeds", "2", "--jobs", "2", SECONDS="1")
+def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project):
+    """The table is part of a commit, params.yaml is changed and not committed, and stays so."""
+    project.run(*COMMAND, "--seeds", "1")
+    project.commit()
+    project.set(student__steps=800)
+    (project.folder / "stage.py").write_text(f"{STAGE}\n# changed\n")
+    before = state(project)
+    output = project.run(*COMMAND, "--seeds", "3", "--jobs", "2", SECONDS="1")
+    assert "4 of 6 runs are missing" in output
     assert "[4/4]" in output
+    more = {"2 False": 0.82, "2 True": 0.94}
+    assert done(project) == ALL | more
+    assert sorted(entries(project, "begun")) == sorted(ALL | more)
+    assert state(project) == before
+    rows = (project.folder / "docs/studies/digits/article.csv").read_text().splitlines()[1:]
+    half = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert [row.rpartition(", ")[2] for row in rows[2:]] == [f'{half} threads"'] * 4
+
+
+def test_ctrl_c_stops_the_experiment_and_the_next_call_goes_on(project):
+    study = subprocess.Popen(
+        [*COMMAND, "--seeds", "2"],
+        cwd=project.folder,
+        env={**project.env, "SECONDS": "60"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not entries(project, "begun") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    before = state(project)
+    study.send_signal(signal.SIGINT)
+    output, _ = study.communicate(timeout=20)
+    assert study.returncode == 130
+    assert "run the same command again" in output
+    assert "Traceback" not in output
+    assert entries(project, "ended") == []
+    assert state(project) == before
+    project.run(*COMMAND, "--seeds", "2")
     assert done(project) == ALL
-    assert sorted(entries(project, "begun")) == sorted(ALL)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole_group", [False, True], ids=["study", "everything"])
-def test_kills_lose_no_finished_arm_and_repeat_none(project, whole_group):
+@pytest.mark.parametrize("everything", [False, True], ids=["study", "everything"])
+def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
     """Kill -9 of the study (its DVC goes on), or of all that it started, at random moments."""
-    chance, finished = random.Random(whole_group), set()
+    chance, finished = random.Random(everything), set()
     for _ in range(8):
         study = subprocess.Popen(
             [*COMMAND, "--seeds", "2"],
@@ -141,19 +200,20 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, whole_group):
             start_new_session=True,
         )
         time.sleep(chance.uniform(1, 9))
-        if whole_group:
-            os.killpg(study.pid, signal.SIGKILL)
-        else:
-            study.kill()
+        children = psutil.Process(study.pid).children(recursive=True) if everything else []
+        study.kill()
+        for child in children:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
         study.wait()
         assert finished <= set(done(project))
         finished = set(done(project))
     project.run(*COMMAND, "--seeds", "2")
     assert done(project) == ALL
     begun = entries(project, "begun")
-    if whole_group:
+    if everything:
         assert set(begun) == set(ALL)
-        assert len(entries(project, "ended")) <= len(begun)
+        assert sorted(entries(project, "ended")) == sorted(ALL)  # none of those that had ended ran again
     else:
         assert sorted(begun) == sorted(ALL)  # what DVC ran on with was waited for
 
