@@ -17,7 +17,6 @@ _CONFIG = {
     "header": {"labelFontSize": 12, "titleFontSize": 12},
     "range": {"category": list(CYCLE)},
 }
-_LINES = {"symbolType": "stroke", "symbolSize": 400, "symbolStrokeWidth": 2, "symbolStrokeColor": BLACK}
 _MOST_CLASSES = 30  # cells with numbers; more cannot be read
 
 
@@ -41,6 +40,17 @@ def _models(models):
     return _axis("model", None, "nominal", sort=None, scale={"domain": [model.name for model in models]})
 
 
+def _lines(dashed_by, *, size):
+    """Layers: lines, dashed by a field, and their points; the legend then shows lines."""
+    return [
+        {"mark": "line", "encoding": {"strokeDash": _axis(dashed_by, None, "nominal")}},
+        {
+            "mark": {"type": "point", "filled": True, "size": size, "tooltip": True},
+            "encoding": {"detail": {"field": dashed_by}},
+        },
+    ]
+
+
 def learning_curves(models, quantity):
     """Loss or accuracy over the steps, of training batches and of validation images."""
     rows = [
@@ -56,13 +66,12 @@ def learning_curves(models, quantity):
         f"Learning curves, {quantity}: {ends} on validation images",
         rows,
         height=240,
-        mark={"type": "line", "point": {"size": 18}, "tooltip": True},
         encoding={
             "x": _axis("step", "step"),
             "y": _axis(quantity, quantity, scale={"zero": quantity == "loss"}),
             "color": _models(models),
-            "strokeDash": _axis("of", None, "nominal", legend=_LINES),
         },
+        layer=_lines("of", size=18),
     )
 
 
@@ -251,13 +260,12 @@ def attacks(models):
         "Accuracy under attack (FGSM and PGD), by how far a level may be changed",
         rows,
         height=240,
-        mark={"type": "line", "point": True, "tooltip": True},
         encoding={
             "x": _axis("epsilon", "epsilon, levels of 255"),
             "y": _axis("accuracy", "accuracy, %"),
             "color": _models(models),
-            "strokeDash": _axis("attack", None, "nominal", legend=_LINES),
         },
+        layer=_lines("attack", size=30),
     )
 
 

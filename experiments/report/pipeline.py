@@ -33,7 +33,8 @@ def picture(run):
                 (generation.student, accuracy[generation.student]),
             ]
         )
-    rows.append([("eval, robustness", f"{images['test']:,} test images")])
+    measured = any(model.robustness is not None for model in run.models)
+    rows.append([("eval, robustness" if measured else "eval", f"{images['test']:,} test images")])
     return Markup(_svg(rows))
 
 
