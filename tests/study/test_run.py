@@ -142,6 +142,24 @@ def test_a_failed_arm_is_reported_and_tried_again_the_others_are_not(project):
     assert "arm clean, seed 0 was measured with other parameters" in message
 
 
+NAMES = """
+from experiments.study import definition, run
+for job in run.jobs_of("article", definition.load("article"), "digits", seeds=1):
+    print(job.experiment)
+"""
+
+
+def test_a_record_of_other_parameters_is_no_result(project):
+    """Somebody gave an experiment the name of another one."""
+    first, _ = project.run(sys.executable, "-c", NAMES).split()
+    project.run("dvc", "exp", "run", "--name", first, "-S", "seed=5", "-S", "data.seed=5")
+    output = project.run(*COMMAND, "--seeds", "1", fails=True)
+    assert "clean, seed 0: FAILED" in output
+    assert "ran with other parameters than it was to have" in output
+    assert done(project) == {"0 True": 0.9}
+    assert "article: no report" in output
+
+
 def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project):
     """The table is part of a commit, params.yaml is changed and not committed, and stays so."""
     project.run(*COMMAND, "--seeds", "1")
