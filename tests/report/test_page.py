@@ -66,6 +66,8 @@ def test_every_chart_is_drawn_without_network_and_without_complaint(page):
         # curves 2, labels 2, confusion 2, reliability 1, robustness 3, study 1
         assert len(marks) == 11
         assert all(count > 0 for count in marks), marks
+        bars = "[...document.querySelectorAll('[aria-roledescription=bar]')].map(b => b.getBBox().height)"
+        assert max(seen.page.evaluate(bars)) > 150  # from the axis to the top
         assert seen.violations() == ""
         images = seen.page.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt.length])")
         assert len(images) == 4

@@ -29,15 +29,15 @@ def test_all_studies_are_there():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_arm_is_valid_and_another_one(name, preset):
     study = definition.load(name)
-    jobs = run.jobs_of(name, study, preset, seeds=2)
-    assert len(jobs) == 2 * len(study.arms)
+    jobs = run.jobs_of(name, study, preset, seeds=1)
+    assert len(jobs) == len(study.arms)
     assert len({job.experiment for job in jobs}) == len(jobs)
     told_apart = {(job.settings, job.model) for job in jobs}
     assert len(told_apart) == len(jobs)  # no two arms do the same
     for job in jobs:
         params.check(job.values)
         changes = presets.overrides(params.read_yaml("params.yaml"), job.values)  # DVC can be told so
-        assert f"data.seed={job.seed}" in changes or job.seed == 0
+        assert changes or (preset, job.values) == ("digits", presets.values("digits"))
 
 
 @pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])

@@ -63,6 +63,7 @@ def test_rows_come_back_as_they_were(folder):
     assert found["clean", 0]["accuracy"] == 1 / 3
     assert found["clean", 0]["ece"] is None
     assert (found["clean", 1]["accuracy"], found["clean", 1]["nll"]) == (0.95, 0.25)
+    assert len(rows.table_path("article", "digits").read_text().splitlines()) == 1 + 3
     known = rows.read_outcomes("article", "digits")
     assert set(known) == {("clean", 1), ("clean", 0)}
     np.testing.assert_array_equal(known["clean", 1].right, ~right)

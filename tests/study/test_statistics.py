@@ -77,7 +77,7 @@ def test_one_value_and_equal_values_have_no_interval():
 @pytest.mark.parametrize("shared", [False, True], ids=["new images each seed", "the same images"])
 def test_the_bootstrap_over_images_covers_too(shared):
     """Three seeds of 300 images; on each an arm gains or loses, 0.06 on average."""
-    rng, held, draws = np.random.default_rng(1), 0, 400
+    rng, held, draws = np.random.default_rng(1), 0, 200
     for _ in range(draws):
         names, pairs = np.arange(300, dtype=np.uint32), []
         gain = rng.choice([-0.3, 0.0, 0.4], p=[0.2, 0.5, 0.3], size=300)  # of an image, in probability
@@ -92,8 +92,8 @@ def test_the_bootstrap_over_images_covers_too(shared):
         assert found.n == (300 if shared else 900)
         assert found.mean == pytest.approx(np.mean([a.right.mean() - b.right.mean() for a, b in pairs]))
         held += found.low <= 0.06 <= found.high
-    # four standard errors of 1.1 %
-    assert abs(held / draws - 0.95) <= 4 * 0.011
+    # four standard errors of 1.5 %
+    assert abs(held / draws - 0.95) <= 4 * 0.015
 
 
 def test_images_that_all_agree_have_a_point():
