@@ -160,7 +160,7 @@ def test_killed_before_within_and_at_the_end_of_it(digits, tmp_path, monkeypatch
     class Killed(BaseException):
         pass
 
-    monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: 2)
+    monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: min(2, most))
     save = Checkpoints.save
 
     def dying(self, number, *arguments, **options):
