@@ -33,7 +33,7 @@ results: $(INSTALLED) ## print the result table and where the plots are
 	@python -m experiments.results
 
 test: $(INSTALLED) ## run the tests
-	@python -m pytest -n 2 --dist loadfile -m "not slow"
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(INSTALLED) ## run the slow tests, an hour (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow

@@ -13,6 +13,17 @@ os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
+# Folders whose files take longest: they are begun first, so that no worker is left alone with one at the end.
+LONG = ("pipeline", "study", "training", "report", "robustness")
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files, for several workers; within a file nothing changes."""
+    items.sort(
+        key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG)
+    )
+
+
 @pytest.fixture(scope="session")
 def digits():
     """The values of presets/digits.yaml, as a nested dict; copy before changing it."""

@@ -163,6 +163,7 @@ def test_a_record_of_other_parameters_is_no_result(project):
     assert "article: no report" in output
 
 
+@pytest.mark.slow
 def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project):
     """The table is part of a commit, params.yaml is changed and not committed, and stays so."""
     project.run(*COMMAND, "--seeds", "1")
