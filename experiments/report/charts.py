@@ -202,42 +202,31 @@ def reliability(rows, models):
 
 def corruption_errors(models):
     """Mean error on each kind of corrupted images."""
-    rows = [
-        {"model": model.name, "corruption": name.replace("_", " "), "error": 100 * error}
-        for model in models
-        for name, error in model.robustness["corruption_error"].items()
-    ]
-    means = ", ".join(f"{m.name} {100 * m.robustness['mean_corruption_error']:.1f} %" for m in models)
-    return _spec(
-        f"Error on corrupted test images, by corruption; the mean: {means}",
-        rows,
-        height={"step": 18},
-        mark={"type": "point", "filled": True, "size": 70, "tooltip": True},
-        encoding={
-            "x": _axis("error", "error, %"),
-            "y": _axis("corruption", None, "nominal", sort=None, axis={"grid": True}),
-            "color": _models(models),
-            "shape": _models(models),
-        },
-    )
+    return _by_kind(models, "corruption_error", "Error on corrupted test images, by corruption", "error, %")
 
 
 def flip_probabilities(models):
     """How often the prediction changes from frame to frame."""
+    title = "Flip probability under perturbations, by kind"
+    return _by_kind(models, "flip_probability", title, "flip probability, %")
+
+
+def _by_kind(models, figure, title, axis):
+    """A dot for each model and kind of change; the figures of robustness hold the mean, too."""
     rows = [
-        {"model": model.name, "sequence": name.replace("_", " "), "flips": 100 * flips}
+        {"model": model.name, "kind": name.replace("_", " "), "value": 100 * value}
         for model in models
-        for name, flips in model.robustness["flip_probability"].items()
+        for name, value in model.robustness[figure].items()
     ]
-    means = ", ".join(f"{m.name} {100 * m.robustness['mean_flip_probability']:.1f} %" for m in models)
+    means = ", ".join(f"{m.name} {100 * m.robustness[f'mean_{figure}']:.1f} %" for m in models)
     return _spec(
-        f"Flip probability under perturbations, by kind; the mean: {means}",
+        f"{title}; the mean: {means}",
         rows,
         height={"step": 18},
         mark={"type": "point", "filled": True, "size": 70, "tooltip": True},
         encoding={
-            "x": _axis("flips", "flip probability, %", axis={"tickCount": 10}),
-            "y": _axis("sequence", None, "nominal", sort=None, axis={"grid": True}),
+            "x": _axis("value", axis, axis={"tickCount": 10}),
+            "y": _axis("kind", None, "nominal", sort=None, axis={"grid": True}),
             "color": _models(models),
             "shape": _models(models),
         },
