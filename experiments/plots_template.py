@@ -6,8 +6,6 @@ python -m experiments.plots_template     # part of `make setup`
 import argparse
 from pathlib import Path
 
-from dvc.repo import Repo
-
 from noisy_student.files import write_bytes
 
 PATH = Path(".dvc/plots/offline.html")  # ignored by git, as is .dvc/config.local, which names it
@@ -38,7 +36,9 @@ img {{ max-width: 100%; height: auto; }}
 
 def write():
     """Write the page, and tell DVC of it in .dvc/config.local."""
-    from experiments.report.scripts import vega  # here: it takes a second
+    from dvc.repo import Repo  # here: the doctor, which needs PATH only, starts without them
+
+    from experiments.report.scripts import vega
 
     page = _PAGE.format(script=vega(VEGA_LITE), plot_divs="{plot_divs}", refresh_tag="{refresh_tag}")
     write_bytes(PATH, page.encode())

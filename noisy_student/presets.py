@@ -64,16 +64,17 @@ def differences(old, new):
         {dotted key: (before, after)}; each side is `(value,)`, or `()` where there is no such key (which
         is not the same as a null).
     """
-    before = {key: (value,) for key, value in _leaves(old)}
-    after = {key: (value,) for key, value in _leaves(new)}
+    before = {key: (value,) for key, value in leaves(old)}
+    after = {key: (value,) for key, value in leaves(new)}
     sides = {key: (before.get(key, ()), after.get(key, ())) for key in {**before, **after}}
     return {key: pair for key, pair in sides.items() if pair[0] != pair[1]}
 
 
-def _leaves(tree, prefix=""):
+def leaves(tree, prefix=""):
+    """Yield (dotted key, value) of a nested dict; an empty section counts as a value."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -273,7 +273,7 @@ def study(findings):
             "low": 100 * np.nan_to_num(one.over_seeds.low, nan=one.over_seeds.mean),
             "high": 100 * np.nan_to_num(one.over_seeds.high, nan=one.over_seeds.mean),
         }
-        for one in {one.arm: one for one in reversed(findings.compared())}.values()  # the first control
+        for one in findings.compared_first().values()
     ]
     arms = _axis("arm", None, "nominal", sort=order, axis={"labelLimit": 320, "grid": True})
     without = arms | {"axis": {"labels": False, "ticks": False, "grid": True}}

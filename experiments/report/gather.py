@@ -67,7 +67,6 @@ class Run:
     """All of the page.
 
     Attributes:
-        settings: Params.
         values: params.yaml as a nested dict.
         data: the content of metrics/data.json.
         classes: their names.
@@ -79,7 +78,6 @@ class Run:
         studies: list of study.report.Findings.
     """
 
-    settings: object
     values: dict
     data: dict
     classes: list
@@ -108,7 +106,6 @@ def gather():
     values = params.read_yaml("params.yaml")
     _check_up_to_date(values)
     return Run(
-        settings=settings,
         values=values,
         data=read_json(layout.DATA_METRICS),
         classes=classes,

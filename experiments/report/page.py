@@ -10,7 +10,7 @@ from markupsafe import Markup
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
 from experiments.study import report as study_report
-from noisy_student.presets import differences
+from noisy_student import presets
 
 VEGA_LITE = "6.4"
 
@@ -28,7 +28,7 @@ def render(run):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "image": _image, "json": _json, "clock": _clock}
+    environment.filters |= {"percent": _percent, "image": _image, "json": _json}
     numbers = iter(range(1, 10_000))
     environment.globals |= {"next_number": lambda: next(numbers)}
     measured = [model for model in run.models if model.robustness is not None]
@@ -41,7 +41,7 @@ def render(run):
         tuned_any=any("finetune" in model.summary for model in run.models),
         attacked=[model for model in measured if model.attacks],
         changed=_changed(run.values),
-        leaves=_leaves(run.values),
+        leaves=[(key, json.dumps(value)) for key, value in presets.leaves(run.values)],
         machine=_machine(run.record),
         studies=[_study(findings) for findings in run.studies],
     )
@@ -59,20 +59,8 @@ def _study(findings):
 
 def _changed(values):
     """[(parameter, the digits' preset, here)] where params.yaml differs from the base preset."""
-    from noisy_student.presets import values as preset
-
-    found = differences(preset("digits"), values)
+    found = presets.differences(presets.values(presets.BASE), values)
     return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(found.items())]
-
-
-def _leaves(values, prefix=""):
-    found = []
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            found += _leaves(value, f"{prefix}{key}.")
-        else:
-            found.append((f"{prefix}{key}", json.dumps(value)))
-    return found
 
 
 def _machine(record):
@@ -96,10 +84,6 @@ def _machine(record):
 
 def _percent(share, digits=2):
     return "" if share is None else f"{100 * share:.{digits}f} %"
-
-
-def _clock(seconds):
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _image(path):

@@ -6,9 +6,9 @@
     python -m experiments.study run article --preset cifar10-cpu --seeds 3 -S data.root=/images/cifar-10
     python -m experiments.study report article               # from the rows, nothing is run
 
-Every arm and seed is an ordinary DVC experiment in a temporary folder; `seed` and `data.seed` are set, so
-that weights, noise and the choice of images all change. What is done stands in docs/studies/PRESET/NAME.csv
-and is not run again; a study that was stopped or killed goes on where it was.
+Every arm and seed is an ordinary DVC experiment, run in a clone below .dvc/tmp; `seed` and `data.seed` are
+set, so that weights, noise and the choice of images all change. What is done stands in
+docs/studies/PRESET/NAME.csv and is not run again; a study that was stopped or killed goes on where it was.
 """
 
 import argparse

@@ -15,11 +15,8 @@ from noisy_student.sections import Section, check_name
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
-MACHINE = (
-    "data.root",
-    "data.sha256",
-    "checkpoint.every_minutes",
-)  # change no result, or name the same images
+# parameters that change no result, or name the same images
+MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes")
 
 # columns that a table can show: {column: (title, factor)}
 FIGURES = {

@@ -15,8 +15,7 @@ def arms(path, findings):
         path: PNG to write.
         findings: report.Findings.
     """
-    keys, pairs = list(findings.rows), findings.compared()
-    compared = {one.arm: one.over_seeds for one in reversed(pairs)}  # with its first control
+    keys, compared = list(findings.rows), findings.compared_first()
     with png(path, width=9, height=1.5 + _LINE * len(keys)) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for place, arm in enumerate(keys):
@@ -26,12 +25,12 @@ def arms(path, findings):
             left.plot(values, spread, "o", color=GREY, markersize=3.5, label="a seed" if not place else None)
             _estimate(left, found, place, BLACK, "mean, 95 % interval" if not place else None)
             if arm in compared:
-                one = compared[arm]
+                one = compared[arm].over_seeds
                 scaled = (100 * one.mean, 100 * one.low, 100 * one.high)
                 color = BLUE if one.low > 0 else VERMILLION if one.high < 0 else BLACK
                 _bar(right, *scaled, place, color)
         right.axvline(0, color=BLACK, linewidth=1, linestyle="--")
-        controls = [keys.index(key) for key in sorted({one.control for one in pairs})]
+        controls = [keys.index(key) for key in sorted({one.control for one in findings.compared()})]
         right.plot([0] * len(controls), controls, "D", color=BLACK, markersize=5)
         left.set_yticks(range(len(keys)), [shorten(findings.shown(arm), 44) for arm in keys])
         left.set_ylim(len(keys) - 0.5, -0.5)

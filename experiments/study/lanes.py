@@ -96,7 +96,7 @@ class Lane:
         shutil.rmtree(self.folder / ".dvc/tmp", ignore_errors=True)
         for left in (self.folder / ".git").glob("*.lock"):
             left.unlink()
-        for ref in _run(["git", "for-each-ref", "--format=%(refname)", REFS], self.folder).split():
+        for ref in _refs(self.folder):
             _run(["git", "update-ref", "-d", ref], self.folder)
 
     def start(self, name, values, log, lock):
@@ -128,7 +128,7 @@ class Lane:
         return child
 
     def wait(self, child):
-        """Wait for an experiment; return its exit status.
+        """Wait for an experiment; whether it succeeded its record says.
 
         Raises:
             Stopped: the study shall stop; the experiment was stopped.
@@ -140,7 +140,6 @@ class Lane:
                     os.killpg(child.pid, signal.SIGINT)
                 child.wait()
                 raise Stopped
-        return child.returncode
 
     def hand_over(self):
         """Fetch what the lane has recorded into the repository's experiments."""
@@ -164,8 +163,12 @@ def recorded():
 
 def _experiments(folder=None):
     """{name: ref} of DVC's experiments."""
-    refs = _run(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
-    return {ref.rpartition("/")[2]: ref for ref in refs if _EXPERIMENT.fullmatch(ref)}
+    return {ref.rpartition("/")[2]: ref for ref in _refs(folder) if _EXPERIMENT.fullmatch(ref)}
+
+
+def _refs(folder):
+    """All that DVC notes of experiments in a repository."""
+    return _run(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
 
 
 def shares_of_cores(lanes):

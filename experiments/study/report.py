@@ -1,7 +1,8 @@
 """What a study found, as Markdown with a picture; from its committed rows alone."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,19 @@ class Compared:
         arm, control: their keys.
         shown: what tables call the arm.
         over_seeds: Estimate of the difference, one value a seed.
-        over_images: Estimate of the same over test images; None without outcomes.
+        outcomes: pairs of rows.Outcomes, the arm's and the control's, one a seed; None if one is not known.
     """
 
     arm: str
     control: str
     shown: str
     over_seeds: Estimate
-    over_images: Estimate | None
+    outcomes: list | None = field(repr=False)
+
+    @cached_property
+    def over_images(self):
+        """Estimate of the same difference over test images, which takes a moment; None without outcomes."""
+        return None if self.outcomes is None else difference_over_images(self.outcomes)
 
 
 class Findings:
@@ -99,12 +105,19 @@ class Findings:
             over_seeds = difference_over_seeds(
                 [own[seed][column] for seed in seeds], [control[seed][column] for seed in seeds]
             )
-            keys, over_images = [((arm, seed), (key, seed)) for seed in seeds], None
+            keys, outcomes = [((arm, seed), (key, seed)) for seed in seeds], None
             if column == "accuracy" and all(one in self._outcomes for pair in keys for one in pair):
                 outcomes = [(self._outcomes[one], self._outcomes[other]) for one, other in keys]
-                over_images = difference_over_images(outcomes)
-            found.append(Compared(arm, key, self.shown(arm), over_seeds, over_images))
+            found.append(Compared(arm, key, self.shown(arm), over_seeds, outcomes))
         return found
+
+    def compared_first(self):
+        """{arm: Compared with the first of its controls}, for pictures, which show one an arm."""
+        return {one.arm: one for one in reversed(self.compared())}
+
+    def all_rows(self):
+        """The rows of all arms."""
+        return [row for own in self.rows.values() for row in own.values()]
 
 
 def write(name, study, preset, *, seeds=None):
@@ -138,13 +151,12 @@ def markdown(findings):
     name, study, found = findings.name, findings.study, findings.rows
     counts = sorted({len(own) for own in found.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    total = sum(row["seconds"] for own in found.values() for row in own.values())
-    of_all = [row for own in found.values() for row in own.values()]
+    of_all = findings.all_rows()
     parts = [
         f"# {study.question}",
         f"What the paper or the article says: {study.claim}",
         f"`python -m experiments.study run {name} --preset {findings.preset}`: {seeds} seeds an "
-        f"arm, {len(of_all)} runs, {_duration(total)} of computing. Written by "
+        f"arm, {len(of_all)} runs, {_computing(of_all)}. Written by "
         f"`python -m experiments.study report {name} --preset {findings.preset}` from "
         f"[the rows]({name}.csv).",
         main_table(findings),
@@ -160,7 +172,7 @@ def markdown(findings):
         "## What else was measured",
         other_table(findings),
         "## How it was measured",
-        provenance(of_all, study),
+        provenance(of_all),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -299,7 +311,7 @@ def verdict(arm, control, found):
     )
 
 
-def provenance(found, study):
+def provenance(found):
     """Markdown: commits and machines of the rows."""
     commits = sorted({row["commit"][:10] + row["commit"][40:] for row in found})
     machines = sorted({row["machine"] for row in found})
@@ -330,11 +342,10 @@ def with_head(text, findings):
         text: of the file.
         findings: Findings of the preset `HOME`.
     """
-    total = sum(row["seconds"] for own in findings.rows.values() for row in own.values())
-    runs = sum(map(len, findings.rows.values()))
+    of_all = findings.all_rows()
     lines = [
         f"python -m experiments.study run {findings.name}",
-        f"{_duration(total)} of computing for {runs} runs. Test accuracy in %; differences, 95 % intervals:",
+        f"{_computing(of_all)} for {len(of_all)} runs. Test accuracy in %; differences, 95 % intervals:",
     ]
     for arm in findings.rows:
         own = mean_over_seeds(findings.values(arm))
@@ -395,6 +406,6 @@ def _interval(found, sign="", factor=100, most=np.inf):
     return f"{factor * found.low:{sign}.2f} to {min(most, factor * found.high):{sign}.2f}"
 
 
-def _duration(seconds):
-    minutes = seconds / 60
-    return f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours"
+def _computing(found):
+    minutes = sum(row["seconds"] for row in found) / 60
+    return (f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours") + " of computing"

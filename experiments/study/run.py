@@ -167,7 +167,7 @@ class Runner:
     def _work(self, lane, jobs, progress):
         try:
             with lane.held() as lock:
-                if any(job.experiment not in recorded() for job in jobs):
+                if {job.experiment for job in jobs} - recorded():
                     lane.prepare()
                 for job in jobs:
                     log = WORK / f"{job.experiment}.log"

@@ -108,6 +108,19 @@ def done(project):
     return {f"{seed} {arm == 'noised'}": float(accuracy) for arm, seed, accuracy, *_ in cells}
 
 
+def start(project, *, seconds, **options):
+    """Start a study of two seeds, whose stages take so long."""
+    environment = {**project.env, "SECONDS": str(seconds)}
+    return subprocess.Popen(
+        [*COMMAND, "--seeds", "2"],
+        cwd=project.folder,
+        env=environment,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
+
+
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
 
 
@@ -184,14 +197,7 @@ def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project)
 
 
 def test_ctrl_c_stops_the_experiment_and_the_next_call_goes_on(project):
-    study = subprocess.Popen(
-        [*COMMAND, "--seeds", "2"],
-        cwd=project.folder,
-        env={**project.env, "SECONDS": "60"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    study = start(project, seconds=60, stdout=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while not entries(project, "begun") and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -213,14 +219,7 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
     """Kill -9 of the study (its DVC goes on), or of all that it started, at random moments."""
     chance, finished = random.Random(everything), set()
     for _ in range(8):
-        study = subprocess.Popen(
-            [*COMMAND, "--seeds", "2"],
-            cwd=project.folder,
-            env={**project.env, "SECONDS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        study = start(project, seconds=1, stdout=subprocess.DEVNULL, start_new_session=True)
         time.sleep(chance.uniform(1, 9))
         children = psutil.Process(study.pid).children(recursive=True) if everything else []
         study.kill()
