@@ -73,23 +73,27 @@ def _list():
 
 
 def _run(studies, arguments):
-    changes, failed = _changes(arguments.changes), []
+    changes, preset = _changes(arguments.changes), arguments.preset
     jobs = {
-        name: run.jobs_of(
-            name, study, arguments.preset, seeds=arguments.seeds or study.seeds, changes=changes
-        )
+        name: run.jobs_of(name, study, preset, seeds=arguments.seeds or study.seeds, changes=changes)
         for name, study in studies.items()
     }
     missing = {name: run.pending(found) for name, found in jobs.items()}
+
+    def write_report(name):
+        try:
+            _say(report.write(name, studies[name], preset))
+        except UserError as error:  # every run of the control has failed
+            _say(f"{name}: no report. {error}")
+
     try:
         with locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False):
-            for name, study in studies.items():
-                print(f"{name}: {len(missing[name])} of {len(jobs[name])} runs are missing", flush=True)
-                failed += run.Runner(arguments.jobs, say=_say).run(missing[name])
-                try:
-                    _say(report.write(name, study, arguments.preset))
-                except UserError as error:  # every run of the control has failed
-                    _say(f"{name}: no report. {error}")
+            for name, found in missing.items():
+                _say(f"{name}: {len(found)} of {len(jobs[name])} runs are missing")
+                if not found:
+                    write_report(name)
+            runner = run.Runner(arguments.jobs, say=_say)
+            failed = runner.run([job for found in missing.values() for job in found], complete=write_report)
     except BlockingIOError:
         raise UserError("a study is running in this folder already. Wait until it ends.") from None
     if failed:

@@ -14,6 +14,7 @@ from dvc.exceptions import DvcException
 from experiments.study import rows
 from experiments.study.definition import settings_digest
 from experiments.study.lanes import WORK, Lane, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
+from experiments.study.schedule import Schedule
 from noisy_student.errors import UserError
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
@@ -54,7 +55,7 @@ class Job:
 
 
 def jobs_of(name, study, preset, *, seeds, changes=()):
-    """All jobs of a study, seed by seed: then what arms share is computed once, and found in DVC's cache.
+    """All jobs of a study, seed by seed.
 
     Args:
         name: of the study.
@@ -127,11 +128,12 @@ class Runner:
             for number, cores in enumerate(shares_of_cores(at_a_time))
         ]
 
-    def run(self, jobs):
+    def run(self, jobs, *, complete=lambda study: None):
         """Run jobs and write their rows; a job that fails does not keep the others from running.
 
         Args:
-            jobs: list of Job of one study and preset, without rows.
+            jobs: list of Job without rows, study by study.
+            complete: what is called with the name of a study when its last job has ended.
 
         Returns:
             list of (Job, path of its log) that failed.
@@ -140,15 +142,12 @@ class Runner:
             KeyboardInterrupt: Ctrl-C or SIGTERM; running experiments were stopped.
             UserError: git or DVC fails.
         """
-        progress, share = _Progress(len(jobs), self.say), len(self._lanes)
-        with ThreadPoolExecutor(share) as pool:
+        progress, schedule = _Progress(len(jobs), self.say), Schedule(jobs)
+        with ThreadPoolExecutor(len(self._lanes)) as pool:
             try:
                 self._collect()
-                # jobs of one seed share stages, so they run one after the other
-                parts = [[job for job in jobs if job.seed % share == n] for n in range(share)]
                 futures = [
-                    pool.submit(self._work, lane, part, progress)
-                    for lane, part in zip(self._lanes, parts, strict=True)
+                    pool.submit(self._work, lane, schedule, progress, complete) for lane in self._lanes
                 ]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
@@ -164,22 +163,27 @@ class Runner:
             with lane.held():
                 lane.hand_over()
 
-    def _work(self, lane, jobs, progress):
+    def _work(self, lane, schedule, progress, complete):
+        prepared = False
         try:
             with lane.held() as lock:
-                if {job.experiment for job in jobs} - recorded():
-                    lane.prepare()
-                for job in jobs:
+                while (job := schedule.next(lane)) is not None:
+                    if self._stopped.is_set():
+                        raise Stopped
+                    if not prepared and job.experiment not in recorded():
+                        lane.prepare()
+                        prepared = True
                     log = WORK / f"{job.experiment}.log"
                     progress.ended(job, self._run_one(lane, lock, job, log), log)
+                    if schedule.ended(job):
+                        with self._writing:
+                            complete(job.study)
         except Stopped:
             return
 
     def _run_one(self, lane, lock, job, log):
         """The row, which is written; None if the experiment failed."""
         start = time.monotonic()
-        if self._stopped.is_set():
-            raise Stopped
         collected = job.experiment in recorded()
         if not collected:
             with log.open("w", encoding="utf-8") as file:
