@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.study import definition, rows
-from experiments.study.report import Findings
+from experiments.study.findings import all_findings
 from noisy_student import layout, params, run_record
 from noisy_student.errors import DataError
 from noisy_student.files import read_json
@@ -75,7 +74,7 @@ class Run:
         reliability: rows of {model, lower, upper, count, confidence, accuracy}.
         pictures: {caption: path of a PNG} of the test images and of the noise.
         record: the content of metrics/run.json.
-        studies: list of study.report.Findings.
+        studies: list of study.findings.Findings.
     """
 
     values: dict
@@ -114,7 +113,7 @@ def gather():
         reliability=_table(layout.EVAL_TABLES / "reliability.csv"),
         pictures=_test_pictures(settings),
         record=run_record.read(),
-        studies=studies(),
+        studies=all_findings(),
     )
 
 
@@ -134,19 +133,6 @@ def _check_up_to_date(values):
                     f"{key} was {used!r} when the stage {stage} ran, and is {now!r} in params.yaml now. Run "
                     "`dvc repro`, then make the report."
                 )
-
-
-def studies():
-    """Findings of every study that has rows of its control, the digits' first."""
-    found = []
-    for path in sorted(
-        definition.RESULTS.glob("*/*.csv"), key=lambda path: (path.parent.name != "digits", path)
-    ):
-        if path.stem in definition.names():
-            study = definition.load(path.stem)
-            if any(arm == study.control for arm, _ in rows.read(path.stem, path.parent.name)):
-                found.append(Findings(path.stem, study, path.parent.name))
-    return found
 
 
 def _model(name, figures, classes):

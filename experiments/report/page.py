@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
-from experiments.study import report as study_report
+from experiments.study.report import conclusions
+from experiments.study.tables import main_cells
 from noisy_student import presets
 
 VEGA_LITE = "6.4"
@@ -52,8 +53,8 @@ def _study(findings):
     return {
         "findings": findings,
         "id": f"study-{findings.preset}-{findings.name}",
-        "cells": study_report.main_cells(findings),
-        "conclusions": study_report.conclusions(findings),
+        "cells": main_cells(findings),
+        "conclusions": conclusions(findings),
     }
 
 

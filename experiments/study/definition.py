@@ -15,6 +15,7 @@ from noisy_student.sections import Section, check_name
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
+HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
 MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes")
 

@@ -13,7 +13,7 @@ def arms(path, findings):
 
     Args:
         path: PNG to write.
-        findings: report.Findings.
+        findings: findings.Findings.
     """
     keys, compared = list(findings.rows), findings.compared_first()
     with png(path, width=9, height=1.5 + _LINE * len(keys)) as figure:

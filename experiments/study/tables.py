@@ -1,0 +1,122 @@
+"""What a study found, as tables of Markdown."""
+
+from experiments.study.definition import FIGURES
+from experiments.study.statistics import mean_over_seeds
+from experiments.study.words import interval, mean_and_deviation, told_apart
+
+
+def main_table(findings):
+    """Markdown of `main_cells`."""
+    titles, *lines = main_cells(findings)
+    texts = {"arm", "compared with", "95 % interval"}
+    rule = ["---" if title in texts else "---:" for title in titles]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *lines))
+
+
+def main_cells(findings):
+    """Titles, then for every arm its test accuracy and the difference to its control's; lists of texts."""
+    pairs = findings.compared()
+    controls = {one.control for one in pairs}
+    titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
+    titles += ["compared with"] if len(controls) > 1 else []
+    titles += ["difference, points", "95 % interval"]
+    found = [titles]
+    for arm in findings.rows:
+        own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
+        cells = [findings.shown(arm), f"{own.n}", mean_and_deviation(own), interval(own, most=100)]
+        cells.append(f"{100 * gain.mean:+.2f}")
+        for one in [one for one in pairs if one.arm == arm] or [None]:
+            if len(controls) > 1:
+                cells.append(findings.shown(one.control) if one else "")
+            if one:
+                cells += [f"{100 * one.over_seeds.mean:+.2f}", interval(one.over_seeds, sign="+")]
+            else:
+                cells += ["control" if arm in controls else "", ""]
+            found.append(cells)
+            cells = [""] * 5
+    return found
+
+
+def further_table(findings):
+    """Markdown: differences of the other columns that the study compares; empty without any."""
+    lines = []
+    for column in findings.study.also:
+        title, factor = FIGURES[column]
+        for one in findings.compared(column):
+            found = one.over_seeds
+            cells = (
+                title,
+                one.shown,
+                findings.shown(one.control),
+                f"{factor * found.mean:+.2f}",
+                interval(found, sign="+", factor=factor),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    head = "| figure | arm | against | difference | 95 % interval |\n|---|---|---|---:|---|\n"
+    return head + "\n".join(lines) if lines else ""
+
+
+def images_table(findings):
+    """Markdown: differences to the control with intervals over test images; empty without outcomes."""
+    found = [one for one in findings.compared() if one.over_images is not None]
+    if not found:
+        return "The outcomes of the single images are not at hand."
+    lines = [
+        "| arm | against | different test images | difference, points | 95 % interval |",
+        "|---|---|---:|---:|---|",
+    ]
+    for one in found:
+        over = one.over_images
+        cells = [one.shown, findings.shown(one.control), f"{over.n:,}"]
+        cells += [f"{100 * over.mean:+.2f}", interval(over, sign="+")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def other_table(findings):
+    """Markdown: mean and standard deviation of every other column that was measured."""
+    arms = list(findings.rows)
+    columns = [column for column in FIGURES if any(findings.values(arm, column).size for arm in arms)]
+    lines = [f"| mean (standard deviation) | {' | '.join(map(findings.shown, arms))} |"]
+    lines.append("|---|" + "---:|" * len(arms))
+    for column in columns:
+        title, factor = FIGURES[column]
+        cells = [_with_deviation(findings.values(arm, column), factor) for arm in arms]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def summary(found):
+    """Markdown: one line for every comparison of every study, linked from docs/ to the reports.
+
+    Args:
+        found: list of Findings.
+    """
+    lines = [
+        "| study | arm | against | seeds | points | 95 % interval | |",
+        "|---|---|---|---:|---:|---|---|",
+    ]
+    for findings in found:
+        title = f"[{findings.name}](studies/{findings.preset}/{findings.name}.md)"
+        for one in findings.compared():
+            over = one.over_seeds
+            cells = (
+                title,
+                one.shown,
+                findings.shown(one.control),
+                f"{over.n}",
+                f"{100 * over.mean:+.2f}",
+                interval(over, sign="+"),
+                told_apart(over),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+            title = ""
+    return "\n".join(lines)
+
+
+def _with_deviation(values, factor):
+    if not values.size:
+        return ""
+    found = mean_over_seeds(factor * values)
+    digits = 2 if factor == 100 else 3
+    return f"{found.mean:.{digits}f}" + ("" if found.n < 2 else f" ({found.deviation:.{digits}f})")

@@ -1,0 +1,64 @@
+"""Numbers and differences as texts."""
+
+import numpy as np
+
+_INDICATIVE = 3  # seeds below which a result only hints
+
+
+def mean_and_deviation(found):
+    """A share as "MEAN (DEVIATION)" in percent, the mean alone of one value; `found`: Estimate."""
+    deviation = "" if np.isnan(found.deviation) else f" ({100 * found.deviation:.2f})"
+    return f"{100 * found.mean:.2f}{deviation}"
+
+
+def interval(found, sign="", factor=100, most=np.inf):
+    """An interval as "LOW to HIGH", empty without one.
+
+    Args:
+        found: Estimate.
+        sign: "+" shows the sign of positive values too.
+        factor: by which values are multiplied first.
+        most: what there can be at most; the interval is cut there.
+    """
+    if np.isnan(found.low):
+        return ""
+    return f"{factor * found.low:{sign}.2f} to {min(most, factor * found.high):{sign}.2f}"
+
+
+def told_apart(found):
+    """What one difference over seeds shows, in a word or two.
+
+    Args:
+        found: Estimate.
+    """
+    if np.isnan(found.low):
+        return "one seed" if found.n < 2 else "no interval"
+    if found.n < _INDICATIVE:
+        return "indicative"
+    return "better" if found.low > 0 else "worse" if found.high < 0 else "not told apart"
+
+
+def verdict(arm, control, found):
+    """What may be concluded of one difference, in words.
+
+    Args:
+        arm, control: what tables call them.
+        found: Estimate of the difference over seeds.
+    """
+    low, high = 100 * found.low, 100 * found.high
+    start = f"{arm}, against {control}: {100 * found.mean:+.2f} points"
+    measured = f"{start} (95 %: {interval(found, sign='+')}, {found.n} seeds). "
+    match told_apart(found):
+        case "one seed":
+            return f"{start}, one seed only: nothing can be concluded."
+        case "no interval":
+            spread = "their spread cannot be told, so nothing can be concluded"
+            return f"{start} on each of {found.n} seeds: {spread}."
+        case "indicative":
+            return f"{measured}Two seeds only: indicative, nothing more."
+        case "better":
+            return f"{measured}It is better here; the data go with a gain of as little as {low:.2f} points."
+        case "worse":
+            return f"{measured}It is worse here; the data go with a loss of as little as {-high:.2f} points."
+    apart = f"the data go with a loss of {max(0.0, -low):.2f} points as with a gain of {high:.2f}"
+    return f"{measured}The two are not told apart: {apart}."
