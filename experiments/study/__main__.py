@@ -12,6 +12,7 @@ docs/studies/PRESET/NAME.csv and is not run again; a study that was stopped or k
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def main():
             )
     arguments = parser.parse_args()
     signals.raise_on_sigterm()
+    _let_experiments_be_stopped()
     try:
         if arguments.command == "list":
             _list()
@@ -58,6 +60,12 @@ def main():
     except KeyboardInterrupt as interrupt:
         print("stopped; run the same command again to go on", file=sys.stderr)
         sys.exit(128 + signals.number_of(interrupt))
+
+
+def _let_experiments_be_stopped():
+    """Where Ctrl-C is ignored (`nohup ... &`), go on ignoring it, but without passing that on to DVC."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)  # a handler of ours ends where DVC begins
 
 
 def _count(text):

@@ -170,21 +170,21 @@ class Runner:
                 while (job := schedule.next(lane)) is not None:
                     if self._stopped.is_set():
                         raise Stopped
-                    if not prepared and job.experiment not in recorded():
+                    log, collected = WORK / f"{job.experiment}.log", job.experiment in recorded()
+                    if not collected and not prepared:
                         lane.prepare()
                         prepared = True
-                    log = WORK / f"{job.experiment}.log"
-                    progress.ended(job, self._run_one(lane, lock, job, log), log)
+                    row = self._run_one(lane, lock, job, log, collected=collected)
+                    progress.ended(job, row, log, counts=not collected)
                     if schedule.ended(job):
                         with self._writing:
                             complete(job.study)
         except Stopped:
             return
 
-    def _run_one(self, lane, lock, job, log):
-        """The row, which is written; None if the experiment failed."""
+    def _run_one(self, lane, lock, job, log, *, collected):
+        """The row, which is written; None if the experiment failed. `collected`: DVC has its record."""
         start = time.monotonic()
-        collected = job.experiment in recorded()
         if not collected:
             with log.open("w", encoding="utf-8") as file:
                 lane.wait(lane.start(job.experiment, job.values, file, lock))
@@ -209,21 +209,24 @@ class _Progress:
 
     def __init__(self, total, say):
         self.total, self.say, self.failed = total, say, []
-        self._ended, self._start, self._lock = 0, time.monotonic(), threading.Lock()
+        self._ended, self._ran, self._start = 0, 0, time.monotonic()
+        self._lock = threading.Lock()
 
-    def ended(self, job, row, log):
-        """Tell of a job that has ended; without row it failed."""
+    def ended(self, job, row, log, *, counts):
+        """Tell of a job that has ended; without row it failed. `counts`: it was run, not only read."""
         with self._lock:
             self._ended += 1
+            self._ran += counts
             if row is None:
                 self.failed.append((job, log))
                 what = f"FAILED, see {log}"
             else:
                 what = f"{100 * row['accuracy']:.2f} %"
-            left = (time.monotonic() - self._start) / self._ended * (self.total - self._ended)
+            left = self.total - self._ended
+            seconds = (time.monotonic() - self._start) / self._ran * left if self._ran else None
             self.say(
                 f"[{self._ended}/{self.total}] {job.study}/{job.preset}: {job.arm}, seed {job.seed}: {what}"
-                + (f"; about {_duration(left)} left" if left else "")
+                + (f"; about {_duration(seconds)} left" if seconds else "")
             )
 
 

@@ -208,21 +208,34 @@ def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project)
     assert [row.rpartition(", ")[2] for row in rows[2:]] == [f'{half} threads"'] * 4
 
 
-def test_ctrl_c_stops_the_experiment_and_the_next_call_goes_on(project):
-    study = start(project, seconds=60, stdout=subprocess.PIPE)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "background"])
+def test_a_signal_stops_the_experiment_and_the_next_call_goes_on(project, number):
+    """A job in the background ignores Ctrl-C; `kill` must stop its experiments all the same."""
+    ignored = number == signal.SIGTERM
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if ignored else None
+    try:
+        study = start(project, seconds=60, stdout=subprocess.PIPE)
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not entries(project, "begun") and time.monotonic() < deadline:
         time.sleep(0.1)
     before = state(project)
-    study.send_signal(signal.SIGINT)
+    if ignored:
+        study.send_signal(signal.SIGINT)
+        time.sleep(1)
+        assert study.poll() is None
+    study.send_signal(number)
     output, _ = study.communicate(timeout=20)
-    assert study.returncode == 130
+    assert study.returncode == 128 + number
     assert "run the same command again" in output
     assert "Traceback" not in output
     assert entries(project, "ended") == []
     assert state(project) == before
-    project.run(*COMMAND, "--seeds", "2")
-    assert done(project) == ALL
+    if not ignored:
+        project.run(*COMMAND, "--seeds", "2")
+        assert done(project) == ALL
 
 
 @pytest.mark.slow
