@@ -51,6 +51,13 @@ def _readers(path):
     return {name for name, stage in STAGES.items() if str(path) in stage["deps"]}
 
 
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "prepare"])
+def test_dvc_can_restore_a_stage_from_its_run_cache(stage):
+    """It does so only if all outputs that it does not cache are metrics or plots."""
+    uncached = [entry for entry in STAGES[stage].get("outs", []) if isinstance(entry, dict)]
+    assert not [entry for entry in uncached if not entry[_path(entry)].get("cache", True)]
+
+
 def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
     assert _readers(layout.TEST) == {"eval", "robustness-teacher", "robustness"}
     assert _readers("data/truth") == {"eval"}
