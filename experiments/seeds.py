@@ -1,7 +1,7 @@
 """Repeat the pipeline over seeds, with a control: a student with noise but without pseudo-labels.
 
-    python -m experiments.seeds digits --seeds 5     # writes docs/results/digits.csv, prints the table
-    python -m experiments.seeds digits --report      # prints the table of the CSV again
+    python -m experiments.seeds cifar10-cpu --seeds 3  # writes docs/results/cifar10-cpu.csv, prints the table
+    python -m experiments.seeds cifar10-cpu --report   # prints the table of the CSV again
 
 Every seed is an ordinary DVC experiment in a temporary folder (`dvc exp run --temp`), with `seed` and
 `data.seed` set, so that weights, noise and the choice of images all change. The control is a generation

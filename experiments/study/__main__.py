@@ -93,6 +93,8 @@ def _run(studies, arguments):
             _say(report.write(name, studies[name], preset))
         except UserError as error:  # every run of the control has failed
             _say(f"{name}: no report. {error}")
+        except Exception as error:  # the other studies shall go on
+            _say(f"{name}: the report failed, {error!r}. Mend that, then: experiments.study report {name}")
 
     try:
         with locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False):

@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 
 from experiments.workspace import copy_project
-from noisy_student import presets
+from noisy_student import layout, presets
 from noisy_student.errors import UserError
 from noisy_student.files import write_bytes
 
@@ -111,6 +111,8 @@ class Lane:
         Returns:
             subprocess.Popen.
         """
+        # what DVC restores from its cache writes no entry, and an older one would tell of another run
+        (self.folder / layout.RUN_RECORD).unlink(missing_ok=True)
         path = self.folder / "params.yaml"
         text = path.read_text(encoding="utf-8")
         write_bytes(path, presets.rewrite(text, values).encode())
@@ -187,6 +189,7 @@ def _run(command, folder=None):
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C stops experiments, it does not break git off
         capture_output=True,
         text=True,
         check=False,

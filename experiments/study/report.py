@@ -9,6 +9,7 @@ from experiments.study.findings import Findings, all_findings
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
 from experiments.study.words import interval, mean_and_deviation, told_apart, verdict
+from noisy_student.errors import UserError
 from noisy_student.files import write_bytes
 
 PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustness", "studies")))
@@ -17,7 +18,7 @@ _ALL = "all"  # in place of a study's name: every study of a preset
 
 
 def write(name, study, preset, *, seeds=None):
-    """Write the report of a study, and every table that quotes it.
+    """Write the report of a study and, if all seeds count, every table that quotes it.
 
     Args:
         name: of the study.
@@ -32,6 +33,8 @@ def write(name, study, preset, *, seeds=None):
     folder = RESULTS / preset
     figures.arms(folder / f"{name}.png", findings)
     write_bytes(folder / f"{name}.md", markdown(findings).encode())
+    if seeds is not None:
+        return f"{folder / name}.md, .png: {headline(findings)}"
     if preset == HOME:
         path = FOLDER / f"{name}.yaml"
         write_bytes(path, with_head(path.read_text(encoding="utf-8"), findings).encode())
@@ -82,7 +85,8 @@ def conclusions(findings):
     """Sentences: one a comparison, then what holds for all; texts without markup."""
     compared = findings.compared()
     found = [verdict(one.shown, findings.shown(one.control), one.over_seeds) for one in compared]
-    intervals = len(compared) + sum(len(findings.compared(column)) for column in findings.study.also)
+    all_compared = [*compared, *(one for column in findings.study.also for one in findings.compared(column))]
+    intervals = sum(bool(interval(one.over_seeds)) for one in all_compared)
     if intervals > 1:
         found.append(
             f"Each of the {intervals} intervals over seeds stands for itself: of twenty such intervals one "
@@ -134,7 +138,7 @@ def with_head(text, findings):
     ]
     for arm in findings.rows:
         own = mean_over_seeds(findings.values(arm))
-        lines.append(f"  {findings.shown(arm)}: {mean_and_deviation(own)}, {own.n} seeds")
+        lines.append(f"  {findings.shown(arm)}: {mean_and_deviation(own)}, {own.n} seed{'s' * (own.n > 1)}")
     lines += [f"  {_against(findings, one)}" for one in findings.compared()]
     body = re.sub(r"\A(#[^\n]*\n)*", "", text)
     return "".join(f"# {line}\n" for line in lines) + body
@@ -158,6 +162,8 @@ def published(text):
             "other": other_table,
             "verdicts": conclusions_list,
         }
+        if kind not in makers:
+            raise UserError(f"study: {preset}/{name} {kind}: no such table; choose of {', '.join(makers)}")
         found = [one for one in all_findings(preset) if one.name == name]
         return f"{begin}{makers[kind](found[0])}\n{end}" if found else match.group()
 

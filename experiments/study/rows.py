@@ -107,7 +107,7 @@ def measure(experiment, values, model, teacher):
         teacher: the model that it learned from.
 
     Returns:
-        (dict with the columns `FIGURES`, "seconds" of all stages and "machine", Outcomes or None).
+        (dict with the columns `FIGURES`, "seconds" of all stages that ran and "machine", Outcomes or None).
 
     Raises:
         UserError: the experiment ran with other parameters.
@@ -128,10 +128,22 @@ def measure(experiment, values, model, teacher):
     for name, prefix in ((model, ""), (teacher, "teacher_")):
         measured = _robustness(read_json(layout.robustness(name)))
         row |= {f"{prefix}{key}": value for key, value in measured.items()}
-    stages = read_json(layout.RUN_RECORD)
+    stages = read_json(layout.RUN_RECORD) if record.exists(layout.RUN_RECORD.as_posix()) else {}
     row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
-    row["machine"] = f"{stages['eval']['cpu']['name']}, {stages['eval']['threads']} threads"
+    row["machine"] = machine(stages, model)
     return row, _outcomes(record, model)
+
+
+def machine(stages, model):
+    """Where the stages of a run were carried out, in words.
+
+    Args:
+        stages: {stage: entry} of metrics/run.json, of the stages that ran.
+        model: whose training counts.
+    """
+    training = model.replace("student-", "student@")
+    found = sorted({f"{entry['cpu']['name']}, {entry['threads']} threads" for entry in stages.values()})
+    return "; ".join([*found, *([] if training in stages else ["training from DVC's cache"])])
 
 
 def _outcomes(record, model):

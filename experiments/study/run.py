@@ -31,6 +31,7 @@ class Job:
         model, teacher: whose figures count.
         values: nested dict of all parameters.
         code: digest of the code that would run.
+        commit: which commit that is.
     """
 
     study: str
@@ -41,6 +42,7 @@ class Job:
     teacher: str
     values: dict
     code: str
+    commit: str
 
     @property
     def settings(self):
@@ -67,12 +69,12 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
     Raises:
         UserError: an arm is not valid with this preset.
     """
-    code, found = code_digest(), []
+    code, now, found = code_digest(), commit(), []
     for seed in range(seeds):
         for arm in study.arms:
             values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
             teacher = values["generations"][model.removeprefix("student-")]["teacher"]
-            found.append(Job(name, preset, arm, seed, model, teacher, values, code))
+            found.append(Job(name, preset, arm, seed, model, teacher, values, code, now))
     return found
 
 
@@ -172,6 +174,11 @@ class Runner:
                         raise Stopped
                     log, collected = WORK / f"{job.experiment}.log", job.experiment in recorded()
                     if not collected and not prepared:
+                        if code_digest() != job.code:
+                            raise UserError(
+                                f"{', '.join(CODE)}: changed since the study was started. Start it again; "
+                                "finished runs stay."
+                            )
                         lane.prepare()
                         prepared = True
                     row = self._run_one(lane, lock, job, log, collected=collected)
@@ -199,7 +206,7 @@ class Runner:
                 return None
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)
-            row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": commit()}
+            row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": job.commit}
             rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, outcomes)
         return row
 

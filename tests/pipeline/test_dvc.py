@@ -134,6 +134,9 @@ def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     assert "student-gen1.nll" in rows
     assert not [key for key in rows if "recall" in key]
     _back(clone)
+    clone.set(teacher__noise=True)  # a second time everything, trainings too, comes from DVC's run cache
+    assert _ran(clone.run("dvc", "repro")) == []
+    _back(clone)
 
 
 def test_only_what_depends_on_a_change_runs_again(clone):

@@ -119,6 +119,17 @@ def test_an_arm_with_two_controls_has_two_lines(folder):
     assert lines[-1].startswith("|  |  |  |")
 
 
+def test_only_intervals_that_there_are_count(folder):
+    add_all({"clean": [0.90], "noised": [0.91]})
+    for seed, error in enumerate((0.2, 0.3)):
+        for arm, more in (("clean", 0), ("noised", 0.01 * seed)):
+            both = {"corruption_error": error + more, "flip_probability": error + 2 * more}
+            rows.add("article", "digits", row(arm, seed, 0.9, **both), None)
+    said = report.conclusions(Findings("article", definition.load("article"), "digits"))
+    # accuracy and the teacher's are equal on both seeds: no interval; corruptions and flips have one
+    assert "Each of the 2 intervals over seeds stands for itself" in " ".join(said)
+
+
 def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
     add_all({"clean": [0.90, 0.92], "noised": [0.91, 0.95, 0.99]})
     (one,) = Findings("article", definition.load("article"), "digits").compared()

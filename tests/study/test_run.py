@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from clones import Clone
+from experiments.study import rows
 from experiments.study.__main__ import main
 from noisy_student import signals
 from support import ROOT
@@ -44,7 +45,7 @@ import numpy as np
 Path("data/test").mkdir(parents=True, exist_ok=True)
 np.save("data/test/images.npy", np.random.default_rng(seed).integers(0, 256, (100, 4, 4, 3), np.uint8))
 facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": len(os.sched_getaffinity(0))}
-write("metrics/run.json", json.dumps({"eval": facts, "teacher": facts}))
+write("metrics/run.json", json.dumps({"eval": facts, "student@gen1": facts}))
 write("metrics/models/student-gen1.json", json.dumps({"best": {"validation_accuracy": 0.9}}))
 for model in ("teacher", "student-gen1"):
     write(f"metrics/robustness/{model}.json", json.dumps({"robustness": "off"}))
@@ -131,6 +132,15 @@ def start(project, *, seconds, **options):
         text=True,
         **options,
     )
+
+
+def test_the_machine_is_that_of_the_stages_that_ran():
+    facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": 2}
+    assert rows.machine({"eval": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
+    mixed = {"eval": facts, "teacher": {**facts, "threads": 1}}
+    assert rows.machine(mixed, "teacher") == "CPU, 1 threads; CPU, 2 threads"
+    assert rows.machine(mixed, "student-gen1").endswith("; training from DVC's cache")
+    assert rows.machine({}, "student-gen1") == "training from DVC's cache"
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
