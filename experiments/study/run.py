@@ -31,7 +31,6 @@ class Job:
         model, teacher: whose figures count.
         values: nested dict of all parameters.
         code: digest of the code that would run.
-        commit: which commit that is.
     """
 
     study: str
@@ -42,7 +41,6 @@ class Job:
     teacher: str
     values: dict
     code: str
-    commit: str
 
     @property
     def settings(self):
@@ -69,12 +67,12 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
     Raises:
         UserError: an arm is not valid with this preset.
     """
-    code, now, found = code_digest(), commit(), []
+    code, found = code_digest(), []
     for seed in range(seeds):
         for arm in study.arms:
             values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
             teacher = values["generations"][model.removeprefix("student-")]["teacher"]
-            found.append(Job(name, preset, arm, seed, model, teacher, values, code, now))
+            found.append(Job(name, preset, arm, seed, model, teacher, values, code))
     return found
 
 
@@ -123,7 +121,7 @@ class Runner:
     """
 
     def __init__(self, at_a_time=1, say=print):
-        self.say = say
+        self.say, self._commit = say, commit()
         self._stopped, self._writing = threading.Event(), threading.Lock()
         self._lanes = [
             Lane(number, cores=cores, stopped=self._stopped, say=say)
@@ -206,7 +204,7 @@ class Runner:
                 return None
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)
-            row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": job.commit}
+            row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": self._commit}
             rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, outcomes)
         return row
 
