@@ -278,7 +278,8 @@ def study(findings):
     arms = _axis("arm", None, "nominal", sort=order, axis={"labelLimit": 320, "grid": True})
     without = arms | {"axis": {"labels": False, "ticks": False, "grid": True}}
     dots = {"type": "point", "filled": True, "tooltip": True}
-    accuracy = _axis("accuracy", "test accuracy, %", scale={"zero": False})
+    inset = {"zero": False, "padding": 8}  # pixels: marks at the ends are drawn whole
+    accuracy = _axis("accuracy", "test accuracy, %", scale=inset)
     left = {
         "width": 260,
         "height": {"step": 26},
@@ -309,7 +310,10 @@ def study(findings):
             },
             {
                 "mark": {"type": "rule", "strokeWidth": 2, "color": CYCLE[0]},
-                "encoding": {"x": _axis("low", "difference to its control, points"), "x2": {"field": "high"}},
+                "encoding": {
+                    "x": _axis("low", "difference to its control, points", scale=inset),
+                    "x2": {"field": "high"},
+                },
             },
             {
                 "mark": {**dots, "size": 80, "shape": "diamond", "color": CYCLE[0]},
