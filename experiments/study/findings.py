@@ -111,13 +111,14 @@ class Findings:
         return [row for own in self.rows.values() for row in own.values()]
 
 
-def all_findings(preset="*"):
+def all_findings(preset="*", name="*"):
     """Findings of every study that has rows of its control, the preset `HOME` first.
 
     Args:
-        preset: its name; default: all.
+        preset, name: of the study; default: all.
     """
-    paths = [path for path in RESULTS.glob(f"{preset}/*.csv") if path.stem in names()]
+    known = names()
+    paths = [path for path in RESULTS.glob(f"{preset}/{name}.csv") if path.stem in known]
     found = []
     for path in sorted(paths, key=lambda path: (path.parent.name != HOME, path)):
         study = load(path.stem)

@@ -33,15 +33,19 @@ def write(name, study, preset, *, seeds=None):
     folder = RESULTS / preset
     figures.arms(folder / f"{name}.png", findings)
     write_bytes(folder / f"{name}.md", markdown(findings).encode())
-    if seeds is not None:
-        return f"{folder / name}.md, .png: {headline(findings)}"
-    if preset == HOME:
-        path = FOLDER / f"{name}.yaml"
+    if seeds is None:
+        _write_quotes(findings)
+    return f"{folder / name}.md, .png: {headline(findings)}"
+
+
+def _write_quotes(findings):
+    """Write what quotes a report: the head of its study's file, and the tables of `PUBLISHED`."""
+    if findings.preset == HOME:
+        path = FOLDER / f"{findings.name}.yaml"
         write_bytes(path, with_head(path.read_text(encoding="utf-8"), findings).encode())
     for page in map(Path, PUBLISHED):
         if page.exists():
             write_bytes(page, published(page.read_text(encoding="utf-8")).encode())
-    return f"{folder / name}.md, .png: {headline(findings)}"
 
 
 def markdown(findings):
@@ -164,7 +168,7 @@ def published(text):
         }
         if kind not in makers:
             raise UserError(f"study: {preset}/{name} {kind}: no such table; choose of {', '.join(makers)}")
-        found = [one for one in all_findings(preset) if one.name == name]
+        found = all_findings(preset, name)
         return f"{begin}{makers[kind](found[0])}\n{end}" if found else match.group()
 
     return _MARK.sub(replace, text)

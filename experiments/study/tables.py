@@ -29,7 +29,7 @@ def main_cells(findings):
             if len(controls) > 1:
                 cells.append(findings.shown(one.control) if one else "")
             if one:
-                cells += [f"{100 * one.over_seeds.mean:+.2f}", interval(one.over_seeds, sign="+")]
+                cells += _difference(one.over_seeds)
             else:
                 cells += ["control" if arm in controls else "", ""]
             found.append(cells)
@@ -43,14 +43,7 @@ def further_table(findings):
     for column in findings.study.also:
         title, factor = FIGURES[column]
         for one in findings.compared(column):
-            found = one.over_seeds
-            cells = (
-                title,
-                one.shown,
-                findings.shown(one.control),
-                f"{factor * found.mean:+.2f}",
-                interval(found, sign="+", factor=factor),
-            )
+            cells = [title, one.shown, findings.shown(one.control), *_difference(one.over_seeds, factor)]
             lines.append(f"| {' | '.join(cells)} |")
     head = "| figure | arm | against | difference | 95 % interval |\n|---|---|---|---:|---|\n"
     return head + "\n".join(lines) if lines else ""
@@ -67,8 +60,7 @@ def images_table(findings):
     ]
     for one in found:
         over = one.over_images
-        cells = [one.shown, findings.shown(one.control), f"{over.n:,}"]
-        cells += [f"{100 * over.mean:+.2f}", interval(over, sign="+")]
+        cells = [one.shown, findings.shown(one.control), f"{over.n:,}", *_difference(over)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -100,18 +92,16 @@ def summary(found):
         title = f"[{findings.name}](studies/{findings.preset}/{findings.name}.md)"
         for one in findings.compared():
             over = one.over_seeds
-            cells = (
-                title,
-                one.shown,
-                findings.shown(one.control),
-                f"{over.n}",
-                f"{100 * over.mean:+.2f}",
-                interval(over, sign="+"),
-                told_apart(over),
-            )
+            cells = [title, one.shown, findings.shown(one.control), f"{over.n}", *_difference(over)]
+            cells.append(told_apart(over))
             lines.append(f"| {' | '.join(cells)} |")
             title = ""
     return "\n".join(lines)
+
+
+def _difference(found, factor=100):
+    """The cells of a difference: its mean and its interval; `found`: Estimate."""
+    return [f"{factor * found.mean:+.2f}", interval(found, sign="+", factor=factor)]
 
 
 def _with_deviation(values, factor):

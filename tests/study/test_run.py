@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from clones import Clone
-from experiments.study import rows
 from experiments.study.__main__ import main
+from experiments.study.rows import machine
 from noisy_student import signals
 from support import ROOT
 
@@ -136,11 +136,11 @@ def start(project, *, seconds, **options):
 
 def test_the_machine_is_that_of_the_stages_that_ran():
     facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": 2}
-    assert rows.machine({"eval": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
+    assert machine({"eval": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
     mixed = {"eval": facts, "teacher": {**facts, "threads": 1}}
-    assert rows.machine(mixed, "teacher") == "CPU, 1 threads; CPU, 2 threads"
-    assert rows.machine(mixed, "student-gen1").endswith("; training from DVC's cache")
-    assert rows.machine({}, "student-gen1") == "training from DVC's cache"
+    assert machine(mixed, "teacher") == "CPU, 1 threads; CPU, 2 threads"
+    assert machine(mixed, "student-gen1").endswith("; training from DVC's cache")
+    assert machine({}, "student-gen1") == "training from DVC's cache"
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}

@@ -19,8 +19,8 @@ def jobs(**seeds):
     return [Job(study, arm, seed) for study, n in seeds.items() for seed in range(n) for arm in "xy"]
 
 
-def simulate(waiting, lanes, durations=lambda job: 1):
-    """Run jobs on lanes as if they took so long; return [(begin, end, lane, job)]."""
+def simulate(waiting, lanes):
+    """Run jobs on lanes as if each took one unit of time; return [(begin, end, lane, job)]."""
     schedule, clock, found = Schedule(waiting), dict.fromkeys(range(lanes), 0), []
     running = {}
     while clock:
@@ -31,8 +31,8 @@ def simulate(waiting, lanes, durations=lambda job: 1):
         if job is None:
             del clock[lane]
             continue
-        found.append((clock[lane], clock[lane] + durations(job), lane, job))
-        clock[lane] += durations(job)
+        found.append((clock[lane], clock[lane] + 1, lane, job))
+        clock[lane] += 1
         running[lane] = job
     return found
 
