@@ -1,11 +1,14 @@
 """The picture of a study: every seed, means, and differences to the control with their intervals."""
 
+from textwrap import fill
+
 import numpy as np
 
 from experiments.study.statistics import mean_over_seeds
-from noisy_student.canvas import BLACK, BLUE, GREY, VERMILLION, png, shorten
+from noisy_student.canvas import BLACK, BLUE, GREY, VERMILLION, png
 
 _LINE = 0.36  # inches an arm
+_CHARACTERS = 40  # of a line of an arm's name
 
 
 def arms(path, findings):
@@ -32,7 +35,7 @@ def arms(path, findings):
         right.axvline(0, color=BLACK, linewidth=1, linestyle="--")
         controls = [keys.index(key) for key in sorted({one.control for one in findings.compared()})]
         right.plot([0] * len(controls), controls, "D", color=BLACK, markersize=5)
-        left.set_yticks(range(len(keys)), [shorten(findings.shown(arm), 44) for arm in keys])
+        left.set_yticks(range(len(keys)), [fill(findings.shown(arm), _CHARACTERS) for arm in keys])
         left.set_ylim(len(keys) - 0.5, -0.5)
         left.set(xlabel="test accuracy, %")
         right.set(xlabel="difference to its control, points")
@@ -43,8 +46,7 @@ def arms(path, findings):
 
 
 def _estimate(axes, found, place, color, label):
-    low, high = (found.mean, found.mean) if np.isnan(found.low) else (found.low, found.high)
-    _bar(axes, found.mean, low, high, place, color, label)
+    _bar(axes, found.mean, *np.clip([found.low, found.high], 0, 100), place, color, label)
 
 
 def _bar(axes, mean, low, high, place, color, label=None):

@@ -6,6 +6,7 @@ from pathlib import Path
 from experiments.study import figures
 from experiments.study.definition import FOLDER, HOME, RESULTS
 from experiments.study.findings import Findings, all_findings
+from experiments.study.rows import machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
 from experiments.study.words import interval, mean_and_deviation, told_apart, verdict
@@ -107,9 +108,8 @@ def conclusions_list(findings):
 def provenance(found):
     """Markdown: commits and machines of the rows."""
     commits = sorted({row["commit"][:10] + row["commit"][40:] for row in found})
-    machines = sorted({row["machine"] for row in found})
     return (
-        f"Commit {', '.join(commits)}; {'; '.join(machines)}. Every seed changes the choice of labelled, "
+        f"Commit {', '.join(commits)}; {machines(found)}. Every seed changes the choice of labelled, "
         "validation and unlabelled images (of test images too, where the source has no test split of its "
         "own), the weights and the noise; arms of one seed share them. Intervals over seeds are Student's t "
         "of the paired differences. Test images were read once a run, after training; no arm or setting was "

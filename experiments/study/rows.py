@@ -19,6 +19,8 @@ from noisy_student.files import write_csv
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
 COLUMNS = (*KEYS, *FIGURES, *FACTS)
+_FROM_CACHE = "training from DVC's cache"
+_SEPARATOR = "; "  # of the facts in the column "machine"
 
 
 def table_path(study, preset):
@@ -142,8 +144,25 @@ def machine(stages, model):
         model: whose training counts.
     """
     training = model.replace("student-", "student@")
-    found = sorted({f"{entry['cpu']['name']}, {entry['threads']} threads" for entry in stages.values()})
-    return "; ".join([*found, *([] if training in stages else ["training from DVC's cache"])])
+    found = sorted({_processor(entry) for entry in stages.values()})
+    return _SEPARATOR.join([*found, *([] if training in stages else [_FROM_CACHE])])
+
+
+def _processor(entry):
+    threads = entry["threads"]
+    return f"{entry['cpu']['name']}, {threads} thread{'s' * (threads != 1)}"
+
+
+def machines(found):
+    """Where rows were measured, in words: every machine once, and how many trainings DVC had in its cache.
+
+    Args:
+        found: list of rows.
+    """
+    parts = [part for row in found for part in row["machine"].split(_SEPARATOR)]
+    names, cached = sorted(set(parts) - {_FROM_CACHE}), parts.count(_FROM_CACHE)
+    names += [f"{cached} of {len(found)} trainings from DVC's cache"] if cached else []
+    return _SEPARATOR.join(names)
 
 
 def _outcomes(record, model):

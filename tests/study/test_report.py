@@ -215,6 +215,9 @@ def test_the_picture_shows_every_seed_and_the_interval(folder, monkeypatch):
     assert sorted(map(tuple, np.round(seeds, 6))) == [(90, 92, 94), (91, 95, 96)]
     spans = [segment for bars in right.collections for segment in bars.get_segments()]
     np.testing.assert_allclose(np.array(spans)[0][:, 0], [2 - 2.4841, 2 + 2.4841], atol=1e-3)
+    spans = [segment for bars in left.collections for segment in bars.get_segments()]
+    ends = [[92 - 4.9683, 92 + 4.9683], [94 - 6.5724, 100]]  # t(0.975, 2) = 4.3027; no accuracy is above 1
+    np.testing.assert_allclose(np.array(spans)[:, :, 0], ends, atol=1e-3)
 
 
 def test_further_figures_are_compared_where_both_have_them(folder):

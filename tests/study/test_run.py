@@ -14,7 +14,7 @@ import pytest
 
 from clones import Clone
 from experiments.study.__main__ import main
-from experiments.study.rows import machine
+from experiments.study.rows import machine, machines
 from noisy_student import signals
 from support import ROOT
 
@@ -138,9 +138,12 @@ def test_the_machine_is_that_of_the_stages_that_ran():
     facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": 2}
     assert machine({"eval": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
     mixed = {"eval": facts, "teacher": {**facts, "threads": 1}}
-    assert machine(mixed, "teacher") == "CPU, 1 threads; CPU, 2 threads"
+    assert machine(mixed, "teacher") == "CPU, 1 thread; CPU, 2 threads"
     assert machine(mixed, "student-gen1").endswith("; training from DVC's cache")
     assert machine({}, "student-gen1") == "training from DVC's cache"
+    found = [{"machine": machine(stages, "student-gen1")} for stages in (mixed, {}, {"student@gen1": facts})]
+    assert machines(found) == "CPU, 1 thread; CPU, 2 threads; 2 of 3 trainings from DVC's cache"
+    assert machines(found[2:]) == "CPU, 2 threads"
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
