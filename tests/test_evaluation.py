@@ -1,6 +1,5 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
-import csv
 import re
 
 import keras
@@ -9,7 +8,6 @@ import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
 from experiments.results import robustness_table, table
-from experiments.seeds import COLUMNS, report, robustness_report
 from noisy_student.data.source import LabelledImages
 from noisy_student.evaluation import evaluate, evaluate_all, predict_all
 from noisy_student.sections import BalanceParams, PseudoLabelParams
@@ -91,29 +89,6 @@ def test_result_table_by_hand():
     assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
 
 
-def test_report_over_seeds_by_hand():
-    accuracies = [(0.90, 0.96, 0.95), (0.92, 0.97, 0.97), (0.88, 0.98, 0.93)]
-    rows = [dict(zip(COLUMNS, map(str, row), strict=True)) | {"seed": "0"} for row in accuracies]
-    text = report(rows)
-    assert "| test accuracy in %, 3 seeds | mean | standard deviation |" in text
-    assert "| teacher | 90.00 | 2.00 |" in text
-    assert "| student - teacher | 7.00 | 2.65 |" in text  # 6, 5, 10
-    assert "| student - noise without pseudo-labels | 2.00 | 2.65 |" in text  # 1, 0, 5
-
-
-def test_report_of_robustness_by_hand():
-    rows = [{"teacher": "0.9"}]
-    assert robustness_report(rows) == ""
-    rows = [
-        {f"{model} {column}": str(value + shift) for model in COLUMNS for column, value in figures}
-        for shift in (0.0, 0.02, 0.04)
-        for figures in [[("C", 0.3), ("P", 0.1), ("FGSM", 0.5)]]
-    ]
-    text = robustness_report(rows)
-    assert "| in %, 3 seeds | error on corrupted images | flip probability |" in text
-    assert "| teacher | 32.00 (2.00) | 12.00 (2.00) | 52.00 (2.00) |" in text
-
-
 def test_table_of_robustness():
     figures = {
         "robustness": "fast",
@@ -145,17 +120,6 @@ def test_confidence_bins_by_hand():
     bins = confidence_bins(np.float32([[0.97, 0.03], [0.55, 0.45], [1.0, 0.0]]))
     assert len(bins) == 20
     assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.55: 1, 0.95: 2}
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "docs/results").glob("*.csv")), ids=lambda path: path.stem)
-def test_published_tables_are_what_the_committed_rows_say(path):
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    noised = path.stem.endswith("noised-teacher")
-    readme, docs = ((ROOT / name).read_text() for name in ("README.md", "docs/robustness.md"))
-    assert report(rows) in (docs if noised else readme)
-    assert robustness_report(rows) in docs
-    assert noised or robustness_report(rows) in readme
 
 
 def test_no_figure_is_missing_in_the_readme():

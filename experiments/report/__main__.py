@@ -21,13 +21,17 @@ def main():
     )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
     out = parser.parse_args().out
+    if not out.name:
+        parser.error(f"--out: {out} names no file")
     try:
         page = render(gather()).encode()
-        write_bytes(out, page)
+        try:
+            write_bytes(out, page)
+        except OSError as error:
+            fault = f"{out}: cannot be written ({error.strerror}). Name another file with --out."
+            raise UserError(fault) from error
     except UserError as error:
         sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: {out}: cannot be written ({error.strerror}). Name another file with --out.")
     print(f"{out}: {len(page) / 2**20:.1f} MiB, open it in a browser")
 
 

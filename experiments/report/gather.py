@@ -140,13 +140,20 @@ def _model(name, figures, classes):
     if measured is not None and measured["robustness"] == "off":
         measured = None
     confusion, place = np.zeros((len(classes), len(classes)), int), {c: k for k, c in enumerate(classes)}
-    for row in _table(layout.EVAL_TABLES / f"confusion-{name}.csv", numbers=False):
-        confusion[place[row["actual"]], place[row["predicted"]]] += 1
+    path = layout.EVAL_TABLES / f"confusion-{name}.csv"
+    for row in _table(path, numbers=False):
+        cells = row.get("actual"), row.get("predicted")
+        if not set(cells) <= set(place):
+            raise _damaged(path, f"the classes {cells} are not in {layout.CLASSES}")
+        confusion[place[cells[0]], place[cells[1]]] += 1
+    curves = _table(layout.curves(name))
+    if not curves:
+        raise _damaged(layout.curves(name), "no rows")
     return Model(
         name=name,
         figures=figures,
         summary=read_json(layout.summary(name)),
-        curves=_table(layout.curves(name)),
+        curves=curves,
         confusion=confusion,
         robustness=measured,
         attacks=_table(layout.robustness_tables(name) / "attacks.csv") if measured else [],
@@ -185,12 +192,18 @@ def _table(path, numbers=True):
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             found = list(csv.DictReader(file))
+        if numbers:
+            found = [{key: _cell(key, text) for key, text in row.items()} for row in found]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
-    if numbers:
-        return [{key: cell if key in _NAMES else _number(cell) for key, cell in row.items()} for row in found]
+    except (csv.Error, ValueError, TypeError) as error:
+        raise _damaged(path, error) from error
     return found
 
 
-def _number(cell):
-    return float(cell) if cell else None
+def _cell(key, text):
+    return text if key in _NAMES else float(text) if text else None
+
+
+def _damaged(path, what):
+    return DataError(f"{path}: damaged ({what}). Run `dvc repro`.")

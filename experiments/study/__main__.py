@@ -12,11 +12,13 @@ docs/studies/PRESET/NAME.csv and is not run again; a study that was stopped or k
 """
 
 import argparse
+import contextlib
 import signal
 import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from experiments.study import definition, report, run
 from experiments.study.lanes import WORK
@@ -51,8 +53,7 @@ def main():
         names = definition.names() if arguments.studies == ["all"] else arguments.studies
         studies = {name: definition.load(name) for name in names}
         if arguments.command == "report":
-            for name, study in studies.items():
-                print(report.write(name, study, arguments.preset, seeds=arguments.seeds))
+            _report(studies, arguments)
             return
         _run(studies, arguments)
     except UserError as error:
@@ -80,6 +81,18 @@ def _list():
         print(f"{name:20} {study.question} ({len(study.arms)} arms, {study.seeds} seeds)")
 
 
+def _report(studies, arguments):
+    """Report all that can be; the others' faults end the call."""
+    faults = []
+    for name, study in studies.items():
+        try:
+            print(report.write(name, study, arguments.preset, seeds=arguments.seeds))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
 def _run(studies, arguments):
     changes, preset = _changes(arguments.changes), arguments.preset
     jobs = {
@@ -96,16 +109,18 @@ def _run(studies, arguments):
         except Exception as error:  # the other studies shall go on
             _say(f"{name}: the report failed, {error!r}. Mend that, then: experiments.study report {name}")
 
-    try:
-        with locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False):
-            for name, found in missing.items():
-                _say(f"{name}: {len(found)} of {len(jobs[name])} runs are missing")
-                if not found:
-                    write_report(name)
-            runner = run.Runner(arguments.jobs, say=_say)
-            failed = runner.run([job for found in missing.values() for job in found], complete=write_report)
-    except BlockingIOError:
-        raise UserError("a study is running in this folder already. Wait until it ends.") from None
+    runner = run.Runner(arguments.jobs, say=_say)
+    with contextlib.ExitStack() as stack:
+        lock = locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False)
+        try:
+            stack.enter_context(lock)
+        except BlockingIOError:
+            raise UserError("a study is running in this folder already. Wait until it ends.") from None
+        for name, found in missing.items():
+            _say(f"{name}: {len(found)} of {len(jobs[name])} runs are missing")
+            if not found:
+                write_report(name)
+        failed = runner.run([job for found in missing.values() for job in found], complete=write_report)
     if failed:
         run.report_failures(failed)
         sys.exit(f"error: {len(failed)} runs failed, see above; the same command tries them again")
@@ -119,14 +134,17 @@ def _changes(texts):
     """{dotted name: value} of "KEY=VALUE" texts; values are YAML.
 
     Raises:
-        UserError: a text has no "=".
+        UserError: a text has no "=", or its value is not YAML.
     """
     changes = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not sign:
             raise UserError(f"-S {text}: write KEY=VALUE, such as data.root={Path('/images')}")
-        changes[key.lstrip("+")] = YAML(typ="safe", pure=True).load(value)
+        try:
+            changes[key.lstrip("+")] = YAML(typ="safe", pure=True).load(value)
+        except YAMLError:
+            raise UserError(f"-S {text}: {value!r} is not YAML; put it into quotes") from None
     return changes
 
 

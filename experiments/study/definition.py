@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from noisy_student import params, presets
+from noisy_student import layout, params, presets
 from noisy_student.errors import ParamsError, UserError
 from noisy_student.params import read_yaml
 from noisy_student.sections import Section, check_name
@@ -37,20 +37,21 @@ FIGURES = {
 }
 
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
+Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
 
 
 class Arm(Section):
     """One way to run the pipeline.
 
     Attributes:
-        shown: what tables call it.
+        shown: what tables call it; no other arm's.
         model: whose test figures count; null takes the study's.
         control: the arm or arms with which it is compared; null takes the study's; its own key: none.
         set: parameters that differ from the preset's, {dotted name: value}.
         presets: {preset: further such parameters, with this preset only}.
     """
 
-    shown: Annotated[str, Field(min_length=1)]
+    shown: Line
     model: str | None = None
     control: str | list[str] | None = None
     set: Changes = Field(default_factory=dict)
@@ -71,8 +72,8 @@ class Study(Section):
         arms: {key: Arm}.
     """
 
-    question: str
-    claim: str
+    question: Line
+    claim: Line
     notes: str = ""
     model: str = "student-gen1"
     also: list[str] = Field(default_factory=list)
@@ -86,6 +87,12 @@ class Study(Section):
     def _check(self):
         for key in self.arms:
             check_name(key)
+        shown = [arm.shown for arm in self.arms.values()]
+        for text in shown:
+            if "|" in text:
+                raise ValueError(f"shown: {text!r} has a |, which ends a cell of a table")
+            if shown.count(text) > 1:
+                raise ValueError(f"shown: two arms are called {text!r}")
         named = {control for arm in self.arms for control in self.controls_of(arm)}
         for control in sorted({self.control, *named}):
             if control not in self.arms:
@@ -137,8 +144,12 @@ class Study(Section):
             _put(values, name, value)
         settings = params.check(values, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
-        if model.removeprefix("student-") not in settings.generations:
-            raise ParamsError(f"arm {arm}: there is no model {model} with the preset {preset}.")
+        students = [layout.student(key) for key in settings.generations]
+        if model not in students:
+            raise ParamsError(
+                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of "
+                f"{', '.join(students)}."
+            )
         return values
 
 
@@ -147,7 +158,7 @@ def _put(values, name, value):
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            raise ParamsError(f"{name}: {section} is no section. Mend the study.")
+            raise ParamsError(f"{name}: {section} is no section. Write the dotted name of a parameter.")
     values[last] = copy.deepcopy(value)
 
 
@@ -157,11 +168,17 @@ def settings_digest(values):
     Args:
         values: nested dict of all parameters.
     """
+    text = json.dumps(without_machine(values), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def without_machine(values):
+    """All parameters but those of `MACHINE`, as a nested dict."""
     values = copy.deepcopy(values)
     for name in MACHINE:
         section, key = name.split(".")
         del values[section][key]
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+    return values
 
 
 def names():
@@ -179,7 +196,12 @@ def load(name):
         raise UserError(f"there is no study {name!r}; choose one of {', '.join(names())}.")
     path = FOLDER / f"{name}.yaml"
     try:
-        return Study.model_validate(read_yaml(path))
+        study = Study.model_validate(read_yaml(path))
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, d['loc'])) or 'study'}: {d['msg']}" for d in error.errors()]
         raise UserError(f"{path}:\n  " + "\n  ".join(faults)) from error
+    named = {preset for layer in (study, *study.arms.values()) for preset in layer.presets}
+    for preset in sorted(named - set(presets.names())):
+        choices = ", ".join(presets.names())
+        raise UserError(f"{path}:\n  presets: there is no preset {preset!r}; choose one of {choices}.")
+    return study

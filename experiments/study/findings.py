@@ -52,7 +52,7 @@ class Findings:
     """
 
     def __init__(self, name, study, preset, seeds=None):
-        self.name, self.study, self.preset = name, study, preset
+        self.name, self.study, self.preset, self.seeds = name, study, preset, seeds
         found = rows.read(name, preset)
         self.rows = {
             arm: {
@@ -97,10 +97,16 @@ class Findings:
                 [own[seed][column] for seed in seeds], [control[seed][column] for seed in seeds]
             )
             keys, outcomes = [((arm, seed), (key, seed)) for seed in seeds], None
-            if column == "accuracy" and all(one in self._outcomes for pair in keys for one in pair):
-                outcomes = [(self._outcomes[one], self._outcomes[other]) for one, other in keys]
+            if column == "accuracy":
+                outcomes = self._outcomes_of(keys)
             found.append(Compared(arm, key, self.shown(arm), over_seeds, outcomes))
         return found
+
+    def _outcomes_of(self, pairs):
+        """Pairs of Outcomes of the same images; None if there is another pair among them."""
+        found = [(self._outcomes.get(one), self._outcomes.get(other)) for one, other in pairs]
+        known = all(one and other and np.array_equal(one.images, other.images) for one, other in found)
+        return found if known else None
 
     def compared_first(self):
         """{arm: Compared with the first of its controls}, for pictures, which show one an arm."""

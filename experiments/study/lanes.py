@@ -77,27 +77,37 @@ class Lane:
             UserError: git or DVC fails.
         """
         here = str(Path().resolve())
-        if not (self.folder / ".git").is_dir():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            _run(["git", "clone", "--quiet", "--no-checkout", here, str(self.folder)])
+        if not self._is_repository():
+            new = self.folder.with_name(f"new-{self.folder.name}")
+            for left in (self.folder, new):
+                shutil.rmtree(left, ignore_errors=True)
+            call(["git", "clone", "--quiet", "--no-checkout", here, str(new)])
+            os.replace(new, self.folder)  # whole, or not there
         self._forget_what_was_killed()
-        _run(["git", "fetch", "--quiet", here, "HEAD"], self.folder)
-        _run(["git", "checkout", "--quiet", "--force", "-B", "study", "FETCH_HEAD"], self.folder)
+        call(["git", "fetch", "--quiet", here, "HEAD"], self.folder)
+        call(["git", "checkout", "--quiet", "--force", "-B", "study", "FETCH_HEAD"], self.folder)
         copied = copy_project(self.folder, without=_LEFT_OUT)
-        for name in filter(None, _run(["git", "ls-files", "-z"], self.folder).split("\0")):
+        for name in filter(None, call(["git", "ls-files", "-z"], self.folder).split("\0")):
             if name not in copied and not name.startswith(_LEFT_OUT):
                 (self.folder / name).unlink(missing_ok=True)  # it was removed from the workspace
         if Path(".dvc/config.local").is_file():
             shutil.copy(".dvc/config.local", self.folder / ".dvc/config.local")
-        cache = Path(_run(["dvc", "cache", "dir"]).strip()).resolve()
-        _run(["dvc", "cache", "dir", "--local", str(cache)], self.folder)
+        cache = Path(call(["dvc", "cache", "dir"]).strip()).resolve()
+        call(["dvc", "cache", "dir", "--local", str(cache)], self.folder)
+
+    def _is_repository(self):
+        """Whether git finds a repository of the lane's own; a damaged one is none."""
+        try:
+            return (self.folder / ".git").is_dir() and bool(call(["git", "rev-parse", "HEAD"], self.folder))
+        except UserError:
+            return False
 
     def _forget_what_was_killed(self):
         shutil.rmtree(self.folder / ".dvc/tmp", ignore_errors=True)
         for left in (self.folder / ".git").glob("*.lock"):
             left.unlink()
         for ref in _refs(self.folder):
-            _run(["git", "update-ref", "-d", ref], self.folder)
+            call(["git", "update-ref", "-d", ref], self.folder)
 
     def start(self, name, values, log, lock):
         """Start an experiment.
@@ -116,15 +126,16 @@ class Lane:
         path = self.folder / "params.yaml"
         text = path.read_text(encoding="utf-8")
         write_bytes(path, presets.rewrite(text, values).encode())
-        child = subprocess.Popen(
-            ["dvc", "exp", "run", "--name", name],
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lock],
-            start_new_session=True,  # Ctrl-C reaches it through `stop` only
-        )
+        with _started("dvc"):
+            child = subprocess.Popen(
+                ["dvc", "exp", "run", "--name", name],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lock],
+                start_new_session=True,  # Ctrl-C reaches it through `stop` only
+            )
         if self.cores is not None:
             os.sched_setaffinity(child.pid, self.cores)
         return child
@@ -145,12 +156,12 @@ class Lane:
 
     def hand_over(self):
         """Fetch what the lane has recorded into the repository's experiments."""
-        if not (self.folder / ".git").is_dir():
+        if not self._is_repository():
             return
         found = _experiments(self.folder)
         if found:
             refs = [f"+{ref}:{ref}" for ref in found.values()]
-            _run(["git", "fetch", "--quiet", str(self.folder.resolve()), *refs])
+            call(["git", "fetch", "--quiet", str(self.folder.resolve()), *refs])
 
 
 def lanes_of_earlier_calls():
@@ -170,7 +181,7 @@ def _experiments(folder=None):
 
 def _refs(folder):
     """All that DVC notes of experiments in a repository."""
-    return _run(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
+    return call(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
 
 
 def shares_of_cores(lanes):
@@ -182,22 +193,44 @@ def shares_of_cores(lanes):
     return [(cores * lanes)[lane * share :][:share] for lane in range(lanes)]
 
 
-def _run(command, folder=None):
+def call(command, folder=None):
+    """What a command prints.
+
+    Args:
+        command: list of texts.
+        folder: a lane; None: the repository.
+
+    Raises:
+        UserError: it cannot be started, or fails.
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C stops experiments, it does not break git off
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if folder is not None:  # where a lane is damaged, git shall not go on to the repository around it
+        environment["GIT_CEILING_DIRECTORIES"] = str(WORK.resolve())
+    with _started(command[0]):
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C stops experiments, it does not break git off
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UserError(
-            f"`{' '.join(command[:4])}` failed in {folder or Path.cwd()}: {said[-1]}\nMend that, or remove "
-            f"{WORK} (finished experiments stay) and run the study again."
-        )
+        mend = f"Mend that, or remove {WORK} (finished experiments stay), and run the study again."
+        raise UserError(f"`{' '.join(command[:4])}` failed in {folder or Path.cwd()}: {said[-1]}\n{mend}")
     return done.stdout
+
+
+@contextlib.contextmanager
+def _started(program):
+    """Turn what keeps a program from starting into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{program}: cannot be started ({error.strerror}). Activate the environment, `source "
+            ".venv/bin/activate`, and run the study again."
+        ) from error

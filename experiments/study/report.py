@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import median
 
 from experiments.study import figures
 from experiments.study.definition import FOLDER, HOME, RESULTS
@@ -14,7 +15,14 @@ from noisy_student.errors import UserError
 from noisy_student.files import write_bytes
 
 PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustness", "studies")))
-_MARK = re.compile(r"^(<!-- study: (\S+)/(\S+) (\w+) -->\n).*?(<!-- end -->)", re.DOTALL | re.MULTILINE)
+_BEGIN = "^<!-- study: "
+_MARK = re.compile(
+    rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!-- end -->)", re.DOTALL | re.MULTILINE
+)
+# what `with_head` writes; other comments are the user's
+_HEAD = re.compile(
+    r"\A# python -m experiments\.study run [^\n]*\n# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*"
+)
 _ALL = "all"  # in place of a study's name: every study of a preset
 
 
@@ -31,12 +39,17 @@ def write(name, study, preset, *, seeds=None):
         what was written, one line.
     """
     findings = Findings(name, study, preset, seeds)
-    folder = RESULTS / preset
-    figures.arms(folder / f"{name}.png", findings)
-    write_bytes(folder / f"{name}.md", markdown(findings).encode())
+    target = RESULTS / preset / _stem(findings)
+    figures.arms(target.with_suffix(".png"), findings)
+    write_bytes(target.with_suffix(".md"), markdown(findings).encode())
     if seeds is None:
         _write_quotes(findings)
-    return f"{folder / name}.md, .png: {headline(findings)}"
+    return f"{target}.md, .png: {headline(findings)}"
+
+
+def _stem(findings):
+    """Name of the report's files: with fewer seeds it does not take the place of the whole one."""
+    return findings.name if findings.seeds is None else f"{findings.name}-{findings.seeds}-seeds"
 
 
 def _write_quotes(findings):
@@ -46,7 +59,10 @@ def _write_quotes(findings):
         write_bytes(path, with_head(path.read_text(encoding="utf-8"), findings).encode())
     for page in map(Path, PUBLISHED):
         if page.exists():
-            write_bytes(page, published(page.read_text(encoding="utf-8")).encode())
+            try:
+                write_bytes(page, published(page.read_text(encoding="utf-8")).encode())
+            except UserError as error:
+                raise UserError(f"{page}: {error}") from None
 
 
 def markdown(findings):
@@ -54,16 +70,16 @@ def markdown(findings):
     name, study, found = findings.name, findings.study, findings.rows
     counts = sorted({len(own) for own in found.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    of_all = findings.all_rows()
+    of_all, some = findings.all_rows(), "" if findings.seeds is None else f" --seeds {findings.seeds}"
     parts = [
         f"# {study.question}",
         f"What the paper or the article says: {study.claim}",
         f"`python -m experiments.study run {name} --preset {findings.preset}`: {seeds} seeds an "
         f"arm, {len(of_all)} runs, {_computing(of_all)}. Written by "
-        f"`python -m experiments.study report {name} --preset {findings.preset}` from "
+        f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         main_table(findings),
-        f"![{study.question}]({name}.png)",
+        f"![{study.question}]({_stem(findings)}.png)",
         "## What may be concluded",
         conclusions_list(findings),
         "## Over test images",
@@ -144,8 +160,7 @@ def with_head(text, findings):
         own = mean_over_seeds(findings.values(arm))
         lines.append(f"  {findings.shown(arm)}: {mean_and_deviation(own)}, {own.n} seed{'s' * (own.n > 1)}")
     lines += [f"  {_against(findings, one)}" for one in findings.compared()]
-    body = re.sub(r"\A(#[^\n]*\n)*", "", text)
-    return "".join(f"# {line}\n" for line in lines) + body
+    return "".join(f"# {line}\n" for line in lines) + _HEAD.sub("", text, count=1)
 
 
 def published(text):
@@ -153,6 +168,9 @@ def published(text):
 
     Args:
         text: of the page. NAME is a study, or "all" for the KIND summary. What has no rows stays as it is.
+
+    Raises:
+        UserError: such a mark has no end, or there is no such KIND.
     """
 
     def replace(match):
@@ -171,9 +189,19 @@ def published(text):
         found = all_findings(preset, name)
         return f"{begin}{makers[kind](found[0])}\n{end}" if found else match.group()
 
-    return _MARK.sub(replace, text)
+    found, marks = _MARK.subn(replace, text)
+    if marks != len(re.findall(_BEGIN, text, re.MULTILINE)):
+        raise UserError("after a mark `<!-- study: PRESET/NAME KIND -->` there is no `<!-- end -->`")
+    return found
 
 
 def _computing(found):
-    minutes = sum(row["seconds"] for row in found) / 60
-    return (f"{minutes:.0f} minutes" if minutes < 120 else f"{minutes / 60:.1f} hours") + " of computing"
+    """How long rows took to measure; a median besides, for machines may sleep."""
+    seconds = [row["seconds"] for row in found]
+    return f"{_duration(sum(seconds))} of computing (median of a run: {_duration(median(seconds))})"
+
+
+def _duration(seconds):
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"

@@ -2,8 +2,10 @@
 
 import base64
 import csv
+import hashlib
 import io
 import json
+import math
 import zlib
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ import dvc.api
 import numpy as np
 from ruamel.yaml import YAML
 
-from experiments.study.definition import FIGURES, RESULTS
+from experiments.study.definition import FIGURES, RESULTS, without_machine
 from noisy_student import layout
 from noisy_student.errors import UserError
 from noisy_student.files import write_csv
@@ -19,6 +21,7 @@ from noisy_student.files import write_csv
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
 COLUMNS = (*KEYS, *FIGURES, *FACTS)
+_MEASURED = ("accuracy", "teacher_accuracy", "seconds")  # in every row
 _FROM_CACHE = "training from DVC's cache"
 _SEPARATOR = "; "  # of the facts in the column "machine"
 
@@ -34,7 +37,7 @@ def outcomes_path(study, preset):
 
 
 def images_path(preset):
-    """The CSV file that says which test images a seed has."""
+    """The CSV file that says which test images a digest in the file of outcomes stands for."""
     return RESULTS / preset / "test-images.csv"
 
 
@@ -45,7 +48,7 @@ def read(study, preset):
         UserError: the file is no such table.
     """
     path = table_path(study, preset)
-    return {(row["arm"], int(row["seed"])): _typed(path, row) for row in _read(path, COLUMNS)}
+    return {(arm, int(seed)): _typed(path, row) for (arm, seed), row in _read(path, COLUMNS, KEYS).items()}
 
 
 @dataclass(frozen=True)
@@ -62,18 +65,31 @@ class Outcomes:
 
 
 def read_outcomes(study, preset):
-    """{(arm, seed): Outcomes} of the rows that have them."""
-    images = {
-        int(row["seed"]): np.frombuffer(base64.b64decode(row["images"]), "<u4")
-        for row in _read(images_path(preset), ("seed", "images"))
-    }
-    found = {}
-    for row in _read(outcomes_path(study, preset), (*KEYS, "right")):
-        seed = int(row["seed"])
-        packed = np.frombuffer(base64.b64decode(row["right"]), np.uint8)
-        right = np.unpackbits(packed, count=len(images[seed])).astype(bool)
-        found[row["arm"], seed] = Outcomes(images[seed], right)
+    """{(arm, seed): Outcomes} of the rows that have them.
+
+    Raises:
+        UserError: the files are no such tables, or do not fit each other.
+    """
+    path, images_of = images_path(preset), {}
+    for (digest,), row in _read(path, ("digest", "images"), ("digest",)).items():
+        images_of[digest] = _decoded(path, f"images {digest}", row["images"], "<u4")
+    path, found = outcomes_path(study, preset), {}
+    for (arm, seed), row in _read(path, (*KEYS, "images", "right"), KEYS).items():
+        what, images = f"arm {arm}, seed {seed}", images_of.get(row["images"])
+        if images is None:
+            raise _damaged(path, f"{what}: its images, {row['images']}, are not in {images_path(preset)}")
+        packed = _decoded(path, what, row["right"], np.uint8)
+        if len(packed) != math.ceil(len(images) / 8):
+            raise _damaged(path, f"{what}: outcomes of {8 * len(packed)} images, expected {len(images)}")
+        found[arm, int(seed)] = Outcomes(images, np.unpackbits(packed, count=len(images)).astype(bool))
     return found
+
+
+def _decoded(path, what, text, kind):
+    try:
+        return np.frombuffer(base64.b64decode(text, validate=True), kind)
+    except ValueError:
+        raise _damaged(path, f"{what}: not what was written") from None
 
 
 def add(study, preset, row, outcomes):
@@ -85,18 +101,23 @@ def add(study, preset, row, outcomes):
         outcomes: Outcomes of this run; None if they are not known.
     """
     if outcomes is not None:
-        images = base64.b64encode(outcomes.images.astype("<u4").tobytes()).decode()
-        _put(images_path(preset), {"seed": row["seed"], "images": images}, ("seed",))
-        right = base64.b64encode(np.packbits(outcomes.right).tobytes()).decode()
-        _put(outcomes_path(study, preset), {key: row[key] for key in KEYS} | {"right": right}, KEYS)
+        images = outcomes.images.astype("<u4").tobytes()
+        digest = hashlib.sha256(images).hexdigest()[:8]
+        _put(images_path(preset), {"digest": digest, "images": _encoded(images)}, ("digest",))
+        own = {"images": digest, "right": _encoded(np.packbits(outcomes.right).tobytes())}
+        _put(outcomes_path(study, preset), {key: row[key] for key in KEYS} | own, KEYS)
     # last: without this row the run does not count as done
     _put(table_path(study, preset), {key: "" if value is None else value for key, value in row.items()}, KEYS)
 
 
 def _put(path, new, keys):
-    rows = {tuple(row[key] for key in keys): row for row in _read(path, new)}
+    rows = _read(path, new, keys)
     rows[tuple(str(new[key]) for key in keys)] = new
     write_csv(path, list(rows.values()))
+
+
+def _encoded(content):
+    return base64.b64encode(content).decode()
 
 
 def measure(experiment, values, model, teacher):
@@ -119,7 +140,8 @@ def measure(experiment, values, model, teacher):
     def read_json(path):
         return json.loads(record.read_text(path.as_posix()))
 
-    if YAML(typ="safe", pure=True).load(record.read_text("params.yaml")) != values:
+    recorded = YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))
+    if without_machine(recorded) != without_machine(values):
         raise UserError(f"experiment {experiment} ran with other parameters than it was to have")
     figures = read_json(layout.EVAL_METRICS)
     found = figures[model]
@@ -187,27 +209,50 @@ def _robustness(measured):
     }
 
 
-def _read(path, columns):
+def _read(path, columns, keys):
+    """{key: row} of a table, all of it texts; a key is the tuple of what stands in the columns `keys`."""
+    found = {}
     if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    if rows and set(rows[0]) != set(columns):
-        raise UserError(
-            f"{path}: expected the columns {', '.join(columns)}; found {', '.join(rows[0])}. Restore the "
-            "file with git, or remove it and run the study again."
-        )
-    return rows
+        return found
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or ()
+            if set(names) != set(columns):
+                what = f"expected the columns {', '.join(columns)}; found {', '.join(names) or 'none'}"
+                raise _damaged(path, what)
+            for row in reader:
+                fault = _fault(row) or ("it stands there twice" if tuple(map(row.get, keys)) in found else "")
+                if fault:
+                    raise _damaged(f"{path}, line {reader.line_num}", fault)
+                found[tuple(map(row.get, keys))] = row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise _damaged(path, f"no CSV in UTF-8 ({error})") from None
+    return found
+
+
+def _fault(row):
+    if None in row or None in row.values():
+        return f"{'more' if None in row else 'fewer'} cells than columns"
+    seed = row.get("seed", "0")
+    return "" if seed.isascii() and seed.isdigit() else f"seed is {seed!r}, no whole number from 0 on"
+
+
+def _damaged(where, what):
+    return UserError(
+        f"{where}: {what}. Restore the file with git, or remove it and run the study again in a fresh clone."
+    )
 
 
 def _typed(path, row):
     typed = dict(row, seed=int(row["seed"]))
     for column in (*FIGURES, "seconds"):
+        cell = row[column]
         try:
-            typed[column] = float(row[column]) if row[column] else None
+            typed[column] = float(cell) if cell or column in _MEASURED else None
+            known = typed[column] is None or math.isfinite(typed[column])
         except ValueError:
-            raise UserError(
-                f"{path}: {column} of arm {row['arm']}, seed {row['seed']} is {row[column]!r}, no number. "
-                "Restore the file with git."
-            ) from None
+            known = False
+        if not known:
+            raise _damaged(path, f"{column} of arm {row['arm']}, seed {row['seed']} is {cell!r}, no number")
     return typed

@@ -1,7 +1,6 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
 import hashlib
-import subprocess
 import sys
 import threading
 import time
@@ -13,9 +12,17 @@ from dvc.exceptions import DvcException
 
 from experiments.study import rows
 from experiments.study.definition import settings_digest
-from experiments.study.lanes import WORK, Lane, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
+from experiments.study.lanes import (
+    WORK,
+    Lane,
+    Stopped,
+    call,
+    lanes_of_earlier_calls,
+    recorded,
+    shares_of_cores,
+)
 from experiments.study.schedule import Schedule
-from noisy_student.errors import UserError
+from noisy_student.errors import ParamsError, UserError
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
 _TAIL = 12  # lines of a failed experiment that are shown
@@ -70,7 +77,10 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
     code, found = code_digest(), []
     for seed in range(seeds):
         for arm in study.arms:
-            values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
+            try:
+                values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
+            except ParamsError as error:
+                raise ParamsError(f"study {name}: {error}") from None
             teacher = values["generations"][model.removeprefix("student-")]["teacher"]
             found.append(Job(name, preset, arm, seed, model, teacher, values, code))
     return found
@@ -86,9 +96,8 @@ def code_digest():
 
 def commit():
     """The commit of the workspace, with "+changes" if code differs from it."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
-    status = ["git", "status", "--porcelain", "--", "dvc.yaml", "noisy_student", "stages"]
-    changed = subprocess.run(status, capture_output=True, text=True, check=True).stdout
+    head = call(["git", "rev-parse", "HEAD"])
+    changed = call(["git", "status", "--porcelain", "--", "dvc.yaml", "noisy_student", "stages"])
     return head.strip() + ("+changes" if changed.strip() else "")
 
 
@@ -201,6 +210,10 @@ class Runner:
             except (OSError, KeyError, ValueError, DvcException, UserError) as error:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")
+                    if collected:
+                        file.write(
+                            f"It stems from an earlier call. `dvc exp remove {job.experiment}` forgets it.\n"
+                        )
                 return None
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)

@@ -201,3 +201,25 @@ def test_tables_that_are_missing_are_named(workspace):
     (workspace / "metrics/tables/eval/reliability.csv").unlink()
     with pytest.raises(UserError, match=r"reliability\.csv: cannot be read .*dvc repro"):
         gather()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("eval/reliability.csv", lambda text: text.replace(",0.", ",x.", 1), "damaged"),
+        ("eval/confusion-teacher.csv", lambda text: text + "unknown,unknown\n", "damaged .*classes.json"),
+        ("eval/confusion-teacher.csv", lambda text: text.replace("actual", "truth", 1), "damaged"),
+    ],
+)
+def test_tables_that_are_damaged_are_named(workspace, name, change, message):
+    path = workspace / "metrics/tables" / name
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=rf"{path.name}: {message}.*dvc repro"):
+        gather()
+
+
+def test_curves_without_rows_are_named(workspace):
+    (path,) = workspace.glob("metrics/training/teacher.csv")
+    path.write_text(path.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(UserError, match=r"teacher\.csv: damaged .no rows.*dvc repro"):
+        gather()

@@ -85,6 +85,9 @@ def test_the_digest_tells_settings_apart_but_not_machines():
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"arms": {"clean": {"shown": "x"}}}, "arms: Dictionary should have at least 2 items"),
         ({"arms": {"a b": {"shown": "x"}, "clean": {"shown": "x"}}}, "the key 'a b' names files"),
+        ({"arms": {"a": {"shown": "x"}, "clean": {"shown": " x"}}}, "shown: two arms are called 'x'"),
+        ({"arms": {"a": {"shown": "x|y"}, "clean": {"shown": "x"}}}, "shown: 'x|y' has a |"),
+        ({"presets": {"digit": {"seed": 1}}}, "there is no preset 'digit'; choose one of digits"),
     ],
 )
 def test_a_study_that_is_wrong(tmp_path, monkeypatch, change, message):
@@ -115,9 +118,21 @@ def test_a_parameter_that_is_wrong(changes, message):
 
 
 def test_a_model_that_is_not_trained():
-    study = definition.load("article").model_copy(update={"model": "student-gen2"})
-    with pytest.raises(UserError, match="arm clean: there is no model student-gen2"):
-        study.values("clean", "digits", 0)
+    for model in ("student-gen2", "gen1", "teacher"):
+        study = definition.load("article").model_copy(update={"model": model})
+        message = f"arm clean: there is no model {model} .*choose one of student-gen1"
+        with pytest.raises(UserError, match=message):
+            study.values("clean", "digits", 0)
+
+
+def test_texts_of_several_lines_become_one(tmp_path, monkeypatch):
+    study = YAML(typ="safe").load(ROOT / "studies/article.yaml")
+    study["question"], study["arms"]["clean"]["shown"] = "Why\nnot?\n", "without\n  noise\n"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    YAML().dump(study, tmp_path / "studies/mine.yaml")
+    found = definition.load("mine")
+    assert (found.question, found.arms["clean"].shown) == ("Why not?", "without noise")
 
 
 def test_an_unknown_study_lists_those_there_are():

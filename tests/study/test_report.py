@@ -77,14 +77,57 @@ def test_rows_come_back_as_they_were(folder):
     [
         (lambda text: text.replace("accuracy,", "acuracy,", 1), "expected the columns"),
         (lambda text: text.replace("0.9,", "high,", 1), "accuracy of arm clean, seed 0 is 'high', no number"),
+        (lambda text: text.replace("0.9,", "nan,", 1), "accuracy of arm clean, seed 0 is 'nan', no number"),
+        (lambda text: text.replace("0.9,", ",", 1), "accuracy of arm clean, seed 0 is '', no number"),
+        (lambda text: text.replace(",60.0,", ",,", 1), "seconds of arm clean, seed 0 is '', no number"),
+        (lambda text: text.replace("clean,0", "clean,one", 1), "line 2: seed is 'one', no whole number"),
+        (lambda text: text + text.splitlines()[1], "line 3: it stands there twice"),
+        (lambda text: text + "<<<<<<< HEAD\n", "line 3: fewer cells than columns"),
+        (lambda text: text.replace("clean,0", "clean,0,0", 1), "line 2: more cells than columns"),
+        (lambda text: "", "found none"),
     ],
 )
 def test_rows_that_were_altered(folder, change, message):
     add_all({"clean": [0.9]})
     path = rows.table_path("article", "digits")
     path.write_text(change(path.read_text()))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         rows.read("article", "digits")
+    assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text[: text.rindex(",") + 1] + "####\n", "arm clean, seed 1: not what was written"),
+        (lambda text: text[: text.rindex(",") + 5] + "\n", "arm clean, seed 1: outcomes of 24 images"),
+        (lambda text: text[: text.index("clean,1,") + 8] + "00000000,AA==\n", "are not in .*test-images.csv"),
+    ],
+)
+def test_outcomes_that_were_altered(folder, change, message):
+    add_all({"clean": [0.9, 0.8]})
+    path = rows.outcomes_path("article", "digits")
+    path.write_text(change(path.read_text()))
+    with pytest.raises(UserError, match=message):
+        rows.read_outcomes("article", "digits")
+
+
+def test_other_test_images_of_a_seed_leave_those_of_other_studies_as_they_are(folder):
+    """The first arm was measured on 100 images, the second, of the same seed, on 40 others."""
+    add_all({"clean": [0.90, 0.92]})
+    before = rows.read_outcomes("article", "digits")
+    for seed, accuracy in enumerate((0.5, 0.75)):
+        right = outcomes(np.arange(40) < 40 * accuracy, 1000)
+        rows.add("article", "digits", row("noised", seed, accuracy), right)
+    after = rows.read_outcomes("article", "digits")
+    for key, found in before.items():
+        np.testing.assert_array_equal(after[key].right, found.right)
+        np.testing.assert_array_equal(after[key].images, found.images)
+    assert after["noised", 1].right.sum() == 30
+    findings = Findings("article", definition.load("article"), "digits")
+    (one,) = findings.compared()
+    assert one.over_images is None  # images can only be paired with themselves
+    assert one.over_seeds.n == 2
 
 
 def test_the_table_by_hand(folder):
@@ -182,10 +225,36 @@ def test_a_report_is_written_whole(folder):
     readme = (folder / "README.md").read_text()
     assert readme == f"before\n<!-- study: digits/article arms -->\n{table}\n<!-- end -->\nafter\n"
     head = (folder / "studies/article.yaml").read_text()
-    assert head.startswith("# python -m experiments.study run article\n# 6 minutes of computing for 6 runs")
+    first = "6 minutes of computing (median of a run: 60 seconds) for 6 runs"
+    assert head.startswith(f"# python -m experiments.study run article\n# {first}")
     assert definition.load("article") == study
     report.write("article", study, "digits")  # again: one head, not two
     assert (folder / "studies/article.yaml").read_text() == head
+    (folder / "studies/article.yaml").write_text(f"# mine\n{head}")  # the user's comments stay
+    report.write("article", study, "digits")
+    again = (folder / "studies/article.yaml").read_text()
+    assert again.startswith(head.splitlines()[0])
+    assert "# mine\n" in again
+
+
+def test_a_report_of_fewer_seeds_does_not_take_the_place_of_the_whole_one(folder):
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    study = definition.load("article")
+    report.write("article", study, "digits")
+    whole = (folder / "docs/studies/digits/article.md").read_text()
+    assert "article-2-seeds.md" in report.write("article", study, "digits", seeds=2)
+    assert (folder / "docs/studies/digits/article.md").read_text() == whole
+    text = (folder / "docs/studies/digits/article-2-seeds.md").read_text()
+    assert "report article --preset digits --seeds 2`" in text
+    assert "](article-2-seeds.png)" in text
+    assert "| teacher with noise | 2 | 93.00 (2.83) |" in text
+
+
+def test_a_mark_without_end_is_told_and_swallows_nothing():
+    whole = "<!-- study: digits/none arms -->\na\n<!-- end -->\n"
+    assert report.published(whole) == whole
+    with pytest.raises(UserError, match="there is no `<!-- end -->`"):
+        report.published(f"<!-- study: digits/none arms -->\nprose\n{whole}")
 
 
 def test_the_picture_shows_every_seed_and_the_interval(folder, monkeypatch):

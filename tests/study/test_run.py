@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -14,8 +15,10 @@ import pytest
 
 from clones import Clone
 from experiments.study.__main__ import main
+from experiments.study.lanes import Lane, call
 from experiments.study.rows import machine, machines
 from noisy_student import signals
+from noisy_student.errors import UserError
 from support import ROOT
 
 STAGE = """
@@ -171,7 +174,8 @@ def test_a_failed_arm_is_reported_and_tried_again_the_others_are_not(project):
     lines = table.read_text().splitlines(keepends=True)
     table.write_text("".join(lines[:-1]))
     before = state(project)
-    assert "1 of 4 runs are missing" in project.run(*COMMAND, "--seeds", "2")
+    elsewhere = ("-S", "data.root=/elsewhere")  # the images' place is no other setting
+    assert "1 of 4 runs are missing" in project.run(*COMMAND, "--seeds", "2", *elsewhere)
     assert done(project) == ALL
     assert len(entries(project, "begun")) == 5
     assert table.read_text().splitlines()[-1].count(",5.0,") == 1  # seconds, as the record has them
@@ -189,6 +193,25 @@ for job in run.jobs_of("article", definition.load("article"), "digits", seeds=1)
 """
 
 
+def test_a_damaged_lane_is_made_anew_and_the_workspace_left_alone(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    project.set(student__steps=800)
+    before = state(project)
+    lane = Lane(0, stopped=threading.Event())
+    (lane.folder / ".git").mkdir(parents=True)  # git finds no repository there, but one around it
+    lane.hand_over()
+    lane.prepare()
+    assert state(project) == before
+    assert (lane.folder / "params.yaml").read_bytes() == project.read("params.yaml")
+    assert project.run("git", "-C", str(lane.folder), "branch", "--show-current").strip() == "study"
+
+
+def test_a_program_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"dvc: cannot be started .*`source \.venv/bin/activate`"):
+        call(["dvc", "cache", "dir"])
+
+
 @pytest.mark.slow
 def test_a_record_of_other_parameters_is_no_result(project):
     """Somebody gave an experiment the name of another one."""
@@ -197,6 +220,7 @@ def test_a_record_of_other_parameters_is_no_result(project):
     output = project.run(*COMMAND, "--seeds", "1", fails=True)
     assert "clean, seed 0: FAILED" in output
     assert "ran with other parameters than it was to have" in output
+    assert f"`dvc exp remove {first}` forgets it" in output
     assert done(project) == {"0 True": 0.9}
     assert "article: no report" in output
 
@@ -298,7 +322,9 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
         (("article", "--preset", "digit"), "there is no preset 'digit'"),
         (("article", "-S", "student.steps"), "write KEY=VALUE"),
         (("article", "-S", "teacher.noise=true"), "the study sets teacher.noise"),
-        (("article", "-S", "teacher.nose=1"), "teacher.nose: unknown parameter"),
+        (("article", "-S", "teacher.nose=1"), "study article: arm clean with the preset digits:"),
+        (("article", "-S", "data.root=[x"), "-S data.root=[x: '[x' is not YAML"),
+        (("article",), "`git rev-parse HEAD` failed"),  # no repository
         (("article", "--jobs", "0"), "--jobs: at least 1"),
         (("article", "--seeds", "0"), "--seeds: at least 1"),
     ],
