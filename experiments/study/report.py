@@ -23,6 +23,11 @@ _MARK = re.compile(
 _HEAD = re.compile(
     r"\A# python -m experiments\.study run [^\n]*\n# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*"
 )
+_LEGEND = (
+    "Means, with standard deviations over seeds in parentheses; the first interval is that of the mean, the "
+    "last that of the paired differences. A model's teacher is that of its generation and seed, whether it "
+    "learns from it or not."
+)
 _ALL = "all"  # in place of a study's name: every study of a preset
 
 
@@ -79,6 +84,7 @@ def markdown(findings):
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         main_table(findings),
+        _LEGEND,
         f"![{study.question}]({_stem(findings)}.png)",
         "## What may be concluded",
         conclusions_list(findings),

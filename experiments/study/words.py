@@ -57,8 +57,7 @@ def verdict(arm, control, found):
         case "indicative":
             return f"{measured}Two seeds only: indicative, nothing more."
         case "better":
-            return f"{measured}It is better here; the data go with a gain of as little as {low:.2f} points."
+            return f"{measured}Better, by at least {low:.2f} points according to the interval."
         case "worse":
-            return f"{measured}It is worse here; the data go with a loss of as little as {-high:.2f} points."
-    apart = f"the data go with a loss of {max(0.0, -low):.2f} points as with a gain of {high:.2f}"
-    return f"{measured}The two are not told apart: {apart}."
+            return f"{measured}Worse, by at least {-high:.2f} points according to the interval."
+    return f"{measured}Not told apart: from {max(0.0, -low):.2f} points worse to {max(0.0, high):.2f} better."

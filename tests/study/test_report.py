@@ -138,9 +138,7 @@ def test_the_table_by_hand(folder):
         "| teacher without noise | 3 | 92.00 (2.00) | 87.03 to 96.97 | +12.00 | control |  |",
         "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.00 | +14.00 | +2.00 | -0.48 to +4.48 |",
     ]
-    assert "The two are not told apart: the data go with a loss of 0.48 points as with a gain of 4.48." in (
-        report.conclusions_list(found)
-    )
+    assert "Not told apart: from 0.48 points worse to 4.48 better." in (report.conclusions_list(found))
     images = tables.images_table(found).splitlines()[-1]
     # 6 of 300 gained, none lost
     assert images.startswith("| teacher with noise | teacher without noise | 300 | +2.00 | +0.")
@@ -185,13 +183,13 @@ def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
     [
         (
             Estimate(5, 0.02, 0.01, 0.005, 0.035),
-            "It is better here; the data go with a gain of as little as 0.50 points.",
+            "Better, by at least 0.50 points according to the interval.",
         ),
         (
             Estimate(5, -0.02, 0.01, -0.035, -0.005),
-            "It is worse here; the data go with a loss of as little as 0.50 points.",
+            "Worse, by at least 0.50 points according to the interval.",
         ),
-        (Estimate(5, 0.01, 0.01, -0.005, 0.025), "not told apart: the data go with a loss of 0.50 points"),
+        (Estimate(5, 0.01, 0.01, -0.005, 0.025), "Not told apart: from 0.50 points worse to 2.50 better"),
         (Estimate(2, 0.02, 0.01, 0.005, 0.035), "Two seeds only: indicative, nothing more."),
         (Estimate(1, 0.02, np.nan, np.nan, np.nan), "one seed only: nothing can be concluded"),
         (
