@@ -250,7 +250,8 @@ def test_two_at_a_time_give_the_same_rows_and_leave_the_workspace_alone(project)
     assert state(project) == before
     rows = (project.folder / "docs/studies/digits/article.csv").read_text().splitlines()[1:]
     half = max(1, len(os.sched_getaffinity(0)) // 2)
-    assert [row.rpartition(", ")[2] for row in rows[2:]] == [f'{half} threads"'] * 4
+    threads = f"{half} thread{'s' * (half > 1)}"
+    assert [row.rpartition(", ")[2] for row in rows[2:]] == [f'{threads}"'] * 4
     rows = (project.folder / "docs/studies/digits/second.csv").read_text().splitlines()[1:]
     assert [row.rpartition(",")[2] for row in rows].count("training from DVC's cache") == 4
 
