@@ -94,11 +94,15 @@ def _percent(share):
 
 
 def main():
-    """Print table and plots."""
+    """Print table and plots, or what is missing."""
     try:
-        figures = read_json(layout.EVAL_METRICS)
+        _print()
     except UserError as error:
         sys.exit(f"error: {error}")
+
+
+def _print():
+    figures = read_json(layout.EVAL_METRICS)
     print(f"\n{table(figures)}\n")
     summaries = {name: read_json(layout.summary(name)) for name in figures}
     if len({found["name"] for found in summaries.values()}) > 1 or any(

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from dvc.exceptions import DvcException
 
 from experiments.workspace import copy_project, run_stage, stage_files
 from noisy_student import environment, run_record
 from noisy_student.errors import UserError
+from noisy_student.params import read_yaml
 
 TIMES = ("finished", "seconds")
 
@@ -30,15 +32,21 @@ def compare_files(first, second):
     Args:
         first, second: Paths.
     """
+    if not first.exists():
+        return "it is not here to compare with"
     if not second.exists():
         return "it was not made"
     data = [path.read_bytes() for path in (first, second)]
     if data[0] == data[1]:
         return None
-    if first.suffix == ".keras":
-        return _compare_models(*data) or "the weights are equal, the description of the network is not"
-    if first.suffix == ".npy":
-        return _compare_arrays("array", *(np.load(path, mmap_mode="r") for path in (first, second)))
+    try:
+        if first.suffix == ".keras":
+            return _compare_models(*data) or "the weights are equal, the description of the network is not"
+        if first.suffix == ".npy":
+            arrays = (np.load(path, mmap_mode="r") for path in (first, second))
+            return _compare_arrays("array", *arrays) or "the values are equal, the bytes are not"
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        return f"one of the two cannot be read ({error})"
     lines = [content.split(b"\n") for content in data]
     for number, (one, other) in enumerate(zip(*lines, strict=False), start=1):
         if one != other:
@@ -105,10 +113,14 @@ def compare(outs, folder):
     for out in outs:
         if not out.exists():
             raise UserError(f"{out}: is not here to compare with. Run `dvc repro` or `dvc checkout` first.")
-        for path in sorted(out.rglob("*")) if out.is_dir() else [out]:
-            if path.is_file():
-                found[path] = compare_files(path, folder / path)
+        made = {path.relative_to(folder) for path in _files(folder / out)}
+        for path in sorted(made | _files(out)):
+            found[path] = compare_files(path, folder / path)
     return found
+
+
+def _files(out):
+    return {path for path in (out.rglob("*") if out.is_dir() else [out]) if path.is_file()}
 
 
 def explain(then, now):
@@ -126,6 +138,7 @@ def explain(then, now):
 def verify(stage):
     """Print the comparison of one stage; return whether all bytes are equal."""
     deps, outs = stage_files(stage)
+    _check_reachable(deps)
     then = run_record.read().get(stage)
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         folder = Path(folder)
@@ -147,6 +160,13 @@ def verify(stage):
     return same
 
 
+def _check_reachable(deps):
+    """Raise UserError if images lie outside at a relative path, which leads elsewhere from a copy."""
+    root = read_yaml("params.yaml")["data"]["root"]
+    if any(path.is_absolute() for path in deps) and not Path(root).is_absolute():
+        raise UserError(f"data.root={root} leads out of this folder: give an absolute path, then verify.")
+
+
 def main():
     """Verify one stage."""
     parser = argparse.ArgumentParser(
@@ -156,7 +176,7 @@ def main():
     arguments = parser.parse_args()
     try:
         sys.exit(0 if verify(arguments.stage) else 1)
-    except (UserError, OSError, subprocess.CalledProcessError) as error:
+    except (UserError, OSError, subprocess.CalledProcessError, DvcException) as error:
         sys.exit(f"error: {error}")
 
 

@@ -1,5 +1,6 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
+import json
 import re
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
+from experiments import results
 from experiments.results import robustness_table, table
 from noisy_student.data.source import LabelledImages
 from noisy_student.evaluation import evaluate, evaluate_all, predict_all
@@ -87,6 +89,17 @@ def test_result_table_by_hand():
     lines = table(figures).splitlines()
     assert lines[2].split() == ["teacher", "90.00", "%", "87.0", "to", "92.5", "0.3123", "0.0200"]
     assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
+
+
+def test_results_of_an_interrupted_run_name_what_is_missing(tmp_path, monkeypatch, predictions):
+    """DVC removes a training's summary before it starts; the figures of the run before are still there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "metrics").mkdir()
+    probs, labels = predictions
+    found = evaluate(probs, labels, class_names=NAMES, regularisation=0.0)
+    (tmp_path / "metrics/eval.json").write_text(json.dumps({"teacher": found}))
+    with pytest.raises(SystemExit, match=r"error: metrics/models/teacher\.json: cannot be read .*dvc repro"):
+        results.main()
 
 
 def test_table_of_robustness():
