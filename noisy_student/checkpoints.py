@@ -228,14 +228,18 @@ def digest(values, files):
 
 
 def _project_modules():
-    """Source files of the loaded modules of this project, and of the script that runs, by their names."""
+    """Source files of the loaded modules of this project, and of the script that runs, by their names.
+
+    Those of the noise's kernels too, which are loaded when the first batch is made.
+    """
     home = Path(__file__).resolve().parents[1]
-    ours = [home / "noisy_student", home / "stages"]
+    ours, kernels = [home / "noisy_student", home / "stages"], home / "noisy_student/noise/kernels"
     found = {
         name: module.__file__
         for name, module in list(sys.modules.items())
         if name.split(".")[0] in ("noisy_student", "stages", "__main__") and getattr(module, "__file__", None)
     }
+    found |= {f"noisy_student.noise.kernels.{path.stem}": str(path) for path in kernels.glob("*.py")}
     return [
         path
         for _, path in sorted(found.items())

@@ -9,7 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGES = ("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py")
+PACKAGES = (
+    *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py"),
+    *("opencv-python-headless", "scikit-learn", "matplotlib"),
+)
 # environment variables that change how numbers are rounded
 VARIABLES = (
     "TF_ENABLE_ONEDNN_OPTS",

@@ -65,7 +65,7 @@ def evaluate_all(predictions, labels, *, class_names, quality):
         predictions: see `predict_all`.
         labels: (N,) integers.
         class_names: K names.
-        quality: {student's name: `metrics.pseudo_label_quality` of the labels that it learned from}.
+        quality: {student's name: `metrics.pseudo_label_quality` of its pseudo-labels}.
     """
     table = {}
     for name, (probs, penalty) in predictions.items():

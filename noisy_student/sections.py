@@ -379,7 +379,7 @@ class EvalParams(Section):
 
     batch_size: test images a step; "auto" as for pseudo-labels; robustness: "fast" measures a sample of the
     test images at three severities, "full" all; extra_tests: {name: folder} of further labelled images, see
-    `robustness.extra`.
+    `robustness.extra`; that no model was trained on these is for the user to see to.
     """
 
     batch_size: PredictionBatchSize

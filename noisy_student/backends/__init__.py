@@ -1,6 +1,7 @@
 """Choosing the framework that Keras runs on; code that needs one framework lives in this package."""
 
 import contextlib
+import importlib
 import importlib.util
 import os
 import re
@@ -51,6 +52,9 @@ def select(name):
             f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
         )
     os.environ["KERAS_BACKEND"] = name
+    if name == "jax":
+        # before anything asks for devices: then it is too late
+        importlib.import_module("noisy_student.backends.jax").make_deterministic()
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _without_startup_log():

@@ -13,7 +13,7 @@ def make_deterministic():
     """Let every operation give the same bits in every run on the same machine.
 
     On CPUs XLA does so anyway. On GPUs it needs a flag, which XLA reads at the first computation:
-    call this before. A value that the user gave the flag in XLA_FLAGS stays.
+    `backends.select` calls this before any. A value that the user gave the flag in XLA_FLAGS stays.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if FLAG not in flags:
@@ -29,7 +29,10 @@ def is_bfloat16_fast():
     """Whether training in bfloat16 is faster than in float32: TPUs, GPUs since Ampere; not on CPUs."""
     device = jax.devices()[0]
     if device.platform == "gpu":
-        return float(device.compute_capability) >= 8.0
+        try:
+            return float(device.compute_capability) >= 8.0
+        except ValueError:  # AMD's have names, such as gfx90a, and multiply bfloat16 since gfx908
+            return True
     return device.platform == "tpu"
 
 

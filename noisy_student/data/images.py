@@ -170,9 +170,9 @@ def _to_rgb(image):
 def _grey16_to_grey8(image):
     # Pillow's own conversion clips at 255 instead of scaling.
     values = np.asarray(image).astype(np.int64)
-    small = image.mode == "I" and 0 < values.max() < 256  # 32 bits, but not 16-bit levels
+    small = 0 < values.max() < 256  # 8-bit levels in more bits
     if small or values.min() < 0 or values.max() > 65535:
-        raise ValueError("32-bit grey levels of unknown range; save it with 8 or 16 bits")
+        raise ValueError("grey levels of unknown range; save it with 8 bits, or with levels up to 65535")
     grey = (values + 128) // 257  # 65535 / 257 = 255
     if "transparency" in image.info:
         grey[values == image.info["transparency"]] = 255

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
+from noisy_student import environment
 from noisy_student.errors import DataError
 from noisy_student.files import read_array, read_json, remove, write_array, write_json
 
@@ -236,7 +237,7 @@ class EncodedImages:
 
 def workers():
     """How many threads read or decode: as many as there are cores for this process."""
-    return os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0))
+    return environment.threads()
 
 
 def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):

@@ -10,6 +10,7 @@ from noisy_student.errors import DivergenceError
 
 PATIENCE = 3  # validations in a row at the level of guessing
 EVIDENCE = 5_000  # training images after the warm-up, before which nothing is concluded
+GAIN = 0.05  # of the entropy of the labels: who knows no image, but how frequent classes are, has all of it
 SECONDS = 1.0  # between two looks at the loss within a round: each waits for the device
 
 
@@ -38,6 +39,17 @@ def check_finite(name, what, value, *, steps, rate):
     )
 
 
+def entropy(labels):
+    """The cross entropy of who knows no image, but how frequent the classes are; in nats.
+
+    Args:
+        labels: (N,) int classes.
+    """
+    shares = np.bincount(labels) / len(labels)
+    shares = shares[shares > 0]
+    return float(-(shares * np.log(shares)).sum())
+
+
 def guessing_limit(share, images):
     """The accuracy that who guesses hardly exceeds: three standard deviations above the expectation.
 
@@ -52,7 +64,8 @@ class Divergence(keras.callbacks.Callback):
     """Stop when the loss is not finite, or when after the warm-up nothing is learned.
 
     Nothing is learned if in `PATIENCE` validations in a row, after `EVIDENCE` images, neither the training's
-    accuracy nor the validation's exceeds `guessing_limit`.
+    accuracy nor the validation's exceeds `guessing_limit`, nor is the validation loss below the labels'
+    `entropy` by the share `GAIN` (where one class is most of the images, accuracies tell little).
 
     Args:
         validation: callbacks.Validation, which comes before.
@@ -65,6 +78,7 @@ class Divergence(keras.callbacks.Callback):
         super().__init__()
         self.validation, self.batches, self.warmup, self.name = validation, batches, warmup, name
         self.share = float(np.bincount(validation.labels).max() / len(validation.labels))
+        self.entropy = entropy(validation.labels)
         self._looked = time.monotonic()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -97,9 +111,11 @@ class Divergence(keras.callbacks.Callback):
         )
 
     def _learns(self, row, trained, validated):
-        return row["train_accuracy"] > guessing_limit(self.share, trained) or row[
-            "validation_accuracy"
-        ] > guessing_limit(self.share, validated)
+        return (
+            row["train_accuracy"] > guessing_limit(self.share, trained)
+            or row["validation_accuracy"] > guessing_limit(self.share, validated)
+            or row["validation_loss"] < (1 - GAIN) * self.entropy
+        )
 
 
 def _section(name):

@@ -203,15 +203,16 @@ def test_resize_images_equals_pillow(random_images):
     np.testing.assert_array_equal(resize_images(images, size=16), expected)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.uint16])
 @pytest.mark.parametrize(("highest", "readable"), [(200, False), (60_000, True)])
-def test_32_bit_grey_of_unknown_range_is_refused(tmp_path, highest, readable):
-    """Levels up to 255 in a 32-bit file are no 16-bit levels: scaled as such they would turn black."""
-    levels = np.linspace(0, highest, 64).astype(np.int32).reshape(8, 8)
+def test_grey_levels_of_unknown_range_are_refused(tmp_path, highest, readable, kind):
+    """Levels up to 255 in a file of more bits are no 16-bit levels: scaled as such they would turn black."""
+    levels = np.linspace(0, highest, 64).astype(kind).reshape(8, 8)
     Image.fromarray(levels).save(tmp_path / "a.tiff")
     if readable:
         expected = np.round(levels / 257)
         found = read_image(tmp_path / "a.tiff", size=8, resize="squash")[:, :, 0]
         np.testing.assert_allclose(found, expected, atol=0.51)
     else:
-        with pytest.raises(DataError, match="32-bit grey levels of unknown range"):
+        with pytest.raises(DataError, match="grey levels of unknown range"):
             read_image(tmp_path / "a.tiff", size=8, resize="squash")

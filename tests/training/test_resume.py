@@ -1,8 +1,10 @@
 """A training that is stopped anywhere and goes on gives the bytes of one that never was."""
 
+import contextlib
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from noisy_student.checkpoints import Checkpoints
 from noisy_student.data.source import LabelledImages
 from noisy_student.errors import DivergenceError
 from noisy_student.training import callbacks, train
-from noisy_student.training.divergence import guessing_limit
+from noisy_student.training.divergence import Divergence, entropy, guessing_limit
 from noisy_student.training.shares import student_shares
 from support import with_values
 
@@ -213,6 +215,20 @@ def test_a_training_that_learns_nothing_is_stopped(digits, tmp_path):
     settings = params.check(with_values(digits, EVERYTHING | values | {"student.batch_size": 300}))
     with pytest.raises(DivergenceError, match=r"nothing is learned. At step 24 .*largest class"):
         _train(settings, Checkpoints(tmp_path), labels=np.random.default_rng(0).integers(0, 3, 30))
+
+
+@pytest.mark.parametrize(("share", "loss", "stopped"), [(0.9, 0.2, False), (0.9, 0.33, True)])
+def test_one_class_of_nearly_all_images_is_no_reason_to_stop(share, loss, stopped):
+    """Who knows nothing but the shares has a loss of -0.9 ln 0.9 - 0.1 ln 0.1 = 0.325."""
+    labels = np.repeat([0, 1], [round(200 * share), 200 - round(200 * share)])
+    assert entropy(labels) == pytest.approx(0.32508, abs=1e-5)
+    row = {"step": 0, "learning_rate": 0.1, "train_accuracy": 0.88, "validation_accuracy": 0.94}
+    history = [row | {"step": step, "validation_loss": loss} for step in (200, 300, 400)]
+    batches = SimpleNamespace(round_steps=100, batch_size=128)
+    validation = SimpleNamespace(labels=labels, history=history)
+    watch = Divergence(validation, batches=batches, warmup=100, name="student-gen1")
+    with pytest.raises(DivergenceError) if stopped else contextlib.nullcontext():
+        watch.on_epoch_end(3)
 
 
 def test_guessing_hardly_exceeds_its_limit():
