@@ -10,7 +10,7 @@ from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
-from experiments.study.words import interval, mean_and_deviation, told_apart, verdict
+from experiments.study.words import interval, mean_and_deviation, rounded, told_apart, verdict
 from noisy_student.errors import UserError
 from noisy_student.files import write_bytes
 
@@ -147,7 +147,9 @@ def headline(findings):
 def _against(findings, one):
     found = one.over_seeds
     span = interval(found, sign="+") or told_apart(found)
-    return f"{one.shown}: {100 * found.mean:+.2f} points ({span}) to {findings.shown(one.control)}"
+    return (
+        f"{one.shown}: {rounded(100 * found.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
+    )
 
 
 def with_head(text, findings):

@@ -2,7 +2,7 @@
 
 from experiments.study.definition import FIGURES
 from experiments.study.statistics import mean_over_seeds
-from experiments.study.words import interval, mean_and_deviation, told_apart
+from experiments.study.words import interval, mean_and_deviation, rounded, told_apart
 
 
 def main_table(findings):
@@ -24,7 +24,7 @@ def main_cells(findings):
     for arm in findings.rows:
         own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
         cells = [findings.shown(arm), f"{own.n}", mean_and_deviation(own), interval(own, most=100)]
-        cells.append(f"{100 * gain.mean:+.2f}")
+        cells.append(rounded(100 * gain.mean, sign="+"))
         for one in [one for one in pairs if one.arm == arm] or [None]:
             if len(controls) > 1:
                 cells.append(findings.shown(one.control) if one else "")
@@ -101,7 +101,7 @@ def summary(found):
 
 def _difference(found, factor=100):
     """The cells of a difference: its mean and its interval; `found`: Estimate."""
-    return [f"{factor * found.mean:+.2f}", interval(found, sign="+", factor=factor)]
+    return [rounded(factor * found.mean, sign="+"), interval(found, sign="+", factor=factor)]
 
 
 def _with_deviation(values, factor):
@@ -109,4 +109,4 @@ def _with_deviation(values, factor):
         return ""
     found = mean_over_seeds(factor * values)
     digits = 2 if factor == 100 else 3
-    return f"{found.mean:.{digits}f}" + ("" if found.n < 2 else f" ({found.deviation:.{digits}f})")
+    return rounded(found.mean, digits) + ("" if found.n < 2 else f" ({rounded(found.deviation, digits)})")

@@ -1,14 +1,28 @@
 """Numbers and differences as texts."""
 
+from decimal import ROUND_HALF_UP, Decimal
+
 import numpy as np
 
 _INDICATIVE = 3  # seeds below which a result only hints
 
 
+def rounded(value, digits=2, sign=""):
+    """A number as text, the same whichever sum of floats it stems from: 75.645 and 75.64499999999999.
+
+    Args:
+        value: float.
+        digits: after the point.
+        sign: "+" shows the sign of positive values too.
+    """
+    exact = Decimal(repr(round(float(value), 9) + 0.0))  # + 0.0: no negative zero
+    return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0:{sign}f}"
+
+
 def mean_and_deviation(found):
     """A share as "MEAN (DEVIATION)" in percent, the mean alone of one value; `found`: Estimate."""
-    deviation = "" if np.isnan(found.deviation) else f" ({100 * found.deviation:.2f})"
-    return f"{100 * found.mean:.2f}{deviation}"
+    deviation = "" if np.isnan(found.deviation) else f" ({rounded(100 * found.deviation)})"
+    return f"{rounded(100 * found.mean)}{deviation}"
 
 
 def interval(found, sign="", factor=100, most=np.inf):
@@ -22,7 +36,7 @@ def interval(found, sign="", factor=100, most=np.inf):
     """
     if np.isnan(found.low):
         return ""
-    return f"{factor * found.low:{sign}.2f} to {min(most, factor * found.high):{sign}.2f}"
+    return f"{rounded(factor * found.low, sign=sign)} to {rounded(min(most, factor * found.high), sign=sign)}"
 
 
 def told_apart(found):
@@ -46,7 +60,7 @@ def verdict(arm, control, found):
         found: Estimate of the difference over seeds.
     """
     low, high = 100 * found.low, 100 * found.high
-    start = f"{arm}, against {control}: {100 * found.mean:+.2f} points"
+    start = f"{arm}, against {control}: {rounded(100 * found.mean, sign='+')} points"
     measured = f"{start} (95 %: {interval(found, sign='+')}, {found.n} seeds). "
     match told_apart(found):
         case "one seed":
@@ -57,7 +71,8 @@ def verdict(arm, control, found):
         case "indicative":
             return f"{measured}Two seeds only: indicative, nothing more."
         case "better":
-            return f"{measured}Better, by at least {low:.2f} points according to the interval."
+            return f"{measured}Better, by at least {rounded(low)} points according to the interval."
         case "worse":
-            return f"{measured}Worse, by at least {-high:.2f} points according to the interval."
-    return f"{measured}Not told apart: from {max(0.0, -low):.2f} points worse to {max(0.0, high):.2f} better."
+            return f"{measured}Worse, by at least {rounded(-high)} points according to the interval."
+    worse, better = rounded(max(0.0, -low)), rounded(max(0.0, high))
+    return f"{measured}Not told apart: from {worse} points worse to {better} better."

@@ -202,6 +202,23 @@ def test_what_may_be_concluded(estimate, said):
     assert said in words.verdict("a", "b", estimate)
 
 
+@pytest.mark.parametrize(
+    ("value", "options", "shown"),
+    [
+        (100 * 0.75645, {}, "75.65"),
+        (75.645, {}, "75.65"),
+        (-0.075, {"sign": "+"}, "-0.08"),
+        (100 * (0.5 - 0.50075), {"sign": "+"}, "-0.08"),
+        (-1e-15, {"sign": "+"}, "+0.00"),
+        (-0.004, {"sign": "+"}, "+0.00"),
+        (0.12345, {"digits": 3}, "0.123"),
+        (1234.5, {}, "1234.50"),
+    ],
+)
+def test_numbers_are_rounded_alike_whatever_sum_they_stem_from(value, options, shown):
+    assert words.rounded(value, **options) == shown
+
+
 def test_a_report_is_written_whole(folder):
     add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
     (folder / "README.md").write_text(
