@@ -25,13 +25,12 @@ def main():
         parser.error(f"--out: {out} names no file")
     try:
         page = render(gather()).encode()
-        try:
-            write_bytes(out, page)
-        except OSError as error:
-            fault = f"{out}: cannot be written ({error.strerror}). Name another file with --out."
-            raise UserError(fault) from error
     except UserError as error:
         sys.exit(f"error: {error}")
+    try:
+        write_bytes(out, page)
+    except OSError as error:
+        sys.exit(f"error: {out}: cannot be written ({error.strerror}). Name another file with --out.")
     print(f"{out}: {len(page) / 2**20:.1f} MiB, open it in a browser")
 
 

@@ -222,10 +222,11 @@ def _read(path, columns, keys):
                 what = f"expected the columns {', '.join(columns)}; found {', '.join(names) or 'none'}"
                 raise _damaged(path, what)
             for row in reader:
-                fault = _fault(row) or ("it stands there twice" if tuple(map(row.get, keys)) in found else "")
+                key = tuple(map(row.get, keys))
+                fault = _fault(row) or ("it stands there twice" if key in found else "")
                 if fault:
                     raise _damaged(f"{path}, line {reader.line_num}", fault)
-                found[tuple(map(row.get, keys))] = row
+                found[key] = row
     except (csv.Error, UnicodeDecodeError) as error:
         raise _damaged(path, f"no CSV in UTF-8 ({error})") from None
     return found

@@ -323,6 +323,7 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
         (("article", "--preset", "digit"), "there is no preset 'digit'"),
         (("article", "-S", "student.steps"), "write KEY=VALUE"),
         (("article", "-S", "teacher.noise=true"), "the study sets teacher.noise"),
+        (("article", "-S", "teacher.nose=1"), "teacher.nose: unknown parameter"),
         (("article", "-S", "teacher.nose=1"), "study article: arm clean with the preset digits:"),
         (("article", "-S", "data.root=[x"), "-S data.root=[x: '[x' is not YAML"),
         (("article",), "`git rev-parse HEAD` failed"),  # no repository
