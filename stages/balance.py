@@ -1,5 +1,7 @@
 """Stage balance: keep the confident pseudo-labels and make the classes equal."""
 
+import numpy as np
+
 from noisy_student import layout, params
 from noisy_student.data.arrays import left_out, open_images, open_probs
 from noisy_student.files import read_json, write_array
@@ -14,7 +16,11 @@ def main(generation):
     images = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
     settings, names = settings.generation(generation), read_json(layout.CLASSES)
     probs = open_probs(layout.pseudo_labels(generation), images=len(images), classes=len(names))
-    rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=left_out(images))
+    if settings.student.mix == "none":  # it learns from no pseudo-label, so none need be confident
+        rows = np.empty(0, np.int64)
+    else:
+        without = left_out(images)
+        rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=without)
     write_selection_plots(
         layout.balance_plots(generation),
         layout.balance_tables(generation),

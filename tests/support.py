@@ -3,6 +3,9 @@
 import copy
 from pathlib import Path
 
+from noisy_student import presets
+from noisy_student.params import read_yaml
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -16,3 +19,10 @@ def with_values(tree, values):
             inner = inner[section]
         inner[last] = value
     return tree
+
+
+def set_params(values):
+    """Set dotted keys of the current directory's params.yaml."""
+    path = Path("params.yaml")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(presets.rewrite(text, with_values(read_yaml(path), values)), encoding="utf-8")

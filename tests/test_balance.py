@@ -10,6 +10,8 @@ from noisy_student.balance import balance, confident_rows, counts
 from noisy_student.errors import DataError, EmptyClassError
 from noisy_student.files import read_array, write_array
 from noisy_student.selection import confidence_bins
+from small import stage
+from support import set_params
 
 NAMES = ["plane", "car", "cat"]
 # row:           0     1     2     3     4     5     6
@@ -237,3 +239,14 @@ def test_properties(probs, threshold, per_class):
         assert all(group[i] == group[i - len(own)] for i in range(len(own), size))
     expected = [size if kept[k] else 0 for k in range(3)]
     np.testing.assert_array_equal(counts(probs, rows), expected)
+
+
+def test_a_student_without_pseudo_labels_needs_no_confident_image(workspace):
+    """Nor does it ask which pseudo-labels were chosen: `mix: none`, alone or of one generation."""
+    set_params({"pseudolabel.threshold": 0.999, "balance.on_empty": "error"})
+    assert "No pseudo-label of any class" in stage("balance", "gen1")
+    set_params({"generations.gen1": {"teacher": "teacher", "student": {"mix": "none"}}})
+    assert stage("balance", "gen1") is None
+    assert np.load("data/balanced/gen1.npy").shape == (0,)
+    assert stage("student", "gen1") is None
+    assert stage("eval") is None

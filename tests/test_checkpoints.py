@@ -1,5 +1,7 @@
 """Checkpoints: whole or ignored, the last two, apart by what they were made of."""
 
+import ast
+import importlib.metadata
 import json
 import os
 import subprocess
@@ -11,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from noisy_student import checkpoints
+from noisy_student import checkpoints, environment
 from noisy_student.checkpoints import Checkpoints, opened
 from stages.checkpoints import main as list_or_remove
+from support import ROOT
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2**63], np.uint64)}
 
@@ -109,6 +112,24 @@ def test_a_half_written_one_of_a_killed_process_is_removed(tmp_path):
         assert not list(folder.iterdir())
 
 
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+def test_the_version_of_every_package_that_the_library_imports_counts():
+    imported = {name for path in (ROOT / "noisy_student").rglob("*.py") for name in _imports(path)}
+    foreign = imported - set(sys.stdlib_module_names) - {"noisy_student", "stages"}
+    owners = importlib.metadata.packages_distributions()
+    packages = {package for name in foreign for package in owners.get(name, [name])}
+    assert {"numpy", "keras", "opencv-python-headless", "numba"} <= packages
+    print_or_check = {"pydantic", "ruamel.yaml", "tqdm"}  # these compute nothing
+    assert packages - print_or_check <= set(environment.PACKAGES)
+
+
 def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
     file = tmp_path / "a.npy"
     file.write_bytes(b"1")
@@ -128,11 +149,10 @@ def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
     assert now() != first
 
 
-def test_the_digest_covers_the_code(tmp_path):
-    """A changed line of a loaded module of the project gives another digest."""
+@pytest.mark.parametrize("module", ["locks.py", "noise/kernels/values.py"])
+def test_the_digest_covers_the_code(tmp_path, module):
+    """A changed line of a loaded module of the project gives another digest, or of one to be loaded."""
     import shutil
-
-    from support import ROOT
 
     for name in ("noisy_student", "stages"):
         shutil.copytree(ROOT / name, tmp_path / name)
@@ -145,7 +165,7 @@ def test_the_digest_covers_the_code(tmp_path):
 
     first = digest()
     assert digest() == first
-    with (tmp_path / "noisy_student/locks.py").open("a") as file:
+    with (tmp_path / "noisy_student" / module).open("a") as file:
         file.write("# changed\n")
     assert digest() != first
 

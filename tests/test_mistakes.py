@@ -20,10 +20,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from noisy_student import presets
-from noisy_student.params import read_yaml
 from small import stage
-from support import with_values
+from support import set_params
 
 
 def _state(folder):
@@ -46,9 +44,7 @@ def _assert_mistake(workspace, call, words, capfd):
 
 def _params(**values):
     """Change params.yaml; keys are dotted, with __ for the dots."""
-    path = Path("params.yaml")
-    changes = {key.replace("__", "."): value for key, value in values.items()}
-    path.write_text(presets.rewrite(path.read_text(), with_values(read_yaml(path), changes)))
+    set_params({key.replace("__", "."): value for key, value in values.items()})
 
 
 def _text(old, new):

@@ -1,14 +1,12 @@
 """A checkpoint is found again by its digest: it must cover all that dvc.yaml lists for the stage."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from noisy_student import checkpoints, params, presets
+from noisy_student import checkpoints, params
 from small import SMALL, stage
-from support import ROOT, with_values
+from support import ROOT, set_params, with_values
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 LISTED = {
@@ -89,16 +87,10 @@ def _is_valid(values):
 CASES = list(_cases())
 
 
-def _set(**values):
-    path = Path("params.yaml")
-    text = path.read_text()
-    path.write_text(presets.rewrite(text, with_values(params.read_yaml(path), values)))
-
-
 @pytest.mark.parametrize(("name", "key", "value"), CASES, ids=lambda value: str(value))
 def test_every_listed_parameter_counts(workspace, monkeypatch, name, key, value):
     before = _digest(monkeypatch, name)
-    _set(**_values(key, value))
+    set_params(_values(key, value))
     assert _digest(monkeypatch, name) != before
 
 
@@ -124,21 +116,21 @@ def test_every_input_counts(workspace, monkeypatch, name, path):
 @pytest.mark.parametrize("key", ["noise.dropout", "noise.randaugment.magnitude", "augmentation.crop"])
 def test_noise_counts_for_labels_of_a_noised_teacher_only(workspace, monkeypatch, key):
     plain = _digest(monkeypatch, "pseudolabel")
-    _set(**{"pseudolabel.noise": True})
+    set_params({"pseudolabel.noise": True})
     noised = _digest(monkeypatch, "pseudolabel")
-    _set(**{key: 0.25 if key == "noise.dropout" else 3})
+    set_params({key: 0.25 if key == "noise.dropout" else 3})
     assert _digest(monkeypatch, "pseudolabel") != noised
-    _set(**{"pseudolabel.noise": False})
+    set_params({"pseudolabel.noise": False})
     assert _digest(monkeypatch, "pseudolabel") == plain
 
 
 def test_what_labels_soft_or_hard_counts(workspace, monkeypatch):
     before = _digest(monkeypatch, "student")
-    _set(**{"pseudolabel.kind": "hard"})
+    set_params({"pseudolabel.kind": "hard"})
     assert _digest(monkeypatch, "student") != before
 
 
 def test_the_interval_does_not_count(workspace, monkeypatch):
     before = _digest(monkeypatch, "student")
-    _set(**{"checkpoint.every_minutes": 1.0, "eval.batch_size": 7})
+    set_params({"checkpoint.every_minutes": 1.0, "eval.batch_size": 7})
     assert _digest(monkeypatch, "student") == before

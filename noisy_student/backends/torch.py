@@ -84,6 +84,19 @@ OPTIMIZERS = {  # Keras' are fused here
 }
 
 
+def with_zero_gradients(outputs, weights):
+    """The outputs, with a gradient of zero in weights that they do not depend on.
+
+    PyTorch would give these no gradient, and Keras' optimizers then leave them as they are: without weight
+    decay and without the step of their momentum.
+
+    Args:
+        outputs: tensor.
+        weights: tensors, each with a gradient.
+    """
+    return sum((weight.flatten()[:0].sum().to(outputs.dtype) for weight in weights), outputs)
+
+
 def forward(model):
     """The model as a function of batches of one constant shape, without noise of training.
 

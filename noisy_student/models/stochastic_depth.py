@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from noisy_student import backends
+
 
 def survival_schedule(blocks, survival_probability):
     """Survival probability of every residual block: falls linearly with depth, equation 4.
@@ -108,8 +110,12 @@ class SkippableBranch(keras.layers.Layer):
             )
             return shortcut + outputs, after
 
+        def skip():
+            weights = [variable.value for variable in self.branch.trainable_variables]
+            return backends.current().with_zero_gradients(shortcut, weights), before
+
         kept = ops.reshape(_survives(self, (1,)), ())
-        outputs, after = ops.cond(kept, survive, lambda: (shortcut, before))
+        outputs, after = ops.cond(kept, survive, skip)
         for variable, value in zip(state, after, strict=True):
             variable.assign(value)
         return outputs

@@ -5,6 +5,7 @@ import time
 
 import keras
 import numpy as np
+import scipy.stats
 
 from noisy_student.errors import DivergenceError
 
@@ -45,9 +46,7 @@ def entropy(labels):
     Args:
         labels: (N,) int classes.
     """
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
-    return float(-(shares * np.log(shares)).sum())
+    return float(scipy.stats.entropy(np.bincount(labels)))
 
 
 def guessing_limit(share, images):

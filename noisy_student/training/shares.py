@@ -30,7 +30,7 @@ def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes)
         labelled: LabelledImages.
         unlabelled: (M, H, W, 3) uint8, the pool.
         probs: (M, K) float32, the teacher's distributions.
-        rows: (N,) rows of the pool chosen by balancing.
+        rows: (N,) rows of the pool chosen by balancing; not used with `mix: none`.
         kind: "soft" or "hard".
         classes: number of classes K.
     """

@@ -157,7 +157,7 @@ CAUSES = {
     "folder": "a folder",
     "missing": "no such file",
     "float": "floating-point",
-    "int32": "32-bit",
+    "int32": "levels up to 65535",
 }
 
 

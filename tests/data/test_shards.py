@@ -163,6 +163,17 @@ def _damage(path, *, at=600):
     path.write_bytes(content)
 
 
+@pytest.mark.parametrize("cores", [{3, 5}, None])
+def test_as_many_threads_decode_as_the_process_has_cores(monkeypatch, cores):
+    """None: where the system does not say which they are."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    if cores:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: cores, raising=False)
+    else:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert shards.workers() == (2 if cores else 7)
+
+
 def test_a_damaged_shard_is_named(written):
     folder, expected = written
     _damage(folder / "shard-00001.tar")

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -54,9 +55,14 @@ WITH_TENSORFLOW = pytest.mark.skipif(
 
 @pytest.mark.parametrize("name", [pytest.param("tensorflow", marks=WITH_TENSORFLOW), "jax", "torch"])
 def test_select_sets_the_environment(fresh, name):
+    deterministic = []
+    jax = SimpleNamespace(make_deterministic=lambda: deterministic.append(os.environ["KERAS_BACKEND"]))
+    fresh.setitem(sys.modules, "noisy_student.backends.jax", jax)
     backends.select(name)
     backends.select(name)
     assert os.environ["KERAS_BACKEND"] == name
+    # JAX reads its flags when Keras first asks for a device: set before, with the backend chosen already
+    assert set(deterministic) == ({"jax"} if name == "jax" else set())
     assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == ("2" if name == "tensorflow" else None)
 
 

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from noisy_student import backends
 from noisy_student.models.stochastic_depth import SkippableBranch, StochasticDepth, survival_schedule
 
 BRANCH = np.random.default_rng(0).uniform(1, 2, (5, 2, 3, 4)).astype("float32")
@@ -156,6 +157,28 @@ def test_a_skipped_branch_keeps_its_statistics_and_its_weights_also_when_compile
         moved = [not np.array_equal(old, new) for old, new in zip(before, after, strict=True)]
         assert moved == [not skipped, not skipped]
     assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD, None])
+def test_a_skipped_branch_decays_and_goes_on_by_its_momentum(optimizer):
+    """A gradient of zero, not a missing one, which Keras' optimizers would pass over; None: the backend's."""
+    optimizer = optimizer or backends.current().OPTIMIZERS["sgd"]
+    source = keras.Input((2, 3, 4))
+    branch = keras.Model(source, keras.layers.Dense(4)(source))
+    block = SkippableBranch(branch, survival_probability=0.5, seed=1)
+    model = keras.Model(source, block(source, source))
+    rate, momentum, decay = 0.1, 0.5, 0.25
+    model.compile(optimizer(rate, momentum=momentum, weight_decay=decay), loss="mse")
+    outcomes, before = [], np.zeros(())
+    for _ in range(12):
+        old = branch.layers[1].get_weights()[0]
+        loss = float(model.train_on_batch(BRANCH, np.zeros_like(BRANCH)))
+        after = branch.layers[1].get_weights()[0] - old * (1 - rate * decay)  # the step by the momentum
+        outcomes.append(loss == pytest.approx(float((BRANCH**2).mean()), rel=1e-5))
+        if outcomes[-1]:
+            np.testing.assert_allclose(after, np.broadcast_to(momentum * before, old.shape), atol=1e-6)
+        before = after
+    assert [False, True] in [outcomes[i : i + 2] for i in range(11)]  # skipped while there was momentum
 
 
 def test_skippable_branch_in_bfloat16_and_its_config_round_trip():
