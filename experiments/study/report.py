@@ -10,7 +10,7 @@ from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
-from experiments.study.words import interval, mean_and_deviation, rounded, told_apart, verdict
+from experiments.study.words import duration, interval, mean_and_deviation, rounded, told_apart, verdict
 from noisy_student.errors import UserError
 from noisy_student.files import write_bytes
 
@@ -206,10 +206,4 @@ def published(text):
 def _computing(found):
     """How long rows took to measure; a median besides, for machines may sleep."""
     seconds = [row["seconds"] for row in found]
-    return f"{_duration(sum(seconds))} of computing (median of a run: {_duration(median(seconds))})"
-
-
-def _duration(seconds):
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+    return f"{duration(sum(seconds))} of computing (median of a run: {duration(median(seconds))})"

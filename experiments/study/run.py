@@ -22,6 +22,7 @@ from experiments.study.lanes import (
     shares_of_cores,
 )
 from experiments.study.schedule import Schedule
+from experiments.study.words import duration
 from noisy_student.errors import ParamsError, UserError
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
@@ -244,13 +245,8 @@ class _Progress:
             seconds = (time.monotonic() - self._start) / self._ran * left if self._ran else None
             self.say(
                 f"[{self._ended}/{self.total}] {job.study}/{job.preset}: {job.arm}, seed {job.seed}: {what}"
-                + (f"; about {_duration(seconds)} left" if seconds else "")
+                + (f"; about {duration(seconds)} left" if seconds else "")
             )
-
-
-def _duration(seconds):
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def report_failures(failed):

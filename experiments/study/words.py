@@ -19,6 +19,13 @@ def rounded(value, digits=2, sign=""):
     return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0:{sign}f}"
 
 
+def duration(seconds):
+    """Seconds as text, in seconds, minutes or hours."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
+
+
 def mean_and_deviation(found):
     """A share as "MEAN (DEVIATION)" in percent, the mean alone of one value; `found`: Estimate."""
     deviation = "" if np.isnan(found.deviation) else f" ({rounded(100 * found.deviation)})"
