@@ -158,6 +158,11 @@ def measure(experiment, values, model, teacher):
     return row, _outcomes(record, model)
 
 
+def is_from_cache(row):
+    """Whether the training of a row was fetched from DVC's cache."""
+    return row["machine"].endswith(_FROM_CACHE)
+
+
 def machine(stages, model):
     """Where the stages of a run were carried out, in words.
 

@@ -1,6 +1,7 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
 import hashlib
+import math
 import sys
 import threading
 import time
@@ -152,7 +153,7 @@ class Runner:
             KeyboardInterrupt: Ctrl-C or SIGTERM; running experiments were stopped.
             UserError: git or DVC fails.
         """
-        progress, schedule = _Progress(len(jobs), self.say), Schedule(jobs)
+        progress, schedule = Progress(len(jobs), len(self._lanes), self.say), Schedule(jobs)
         with ThreadPoolExecutor(len(self._lanes)) as pool:
             try:
                 self._collect()
@@ -189,8 +190,10 @@ class Runner:
                             )
                         lane.prepare()
                         prepared = True
+                    start = time.monotonic()
                     row = self._run_one(lane, lock, job, log, collected=collected)
-                    progress.ended(job, row, log, counts=not collected)
+                    read = collected or (row is not None and rows.is_from_cache(row))
+                    progress.ended(job, row, log, seconds=None if read else time.monotonic() - start)
                     if schedule.ended(job):
                         with self._writing:
                             complete(job.study)
@@ -223,30 +226,51 @@ class Runner:
         return row
 
 
-class _Progress:
-    """Tells how far a study is."""
+class Progress:
+    """Tells how far a study is.
 
-    def __init__(self, total, say):
-        self.total, self.say, self.failed = total, say, []
-        self._ended, self._ran, self._start = 0, 0, time.monotonic()
+    Args:
+        total: number of jobs.
+        at_a_time: how many of them.
+        say: what is called with a line.
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, total, at_a_time, say, now=time.monotonic):
+        self.total, self.at_a_time, self.say, self.now = total, at_a_time, say, now
+        self.failed, self._ended, self._seconds, self._start = [], 0, [], now()
         self._lock = threading.Lock()
 
-    def ended(self, job, row, log, *, counts):
-        """Tell of a job that has ended; without row it failed. `counts`: it was run, not only read."""
+    def ended(self, job, row, log, *, seconds):
+        """Tell of a job that has ended.
+
+        Args:
+            job: Job.
+            row: of its figures, None if it failed.
+            log: path of its log.
+            seconds: how long it ran; None if it was only read, or its training came from the cache.
+        """
         with self._lock:
             self._ended += 1
-            self._ran += counts
+            self._seconds += [] if seconds is None else [seconds]
             if row is None:
                 self.failed.append((job, log))
                 what = f"FAILED, see {log}"
             else:
                 what = f"{100 * row['accuracy']:.2f} %"
-            left = self.total - self._ended
-            seconds = (time.monotonic() - self._start) / self._ran * left if self._ran else None
+            left = self._left()
             self.say(
                 f"[{self._ended}/{self.total}] {job.study}/{job.preset}: {job.arm}, seed {job.seed}: {what}"
-                + (f"; about {duration(seconds)} left" if seconds else "")
+                + (f"; about {duration(left)} left" if left > 0 else "")
             )
+
+    def _left(self):
+        """Seconds, if all others take as long as those that ran: rounds of jobs that run side by side."""
+        others, ran = self.total - self._ended, len(self._seconds)
+        if not others or not ran:
+            return 0
+        rounds = math.ceil((ran + others) / self.at_a_time)
+        return rounds * sum(self._seconds) / ran - (self.now() - self._start)
 
 
 def report_failures(failed):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from clones import Clone
 from experiments.study.__main__ import main
 from experiments.study.lanes import Lane, call
 from experiments.study.rows import machine, machines
+from experiments.study.run import Progress
 from noisy_student import signals
 from noisy_student.errors import UserError
 from support import ROOT
@@ -147,6 +149,24 @@ def test_the_machine_is_that_of_the_stages_that_ran():
     found = [{"machine": machine(stages, "student-gen1")} for stages in (mixed, {}, {"student@gen1": facts})]
     assert machines(found) == "CPU, 1 thread; CPU, 2 threads; 2 of 3 trainings from DVC's cache"
     assert machines(found[2:]) == "CPU, 2 threads"
+
+
+def test_time_left_counts_what_runs_side_by_side_and_not_what_was_only_read():
+    said, job = [], SimpleNamespace(study="article", preset="digits", arm="noised", seed=0)
+    clock = iter([0, 600, 660, 1300])
+    progress = Progress(5, 2, said.append, now=lambda: next(clock))
+    progress.ended(
+        job, {"accuracy": 0.5}, None, seconds=None
+    )  # read: nothing is known, nobody asks the clock
+    progress.ended(job, {"accuracy": 0.5}, None, seconds=600)
+    progress.ended(job, {"accuracy": 0.5}, None, seconds=660)
+    progress.ended(job, None, "a.log", seconds=630)
+    progress.ended(job, {"accuracy": 0.5}, None, seconds=640)
+    # two rounds of two: 2 x 600 - 600, 2 x 630 - 660; then 2 x 630 - 1300 is below zero, and none is left
+    assert [line.partition("; ")[2] for line in said] == [
+        *("", "about 10 minutes left", "about 10 minutes left", "", "")
+    ]
+    assert progress.failed == [(job, "a.log")]
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
