@@ -126,8 +126,8 @@ def test_the_version_of_every_package_that_the_library_imports_counts():
     owners = importlib.metadata.packages_distributions()
     packages = {package for name in foreign for package in owners.get(name, [name])}
     assert {"numpy", "keras", "opencv-python-headless", "numba"} <= packages
-    print_or_check = {"pydantic", "ruamel.yaml", "tqdm"}  # these compute nothing
-    assert packages - print_or_check <= set(environment.PACKAGES)
+    compute_nothing = {"pydantic", "ruamel.yaml", "tqdm", "psutil"}
+    assert packages - compute_nothing <= set(environment.PACKAGES)
 
 
 def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
