@@ -13,15 +13,18 @@ os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-# Folders whose files take longest: they are begun first, so that no worker is left alone with one at the end.
-LONG = ("pipeline", "study", "training", "report", "robustness")
+# What takes longest is begun first, so that no worker is left alone with it at the end. The first two files
+# are not both of `pipeline`: there one worker makes the clone, and the other would wait for it.
+FIRST = ("pipeline/test_dvc.py", "study", "pipeline", "training", "report", "robustness")
 
 
 def pytest_collection_modifyitems(items):
     """Order the files, for several workers; within a file nothing changes."""
-    items.sort(
-        key=lambda item: LONG.index(item.path.parent.name) if item.path.parent.name in LONG else len(LONG)
-    )
+    items.sort(key=lambda item: _place(item.path.relative_to(ROOT / "tests").as_posix()))
+
+
+def _place(path):
+    return next((place for place, begin in enumerate(FIRST) if path.startswith(begin)), len(FIRST))
 
 
 @pytest.fixture(scope="session")
