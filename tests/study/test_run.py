@@ -17,7 +17,7 @@ import pytest
 from clones import Clone
 from experiments.study.__main__ import main
 from experiments.study.lanes import Lane, call
-from experiments.study.rows import machine, machines
+from experiments.study.rows import is_from_cache, machine, machines
 from experiments.study.run import Progress
 from noisy_student import signals
 from noisy_student.errors import UserError
@@ -149,15 +149,14 @@ def test_the_machine_is_that_of_the_stages_that_ran():
     found = [{"machine": machine(stages, "student-gen1")} for stages in (mixed, {}, {"student@gen1": facts})]
     assert machines(found) == "CPU, 1 thread; CPU, 2 threads; 2 of 3 trainings from DVC's cache"
     assert machines(found[2:]) == "CPU, 2 threads"
+    assert [is_from_cache(row) for row in found] == [True, True, False]
 
 
 def test_time_left_counts_what_runs_side_by_side_and_not_what_was_only_read():
     said, job = [], SimpleNamespace(study="article", preset="digits", arm="noised", seed=0)
     clock = iter([0, 600, 660, 1300])
     progress = Progress(5, 2, said.append, now=lambda: next(clock))
-    progress.ended(
-        job, {"accuracy": 0.5}, None, seconds=None
-    )  # read: nothing is known, nobody asks the clock
+    progress.ended(job, {"accuracy": 0.5}, None, seconds=None)  # read, which says nothing of the others
     progress.ended(job, {"accuracy": 0.5}, None, seconds=600)
     progress.ended(job, {"accuracy": 0.5}, None, seconds=660)
     progress.ended(job, None, "a.log", seconds=630)
