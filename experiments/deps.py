@@ -34,24 +34,30 @@ def local_imports(script, root="."):
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _direct_imports(path, Path(root))
+            for name in imported_names(path, root):
+                waiting += _files_of(name, Path(root))
     return found
 
 
-def _direct_imports(path, root):
-    files = []
-    for node in ast.walk(ast.parse((root / path).read_text(encoding="utf-8"))):
+def imported_names(path, root="."):
+    """Dotted names that a Python file imports; of `from a import b` both "a" and "a.b", a module or not.
+
+    Args:
+        path: relative to `root`.
+        root: the repository.
+
+    Raises:
+        ValueError: an import is relative.
+    """
+    names = []
+    for node in ast.walk(ast.parse((Path(root) / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 raise ValueError(f"{path}:{node.lineno}: use absolute imports, they are followed here")
-            names = [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
-            files += _files_of(name, root)
-    return files
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
 
 
 def _files_of(name, root):

@@ -291,6 +291,11 @@ class StudentParams(TrainingParams):
     init: Literal["random", "teacher"]
 
     @property
+    def uses_pseudo_labels(self):
+        """Whether the student learns from any."""
+        return self.mix != "none"
+
+    @property
     def unlabelled_batch_size(self):
         """Pseudo-labelled images a step in the "ratio" mix."""
         return max(1, round(self.batch_size * self.unlabelled_ratio))

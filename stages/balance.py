@@ -16,11 +16,11 @@ def main(generation):
     images = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
     settings, names = settings.generation(generation), read_json(layout.CLASSES)
     probs = open_probs(layout.pseudo_labels(generation), images=len(images), classes=len(names))
-    if settings.student.mix == "none":  # it learns from no pseudo-label, so none need be confident
-        rows = np.empty(0, np.int64)
-    else:
+    if settings.student.uses_pseudo_labels:
         without = left_out(images)
         rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=without)
+    else:  # none need be confident
+        rows = np.empty(0, np.int64)
     write_selection_plots(
         layout.balance_plots(generation),
         layout.balance_tables(generation),

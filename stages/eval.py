@@ -37,7 +37,7 @@ def main():
         figures.confidence_histogram(
             layout.EVAL_PLOTS / f"confidence-{key}.png", probs, truth=truth, **bounds
         )
-        if generation.student.mix != "none":  # else it learned from no pseudo-label
+        if generation.student.uses_pseudo_labels:
             quality[name] = metrics.pseudo_label_quality(probs, truth, **bounds)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",

@@ -28,13 +28,15 @@ def main(generation):
     opened = {"on_corrupt": settings.shards.on_corrupt}
     labelled = open_labelled(layout.LABELLED, classes=names, **opened)
     pool = open_images(layout.UNLABELLED, **opened)
-    used = chosen.student.mix != "none"
+    rows = None
+    if chosen.student.uses_pseudo_labels:
+        rows = usable_rows(open_rows(layout.balanced(generation), images=len(pool)), pool)
     shares = student_shares(
         chosen.student,
         labelled,
         unlabelled=pool,
         probs=open_probs(layout.pseudo_labels(generation), images=len(pool), classes=len(names)),
-        rows=usable_rows(open_rows(layout.balanced(generation), images=len(pool)), pool) if used else None,
+        rows=rows,
         kind=chosen.pseudolabel.kind,
         classes=len(names),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from noisy_student import presets
-from support import ROOT, with_values
+from support import ROOT, set_params, with_values
 
 TINY = {
     "data.labelled": 60,
@@ -73,10 +73,7 @@ class Clone:
 
     def set(self, **values):
         """Change params.yaml; keys are dotted, with __ for the dots."""
-        path = self.folder / "params.yaml"
-        old = YAML(typ="safe").load(path)
-        new = with_values(old, {key.replace("__", "."): value for key, value in values.items()})
-        path.write_text(presets.rewrite(path.read_text(), new))
+        set_params({key.replace("__", "."): value for key, value in values.items()}, self.folder)
 
     def commit(self, message="change"):
         """Commit everything."""

@@ -21,8 +21,8 @@ def with_values(tree, values):
     return tree
 
 
-def set_params(values):
-    """Set dotted keys of the current directory's params.yaml."""
-    path = Path("params.yaml")
+def set_params(values, folder=Path()):
+    """Set dotted keys of a folder's params.yaml."""
+    path = folder / "params.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(presets.rewrite(text, with_values(read_yaml(path), values)), encoding="utf-8")

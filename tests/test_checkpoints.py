@@ -1,6 +1,5 @@
 """Checkpoints: whole or ignored, the last two, apart by what they were made of."""
 
-import ast
 import importlib.metadata
 import json
 import os
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from experiments.deps import imported_names
 from noisy_student import checkpoints, environment
 from noisy_student.checkpoints import Checkpoints, opened
 from stages.checkpoints import main as list_or_remove
@@ -112,16 +112,9 @@ def test_a_half_written_one_of_a_killed_process_is_removed(tmp_path):
         assert not list(folder.iterdir())
 
 
-def _imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module.split(".")[0]
-
-
 def test_the_version_of_every_package_that_the_library_imports_counts():
-    imported = {name for path in (ROOT / "noisy_student").rglob("*.py") for name in _imports(path)}
+    files = (ROOT / "noisy_student").rglob("*.py")
+    imported = {name.split(".")[0] for path in files for name in imported_names(path)}
     foreign = imported - set(sys.stdlib_module_names) - {"noisy_student", "stages"}
     owners = importlib.metadata.packages_distributions()
     packages = {package for name in foreign for package in owners.get(name, [name])}

@@ -167,7 +167,7 @@ def _generation(settings, key):
         teacher=chosen.teacher,
         student=layout.student(key),
         pseudolabel=chosen.pseudolabel,
-        uses_labels=chosen.student.mix != "none",
+        uses_labels=chosen.student.uses_pseudo_labels,
         confidence=_table(tables / "confidence.csv"),
         class_counts=_table(tables / "class_counts.csv"),
         pictures={f"Pseudo-labels of {key}, by class and confidence": plots / "pseudo_labels.png"},

@@ -180,7 +180,7 @@ class EncodedImages:
             for place in places:
                 out[place] = self._decoded(index[place])
 
-        for _ in self._threads().map(work, np.array_split(np.arange(len(index)), 4 * workers())):
+        for _ in self._threads().map(work, np.array_split(np.arange(len(index)), 4 * environment.threads())):
             pass  # what was raised in a thread is raised here
         return out
 
@@ -231,13 +231,8 @@ class EncodedImages:
 
     def _threads(self):
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="decode")
+            self._pool = ThreadPoolExecutor(environment.threads(), thread_name_prefix="decode")
         return self._pool
-
-
-def workers():
-    """How many threads read or decode: as many as there are cores for this process."""
-    return environment.threads()
 
 
 def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from noisy_student import environment
 from noisy_student.data.images import pixel_key, try_image
-from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum, encode, workers
+from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum, encode
 from noisy_student.data.views import Rows
 from noisy_student.errors import DataError
 from noisy_student.progress import bar
@@ -83,7 +84,7 @@ class ShardReader:
         self.kept, self.images = kept, StagedImages(size, encoding=encoding)
         self._earlier, self._ended = self._replay(), 0  # files that are in shards
         self._writer, self._first, self._row, self._files = None, 0, 0, []
-        self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="read")
+        self._pool = ThreadPoolExecutor(environment.threads(), thread_name_prefix="read")
 
     def read_all(self, root, names, *, resize, name):
         """Read image files.

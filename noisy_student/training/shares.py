@@ -35,7 +35,7 @@ def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes)
         classes: number of classes K.
     """
     shares = teacher_shares(student, labelled, classes=classes)
-    if student.mix == "none":
+    if not student.uses_pseudo_labels:
         return shares
     images = at_size(unlabelled, student.image_size)
     pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=student.label_smoothing)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student import selection
+from noisy_student import environment, selection
 from noisy_student.checkpoints import Checkpoints
 from noisy_student.data import shards, staging
 from noisy_student.data.arrays import damaged_shards, left_out, open_images, open_labelled, usable_rows
@@ -171,7 +171,7 @@ def test_as_many_threads_decode_as_the_process_has_cores(monkeypatch, cores):
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: cores, raising=False)
     else:
         monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert shards.workers() == (2 if cores else 7)
+    assert environment.threads() == (2 if cores else 7)
 
 
 def test_a_damaged_shard_is_named(written):
