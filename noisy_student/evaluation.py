@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from noisy_student import figures, galleries, layout, metrics
-from noisy_student.files import write_csv
+from noisy_student.files import read_csv, read_json, write_csv
 from noisy_student.predict import predict_probs
 
 
@@ -65,7 +65,7 @@ def evaluate_all(predictions, labels, *, class_names, quality):
         predictions: see `predict_all`.
         labels: (N,) integers.
         class_names: K names.
-        quality: {student's name: `metrics.pseudo_label_quality` of its pseudo-labels}.
+        quality: {student's name: `guesses.pseudo_label_quality` of its pseudo-labels}.
     """
     table = {}
     for name, (probs, penalty) in predictions.items():
@@ -110,3 +110,40 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
                 class_names,
                 title=f"Test images that {first} gets wrong and {second} gets right",
             )
+
+
+def draw_curves(names):
+    """Draw the learning curves of every training, and write them as one long table: model, step, values.
+
+    Args:
+        names: of the models.
+    """
+    table = []
+    for name in names:
+        rows = read_csv(layout.curves(name))
+        best = read_json(layout.summary(name))["best"]
+        figures.learning_curves(layout.EVAL_PLOTS / f"curves-{name}.png", name, rows, best=best)
+        table += [{"model": name, **row} for row in rows]
+    write_csv(layout.EVAL_TABLES / "curves.csv", table)
+
+
+def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max_confidence):
+    """Draw what the teacher of a generation says of the pool, and what filtering and balancing made of it.
+
+    Args:
+        key: of the generation.
+        images: (N, H, W, 3) uint8, the pool; only the rows shown are read.
+        probs: (N, K) float32, the teacher's distributions.
+        class_names: K names.
+        truth: (N,) int classes, -1 where unknown.
+        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
+    """
+    folder, bounds = layout.EVAL_PLOTS, {"threshold": threshold, "max_confidence": max_confidence}
+    counts = {"filtered": [], "balanced": []}
+    for row in read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when")):
+        counts[row["when"]].append(int(row["images"]))
+    figures.class_counts(folder / f"class-counts-{key}.png", *counts.values(), class_names)
+    figures.confidence_histogram(folder / f"confidence-{key}.png", probs, truth=truth, **bounds)
+    galleries.pseudo_label_gallery(
+        folder / f"pseudo-labels-{key}.png", images, probs, class_names, **bounds
+    )

@@ -86,6 +86,34 @@ def write_csv(path, rows):
     write_bytes(path, text.getvalue().encode())
 
 
+def read_csv(path, *, text=()):
+    """Rows of a CSV file that this package wrote: cells as numbers, empty ones as None.
+
+    Args:
+        path: the file.
+        text: columns that are no numbers, even if they look so.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            {key: cell if key in text else _number(cell) for key, cell in row.items()} for row in rows
+        ]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
+    except (csv.Error, ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error}). Run `dvc repro`.") from error
+
+
+def _number(cell):
+    if not cell:
+        return None
+    return int(cell) if cell.isdecimal() else float(cell)
+
+
 def write_array(path, array):
     """Write an array as `.npy`, atomically; object arrays are refused."""
     with atomic_path(path) as temporary, temporary.open("wb") as file:

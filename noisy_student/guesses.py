@@ -40,3 +40,25 @@ def is_kept(confidence, threshold, max_confidence=1.0):
     """
     kept = confidence > threshold
     return kept & (confidence <= max_confidence) if max_confidence < 1 else kept
+
+
+def pseudo_label_quality(probs, truth, *, threshold, max_confidence=1.0):
+    """How much of the unlabelled pool is kept, and how much of that is right.
+
+    Args:
+        probs: (N, K) teacher distribution, may be memory-mapped.
+        truth: (N,) int classes, -1 where unknown.
+        threshold, max_confidence: of the images that are kept, see `is_kept`.
+
+    Returns:
+        dict: coverage, share of the pool kept; accuracy, share of the kept images of known truth
+        whose label is right, None if there is none.
+    """
+    predicted, confidence = best_guesses(probs)
+    kept = is_kept(confidence, threshold, max_confidence)
+    known = kept & (truth >= 0)
+    right = predicted[known] == truth[known]
+    return {
+        "coverage": float(kept.mean()),
+        "accuracy": float(right.mean()) if len(right) else None,
+    }

@@ -35,11 +35,6 @@ def curves(name):
     return Path(f"metrics/training/{name}.csv")
 
 
-def curves_plot(name):
-    """The same as a picture."""
-    return Path(f"metrics/plots/training/{name}.png")
-
-
 def summary(name):
     """Size of a model and how its training went."""
     return Path(f"metrics/models/{name}.json")
@@ -53,11 +48,6 @@ def pseudo_labels(generation):
 def balanced(generation):
     """The rows of the unlabelled pool that the student is trained on."""
     return Path(f"data/balanced/{generation}.npy")
-
-
-def balance_plots(generation):
-    """What filtering and balancing did, as pictures."""
-    return Path(f"metrics/plots/balance/{generation}")
 
 
 def balance_tables(generation):
@@ -108,8 +98,6 @@ def unlisted(generations):
         ("models/student-*.keras", "student-"),
         ("metrics/models/student-*.json", "student-"),
         ("metrics/training/student-*.csv", "student-"),
-        ("metrics/plots/training/student-*.png", "student-"),
-        ("metrics/plots/balance/*", ""),
         ("metrics/tables/balance/*", ""),
         ("metrics/robustness/student-*.json", "student-"),
         ("metrics/plots/robustness/student-*", "student-"),

@@ -4,7 +4,6 @@ import numpy as np
 from scipy.stats import binomtest
 
 from noisy_student.errors import DataError
-from noisy_student.guesses import is_kept
 
 
 def _check(probs, labels):
@@ -133,25 +132,3 @@ def accuracy_interval(correct, n):
     """
     interval = binomtest(int(correct), int(n)).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
-
-
-def pseudo_label_quality(probs, truth, *, threshold, max_confidence=1.0):
-    """How much of the unlabelled pool is kept, and how much of that is right.
-
-    Args:
-        probs: (N, K) teacher distribution.
-        truth: (N,) int classes, -1 where unknown.
-        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
-
-    Returns:
-        dict: coverage, share of the pool kept; accuracy, share of the kept images of known truth
-        whose label is right, None if there is none.
-    """
-    _check(probs, np.maximum(truth, 0))
-    kept = is_kept(probs.max(axis=1), threshold, max_confidence)
-    known = kept & (truth >= 0)
-    right = probs[known].argmax(axis=1) == truth[known]
-    return {
-        "coverage": float(kept.mean()),
-        "accuracy": float(right.mean()) if len(right) else None,
-    }

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from noisy_student import figures, galleries
 from noisy_student.balance import balance, confident_rows, counts
 from noisy_student.files import write_csv
 from noisy_student.guesses import best_guesses, is_kept
@@ -42,13 +41,11 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
     )
 
 
-def write_selection_plots(folder, tables, images, probs, rows, *, class_names, pseudolabel):
-    """Write confidence.png, class_counts.png and pseudo_labels.png, the first two as CSV too.
+def write_tables(folder, probs, rows, *, class_names, pseudolabel):
+    """Write class_counts.csv and confidence.csv.
 
     Args:
-        folder: pathlib.Path for the pictures.
-        tables: pathlib.Path for the CSV files.
-        images: (N, H, W, 3) uint8, the pool.
+        folder: pathlib.Path.
         probs: (N, K) float32.
         rows: what `select` chose.
         class_names: K names.
@@ -58,17 +55,14 @@ def write_selection_plots(folder, tables, images, probs, rows, *, class_names, p
     before = counts(probs, np.flatnonzero(is_kept(best_guesses(probs)[1], **bounds)))
     after = counts(probs, rows)
     write_csv(
-        tables / "class_counts.csv",
+        folder / "class_counts.csv",
         [
             {"class": name, "images": int(number), "when": when}
             for when, numbers in (("filtered", before), ("balanced", after))
             for name, number in zip(class_names, numbers, strict=True)
         ],
     )
-    write_csv(tables / "confidence.csv", confidence_bins(probs))
-    figures.class_counts(folder / "class_counts.png", before, after, class_names)
-    figures.confidence_histogram(folder / "confidence.png", probs, **bounds)
-    galleries.pseudo_label_gallery(folder / "pseudo_labels.png", images, probs, class_names, **bounds)
+    write_csv(folder / "confidence.csv", confidence_bins(probs))
 
 
 def confidence_bins(probs, *, bins=20):

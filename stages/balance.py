@@ -5,13 +5,12 @@ import numpy as np
 from noisy_student import layout, params
 from noisy_student.data.arrays import left_out, open_images, open_probs
 from noisy_student.files import read_json, write_array
+from noisy_student.selection import select, write_tables
 from stages.entry import run
 
 
 def main(generation):
     """Choose the pseudo-labelled images of GENERATION's student."""
-    from noisy_student.selection import select, write_selection_plots  # draws: --help does without
-
     settings = params.load()
     images = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
     settings, names = settings.generation(generation), read_json(layout.CLASSES)
@@ -21,10 +20,8 @@ def main(generation):
         rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=without)
     else:  # none need be confident
         rows = np.empty(0, np.int64)
-    write_selection_plots(
-        layout.balance_plots(generation),
+    write_tables(
         layout.balance_tables(generation),
-        images,
         probs,
         rows,
         class_names=names,

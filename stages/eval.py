@@ -1,7 +1,7 @@
 """Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
 
 from noisy_student import backends, layout, params
-from noisy_student.data.arrays import open_labelled, open_probs, open_truth
+from noisy_student.data.arrays import open_images, open_labelled, open_probs, open_truth
 from noisy_student.files import read_json, remove, write_json
 from noisy_student.noise.pipeline import input_noise
 from stages.entry import run
@@ -11,8 +11,15 @@ def main():
     """Evaluate all models of params.yaml on data/test."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student import figures, galleries, metrics
-    from noisy_student.evaluation import evaluate_all, predict_all, write_eval_plots
+    from noisy_student import galleries
+    from noisy_student.evaluation import (
+        draw_curves,
+        draw_pseudo_labels,
+        evaluate_all,
+        predict_all,
+        write_eval_plots,
+    )
+    from noisy_student.guesses import pseudo_label_quality
     from noisy_student.models.saving import load
 
     backends.current().make_deterministic()
@@ -31,14 +38,14 @@ def main():
     models = {name: load(layout.model(name), classes=len(names)) for name in names_of_models}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
     quality = {}
+    pool = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
     for key, name in students.items():
         generation, probs = settings.generation(key), labels[key]
         bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-        figures.confidence_histogram(
-            layout.EVAL_PLOTS / f"confidence-{key}.png", probs, truth=truth, **bounds
-        )
+        draw_pseudo_labels(key, pool, probs, class_names=names, truth=truth, **bounds)
         if generation.student.uses_pseudo_labels:
-            quality[name] = metrics.pseudo_label_quality(probs, truth, **bounds)
+            quality[name] = pseudo_label_quality(probs, truth, **bounds)
+    draw_curves(models)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
         open_labelled(layout.LABELLED, classes=names, on_corrupt=settings.shards.on_corrupt).images,

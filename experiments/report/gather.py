@@ -1,6 +1,5 @@
 """What the page shows, read from the files that the stages and the studies have written."""
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 from experiments.study.findings import all_findings
 from noisy_student import layout, params, run_record
 from noisy_student.errors import DataError
-from noisy_student.files import read_json
+from noisy_student.files import read_csv, read_json
 
 _NAMES = ("class", "when", "model", "attack")  # columns that are no numbers, even if they look so
 
@@ -110,7 +109,7 @@ def gather():
         classes=classes,
         models=[_model(name, figures[name], classes) for name in names],
         generations=[_generation(settings, key) for key in settings.generations],
-        reliability=_table(layout.EVAL_TABLES / "reliability.csv"),
+        reliability=read_csv(layout.EVAL_TABLES / "reliability.csv", text=_NAMES),
         pictures=_test_pictures(settings),
         record=run_record.read(),
         studies=all_findings(),
@@ -141,12 +140,12 @@ def _model(name, figures, classes):
         measured = None
     confusion, place = np.zeros((len(classes), len(classes)), int), {c: k for k, c in enumerate(classes)}
     path = layout.EVAL_TABLES / f"confusion-{name}.csv"
-    for row in _table(path, numbers=False):
+    for row in read_csv(path, text=("actual", "predicted")):
         cells = row.get("actual"), row.get("predicted")
         if not set(cells) <= set(place):
             raise _damaged(path, f"the classes {cells} are not in {layout.CLASSES}")
         confusion[place[cells[0]], place[cells[1]]] += 1
-    curves = _table(layout.curves(name))
+    curves = read_csv(layout.curves(name), text=_NAMES)
     if not curves:
         raise _damaged(layout.curves(name), "no rows")
     return Model(
@@ -156,21 +155,23 @@ def _model(name, figures, classes):
         curves=curves,
         confusion=confusion,
         robustness=measured,
-        attacks=_table(layout.robustness_tables(name) / "attacks.csv") if measured else [],
+        attacks=read_csv(layout.robustness_tables(name) / "attacks.csv", text=_NAMES) if measured else [],
     )
 
 
 def _generation(settings, key):
-    chosen, plots, tables = settings.generation(key), layout.balance_plots(key), layout.balance_tables(key)
+    chosen, tables = settings.generation(key), layout.balance_tables(key)
     return Generation(
         key=key,
         teacher=chosen.teacher,
         student=layout.student(key),
         pseudolabel=chosen.pseudolabel,
         uses_labels=chosen.student.uses_pseudo_labels,
-        confidence=_table(tables / "confidence.csv"),
-        class_counts=_table(tables / "class_counts.csv"),
-        pictures={f"Pseudo-labels of {key}, by class and confidence": plots / "pseudo_labels.png"},
+        confidence=read_csv(tables / "confidence.csv"),
+        class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
+        pictures={
+            f"Pseudo-labels of {key}, by class and confidence": layout.EVAL_PLOTS / f"pseudo-labels-{key}.png"
+        },
     )
 
 
@@ -185,24 +186,6 @@ def _test_pictures(settings):
     if corrupted.exists():
         found["Corruptions of test images, by severity"] = corrupted
     return found
-
-
-def _table(path, numbers=True):
-    """Rows of a CSV file; cells that are numbers as floats, empty ones as None."""
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            found = list(csv.DictReader(file))
-        if numbers:
-            found = [{key: _cell(key, text) for key, text in row.items()} for row in found]
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
-    except (csv.Error, ValueError, TypeError) as error:
-        raise _damaged(path, error) from error
-    return found
-
-
-def _cell(key, text):
-    return text if key in _NAMES else float(text) if text else None
 
 
 def _damaged(path, what):

@@ -1,6 +1,5 @@
 """What the stages of robustness write for one model."""
 
-import csv
 from functools import partial
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from noisy_student import backends, checkpoints, layout
 from noisy_student.data.arrays import labelled_files, open_labelled
-from noisy_student.files import read_array, read_json, write_array, write_csv, write_json
+from noisy_student.files import read_array, read_csv, read_json, write_array, write_csv, write_json
 from noisy_student.robustness import measure, perturbations, pictures, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 
@@ -187,7 +186,9 @@ class _Measurement:
     def _draw(self, results, rows, figures):
         plots, other = layout.robustness_plots(self.name), None
         if self.teacher is not None:
-            other = layout.TEACHER, _read_rows(layout.robustness_tables(layout.TEACHER) / "corruptions.csv")
+            other = layout.TEACHER, read_csv(
+                layout.robustness_tables(layout.TEACHER) / "corruptions.csv", text=("corruption",)
+            )
         pictures.error_by_severity(plots / "error_by_severity.png", self.name, rows, other=other)
         pictures.heat_map(plots / "errors.png", self.name, rows)
         attacked = other and (layout.TEACHER, self.teacher)
@@ -239,12 +240,3 @@ class _Measurement:
                 }
             )
         return cells
-
-
-def _read_rows(path):
-    """A table of corruptions as `report.corruption_rows` made it."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {"corruption": row["corruption"], "severity": int(row["severity"]), "error": float(row["error"])}
-            for row in csv.DictReader(file)
-        ]
