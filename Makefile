@@ -18,19 +18,19 @@ $(INSTALLED): requirements.txt
 	  "Python 3.11 to 3.13 is needed, %s is %d.%d. Run: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(VENV)/bin/python -m experiments.plots_template
+	$(VENV)/bin/python -m commands.plots_template
 	@touch $@
 
 report: $(INSTALLED) ## write report.html: the last run and the studies on one page
 	@python -m experiments.report
 
 repro: $(INSTALLED) ## run the pipeline, then print the results
-	@python -m stages.check
+	@python -m commands.check
 	@dvc repro
-	@python -m experiments.results
+	@python -m commands.results
 
 results: $(INSTALLED) ## print the result table and where the plots are
-	@python -m experiments.results
+	@python -m commands.results
 
 test: $(INSTALLED) ## run the tests
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
@@ -44,13 +44,12 @@ bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs r
 check: $(INSTALLED) ## check format, lint and deps of dvc.yaml, then run the fast tests
 	@ruff format --check .
 	@ruff check .
-	@python -m experiments.deps
+	@python -m commands.deps
 	@$(MAKE) --no-print-directory test
 
-format: $(INSTALLED) ## mend format, what ruff can, and the deps of dvc.yaml
+format: $(INSTALLED) ## mend format and what ruff can
 	@ruff format .
 	@ruff check --fix .
-	@python -m experiments.deps --write
 
 lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
 	@for name in "" -gpu -jax -torch -bench; do \
@@ -60,13 +59,13 @@ lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
 	done
 
 doctor: $(INSTALLED) ## find what keeps DVC or the stages from working, mend what can be mended
-	@python -m experiments.doctor
+	@python -m commands.doctor
 
 checkpoints: $(INSTALLED) ## list what killed or stopped stages would go on from
-	@python -m stages.checkpoints
+	@python -m commands.checkpoints
 
 clean-checkpoints: $(INSTALLED) ## remove it
-	@python -m stages.checkpoints --remove
+	@python -m commands.checkpoints --remove
 
 clean-venv: ## remove .venv
 	rm -rf $(VENV)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from noisy_student.files import write_bytes
+from noisy_student.runtime.files import write_bytes
 
 REPORT = Path("docs/benchmarks.md")
 SECTIONS = (
@@ -37,9 +37,7 @@ shared machine only ratios within one table count. What the figures mean and whe
 
 def main():
     """Run benchmarks and write their tables into the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
     chosen = parser.parse_args().sections or SECTIONS
     unknown = sorted(set(chosen) - set(SECTIONS))

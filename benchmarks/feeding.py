@@ -12,14 +12,15 @@ ROUNDS = 15  # the figure asked for is a difference of a few percent
 
 def make_model():
     """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits."""
-    from noisy_student import backends, presets
-    from noisy_student.params import check
-    from noisy_student.sections import AugmentationParams
+    from commands import presets
+    from noisy_student import backends
+    from noisy_student.settings.params import check
+    from noisy_student.settings.schema import AugmentationParams
 
     backends.select("tensorflow")
     from noisy_student.models.build import build, model_noise
     from noisy_student.noise.pipeline import InputNoise
-    from noisy_student.sections import ModelParams
+    from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
     params = check(presets.values("digits"))

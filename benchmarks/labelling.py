@@ -37,7 +37,7 @@ def build_model(name, depth, width):
 
     backends.select("tensorflow")
     from noisy_student.models.build import build
-    from noisy_student.sections import ModelParams
+    from noisy_student.settings.schema import ModelParams
 
     backends.current().make_deterministic()
     model = ModelParams(name=name, depth=depth, width=width)
@@ -46,7 +46,7 @@ def build_model(name, depth, width):
 
 def make_pool(folder, count):
     """Write `count` random images into `folder` and return the file's path."""
-    from noisy_student.files import array_writer
+    from noisy_student.runtime.files import array_writer
 
     path, rng = Path(folder, f"pool-{count}.npy"), np.random.default_rng(0)
     with array_writer(path, shape=(count, SIDE, SIDE, 3), dtype="uint8") as pool:
@@ -59,7 +59,7 @@ def make_pool(folder, count):
 def ours(network, pool):
     """Contestant: the stage pseudolabel's own way, from a mapped file to a mapped file."""
     model = build_model(*network)
-    from noisy_student.files import read_array
+    from noisy_student.runtime.files import read_array
 
     images, target = read_array(pool), Path(pool).with_name("probs.npy")
 
@@ -72,8 +72,8 @@ def ours(network, pool):
 
 
 def _label(model, images, target, *, batch_size):
-    from noisy_student.files import array_writer
-    from noisy_student.predict import predict_probs
+    from noisy_student.inference.predict import predict_probs
+    from noisy_student.runtime.files import array_writer
 
     with array_writer(target, shape=(len(images), 10), dtype="float32") as probs:
         predict_probs(model, images, batch_size=batch_size, out=probs)
@@ -81,7 +81,7 @@ def _label(model, images, target, *, batch_size):
 
 def _automatic(model):
     from noisy_student import backends
-    from noisy_student.predict import automatic_batch_size
+    from noisy_student.inference.predict import automatic_batch_size
 
     return automatic_batch_size(model, accelerator=backends.current().describe_devices() != ["CPU"])
 
@@ -181,9 +181,7 @@ def anonymous_memory():
 
 def main():
     """Print the tables as Markdown."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="measure the memory at 1,000,000 images too")
     full = parser.parse_args().full
     print(f"## Labelling\n\n`python -m benchmarks.labelling{' --full' if full else ''}`\n")

@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.harness import machine
 from benchmarks.stages import copy_tree
-from noisy_student import params, presets
+from commands import presets
+from noisy_student.settings import params
 
 SETS = ((10_000, 32), (100_000, 32), (1_000_000, 32), (20_000, 224))
 CLASSES = 10
@@ -131,9 +132,7 @@ def measure(number, side):
 
 def main():
     """Print the section of the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, help=f"how many, at least {4 * TESTED}")
     parser.add_argument("--side", type=int, default=32, choices=BATCH, help="pixels (default 32)")
     arguments = parser.parse_args()

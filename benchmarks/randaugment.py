@@ -26,7 +26,7 @@ def _images(side, batch):
 
 def _noise(levels):
     from noisy_student.noise.pipeline import InputNoise
-    from noisy_student.sections import AugmentationParams, RandAugmentParams
+    from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 
     randaugment = RandAugmentParams(
         ops=OPS,
@@ -55,7 +55,7 @@ def ours(side, batch, levels):
     """Draws and the compiled kernels."""
     import numpy as np
 
-    from noisy_student.seeds import image_keys
+    from noisy_student.runtime.seeds import image_keys
 
     noise, images, rows = _noise(levels), _images(side, batch), np.arange(batch)
     return _repeated(lambda epoch: noise(images, image_keys(0, epoch, rows)), batch, 100)
@@ -66,7 +66,7 @@ def pillow(side, batch, levels):
     import numpy as np
 
     from benchmarks.rivals.pillow_noise import apply_draw
-    from noisy_student.seeds import image_keys
+    from noisy_student.runtime.seeds import image_keys
 
     noise, images, rows = _noise(levels), _images(side, batch), np.arange(batch)
     names = [operation.name for operation in noise.randaugment.table]
@@ -86,9 +86,7 @@ def torchvision_v2(side, batch, levels):
         raise MissingRival("torchvision is not installed") from error
     torch.set_num_threads(1)
     images = torch.from_numpy(_images(side, batch)).permute(0, 3, 1, 2).contiguous()
-    augment = v2.RandAugment(
-        num_ops=OPS, magnitude=MAGNITUDE, num_magnitude_bins=levels + 1, fill=[float(FILL)] * 3
-    )
+    augment = v2.RandAugment(num_ops=OPS, magnitude=MAGNITUDE, num_magnitude_bins=levels + 1, fill=[float(FILL)] * 3)
     return _repeated(lambda _: torch.stack([augment(image) for image in images]), batch, 4)
 
 
@@ -123,10 +121,7 @@ def _albumentations_table(alb, cv2, share):
         alb.Equalize(mode="pil", p=1.0),
         alb.Affine(rotate=both_ways(30), **nearest),
         alb.Solarize(threshold_range=(1.0 - share, 1.0 - share), p=1.0),
-        *(
-            alb.ColorJitter(**still | {kind: around_one(0.9)})
-            for kind in ("saturation", "contrast", "brightness")
-        ),
+        *(alb.ColorJitter(**still | {kind: around_one(0.9)}) for kind in ("saturation", "contrast", "brightness")),
         alb.Sharpen(alpha=(0.0, 0.9 * share), lightness=(1.0, 1.0), p=1.0),
         alb.Posterize(num_bits=round(8 - 4 * share), p=1.0),
         alb.Affine(shear={"x": shear, "y": (0, 0)}, **nearest),
@@ -166,15 +161,11 @@ CONTESTANTS = {
 def main():
     """Print the section for docs/benchmarks.md."""
     print("## RandAugment\n")
-    print(
-        "`python -m benchmarks.randaugment`: N = 2, the standard table, one core, array in and array out.\n"
-    )
+    print("`python -m benchmarks.randaugment`: N = 2, the standard table, one core, array in and array out.\n")
     print(machine("pillow", "numba", "torchvision", "albumentations", "opencv-python-headless", "keras"))
     for side, batch in SIZES:
         for levels in LEVELS:
-            contestants = {
-                name: partial(factory, side, batch, levels) for name, factory in CONTESTANTS.items()
-            }
+            contestants = {name: partial(factory, side, batch, levels) for name, factory in CONTESTANTS.items()}
             results = compare(contestants, cores=1)
             print(f"\n### {side} x {side}, batch {batch}, M = {MAGNITUDE} of {levels}\n")
             print(table(results, unit="images/s", reference="Pillow loop"), flush=True)

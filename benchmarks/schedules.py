@@ -17,16 +17,16 @@ OURS = {"steps": 300, "validate_every": 25}
 
 
 def _data():
-    from noisy_student import layout
     from noisy_student.data.arrays import open_labelled
+    from noisy_student.runtime import layout
 
     return open_labelled(layout.LABELLED), open_labelled(layout.VALIDATION)
 
 
 def _params(seed):
     """The preset cifar10-cpu, its teacher trained with noise."""
-    from noisy_student import presets
-    from noisy_student.params import check
+    from commands import presets
+    from noisy_student.settings.params import check
 
     values = presets.values("cifar10-cpu")
     values["seed"] = seed
@@ -95,9 +95,7 @@ def ours(seed, send):
 
     train.Validation = Timed
     shares = teacher_shares(params.teacher, labelled, classes=10)
-    train.train(
-        params, params.teacher, shares, name="teacher", labelled=labelled, validation=validation, classes=10
-    )
+    train.train(params, params.teacher, shares, name="teacher", labelled=labelled, validation=validation, classes=10)
     send.send(curve)
 
 
@@ -138,9 +136,7 @@ def main():
         taken, ratio = ("-", "not reached") if fast is None else (f"{fast:.0f}", f"{slow / fast:.1f}")
         print(f"| {seed} | {100 * target:.2f} % | {slow:.0f} | {taken} | {ratio} |")
     ratios = [slow / fast for _, _, slow, fast in rows if fast is not None]
-    print(
-        f"\nMedian of the {len(ratios)} seeds that reached it: {statistics.median(ratios):.1f} times fewer."
-    )
+    print(f"\nMedian of the {len(ratios)} seeds that reached it: {statistics.median(ratios):.1f} times fewer.")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ IMPORTS = {
     "nothing": "pass",
     "prepare (digits)": "import stages.prepare, sklearn.datasets",
     "prepare (own images)": "import stages.prepare",
-    "balance": "import stages.balance, noisy_student.selection",
+    "balance": "import stages.balance, noisy_student.steps.selection",
     "TensorFlow and Keras, for comparison": "import tensorflow, keras",
 }
 

@@ -140,9 +140,7 @@ def files(side):
         (folder / str(row)).write_bytes(item)
 
     def read(rows):
-        return np.stack(
-            [np.asarray(Image.open(io.BytesIO((folder / str(row)).read_bytes()))) for row in rows]
-        )
+        return np.stack([np.asarray(Image.open(io.BytesIO((folder / str(row)).read_bytes()))) for row in rows])
 
     return turns(read, SETS[side][0])
 

@@ -41,12 +41,13 @@ def _portion(model, steps):
 
 def ours(network):
     """The library's model, optimizer and step."""
-    from noisy_student import backends, presets
-    from noisy_student.params import check
+    from commands import presets
+    from noisy_student import backends
+    from noisy_student.settings.params import check
 
     backends.select("tensorflow")
     from noisy_student.models.build import build
-    from noisy_student.sections import ModelParams
+    from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
     name, depth, width, steps = NETWORKS[network]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
-from noisy_student.errors import UserError
+from noisy_student.runtime.errors import UserError
 
 KERNELS = "noisy_student/noise/kernels/__pycache__"
 

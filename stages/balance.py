@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from noisy_student import layout, params
 from noisy_student.data.arrays import left_out, open_images, open_probs
-from noisy_student.files import read_json, write_array
-from noisy_student.selection import select, write_tables
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_json, write_array
+from noisy_student.settings import params
+from noisy_student.steps.selection import select, write_tables
 from stages.entry import run
 
 

@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from noisy_student import checkpoints, locks, run_record, signals
-from noisy_student.errors import UserError
+from noisy_student.runtime import checkpoints, locks, run_record, signals
+from noisy_student.runtime.errors import UserError
 
 FULL = "Free some space there, then run again."
 IN_THE_WAY = "Move away what is in the way, then run again."

@@ -1,9 +1,11 @@
 """Stage eval: test figures of the teacher and of every generation listed in params.yaml."""
 
-from noisy_student import backends, layout, params
+from noisy_student import backends
 from noisy_student.data.arrays import open_images, open_labelled, open_probs, open_truth
-from noisy_student.files import read_json, remove, write_json
 from noisy_student.noise.pipeline import input_noise
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_json, remove, write_json
+from noisy_student.settings import params
 from stages.entry import run
 
 
@@ -11,16 +13,16 @@ def main():
     """Evaluate all models of params.yaml on data/test."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student import galleries
-    from noisy_student.evaluation import (
+    from noisy_student.drawing import galleries
+    from noisy_student.inference.saving import load
+    from noisy_student.pseudo_labels.confidence import pseudo_label_quality
+    from noisy_student.steps.evaluation import (
         draw_curves,
         draw_pseudo_labels,
         evaluate_all,
         predict_all,
         write_eval_plots,
     )
-    from noisy_student.guesses import pseudo_label_quality
-    from noisy_student.models.saving import load
 
     backends.current().make_deterministic()
     for path in layout.unlisted(settings.generations):

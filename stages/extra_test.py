@@ -1,8 +1,9 @@
 """Stage extra-test: one of the further test sets of params.yaml as arrays."""
 
-from noisy_student import layout, params
-from noisy_student.errors import ParamsError
-from noisy_student.files import read_json, remove, write_array, write_json
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.files import read_json, remove, write_array, write_json
+from noisy_student.settings import params
 from stages.entry import run
 
 
@@ -12,7 +13,7 @@ def main(test):
     if test not in settings.eval.extra_tests:
         known = ", ".join(settings.eval.extra_tests) or "none"
         raise ParamsError(f"eval.extra_tests: there is no {test!r} in params.yaml, only {known}.")
-    from noisy_student.robustness.extra import load_extra
+    from noisy_student.sources.extra import load_extra
 
     data, folder = settings.data, layout.extra_test(test)
     found, present = load_extra(

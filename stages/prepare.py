@@ -1,9 +1,10 @@
 """Stage prepare: split the source's images into labelled, validation, unlabelled and test."""
 
-from noisy_student import layout, params
-from noisy_student.data.prepare import prepare
-from noisy_student.data.reader import remembering_reader
-from noisy_student.files import write_json
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import write_json
+from noisy_student.settings import params
+from noisy_student.sources.prepare import prepare
+from noisy_student.sources.reader import remembering_reader
 from stages.entry import run
 
 

@@ -1,6 +1,6 @@
 """Stage student: train on labelled and pseudo-labelled images, noised."""
 
-from noisy_student import backends, layout, params
+from noisy_student import backends
 from noisy_student.data.arrays import (
     damaged_shards,
     images_files,
@@ -11,7 +11,9 @@ from noisy_student.data.arrays import (
     open_rows,
     usable_rows,
 )
-from noisy_student.files import read_json
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_json
+from noisy_student.settings import params
 from stages.entry import run
 
 
@@ -20,8 +22,8 @@ def main(generation):
     settings = params.load()
     chosen = settings.generation(generation)
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student.models.saving import load
-    from noisy_student.training.outputs import train_and_write
+    from noisy_student.inference.saving import load
+    from noisy_student.steps.training import train_and_write
     from noisy_student.training.shares import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"

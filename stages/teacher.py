@@ -1,8 +1,10 @@
 """Stage teacher: train on the labelled images."""
 
-from noisy_student import backends, layout, params
+from noisy_student import backends
 from noisy_student.data.arrays import labelled_files, open_labelled
-from noisy_student.files import read_json
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_json
+from noisy_student.settings import params
 from stages.entry import run
 
 
@@ -10,7 +12,7 @@ def main():
     """Train the teacher of params.yaml on data/labelled and save it as models/teacher.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student.training.outputs import train_and_write
+    from noisy_student.steps.training import train_and_write
     from noisy_student.training.shares import teacher_shares
 
     names = read_json(layout.CLASSES)

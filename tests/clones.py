@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from noisy_student import presets
+from commands import presets
 from support import ROOT, set_params, with_values
 
 TINY = {

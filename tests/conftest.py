@@ -30,7 +30,7 @@ def _place(path):
 @pytest.fixture(scope="session")
 def digits():
     """The values of presets/digits.yaml, as a nested dict; copy before changing it."""
-    from noisy_student import params
+    from noisy_student.settings import params
 
     return params.read_yaml(ROOT / "presets/digits.yaml")
 
@@ -38,7 +38,7 @@ def digits():
 @pytest.fixture
 def changed(digits):
     """A function: the digits' parameters, validated, with some dotted keys changed."""
-    from noisy_student import params
+    from noisy_student.settings import params
 
     def change(**values):
         return params.check(with_values(digits, {key.replace("__", "."): v for key, v in values.items()}))

@@ -81,7 +81,7 @@ class KillingGround:
             if process is not None:
                 process.wait(timeout=300)
         if kill.way == "exp run":
-            self.clone.run("python", "-m", "experiments.doctor")
+            self.clone.run("python", "-m", "commands.doctor")
         name = f"again{self.number}"
         self._finish(kill, name)
         kill.resumed_from = self._resumed_from(kill, name)
@@ -140,9 +140,7 @@ class KillingGround:
 
     def _ended(self, name):
         status = self.clone.run("dvc", "queue", "status")
-        line = next(
-            (line for line in status.splitlines() if f" {name} " in line), ""
-        )  # on its way: in no list
+        line = next((line for line in status.splitlines() if f" {name} " in line), "")  # on its way: in no list
         assert "Failed" not in line, self.clone.run("dvc", "queue", "logs", name)
         return "Success" in line
 
@@ -150,9 +148,7 @@ class KillingGround:
         stage = self._wait(lambda: self._stage(kill.stage), f"{kill.stage} starts", seconds=90)
         seen = time.monotonic()
         if kill.after_checkpoint:
-            self._wait(
-                lambda: self._saved(kill) or not stage.is_running(), "there is a checkpoint", pause=0.005
-            )
+            self._wait(lambda: self._saved(kill) or not stage.is_running(), "there is a checkpoint", pause=0.005)
             time.sleep(self.random.uniform(0.0, 0.2 if "pseudolabel" in kill.stage else 1.0))
         else:
             time.sleep(self.random.uniform(0.0, 0.9 * self.seconds[kill.stage]))
@@ -192,9 +188,7 @@ class KillingGround:
             if found := condition():
                 return found
             time.sleep(pause)
-        raise AssertionError(
-            f"waited {seconds} s in vain: {what}\n{self.clone.run('dvc', 'queue', 'status')}"
-        )
+        raise AssertionError(f"waited {seconds} s in vain: {what}\n{self.clone.run('dvc', 'queue', 'status')}")
 
     def _record(self, revision=None):
         if revision is None:
@@ -202,9 +196,7 @@ class KillingGround:
         return json.loads(self.clone.run("git", "show", f"{self._commit(revision)}:metrics/run.json"))
 
     def _commit(self, name):
-        lines = self.clone.run("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").split(
-            "\n"
-        )
+        lines = self.clone.run("git", "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps").split("\n")
         return next(line.split()[0] for line in lines if line.endswith(f"/{name}"))
 
     def _in_workspace(self, kill):
@@ -225,11 +217,7 @@ class KillingGround:
     def _files(self):
         folders = [self.clone.folder / name for name in ("data", "models", "metrics")]
         paths = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-        return {
-            str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in paths
-            if path.name != "run.json"
-        }
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.name != "run.json"}
 
     def _clean(self):
         self.clone.run("git", "reset", "-q", "--hard")
@@ -256,6 +244,4 @@ def table(kills):
             )
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

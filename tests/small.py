@@ -5,7 +5,7 @@ import importlib
 import signal
 import sys
 
-from noisy_student import presets
+from commands import presets
 from stages.entry import run
 from support import ROOT, with_values
 
@@ -27,9 +27,7 @@ SMALL = {
     "eval.robustness": "off",
 }
 
-KEYS = dict.fromkeys(("pseudolabel", "balance", "student", "robustness"), "generation") | {
-    "extra_test": "test"
-}
+KEYS = dict.fromkeys(("pseudolabel", "balance", "student", "robustness"), "generation") | {"extra_test": "test"}
 
 
 def stage(name, *arguments):

@@ -3,8 +3,8 @@
 import copy
 from pathlib import Path
 
-from noisy_student import presets
-from noisy_student.params import read_yaml
+from commands import presets
+from noisy_student.settings.params import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 

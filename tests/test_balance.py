@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisy_student import figures, galleries, guesses
-from noisy_student.balance import balance, confident_rows, counts
-from noisy_student.errors import DataError, EmptyClassError
-from noisy_student.files import read_array, write_array
-from noisy_student.selection import confidence_bins
+from noisy_student.drawing import charts, galleries
+from noisy_student.pseudo_labels import confidence as confidence_module
+from noisy_student.pseudo_labels.balancing import balance, confident_rows, counts
+from noisy_student.runtime.errors import DataError, EmptyClassError
+from noisy_student.runtime.files import read_array, write_array
+from noisy_student.steps.selection import confidence_bins
 from small import stage
 from support import set_params
 
@@ -162,10 +163,10 @@ def _mapped(path, probs):
 
 def test_chosen_in_pieces_as_at_once(tmp_path, monkeypatch):
     """The oracle is NumPy on the whole array; many ties, and pieces that end in the middle."""
-    monkeypatch.setattr(guesses, "_PIECE", 7 * 3 * 4)  # 7 rows
+    monkeypatch.setattr(confidence_module, "_PIECE", 7 * 3 * 4)  # 7 rows
     weights = np.random.default_rng(0).integers(1, 6, (200, 3)).astype(np.float32)
     probs = weights / weights.sum(axis=1, keepdims=True)
-    predicted, confidence = guesses.best_guesses(_mapped(tmp_path / "probs.npy", probs))
+    predicted, confidence = confidence_module.best_guesses(_mapped(tmp_path / "probs.npy", probs))
     np.testing.assert_array_equal(predicted, probs.argmax(axis=1))
     np.testing.assert_array_equal(confidence, probs.max(axis=1))
     assert (predicted.dtype, confidence.dtype) == (np.int64, np.float32)
@@ -181,14 +182,12 @@ def test_mapped_distributions_are_not_read_into_memory_as_a_whole(tmp_path):
     probs[np.arange(10_000), np.arange(10_000) % 1000] = 0.6
     mapped = _mapped(tmp_path / "probs.npy", probs)
     names = [f"name{k}" for k in range(1000)]
-    figures.confidence_histogram(
-        tmp_path / "a.png", PROBS, threshold=0.5
-    )  # what the first drawing imports stays
+    charts.confidence_histogram(tmp_path / "a.png", PROBS, threshold=0.5)  # what the first drawing imports stays
     tracemalloc.start()
     rows = balance(mapped, min_confidence=0.5, per_class=12, on_empty="error", class_names=names)
     number = counts(mapped, rows)
     confidence_bins(mapped)
-    figures.confidence_histogram(tmp_path / "a.png", mapped, threshold=0.5)
+    charts.confidence_histogram(tmp_path / "a.png", mapped, threshold=0.5)
     images = np.zeros((10_000, 8, 8, 3), np.uint8)
     galleries.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)
     peak = tracemalloc.get_traced_memory()[1]

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from experiments.deps import imported_names
-from noisy_student import checkpoints, environment
-from noisy_student.checkpoints import Checkpoints, opened
-from stages.checkpoints import main as list_or_remove
+from commands.checkpoints import main as list_or_remove
+from commands.deps import imported_names
+from noisy_student.runtime import checkpoints, environment
+from noisy_student.runtime.checkpoints import Checkpoints, opened
 from support import ROOT
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2**63], np.uint64)}
@@ -142,7 +142,7 @@ def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
     assert now() != first
 
 
-@pytest.mark.parametrize("module", ["locks.py", "noise/kernels/values.py"])
+@pytest.mark.parametrize("module", ["runtime/locks.py", "noise/kernels/values.py"])
 def test_the_digest_covers_the_code(tmp_path, module):
     """A changed line of a loaded module of the project gives another digest, or of one to be loaded."""
     import shutil
@@ -151,7 +151,7 @@ def test_the_digest_covers_the_code(tmp_path, module):
         shutil.copytree(ROOT / name, tmp_path / name)
 
     def digest():
-        code = "from noisy_student import checkpoints; print(checkpoints.digest({}, []))"
+        code = "from noisy_student.runtime import checkpoints; print(checkpoints.digest({}, []))"
         return subprocess.run(
             [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
         ).stdout

@@ -5,8 +5,8 @@ import re
 import pytest
 from ruamel.yaml import YAML
 
-from experiments.deps import differences, local_imports, script_of, stage_scripts
-from noisy_student import layout
+from commands.deps import differences, local_imports, script_of, stage_scripts
+from noisy_student.runtime import layout
 from support import ROOT
 
 DVC_YAML = YAML(typ="safe").load(ROOT / "dvc.yaml")
@@ -66,9 +66,7 @@ def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
 def test_network_free_stages_never_import_keras():
     for stage in ("prepare", "balance", "extra_test"):
         sources = [(ROOT / path).read_text() for path in local_imports(f"stages/{stage}.py", ROOT)]
-        assert not [
-            text for text in sources if re.search(r"^\s*(import|from) (keras|tensorflow)", text, re.M)
-        ]
+        assert not [text for text in sources if re.search(r"^\s*(import|from) (keras|tensorflow)", text, re.M)]
 
 
 CONSTANTS = {"LABELLED", "VALIDATION", "UNLABELLED", "TEST", "TRUTH", "CLASSES"}
@@ -79,9 +77,7 @@ def test_every_path_that_a_script_reads_is_a_dep(stage):
     """A script names its inputs by layout's constants and functions; their paths are in deps or outs."""
     text = (ROOT / script_of(stage)).read_text()
     named = {str(getattr(layout, name)) for name in CONSTANTS if f"layout.{name}" in text}
-    given = {
-        _path(entry) for kind in ("deps", "outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])
-    }
+    given = {_path(entry) for kind in ("deps", "outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])}
     missing = {path for path in named if not any(path == g or path.startswith(f"{g}/") for g in given)}
     assert not missing
 
@@ -108,7 +104,6 @@ def test_outputs_are_where_layout_says():
         layout.DATA_METRICS,
         layout.pseudo_labels(key),
         layout.balanced(key),
-        layout.balance_plots(key),
         layout.balance_tables(key),
         layout.EVAL_METRICS,
         layout.EVAL_PLOTS,
@@ -118,5 +113,5 @@ def test_outputs_are_where_layout_says():
     for name in (layout.TEACHER, layout.student(key)):
         expected |= {layout.robustness(name), layout.robustness_tables(name)}
         expected |= {layout.robustness_plots(name), layout.robustness_outcomes(name)}
-        expected |= {layout.model(name), layout.summary(name), layout.curves(name), layout.curves_plot(name)}
+        expected |= {layout.model(name), layout.summary(name), layout.curves(name)}
     assert outs == {str(path) for path in expected}

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from noisy_student.errors import UserError
-from noisy_student.signals import Stopped, Terminated
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.signals import Stopped, Terminated
 from stages.entry import run
 
 

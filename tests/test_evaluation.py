@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
-from experiments import results
-from experiments.results import robustness_table, table
-from noisy_student.data.source import LabelledImages
-from noisy_student.evaluation import evaluate, evaluate_all, predict_all
-from noisy_student.sections import BalanceParams, PseudoLabelParams
-from noisy_student.selection import confidence_bins, select
+from commands import results
+from commands.results import robustness_table, table
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
+from noisy_student.steps.evaluation import evaluate, evaluate_all, predict_all
+from noisy_student.steps.selection import confidence_bins, select
 from support import ROOT
 
 NAMES = [f"class {k}" for k in range(7)]
@@ -64,9 +64,7 @@ def test_pseudo_label_quality_stands_with_the_student_that_learned_from_it(predi
 def test_weight_penalties_are_part_of_the_loss():
     images = keras.Input((2, 2, 3), dtype="uint8")
     x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
-    dense = keras.layers.Dense(
-        2, "softmax", kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.01)
-    )
+    dense = keras.layers.Dense(2, "softmax", kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.01))
     model = keras.Model(images, dense(x))
     test = LabelledImages(np.zeros((5, 2, 2, 3), np.uint8), np.zeros(5, np.int64))
     probs, found = predict_all({"teacher": model}, test, batch_size=2)["teacher"]

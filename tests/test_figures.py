@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student import canvas, figures, galleries, metrics
+from noisy_student.drawing import canvas, charts, galleries
+from noisy_student.inference import metrics
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 
 NAMES = ["plane", "car", "cat"]
 
@@ -25,9 +26,7 @@ def distributions(n=30, k=3, seed=1):
 
 
 def input_noise(ops=2):
-    params = RandAugmentParams(
-        ops=ops, magnitude=10, levels=30, table="standard", magnitude_sampling="fixed", fill=128
-    )
+    params = RandAugmentParams(ops=ops, magnitude=10, levels=30, table="standard", magnitude_sampling="fixed", fill=128)
     return InputNoise(augmentation=AugmentationParams(flip=True, crop=0), randaugment=params)
 
 
@@ -57,13 +56,11 @@ def all_figures(n_classes):
         "disagreement": lambda p: galleries.disagreement_gallery(
             p, images(300), labels, probs, other, names, title="teacher wrong"
         ),
-        "histogram": lambda p: figures.confidence_histogram(p, probs, threshold=0.75, truth=truth),
-        "confusion": lambda p: figures.confusion_matrix(
-            p, metrics.confusion(probs, labels), names, "teacher"
-        ),
-        "reliability": lambda p: figures.reliability_diagram(p, bins),
-        "curves": lambda p: figures.learning_curves(p, "teacher", curves(), best=curves()[1]),
-        "counts": lambda p: figures.class_counts(p, np.arange(n_classes), np.full(n_classes, 9), names),
+        "histogram": lambda p: charts.confidence_histogram(p, probs, threshold=0.75, truth=truth),
+        "confusion": lambda p: charts.confusion_matrix(p, metrics.confusion(probs, labels), names, "teacher"),
+        "reliability": lambda p: charts.reliability_diagram(p, bins),
+        "curves": lambda p: charts.learning_curves(p, "teacher", curves(), best=curves()[1]),
+        "counts": lambda p: charts.class_counts(p, np.arange(n_classes), np.full(n_classes, 9), names),
     }
 
 
@@ -113,14 +110,14 @@ def test_every_figure_can_be_drawn_for_few_and_many_classes(classes, tmp_path):
 
 
 def test_pyplot_is_not_used():
-    code = "import sys, noisy_student.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, noisy_student.drawing.charts; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_class_names_with_dollar_signs_are_plain_text(tmp_path):
     names = ["$5-$10", "$\\bad{$", "_^"]
-    figures.class_counts(tmp_path / "a.png", [1, 2, 3], [3, 3, 3], names)
-    figures.confusion_matrix(tmp_path / "b.png", np.eye(3, dtype=int), names, "$x$")
+    charts.class_counts(tmp_path / "a.png", [1, 2, 3], [3, 3, 3], names)
+    charts.confusion_matrix(tmp_path / "b.png", np.eye(3, dtype=int), names, "$x$")
 
 
 def test_noise_gallery_shows_originals_and_noised_images_pixel_by_pixel(tmp_path, drawn):
@@ -186,9 +183,7 @@ def test_pseudo_label_gallery_shows_the_groups_and_leaves_empty_cells_blank(tmp_
 
 def test_pseudo_label_gallery_says_when_classes_are_left_out(tmp_path, drawn):
     names = [f"c{k}" for k in range(101)]
-    galleries.pseudo_label_gallery(
-        tmp_path / "a.png", images(5), distributions(5, 101), names, threshold=0.5, each=1
-    )
+    galleries.pseudo_label_gallery(tmp_path / "a.png", images(5), distributions(5, 101), names, threshold=0.5, each=1)
     found = texts(drawn[0])
     assert "the first 100 of 101 classes" in found[0]
     assert "c99" in found
@@ -217,9 +212,7 @@ def test_disagreement_without_any_says_none_and_with_many_says_how_many(tmp_path
     labels, right, wrong = np.zeros(20, int), np.eye(3)[[0] * 20], np.eye(3)[[1] * 20]
     galleries.disagreement_gallery(tmp_path / "a.png", images(20), labels, right, right, NAMES, title="T")
     assert texts(drawn[0]) == ["T", "0 of 20 images", "none"]
-    galleries.disagreement_gallery(
-        tmp_path / "b.png", images(20), labels, wrong, right, NAMES, title="T", most=9
-    )
+    galleries.disagreement_gallery(tmp_path / "b.png", images(20), labels, wrong, right, NAMES, title="T", most=9)
     assert texts(drawn[1])[1].startswith("20 of 20 images, 9 shown;")
     assert len(drawn[1].axes[0].images) == 9
 
@@ -227,7 +220,7 @@ def test_disagreement_without_any_says_none_and_with_many_says_how_many(tmp_path
 def test_confidence_histogram_by_hand(tmp_path, drawn):
     probs = np.array([[0.91, 0.09], [0.2, 0.8], [0.61, 0.39], [0.99, 0.01], [0.7, 0.3]])
     truth = np.array([0, 0, 0, -1, 1])
-    figures.confidence_histogram(tmp_path / "a.png", probs, threshold=0.75, truth=truth)
+    charts.confidence_histogram(tmp_path / "a.png", probs, threshold=0.75, truth=truth)
     (axes,) = drawn[0].axes
     labels = axes.get_legend_handles_labels()[1]
     assert sorted(labels) == [
@@ -241,13 +234,13 @@ def test_confidence_histogram_by_hand(tmp_path, drawn):
     # upper edges of the bins of 0.025 that hold the two right ones
     edges = [bar.get_x() + bar.get_width() for bar in axes.containers[0] if bar.get_height()]
     np.testing.assert_allclose(edges, [0.625, 0.925])
-    figures.confidence_histogram(tmp_path / "b.png", probs, threshold=0.75)
+    charts.confidence_histogram(tmp_path / "b.png", probs, threshold=0.75)
     assert "images: 5 (3 kept)" in drawn[1].axes[0].get_legend_handles_labels()[1]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.31, 0.75, 0.999])
 def test_no_bar_of_the_histogram_is_half_kept(threshold):
-    edges = figures._edges(threshold)
+    edges = charts._edges(threshold)
     assert threshold in edges
     assert (edges[0], edges[-1]) == (0, 1)
     assert (np.diff(edges) > 0).all()
@@ -255,7 +248,7 @@ def test_no_bar_of_the_histogram_is_half_kept(threshold):
 
 def test_confusion_matrix_shows_counts_and_shares(tmp_path, drawn):
     matrix = np.array([[8, 2, 0], [0, 0, 0], [1, 0, 3]])
-    figures.confusion_matrix(tmp_path / "a.png", matrix, NAMES, "teacher")
+    charts.confusion_matrix(tmp_path / "a.png", matrix, NAMES, "teacher")
     axes = drawn[0].axes[0]
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.8, 0.2, 0], [0, 0, 0], [0.25, 0, 0.75]])
     assert texts(drawn[0]) == ["8", "2", "1", "3"]
@@ -266,7 +259,7 @@ def test_confusion_matrix_shows_counts_and_shares(tmp_path, drawn):
 def test_reliability_diagram_draws_the_bins(tmp_path, drawn):
     probs = np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.2, 0.8], [0.0, 1.0]])
     bins = metrics.reliability(probs, np.array([0, 1, 0, 1, 1]), bins=4)
-    figures.reliability_diagram(tmp_path / "a.png", {"teacher": bins})
+    charts.reliability_diagram(tmp_path / "a.png", {"teacher": bins})
     top, bottom = drawn[0].axes
     np.testing.assert_allclose(top.lines[1].get_xydata(), [[0.65, 0.5], [0.9, 1.0]])
     assert top.lines[1].get_label() == "teacher (calibration error 0.120)"
@@ -274,7 +267,7 @@ def test_reliability_diagram_draws_the_bins(tmp_path, drawn):
 
 
 def test_class_counts_draws_both_sets_of_bars(tmp_path, drawn):
-    figures.class_counts(tmp_path / "a.png", [3, 12, 0], [12, 12, 0], NAMES)
+    charts.class_counts(tmp_path / "a.png", [3, 12, 0], [12, 12, 0], NAMES)
     (axes,) = drawn[0].axes
     before, after = axes.containers
     assert [bar.get_height() for bar in before] == [3, 12, 0]
@@ -302,12 +295,10 @@ def test_images_that_are_not_square_keep_their_shape(tmp_path, shape):
 
 
 def test_learning_curves_show_all_rows_and_the_kept_checkpoint(tmp_path, drawn):
-    figures.learning_curves(tmp_path / "a.png", "teacher", curves(), best=curves()[1])
+    charts.learning_curves(tmp_path / "a.png", "teacher", curves(), best=curves()[1])
     for axes, quantity, shown in zip(drawn[0].axes, ("loss", "accuracy"), ("2.0000", "0.6500"), strict=True):
         train, validation, kept = axes.get_lines()
         np.testing.assert_array_equal(train.get_ydata(), [row[f"train_{quantity}"] for row in curves()])
-        np.testing.assert_array_equal(
-            validation.get_ydata(), [row[f"validation_{quantity}"] for row in curves()]
-        )
+        np.testing.assert_array_equal(validation.get_ydata(), [row[f"validation_{quantity}"] for row in curves()])
         assert list(kept.get_xdata()) == [2]
         assert [text.get_text() for text in axes.texts] == [shown]

@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from noisy_student import files
-from noisy_student.errors import DataError
-from noisy_student.seeds import derive_seed, generator
+from noisy_student.runtime import files
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.seeds import derive_seed, generator
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from noisy_student import locks
+from noisy_student.runtime import locks
 from support import ROOT
 
 HOLD = """
 import sys, time
-from noisy_student import locks
+from noisy_student.runtime import locks
 with locks.held(sys.argv[1], what="stage teacher", within=sys.argv[1] + "/never"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
@@ -69,7 +69,7 @@ def test_many_at_once_are_one_after_the_other(tmp_path):
     code = """
 import sys, time
 from pathlib import Path
-from noisy_student import locks
+from noisy_student.runtime import locks
 for _ in range(20):
     with locks.held(sys.argv[1] + "/a.lock", what="x", within=sys.argv[1] + "/never"):
         file = Path(sys.argv[1], "count")

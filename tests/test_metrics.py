@@ -8,8 +8,9 @@ import pytest
 import sklearn.metrics
 from sklearn.calibration import calibration_curve
 
-from noisy_student import metrics
-from noisy_student.errors import DataError
+from noisy_student.inference import metrics
+from noisy_student.pseudo_labels.confidence import pseudo_label_quality
+from noisy_student.runtime.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -58,9 +59,7 @@ def test_ties_go_to_the_lower_class():
 def test_recall_and_confusion_equal_scikit_learn(scored):
     probs, labels = scored
     predicted = probs.argmax(axis=1)
-    np.testing.assert_array_equal(
-        metrics.confusion(probs, labels), sklearn.metrics.confusion_matrix(labels, predicted)
-    )
+    np.testing.assert_array_equal(metrics.confusion(probs, labels), sklearn.metrics.confusion_matrix(labels, predicted))
     np.testing.assert_allclose(
         metrics.recall_per_class(probs, labels), sklearn.metrics.recall_score(labels, predicted, average=None)
     )
@@ -124,11 +123,11 @@ def test_pseudo_label_quality_by_hand():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.95, 0.05], [0.75, 0.25]])
     truth = np.array([0, 0, 1, -1, 1])
     # kept: rows 0, 1, 3; of known truth: 0 (right), 1 (wrong)
-    assert metrics.pseudo_label_quality(probs, truth, threshold=0.75) == {"coverage": 0.6, "accuracy": 0.5}
-    assert metrics.pseudo_label_quality(probs, truth, threshold=0.92) == {"coverage": 0.2, "accuracy": None}
-    assert metrics.pseudo_label_quality(probs, truth, threshold=0.99) == {"coverage": 0.0, "accuracy": None}
+    assert pseudo_label_quality(probs, truth, threshold=0.75) == {"coverage": 0.6, "accuracy": 0.5}
+    assert pseudo_label_quality(probs, truth, threshold=0.92) == {"coverage": 0.2, "accuracy": None}
+    assert pseudo_label_quality(probs, truth, threshold=0.99) == {"coverage": 0.0, "accuracy": None}
     # rows 1, 2 and 4, all wrong
-    found = metrics.pseudo_label_quality(probs, truth, threshold=0.5, max_confidence=0.8)
+    found = pseudo_label_quality(probs, truth, threshold=0.5, max_confidence=0.8)
     assert found == {"coverage": 0.6, "accuracy": 0.0}
 
 

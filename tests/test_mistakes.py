@@ -179,9 +179,7 @@ CIFAR = Path("data/raw/cifar10/cifar-10-binary.tar.gz")
 def _cifar(*, skip=(), change=None, twice=None):
     """Write an archive of 200 training and 40 test images, and the parameters for it."""
     rng = np.random.default_rng(0)
-    members = {f"data_batch_{k}.bin": _records(rng, 40) for k in range(1, 6)} | {
-        "test_batch.bin": _records(rng, 40)
-    }
+    members = {f"data_batch_{k}.bin": _records(rng, 40) for k in range(1, 6)} | {"test_batch.bin": _records(rng, 40)}
     members["batches.meta.txt"] = b"\n".join(b"class%d" % k for k in range(10))
     members |= change or {}
     CIFAR.parent.mkdir(parents=True, exist_ok=True)

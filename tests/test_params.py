@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from noisy_student import params, presets, sections
-from noisy_student.errors import ParamsError
+from commands import presets
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings import params, schema
 from support import ROOT, with_values
 
 WRONG = {
@@ -75,7 +76,7 @@ WRONG = {
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),
-    "digits' own split": ({"data.unlabelled_from": sections.OWN_SPLIT}, "data.unlabelled_from"),
+    "digits' own split": ({"data.unlabelled_from": schema.OWN_SPLIT}, "data.unlabelled_from"),
     "nothing held back": ({"data.labelled": None}, "data.labelled"),
     "sha256": ({"data.sha256": "abc"}, "data.sha256"),
     "empty path": ({"data.root": ""}, "data.root"),
@@ -177,9 +178,7 @@ def test_start_from_an_equal_network_of_another_generation(digits):
         "gen1": {"teacher": "teacher", "student": {"model": {"depth": 14}}},
         "gen2": {"teacher": "student-gen1", "student": same},
     }
-    assert (
-        params.check(with_values(digits, {"generations": chain})).generation("gen2").student.init == "teacher"
-    )
+    assert params.check(with_values(digits, {"generations": chain})).generation("gen2").student.init == "teacher"
 
 
 @pytest.mark.parametrize("name", ["root", "unlabelled_from"])

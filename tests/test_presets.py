@@ -6,8 +6,9 @@ import sys
 import pytest
 from ruamel.yaml import YAML
 
-from noisy_student import params, presets
-from noisy_student.errors import ParamsError
+from commands import presets
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings import params
 from support import ROOT, with_values
 
 NAMES = [
@@ -75,9 +76,7 @@ def test_the_papers_chains():
         assert (settings.teacher.model.size, settings.teacher.image_size) == ("b7", 600)
         students = [settings.generation(key).student for key in settings.generations]
         tuned = [s.finetune.image_size if s.finetune.epochs else s.image_size for s in students]
-        assert [
-            (s.model.size, size, s.unlabelled_ratio) for s, size in zip(students, tuned, strict=True)
-        ] == chain
+        assert [(s.model.size, size, s.unlabelled_ratio) for s, size in zip(students, tuned, strict=True)] == chain
 
 
 def test_a_preset_extends_another(tmp_path, monkeypatch):
@@ -90,9 +89,7 @@ def test_a_preset_extends_another(tmp_path, monkeypatch):
         "ring": "extends: ring\n",
     }.items():
         (tmp_path / f"{name}.yaml").write_text(content)
-    expected = with_values(
-        YAML(typ="safe").load(text), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8}
-    )
+    expected = with_values(YAML(typ="safe").load(text), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8})
     assert presets.values("two") == expected
     with pytest.raises(ParamsError, match=r"presets/ring.yaml extends itself: ring -> ring"):
         presets.values("ring")
@@ -133,7 +130,7 @@ def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
 
 def _run(folder, *arguments):
     return subprocess.run(
-        [sys.executable, "-m", "stages.preset", *arguments],
+        [sys.executable, "-m", "commands.preset", *arguments],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
         capture_output=True,

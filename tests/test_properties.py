@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from noisy_student import params
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.data import cifar10
 from noisy_student.data.images import read_folder, try_image
-from noisy_student.data.reader import ImageReader
-from noisy_student.errors import DataError, ParamsError
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import DataError, ParamsError
+from noisy_student.settings import params
+from noisy_student.settings.schema import AugmentationParams
+from noisy_student.sources.adapters import cifar10
+from noisy_student.sources.reader import ImageReader
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
 from support import ROOT, with_values

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest
 
-from noisy_student.seeds import derive_seed, image_keys, uniforms
+from noisy_student.runtime.seeds import derive_seed, image_keys, uniforms
 
 # A correct generator fails a test with probability 1e-4; the seeds are fixed, so it does not flicker.
 SIGNIFICANCE = 1e-4

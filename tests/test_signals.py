@@ -11,7 +11,7 @@ from support import ROOT
 
 STAGE = """
 import pathlib, time
-from noisy_student.signals import is_orphaned
+from noisy_student.runtime.signals import is_orphaned
 print("alone" if is_orphaned() else "started", flush=True)
 end = time.monotonic() + 20
 while time.monotonic() < end and not is_orphaned():
@@ -57,7 +57,7 @@ def test_an_orphan_knows(tmp_path, command, reaped):
 
 
 def test_without_dvc_nobody_is_an_orphan(tmp_path):
-    (tmp_path / "stage.py").write_text("from noisy_student.signals import is_orphaned; print(is_orphaned())")
+    (tmp_path / "stage.py").write_text("from noisy_student.runtime.signals import is_orphaned; print(is_orphaned())")
     environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"} | {"PYTHONPATH": str(ROOT)}
     found = subprocess.run(
         [sys.executable, "stage.py"],

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from noisy_student import checkpoints, params
+from noisy_student.runtime import checkpoints
+from noisy_student.settings import params
 from small import SMALL, stage
 from support import ROOT, set_params, with_values
 

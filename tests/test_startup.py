@@ -7,13 +7,17 @@ import sys
 import numpy as np
 import pytest
 
-from noisy_student import layout, presets
-from noisy_student.files import read_array, write_array
+from commands import presets
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_array, write_array
 from support import ROOT
 
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch", "numba")
 LIBRARIES = ("matplotlib", "scipy", "sklearn")
-STAGES = ("prepare", "teacher", "pseudolabel", "balance", "student", "eval", "check", "preset")
+MODULES = tuple(f"stages.{name}" for name in ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")) + (
+    "commands.check",
+    "commands.preset",
+)
 
 # Importing what is refused fails: nothing is found by looking at what happens to be imported.
 REFUSING = """
@@ -32,9 +36,9 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 
 
-def _run(stage, refused, *arguments, folder):
+def _run(module, refused, *arguments, folder):
     return subprocess.run(
-        [sys.executable, "-c", REFUSING, f"stages.{stage}", ",".join(refused), *arguments],
+        [sys.executable, "-c", REFUSING, module, ",".join(refused), *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -43,9 +47,9 @@ def _run(stage, refused, *arguments, folder):
     )
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_help_needs_neither_frameworks_nor_libraries(stage, tmp_path):
-    done = _run(stage, (*FRAMEWORKS, *LIBRARIES), "--help", folder=tmp_path)
+@pytest.mark.parametrize("module", MODULES)
+def test_help_needs_neither_frameworks_nor_libraries(module, tmp_path):
+    done = _run(module, (*FRAMEWORKS, *LIBRARIES), "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage:")
 
@@ -53,12 +57,12 @@ def test_help_needs_neither_frameworks_nor_libraries(stage, tmp_path):
 def test_prepare_and_balance_run_without_a_framework(tmp_path, digits):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(presets.rewrite(text, digits))
-    done = _run("prepare", (*FRAMEWORKS, "matplotlib"), folder=tmp_path)
+    done = _run("stages.prepare", (*FRAMEWORKS, "matplotlib"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     pool = len(read_array(tmp_path / layout.UNLABELLED / "images.npy"))
     probs = np.eye(10, dtype=np.float32)[np.arange(pool) % 10]
     write_array(tmp_path / layout.pseudo_labels("gen1"), probs)
-    done = _run("balance", (*FRAMEWORKS, "scipy", "sklearn"), "gen1", folder=tmp_path)
+    done = _run("stages.balance", (*FRAMEWORKS, "scipy", "sklearn"), "gen1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (np.bincount(read_array(tmp_path / layout.balanced("gen1")) % 10) == -(-pool // 10)).all()
 
@@ -67,6 +71,6 @@ def test_a_source_of_another_kind_does_not_pay_for_the_digits(tmp_path, digits):
     text = (ROOT / "params.yaml").read_text()
     values = {**digits, "data": {**digits["data"], "source": "folder", "root": "none"}}
     (tmp_path / "params.yaml").write_text(presets.rewrite(text, values))
-    done = _run("prepare", (*FRAMEWORKS, *LIBRARIES), folder=tmp_path)
+    done = _run("stages.prepare", (*FRAMEWORKS, *LIBRARIES), folder=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: "), done.stderr  # that there is no such folder

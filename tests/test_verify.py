@@ -1,10 +1,10 @@
-"""What `experiments.verify` says of two files; tests/pipeline runs it on real stages."""
+"""What `commands.verify` says of two files; tests/pipeline runs it on real stages."""
 
 import numpy as np
 import pytest
 
-from experiments import verify
-from noisy_student.errors import UserError
+from commands import verify
+from noisy_student.runtime.errors import UserError
 
 
 @pytest.fixture

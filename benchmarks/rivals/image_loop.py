@@ -91,8 +91,7 @@ def _elastic(rng, x, shares):
     matrix = cv2.getAffineTransform(corners, moved)
     x = cv2.warpAffine(x.astype(np.float32), matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
     fields = [
-        size * gaussian(rng.uniform(-1, 1, (side, side)), smoothness, mode="reflect", truncate=3)
-        for _ in range(2)
+        size * gaussian(rng.uniform(-1, 1, (side, side)), smoothness, mode="reflect", truncate=3) for _ in range(2)
     ]
     across, down, channel = np.meshgrid(np.arange(side), np.arange(side), np.arange(3))
     places = [(down + fields[0][..., None]).ravel(), (across + fields[1][..., None]).ravel(), channel.ravel()]

@@ -69,12 +69,8 @@ def training_step(network, *, batch_size, bfloat16, channels_last):
     """A callable without arguments that does one step of SGD on a constant batch of uint8 images."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = _network(network).to(memory_format=layout)
-    optimizer = torch.optim.SGD(
-        model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=True
-    )
-    images = torch.randint(0, 256, (batch_size, 3, 32, 32), dtype=torch.uint8).contiguous(
-        memory_format=layout
-    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=True)
+    images = torch.randint(0, 256, (batch_size, 3, 32, 32), dtype=torch.uint8).contiguous(memory_format=layout)
     labels = torch.randint(0, 10, (batch_size,))
 
     def step():

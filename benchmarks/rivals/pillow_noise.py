@@ -49,9 +49,7 @@ def apply_draw(images, draw, *, names, padding=0):
             image = ImageOps.mirror(image)
         if draw.top is not None:
             left, top = int(draw.left[i]), int(draw.top[i])
-            image = ImageOps.expand(image, padding, GREY).crop(
-                (left, top, left + image.width, top + image.height)
-            )
+            image = ImageOps.expand(image, padding, GREY).crop((left, top, left + image.width, top + image.height))
         for op, value in zip(draw.op[i], draw.value[i], strict=True):
             image = OPERATIONS[names[op]](image, float(value))
         noised.append(np.asarray(image))

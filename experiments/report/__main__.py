@@ -10,15 +10,13 @@ from pathlib import Path
 
 from experiments.report.gather import gather
 from experiments.report.page import render
-from noisy_student.errors import UserError
-from noisy_student.files import write_bytes
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import write_bytes
 
 
 def main():
     """Write the page of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
     out = parser.parse_args().out
     if not out.name:

@@ -5,7 +5,7 @@ Reference: https://vega.github.io/vega-lite/docs/
 
 import numpy as np
 
-from noisy_student.canvas import BLACK, CYCLE, GREY
+from noisy_student.drawing.canvas import BLACK, CYCLE, GREY
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH = 640
@@ -59,9 +59,7 @@ def learning_curves(models, quantity):
         for row in model.curves
         for kind, name in (("train", "training batches"), ("validation", "validation images"))
     ]
-    ends = ", ".join(
-        f"{model.name} ends at {model.curves[-1][f'validation_{quantity}']:.3f}" for model in models
-    )
+    ends = ", ".join(f"{model.name} ends at {model.curves[-1][f'validation_{quantity}']:.3f}" for model in models)
     return _spec(
         f"Learning curves, {quantity}: {ends} on validation images",
         rows,
@@ -112,8 +110,7 @@ def class_counts(generation):
     """How many images of each class were kept, and chosen."""
     names = {"filtered": "above the threshold", "balanced": "after balancing"}
     rows = [
-        {"class": row["class"], "images": row["images"], "when": names[row["when"]]}
-        for row in generation.class_counts
+        {"class": row["class"], "images": row["images"], "when": names[row["when"]]} for row in generation.class_counts
     ]
     return _spec(
         f"Pseudo-labelled images by class, {generation.key}, before and after balancing",
@@ -147,9 +144,7 @@ def confusion(model, classes):
     layer = [
         {
             "mark": {"type": "rect", "tooltip": True},
-            "encoding": {
-                "color": _axis("share", "share of the class", scale={"scheme": "blues", "domain": [0, 1]})
-            },
+            "encoding": {"color": _axis("share", "share of the class", scale={"scheme": "blues", "domain": [0, 1]})},
         }
     ]
     if len(classes) <= _MOST_CLASSES:
@@ -262,9 +257,7 @@ def study(findings):
     """Test accuracies of the seeds, and differences to the controls with their intervals."""
     order = [findings.shown(arm) for arm in findings.rows]
     seeds = [
-        {"arm": findings.shown(arm), "accuracy": 100 * value}
-        for arm in findings.rows
-        for value in findings.values(arm)
+        {"arm": findings.shown(arm), "accuracy": 100 * value} for arm in findings.rows for value in findings.values(arm)
     ]
     compared = [
         {

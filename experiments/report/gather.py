@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from experiments.study.findings import all_findings
-from noisy_student import layout, params, run_record
-from noisy_student.errors import DataError
-from noisy_student.files import read_csv, read_json
+from noisy_student.runtime import layout, run_record
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import read_csv, read_json
+from noisy_student.settings import params
 
 _NAMES = ("class", "when", "model", "attack")  # columns that are no numbers, even if they look so
 
@@ -169,9 +170,7 @@ def _generation(settings, key):
         uses_labels=chosen.student.uses_pseudo_labels,
         confidence=read_csv(tables / "confidence.csv"),
         class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
-        pictures={
-            f"Pseudo-labels of {key}, by class and confidence": layout.EVAL_PLOTS / f"pseudo-labels-{key}.png"
-        },
+        pictures={f"Pseudo-labels of {key}, by class and confidence": layout.EVAL_PLOTS / f"pseudo-labels-{key}.png"},
     )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from commands import presets
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
 from experiments.study.report import conclusions
 from experiments.study.tables import main_cells
-from noisy_student import presets
 
 VEGA_LITE = "6.4"
 

@@ -21,16 +21,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from experiments.study import definition, report, run
-from experiments.study.lanes import WORK
-from noisy_student import locks, signals
-from noisy_student.errors import UserError
+from experiments.study.clones import WORK
+from noisy_student.runtime import locks, signals
+from noisy_student.runtime.errors import UserError
 
 
 def main():
     """Run or report the studies of the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="what studies there are")
     for name, text in (("run", "run what is missing, then report"), ("report", "write the report anew")):

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from noisy_student import layout, params, presets
-from noisy_student.errors import ParamsError, UserError
-from noisy_student.params import read_yaml
-from noisy_student.sections import Section, check_name
+from commands import presets
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.settings import params
+from noisy_student.settings.params import read_yaml
+from noisy_student.settings.schema import Section, check_name
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
@@ -147,8 +149,7 @@ class Study(Section):
         students = [layout.student(key) for key in settings.generations]
         if model not in students:
             raise ParamsError(
-                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of "
-                f"{', '.join(students)}."
+                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."
             )
         return values
 

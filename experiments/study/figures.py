@@ -5,7 +5,7 @@ from textwrap import fill
 import numpy as np
 
 from experiments.study.statistics import mean_over_seeds
-from noisy_student.canvas import BLACK, BLUE, GREY, VERMILLION, png
+from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION, png
 
 _LINE = 0.36  # inches an arm
 _CHARACTERS = 40  # of a line of an arm's name

@@ -12,7 +12,7 @@ from experiments.study.statistics import (
     difference_over_images,
     difference_over_seeds,
 )
-from noisy_student.errors import UserError
+from noisy_student.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

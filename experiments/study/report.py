@@ -10,19 +10,15 @@ from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
-from experiments.study.words import duration, interval, mean_and_deviation, rounded, told_apart, verdict
-from noisy_student.errors import UserError
-from noisy_student.files import write_bytes
+from experiments.study.wording import duration, interval, mean_and_deviation, rounded, told_apart, verdict
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import write_bytes
 
 PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustness", "studies")))
 _BEGIN = "^<!-- study: "
-_MARK = re.compile(
-    rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!-- end -->)", re.DOTALL | re.MULTILINE
-)
+_MARK = re.compile(rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!-- end -->)", re.DOTALL | re.MULTILINE)
 # what `with_head` writes; other comments are the user's
-_HEAD = re.compile(
-    r"\A# python -m experiments\.study run [^\n]*\n# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*"
-)
+_HEAD = re.compile(r"\A# python -m experiments\.study run [^\n]*\n# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*")
 _LEGEND = (
     "Means, with standard deviations over seeds in parentheses; the first interval is that of the mean, the "
     "last that of the paired differences. A model's teacher is that of its generation and seed, whether it "
@@ -147,9 +143,7 @@ def headline(findings):
 def _against(findings, one):
     found = one.over_seeds
     span = interval(found, sign="+") or told_apart(found)
-    return (
-        f"{one.shown}: {rounded(100 * found.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
-    )
+    return f"{one.shown}: {rounded(100 * found.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
 
 
 def with_head(text, findings):

@@ -14,9 +14,9 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from experiments.study.definition import FIGURES, RESULTS, without_machine
-from noisy_student import layout
-from noisy_student.errors import UserError
-from noisy_student.files import write_csv
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import write_csv
 
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")

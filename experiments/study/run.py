@@ -12,8 +12,7 @@ from pathlib import Path
 from dvc.exceptions import DvcException
 
 from experiments.study import rows
-from experiments.study.definition import settings_digest
-from experiments.study.lanes import (
+from experiments.study.clones import (
     WORK,
     Lane,
     Stopped,
@@ -22,9 +21,10 @@ from experiments.study.lanes import (
     recorded,
     shares_of_cores,
 )
+from experiments.study.definition import settings_digest
 from experiments.study.schedule import Schedule
-from experiments.study.words import duration
-from noisy_student.errors import ParamsError, UserError
+from experiments.study.wording import duration
+from noisy_student.runtime.errors import ParamsError, UserError
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
 _TAIL = 12  # lines of a failed experiment that are shown
@@ -157,9 +157,7 @@ class Runner:
         with ThreadPoolExecutor(len(self._lanes)) as pool:
             try:
                 self._collect()
-                futures = [
-                    pool.submit(self._work, lane, schedule, progress, complete) for lane in self._lanes
-                ]
+                futures = [pool.submit(self._work, lane, schedule, progress, complete) for lane in self._lanes]
                 for future in wait(futures, return_when=FIRST_EXCEPTION).done:
                     future.result()
             except BaseException:
@@ -215,9 +213,7 @@ class Runner:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")
                     if collected:
-                        file.write(
-                            f"It stems from an earlier call. `dvc exp remove {job.experiment}` forgets it.\n"
-                        )
+                        file.write(f"It stems from an earlier call. `dvc exp remove {job.experiment}` forgets it.\n")
                 return None
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)

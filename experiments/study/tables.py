@@ -2,7 +2,7 @@
 
 from experiments.study.definition import FIGURES
 from experiments.study.statistics import mean_over_seeds
-from experiments.study.words import interval, mean_and_deviation, rounded, told_apart
+from experiments.study.wording import interval, mean_and_deviation, rounded, told_apart
 
 
 def main_table(findings):

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from noisy_student.errors import ParamsError
+from noisy_student.runtime.errors import ParamsError
 
 # informational lines, and the error that every machine without a GPU gives
 _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*failed call to cuInit")

@@ -60,9 +60,7 @@ def batch_normalise(x, scale, offset, epsilon):
         divided by its size.
     """
     channels_first = x.permute(0, 3, 1, 2)
-    outputs, mean, deviation = torch.native_batch_norm(
-        channels_first, scale, offset, None, None, True, 0.0, epsilon
-    )
+    outputs, mean, deviation = torch.native_batch_norm(channels_first, scale, offset, None, None, True, 0.0, epsilon)
     variance = deviation.detach() ** -2 - epsilon  # the kernel gives 1 / sqrt(variance + epsilon)
     return outputs.permute(0, 2, 3, 1), mean.detach(), variance
 
@@ -70,9 +68,7 @@ def batch_normalise(x, scale, offset, epsilon):
 def normalise(x, scale, offset, mean, variance, epsilon):
     """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
     stored = [torch.as_tensor(getattr(value, "value", value)) for value in (mean, variance)]
-    outputs = torch.nn.functional.batch_norm(
-        x.permute(0, 3, 1, 2), *stored, scale, offset, training=False, eps=epsilon
-    )
+    outputs = torch.nn.functional.batch_norm(x.permute(0, 3, 1, 2), *stored, scale, offset, training=False, eps=epsilon)
     return outputs.permute(0, 2, 3, 1)
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student.data import shards
-from noisy_student.data.source import LabelledImages
+from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Rows
-from noisy_student.errors import DataError
-from noisy_student.files import read_array, write_array
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import read_array, write_array
 
 PIECE = 2**16  # rows that are looked at together
 TOLERANCE = 1e-3  # of the sum of a distribution in float32
@@ -58,12 +58,7 @@ def open_images(folder, *, on_corrupt="error"):
         return shards.open_shards(Path(folder), on_corrupt=on_corrupt)
     path = Path(folder) / "images.npy"
     images = read_array(path)
-    if (
-        images.dtype != np.uint8
-        or images.ndim != 4
-        or images.shape[1] != images.shape[2]
-        or images.shape[3] != 3
-    ):
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
         raise DataError(
             f"{path}: expected uint8 (N, S, S, 3), found {images.dtype} {images.shape}. "
             "Delete it and run `dvc repro` again."

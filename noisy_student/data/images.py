@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from noisy_student.errors import DataError
-from noisy_student.progress import progress
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.progress import progress
 
 # Pillow only warns, up to twice its limit; `_read` refuses. Files are read by several threads, and what
 # `warnings.catch_warnings` does in one of them all others see.
@@ -65,7 +65,7 @@ def read_folder(root, *, size, resize, recursive, read=try_image):
         resize: as in `read_image`.
         recursive: whether images in folders below `root` count too (links are followed). If not, such
             a folder is reported as unreadable.
-        read: what reads a file: `try_image`, or a reader of `noisy_student.data.reader`.
+        read: what reads a file: `try_image`, or a reader of `noisy_student.sources.reader`.
 
     Returns:
         images: (N, size, size, 3) uint8: an array or, from a `staging.ShardReader`, `views.Rows`.
@@ -144,9 +144,7 @@ def _read(path, size, resize):
     with Image.open(path) as image:
         pixels = image.width * image.height
         if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(
-                f"{pixels:,} pixels: a decompression bomb, it exceeds limit {Image.MAX_IMAGE_PIXELS:,}"
-            )
+            raise ValueError(f"{pixels:,} pixels: a decompression bomb, it exceeds limit {Image.MAX_IMAGE_PIXELS:,}")
         rgb = _to_rgb(ImageOps.exif_transpose(image))
     if resize == "crop":
         side = min(rgb.size)

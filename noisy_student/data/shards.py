@@ -22,9 +22,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from noisy_student import environment
-from noisy_student.errors import DataError
-from noisy_student.files import read_array, read_json, remove, write_array, write_json
+from noisy_student.runtime import environment
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import read_array, read_json, remove, write_array, write_json
 
 SHARD = 64 * 2**20  # bytes after which the next shard begins
 OPEN_FILES = 32  # shards of a folder that stay open; further ones are opened for each image
@@ -201,9 +201,7 @@ class EncodedImages:
             return np.full(self.shape[1:], GREY, np.uint8)
         image = decode(self._read(entry))
         if image is None or image.shape != self.shape[1:]:
-            raise DataError(
-                f"{self.paths[entry[0]]}: no image of {self.shape[1]} pixels at byte {entry[1]}. {_MEND}"
-            )
+            raise DataError(f"{self.paths[entry[0]]}: no image of {self.shape[1]} pixels at byte {entry[1]}. {_MEND}")
         return image
 
     def _read(self, entry):
@@ -214,8 +212,7 @@ class EncodedImages:
             raise DataError(f"{self.paths[shard]}: cannot be read ({error.strerror}). {_MEND}") from error
         if zlib.crc32(data) != expected:
             raise DataError(
-                f"{self.paths[shard]}: damaged, the checksum of the image at byte {offset:,} is wrong. "
-                f"{_MEND}"
+                f"{self.paths[shard]}: damaged, the checksum of the image at byte {offset:,} is wrong. {_MEND}"
             )
         return data
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisy_student.errors import DataError
+from noisy_student.runtime.errors import DataError
 
 
 def stratified(labels, count, *, rng, name, classes):

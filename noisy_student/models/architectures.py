@@ -1,7 +1,7 @@
 """The networks by name, and what can be said of them without building one."""
 
-from noisy_student.errors import ParamsError
-from noisy_student.models import article_resnet50, efficientnet, resnet, wide_resnet
+from noisy_student.models.networks import article_resnet50, efficientnet, resnet, wide_resnet
+from noisy_student.runtime.errors import ParamsError
 
 ARCHITECTURES = {
     "resnet": resnet,

@@ -2,10 +2,10 @@
 
 import keras
 
-from noisy_student.errors import ParamsError
 from noisy_student.models.architectures import ARCHITECTURES, check_frozen, check_image_size
 from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
+from noisy_student.runtime.errors import ParamsError
 
 MODES = ("train", "inference", "noised")
 

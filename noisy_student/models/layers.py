@@ -4,7 +4,7 @@ import keras
 
 from noisy_student.models.normalisation import FusedBatchNormalization
 from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, SkippableBranch, StochasticDepth
-from noisy_student.seeds import derive_seed
+from noisy_student.runtime.seeds import derive_seed
 
 
 def layer_seed(seed, name):
@@ -66,9 +66,7 @@ class Layers:
     def _initializer(self, kind, name):
         seed = layer_seed(self.seed, name)
         if kind == "he_normal_fan_out":
-            return keras.initializers.VarianceScaling(
-                2.0, mode="fan_out", distribution="untruncated_normal", seed=seed
-            )
+            return keras.initializers.VarianceScaling(2.0, mode="fan_out", distribution="untruncated_normal", seed=seed)
         kinds = {"he_normal": keras.initializers.HeNormal, "glorot_uniform": keras.initializers.GlorotUniform}
         return kinds[kind](seed=seed)
 
@@ -108,9 +106,7 @@ class Layers:
         hidden = self.conv(means, f"{prefix}_reduce_conv", filters=filters, **options)
         hidden = self.swish(hidden, f"{prefix}_reduce_swish")
         weights = self.conv(hidden, f"{prefix}_excite_conv", filters=x.shape[-1], **options)
-        weights = keras.layers.Activation("sigmoid", dtype=self.precision, name=f"{prefix}_excite_sigmoid")(
-            weights
-        )
+        weights = keras.layers.Activation("sigmoid", dtype=self.precision, name=f"{prefix}_excite_sigmoid")(weights)
         return keras.layers.Multiply(dtype=self.precision, name=f"{prefix}_excite")([x, weights])
 
     def add(self, shortcut, source, branch, *, block):

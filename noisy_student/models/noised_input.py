@@ -28,8 +28,5 @@ def behind_noise(network, in_graph, inputs):
     Returns:
         `keras.Model` that takes such a dict; its weights are those of `network`.
     """
-    tensors = {
-        name: keras.Input(array.shape[1:], dtype=array.dtype.name, name=name)
-        for name, array in inputs.items()
-    }
+    tensors = {name: keras.Input(array.shape[1:], dtype=array.dtype.name, name=name) for name, array in inputs.items()}
     return keras.Model(tensors, network(_Noise(in_graph, name="noise")(tensors)), name=network.name)

@@ -66,8 +66,7 @@ class InGraphNoise:
             distinct, inverse = np.unique(steps, axis=0, return_inverse=True)
             table = self.randaugment.table
             rows = [
-                parameters(table[int(op)].kind, value, self.bicubic, height, width)
-                for op, value in distinct.tolist()
+                parameters(table[int(op)].kind, value, self.bicubic, height, width) for op, value in distinct.tolist()
             ]
             index = inverse.reshape(draw.op.shape)
             arrays |= {key: np.stack([row[key] for row in rows])[index] for key in rows[0]}
@@ -215,9 +214,7 @@ def _shear(pixels, kind, shift, rest, height, width, fill):
     """Bicubic shear by `shift` + `rest` (N, L) pixels a line; 0 leaves an image as it is."""
     row, column = _places(height, width)
     vertical = ops.equal(kind, kinds.SHEAR_Y_BICUBIC)  # (N, 1, 1)
-    shift, rest = (
-        ops.where(vertical, lines[:, None, :width], lines[:, :height, None]) for lines in (shift, rest)
-    )
+    shift, rest = (ops.where(vertical, lines[:, None, :width], lines[:, :height, None]) for lines in (shift, rest))
     side = ops.where(vertical, height, width)
     centre = ops.where(vertical, row, column) + shift  # (N, H, W)
     floor = ops.floor(rest)

@@ -6,8 +6,8 @@ import numpy as np
 
 from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.randaugment import RandAugment
-from noisy_student.sections import AugmentationParams
-from noisy_student.seeds import uniforms
+from noisy_student.runtime.seeds import uniforms
+from noisy_student.settings.schema import AugmentationParams
 
 # Not `randaugment.fill`: plain augmentation must be the same in trainings with and without noise.
 CROP_FILL = 128
@@ -62,7 +62,7 @@ class InputNoise:
         A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself.
 
         Args:
-            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
+            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
 
         Returns:
             InputDraw.
@@ -102,7 +102,7 @@ class InputNoise:
 
         Args:
             images: (N, H, W, 3) uint8; not changed.
-            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
+            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
 
         Returns:
             (N, H, W, 3) uint8; `images` itself, not a copy, if nothing is switched on.
@@ -133,6 +133,4 @@ def input_noise(params, *, noised):
         params: params.Params.
         noised: whether the section `noise` applies.
     """
-    return InputNoise(
-        augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None
-    )
+    return InputNoise(augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from noisy_student.noise.operations import TABLES
-from noisy_student.seeds import uniforms
+from noisy_student.runtime.seeds import uniforms
 
 # The article's table is a list of 10 strengths for each operation, from the weakest to the strongest.
 UNIFORM_STRENGTHS = 10
@@ -41,7 +41,7 @@ class RandAugment:
         """Draw operations and strengths for N images.
 
         Args:
-            keys: (N,) uint64 of `noisy_student.seeds.image_keys`.
+            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
 
         Returns:
             (op, value): the two attributes of pipeline.InputDraw.

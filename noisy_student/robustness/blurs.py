@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from noisy_student.robustness.kernels import shuffle_pixels, weigh_shifted
+from noisy_student.robustness.pixels import shuffle_pixels, weigh_shifted
 from noisy_student.robustness.zooming import zoom
 
 

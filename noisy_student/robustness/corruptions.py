@@ -9,7 +9,7 @@ import numpy as np
 
 from noisy_student.robustness import blurs, digital, noises, severities, weather
 from noisy_student.robustness.draws import Draws
-from noisy_student.seeds import derive_seed, image_keys
+from noisy_student.runtime.seeds import derive_seed, image_keys
 
 _BLOCK = 200_000  # values that are worked on together: as float64 they fit into a core's cache
 # Those that take and give grey levels; the others take and give values in [0, 1].

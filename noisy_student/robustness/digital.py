@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from noisy_student.robustness.blurs import smooth
-from noisy_student.robustness.kernels import sample_mirrored
+from noisy_student.robustness.pixels import sample_mirrored
 
 
 def brightness(x, shift, draws=None):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
-from noisy_student.seeds import uniforms
+from noisy_student.runtime.seeds import uniforms
 
 _HALF = 2.0**-54  # from the lower end of a cell of `uniforms` to its middle: never 0
 

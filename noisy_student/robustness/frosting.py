@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from noisy_student.errors import DataError
 from noisy_student.robustness.draws import Draws
 from noisy_student.robustness.severities import SMALL
 from noisy_student.robustness.weather import cloud
-from noisy_student.seeds import derive_seed, generator, image_keys
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.seeds import derive_seed, generator, image_keys
 
 OFFICIAL = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")  # as published: not 6
 DRAWN = 5
@@ -54,15 +54,12 @@ def _official(path, side):
     if picture is None:
         found = "not a readable picture" if path.is_file() else "no such file"
         raise DataError(
-            f"{path}: {found}. Put all of {', '.join(OFFICIAL)} there, or remove the folder: then frost is "
-            "drawn."
+            f"{path}: {found}. Put all of {', '.join(OFFICIAL)} there, or remove the folder: then frost is drawn."
         )
     if side < SMALL:
         picture = cv2.resize(picture, (0, 0), fx=_SHRINK, fy=_SHRINK)
     if min(picture.shape[:2]) <= side:
-        raise DataError(
-            f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels, too small for images of {side}."
-        )
+        raise DataError(f"{path}: {picture.shape[1]} x {picture.shape[0]} pixels, too small for images of {side}.")
     return picture[..., ::-1]
 
 

@@ -7,12 +7,12 @@ from itertools import zip_longest
 import numpy as np
 
 from noisy_student import backends
-from noisy_student.predict import Predictor, fitting
-from noisy_student.progress import bar
+from noisy_student.inference.predict import Predictor, fitting
 from noisy_student.robustness import attacks, perturbations, scores
 from noisy_student.robustness.draws import Draws
-from noisy_student.seeds import derive_seed, image_keys
-from noisy_student.signals import Stopped, deferred
+from noisy_student.runtime.progress import bar
+from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.runtime.signals import Stopped, deferred
 
 _BLOCK = 2**20  # bytes of images whose sequences, 16 to 41 times as large, are made together
 _THREADS = 2  # the images of one unit are made while the network works on another's
@@ -194,8 +194,7 @@ def run(units, *, name, kept=None):
             if asked:
                 saved = len(results) - len(unsaved)
                 raise Stopped(
-                    f"{name}: stopped; {saved} of {len(keys)} steps are saved. "
-                    "Run the same command again to go on.",
+                    f"{name}: stopped; {saved} of {len(keys)} steps are saved. Run the same command again to go on.",
                     asked,
                 )
     return results

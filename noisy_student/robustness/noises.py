@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from scipy.stats import poisson
 
-from noisy_student.robustness.kernels import invert_distributions
+from noisy_student.robustness.pixels import invert_distributions
 
 
 def gaussian_noise(x, deviation, draws):
@@ -21,9 +21,7 @@ def speckle_noise(x, deviation, draws):
 def shot_noise(x, photons, draws):
     """Count photons: Poisson numbers whose mean is `photons` at the value 1."""
     levels = np.rint(x * 255).astype(np.uint8)  # x comes from whole grey levels
-    counts = invert_distributions(
-        levels.ravel(), draws.uniform("noise", *x.shape[1:]).ravel(), _poisson_table(photons)
-    )
+    counts = invert_distributions(levels.ravel(), draws.uniform("noise", *x.shape[1:]).ravel(), _poisson_table(photons))
     return counts.reshape(x.shape) / photons
 
 

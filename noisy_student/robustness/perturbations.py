@@ -15,7 +15,7 @@ from noisy_student.robustness import blurs, digital, noises, weather
 from noisy_student.robustness.corruptions import to_levels
 from noisy_student.robustness.draws import Draws
 from noisy_student.robustness.severities import SMALL
-from noisy_student.seeds import derive_seed, image_keys
+from noisy_student.runtime.seeds import derive_seed, image_keys
 
 _SPATTER = (0.6, 0.265, 1.75, 0.7, 0.6, 0)  # see weather.spatter
 _KEPT_IN_SNOW = 0.85

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisy_student.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, png, sheet, shorten, thumbnail
+from noisy_student.drawing.canvas import BLACK, BLUE, GREY, ORANGE, VERMILLION, png, sheet, shorten, thumbnail
 from noisy_student.robustness import perturbations, severities
 
 _MARGIN = 0.15  # inches
@@ -59,12 +59,7 @@ def heat_map(path, name, rows):
     levels = sorted({row["severity"] for row in rows} - {0})
     errors = np.array(
         [
-            [
-                row["error"]
-                for level in levels
-                for row in rows
-                if (row["corruption"], row["severity"]) == (c, level)
-            ]
+            [row["error"] for level in levels for row in rows if (row["corruption"], row["severity"]) == (c, level)]
             for c in severities.ALL
         ]
     )
@@ -176,9 +171,7 @@ def gained_gallery(path, cells, *, first, second, class_names):
     pitch, wide = side + 0.75, 2 * side + 0.35
     lines = max(1, -(-len(cells) // columns))
     title = f"Corrupted test images that {first} gets wrong and {second} right"
-    with png(
-        path, width=2 * _MARGIN + columns * wide, height=top + lines * pitch + _MARGIN, layout=None
-    ) as figure:
+    with png(path, width=2 * _MARGIN + columns * wide, height=top + lines * pitch + _MARGIN, layout=None) as figure:
         axes = sheet(figure)
         axes.text(_MARGIN, 0.3, title, fontsize=12, weight="bold")
         if not cells:

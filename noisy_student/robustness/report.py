@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisy_student import metrics
+from noisy_student.inference import metrics
 from noisy_student.robustness import scores, severities
 from noisy_student.robustness.severities import STANDARD
 
@@ -110,9 +110,7 @@ def _by_severity(rows):
     """Means over the standard corruptions of each figure of `calibration`, by severity; 0 is clean."""
     found = {}
     for severity in sorted({row["severity"] for row in rows}):
-        group = [
-            row for row in rows if row["severity"] == severity and row["corruption"] in ("clean", *STANDARD)
-        ]
+        group = [row for row in rows if row["severity"] == severity and row["corruption"] in ("clean", *STANDARD)]
         name = f"severity_{severity}" if severity else "clean"
         found[name] = {
             figure: float(np.mean([row[figure] for row in group]))

@@ -45,9 +45,7 @@ def relative_mce(errors, clean, reference, reference_clean):
         mean over c of (sum over s of E[c, s] - E_clean) / (sum over s of E_ref[c, s] - E_ref_clean); None if
         some corruption brings the reference no more errors, or fewer.
     """
-    return _mean_ratio(
-        (np.mean(errors[name]) - clean, np.mean(reference[name]) - reference_clean) for name in errors
-    )
+    return _mean_ratio((np.mean(errors[name]) - clean, np.mean(reference[name]) - reference_clean) for name in errors)
 
 
 def _mean_ratio(pairs):

@@ -7,11 +7,11 @@ import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.splits import stratified
-from noisy_student.errors import DataError
-from noisy_student.files import open_npy
 from noisy_student.robustness import frosting, severities
 from noisy_student.robustness.corruptions import corrupt
-from noisy_student.seeds import generator
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import open_npy
+from noisy_student.runtime.seeds import generator
 
 OFFICIAL = "CIFAR-10-C"  # the published archive's folder
 FROST = "frost"  # the folder of the published pictures of frost
@@ -113,8 +113,7 @@ class Official:
         levels = len(severities.SEVERITIES)
         if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or len(labels) % levels:
             raise DataError(
-                f"{path}: expected integers ({levels} x images,), found {labels.dtype} {labels.shape}. "
-                f"{_MEND}"
+                f"{path}: expected integers ({levels} x images,), found {labels.dtype} {labels.shape}. {_MEND}"
             )
         blocks = labels.reshape(levels, -1).astype(np.int64)
         if blocks.min() < 0 or blocks.max() >= classes or (blocks != blocks[0]).any():
@@ -139,9 +138,7 @@ class Official:
     def images(self, name, severity):
         """(N, S, S, 3) uint8, read when they are asked for."""
         array, first = self._open(name), self.images_each * (severity - 1)
-        return Lazy(
-            lambda rows: resize_images(np.asarray(array[first + rows]), size=self.side), self.rows, self.side
-        )
+        return Lazy(lambda rows: resize_images(np.asarray(array[first + rows]), size=self.side), self.rows, self.side)
 
     def _open(self, name):
         array = self._read(f"{name}.npy")

@@ -1,7 +1,7 @@
 """What the stages of robustness do before they measure anything, and where nothing is to be measured."""
 
-from noisy_student import layout
-from noisy_student.files import remove, write_json
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import remove, write_json
 
 OFF = {"robustness": "off"}
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from noisy_student.seeds import derive_seed, generator, image_keys
+from noisy_student.runtime.seeds import derive_seed, generator, image_keys
 
 
 class ShuffledRows:
@@ -87,9 +87,7 @@ class TrainingBatches(keras.utils.PyDataset):
         self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
         self.round = 0  # set at the start of every round, see callbacks.Rounds
         self.start = 0  # steps of the round that are done already, when a training goes on within one
-        self._streams = [
-            ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares
-        ]
+        self._streams = [ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares]
         self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
         self.batch_size = sum(share.batch_size for share in shares)
         self._weights = np.concatenate(

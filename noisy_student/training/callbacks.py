@@ -4,9 +4,9 @@ import sys
 
 import keras
 
-from noisy_student import metrics
-from noisy_student.predict import predict_logits, to_probs
-from noisy_student.progress import bar
+from noisy_student.inference import metrics
+from noisy_student.inference.predict import predict_logits, to_probs
+from noisy_student.runtime.progress import bar
 from noisy_student.training.divergence import Divergence, check_finite
 
 
@@ -176,9 +176,7 @@ def make_callbacks(training, *, name, batches, validation, steps):
     if schedule.plateau_from_epoch is not None:
         first = schedule.plateau_from_epoch
         # Keras counts epochs from 0; both rules forget what came before the first epoch
-        callbacks.append(
-            PlateauFrom(first, monitor="val_loss", factor=0.1, patience=schedule.plateau_patience)
-        )
+        callbacks.append(PlateauFrom(first, monitor="val_loss", factor=0.1, patience=schedule.plateau_patience))
         callbacks.append(
             keras.callbacks.EarlyStopping(
                 monitor="val_loss", patience=schedule.stop_patience, start_from_epoch=first - 1

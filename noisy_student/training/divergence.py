@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import scipy.stats
 
-from noisy_student.errors import DivergenceError
+from noisy_student.runtime.errors import DivergenceError
 
 PATIENCE = 3  # validations in a row at the level of guessing
 EVIDENCE = 5_000  # training images after the warm-up, before which nothing is concluded

@@ -5,7 +5,7 @@ import time
 import keras
 import numpy as np
 
-from noisy_student.signals import Stopped
+from noisy_student.runtime.signals import Stopped
 from noisy_student.training.callbacks import synchronise
 
 _RULES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.EarlyStopping)

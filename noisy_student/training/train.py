@@ -20,9 +20,9 @@ from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise, no_input_noise
-from noisy_student.sections import ScheduleParams, TrainingParams
-from noisy_student.seeds import derive_seed
-from noisy_student.signals import deferred
+from noisy_student.runtime.seeds import derive_seed
+from noisy_student.runtime.signals import deferred
+from noisy_student.settings.schema import ScheduleParams, TrainingParams
 from noisy_student.training.batches import TrainingBatches
 from noisy_student.training.callbacks import Validation, make_callbacks
 from noisy_student.training.optimization import make_optimizer, make_schedule
@@ -141,7 +141,7 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
         validation: LabelledImages that choose the checkpoint.
         classes: number of classes.
         initial: model whose weights to start from; None starts from random ones.
-        checkpoints: noisy_student.checkpoints.Checkpoints to go on from and to write to; None: neither.
+        checkpoints: noisy_student.runtime.checkpoints.Checkpoints to go on from and to write to; None: neither.
 
     Returns:
         Trained.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from noisy_student.data.images import try_image
-from noisy_student.sections import HELD_BACK, DataParams
+from noisy_student.settings.schema import HELD_BACK, DataParams
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -121,7 +121,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     """A real HTTP server on 127.0.0.1; retries do not pause."""
-    monkeypatch.setattr("noisy_student.data.download.PAUSE", 0.0)
+    monkeypatch.setattr("noisy_student.sources.download.PAUSE", 0.0)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     listener.state = Server(f"http://127.0.0.1:{listener.server_port}")

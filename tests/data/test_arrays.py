@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from noisy_student.data.arrays import open_images, open_labelled
-from noisy_student.errors import DataError
+from noisy_student.runtime.errors import DataError
 
 
 @pytest.fixture
@@ -40,9 +40,7 @@ def test_wrong_images_are_refused(save, images):
         open_images(save(images))
 
 
-@pytest.mark.parametrize(
-    "labels", [np.array([0, 1]), np.array([0, 1, 2], np.int32), np.zeros((3, 1), np.int64)]
-)
+@pytest.mark.parametrize("labels", [np.array([0, 1]), np.array([0, 1, 2], np.int32), np.zeros((3, 1), np.int64)])
 def test_labels_that_do_not_fit_the_images_are_refused(save, labels):
     with pytest.raises(DataError, match=r"labels\.npy: expected int64 \(3,\), one label an image, found "):
         open_labelled(save(labels=labels))

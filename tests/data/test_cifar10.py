@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student.data import cifar10
-from noisy_student.data.sources import load_source
-from noisy_student.errors import DataError, DownloadError
+from noisy_student.runtime.errors import DataError, DownloadError
+from noisy_student.sources.adapters import cifar10
+from noisy_student.sources.loading import load_source
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 
-from noisy_student.data import download
-from noisy_student.data.download import downloads_dir, fetch, locate
-from noisy_student.errors import DataError, DownloadError
+from noisy_student.runtime.errors import DataError, DownloadError
+from noisy_student.sources import download
+from noisy_student.sources.download import downloads_dir, fetch, locate
 
 CONTENT = bytes(range(256)) * 4000  # about 1 MB, several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -5,9 +5,9 @@ import os
 import pytest
 from PIL import Image
 
-from noisy_student.data.sources import load_source
-from noisy_student.errors import DataError
-from noisy_student.sections import OWN_SPLIT
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import OWN_SPLIT
+from noisy_student.sources.loading import load_source
 
 
 @pytest.fixture
@@ -119,9 +119,7 @@ def test_folder_without_any_class(tree, tmp_path):
 def test_folder_class_with_unreadable_images_only(tree, tmp_path):
     data = tree(GOOD)
     (tmp_path / "tree/train/dog/0.png").write_bytes(b"")
-    with pytest.raises(
-        DataError, match=r"train/dog: no readable image \(found 1 unreadable, e\.g\. 0\.png: an emp"
-    ):
+    with pytest.raises(DataError, match=r"train/dog: no readable image \(found 1 unreadable, e\.g\. 0\.png: an emp"):
         load_source(data)
 
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from noisy_student.data.sources import load_source
-from noisy_student.errors import DataError
+from noisy_student.runtime.errors import DataError
+from noisy_student.sources.loading import load_source
 
 WNIDS = ("n01440764", "n01443537", "n02484322")  # sorted; their ILSVRC2012_IDs are not in this order
 IDS = {"n01440764": 2, "n01443537": 3, "n02484322": 1}
@@ -36,8 +36,7 @@ def _write(path, grey):
 
 def _kaggle(root):
     lines = [
-        f"{name.partition('.')[0]},{WNIDS[label]} 85 1 499 272 {WNIDS[label]} 0 0 9 9"
-        for name, label in VAL[::-1]
+        f"{name.partition('.')[0]},{WNIDS[label]} 85 1 499 272 {WNIDS[label]} 0 0 9 9" for name, label in VAL[::-1]
     ]
     (root / "LOC_val_solution.csv").write_text("\n".join(["ImageId,PredictionString", *lines]) + "\n")
 
@@ -190,7 +189,5 @@ def test_one_clear_message(root, data_params, case):
 
 def test_val_cannot_be_test_and_validation(root, data_params):
     _kaggle(root)
-    with pytest.raises(
-        DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"
-    ):
+    with pytest.raises(DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"):
         load_source(data_params(source="folder", root=str(root), validation=None))

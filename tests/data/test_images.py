@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from noisy_student.data.images import read_folder, read_image, resize_images
-from noisy_student.errors import DataError
+from noisy_student.runtime.errors import DataError
 
 
 def read(path, size=4, resize="squash"):

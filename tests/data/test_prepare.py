@@ -12,9 +12,9 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.datasets import load_digits
 
-from noisy_student.data.prepare import prepare
-from noisy_student.errors import DataError
-from noisy_student.sections import LABELLED_POOL, OWN_SPLIT
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import LABELLED_POOL, OWN_SPLIT
+from noisy_student.sources.prepare import prepare
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("labelled", "validation", "test")
@@ -83,9 +83,7 @@ def test_order_tells_nothing_about_the_class(digits, split):
     # In a random order neighbours share their class in about 1 of 10 cases: for n = 400 the standard
     # deviation is sqrt(0.09 / 400) = 0.015, so 0.17 is more than 4 of them. Sorted, it would be nearly 1.
     assert (classes[1:] == classes[:-1]).mean() < 0.17
-    assert (
-        abs(np.corrcoef(np.arange(len(classes)), classes)[0, 1]) < 0.2
-    )  # 4 standard errors of 1 / sqrt(400)
+    assert abs(np.corrcoef(np.arange(len(classes)), classes)[0, 1]) < 0.2  # 4 standard errors of 1 / sqrt(400)
 
 
 def test_report(digits):
@@ -228,9 +226,7 @@ def test_validation_class_of_test_images_only_is_refused(folder):
         duplicates(root, train, test)
         shutil.copy(next((root / "test" / "cat").iterdir()), root / "val" / "cat" / "0.png")
 
-    with pytest.raises(
-        DataError, match=r"data\.validation: 9 images asked, but class 3 \(cat\) has no image"
-    ):
+    with pytest.raises(DataError, match=r"data\.validation: 9 images asked, but class 3 \(cat\) has no image"):
         folder(change=change, labelled=20, validation=None)
 
 
@@ -282,9 +278,7 @@ def test_order_of_the_source_changes_nothing(tmp_path, random_images, write_cifa
     assert results[0] == results[1]
 
 
-def test_folder_and_cifar10_archive_of_the_same_pixels(
-    tmp_path, random_images, write_tree, write_cifar10, data_params
-):
+def test_folder_and_cifar10_archive_of_the_same_pixels(tmp_path, random_images, write_tree, write_cifar10, data_params):
     train, test = random_images(60), random_images(20, seed=1)
     write_tree(tmp_path / "tree", "train", *train)
     write_tree(tmp_path / "tree", "test", *test)

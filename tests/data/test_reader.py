@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.data import reader as module
 from noisy_student.data.images import read_folder
-from noisy_student.data.reader import ImageReader
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.sources import reader as module
+from noisy_student.sources.reader import ImageReader
 
 SIZE = 8
 

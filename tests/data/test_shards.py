@@ -10,17 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student import environment, selection
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.data import shards, staging
+from noisy_student.data import shards
 from noisy_student.data.arrays import damaged_shards, left_out, open_images, open_labelled, usable_rows
 from noisy_student.data.images import read_folder, try_image
-from noisy_student.data.prepare import prepare
-from noisy_student.data.staging import ShardReader
 from noisy_student.data.views import Rows
-from noisy_student.errors import DataError
-from noisy_student.sections import BalanceParams, PseudoLabelParams
-from noisy_student.signals import Stopped
+from noisy_student.runtime import environment
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.signals import Stopped
+from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
+from noisy_student.sources import staging
+from noisy_student.sources.prepare import prepare
+from noisy_student.sources.staging import ShardReader
+from noisy_student.steps import selection
 
 SPLITS = ("labelled", "validation", "unlabelled", "test")
 
@@ -181,9 +183,7 @@ def test_a_damaged_shard_is_named(written):
     number = json.loads((folder / "shards.json").read_text())["shards"][0]["images"]
     np.testing.assert_array_equal(found[:number], expected[:number])
     for asked in (number, slice(None)):
-        with pytest.raises(
-            DataError, match=r"shard-00001\.tar: damaged, the checksum of the image at byte 512"
-        ):
+        with pytest.raises(DataError, match=r"shard-00001\.tar: damaged, the checksum of the image at byte 512"):
             found[asked]
     with pytest.raises(DataError, match=r"shard-00001\.tar: damaged"):
         found.encoded(number)
@@ -333,9 +333,7 @@ def test_too_large_images_are_refused_by_every_thread(tmp_path, monkeypatch):
     for number in range(120):
         Image.new("RGB", (90, 90) if number % 2 else (60, 60)).save(tmp_path / "images" / f"{number:03}.png")
     reader = _reader(Checkpoints(tmp_path / "kept", keep=None))
-    images, names, unreadable = read_folder(
-        tmp_path / "images", size=8, resize="squash", recursive=False, read=reader
-    )
+    images, names, unreadable = read_folder(tmp_path / "images", size=8, resize="squash", recursive=False, read=reader)
     assert names == [f"{number:03}.png" for number in range(0, 120, 2)]
     assert len(images) == len(unreadable) == 60
     assert unreadable[0] == "001.png: 8,100 pixels: a decompression bomb, it exceeds limit 5,000"

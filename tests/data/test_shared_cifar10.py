@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from noisy_student.data.sources import load_source
+from noisy_student.sources.loading import load_source
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10"
 
@@ -34,9 +34,7 @@ def test_jpeg_tree_and_rebuilt_archive_are_the_same_images(tmp_path, data_params
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
 
     tree = load_source(data_params(source="folder", root=str(tmp_path / "tree"), image_size=32))
-    rebuilt = load_source(
-        data_params(source="cifar10", root=str(archive.parent), image_size=32, sha256=sha256)
-    )
+    rebuilt = load_source(data_params(source="cifar10", root=str(archive.parent), image_size=32, sha256=sha256))
     assert tree.classes == rebuilt.classes
     assert tree.unreadable == ()
     for split, count in (("train", 50_000), ("test", 10_000)):

@@ -8,9 +8,9 @@ import sklearn.datasets
 from PIL import Image
 from sklearn.utils import Bunch
 
-from noisy_student.data.sources import load_source
-from noisy_student.errors import DataError
-from noisy_student.sections import PHOTOGRAPHS
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import PHOTOGRAPHS
+from noisy_student.sources.loading import load_source
 
 
 def test_digits_at_their_own_size_are_scaled_grey_levels(data_params):

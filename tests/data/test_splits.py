@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisy_student.data.splits import stratified
-from noisy_student.errors import DataError
+from noisy_student.runtime.errors import DataError
 
 
 def cut(labels, count, *, seed=0, classes=None):

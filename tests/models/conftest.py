@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from noisy_student.models.build import build
-from noisy_student.sections import ModelParams
+from noisy_student.settings.schema import ModelParams
 
 SMALL = ModelParams(name="resnet", depth=8, width=4)
 NOISE = {"survival_probability": 0.5, "dropout": 0.5}

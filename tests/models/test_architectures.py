@@ -6,7 +6,7 @@ import pytest
 
 from noisy_student.models.build import build
 from noisy_student.models.summary import macs
-from noisy_student.sections import ModelParams
+from noisy_student.settings.schema import ModelParams
 
 
 def network(name, depth=None, width=None, **changes):
@@ -40,9 +40,7 @@ def test_resnet_parameters(depth, published):
 
 def test_resnet20_macs_by_hand():
     stem, dense = 3 * 9 * 16 * 32 * 32, 64 * 10
-    full = (
-        9 * 16 * 16 * 32 * 32
-    )  # of one 3x3 convolution that keeps its stage's shape, the same in all stages
+    full = 9 * 16 * 16 * 32 * 32  # of one 3x3 convolution that keeps its stage's shape, the same in all stages
     first = full // 2  # of the first one of stages 2 and 3: half the input channels
     shortcuts = 16 * 32 * 16 * 16 + 32 * 64 * 8 * 8
     assert macs(network("resnet", 20, 16)) == stem + 6 * full + 2 * (first + 5 * full) + shortcuts + dense
@@ -81,9 +79,7 @@ def test_article_resnet50_penalises_and_he_initialises_the_shortcuts_only():
     assert all(layer.use_bias for layer in convolutions)
     shortcuts = [layer for layer in convolutions if layer.kernel_regularizer is not None]
     assert [layer.name for layer in shortcuts] == [f"stage{s}_block1_shortcut_conv" for s in (1, 2, 3, 4)]
-    he_normal = [
-        layer for layer in convolutions if isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
-    ]
+    he_normal = [layer for layer in convolutions if isinstance(layer.kernel_initializer, keras.initializers.HeNormal)]
     assert he_normal == shortcuts
     penalty = 1e-4 * sum(np.square(layer.get_weights()[0]).sum() for layer in shortcuts)
     assert float(sum(model.losses)) == pytest.approx(penalty, rel=1e-5)

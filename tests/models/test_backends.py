@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from noisy_student import backends
-from noisy_student.errors import ParamsError
+from noisy_student.runtime.errors import ParamsError
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -103,9 +103,7 @@ def test_another_backend_in_the_environment(fresh):
         backends.select("jax")
 
 
-@pytest.mark.parametrize(
-    ("name", "file"), [("jax", "requirements-jax.txt"), ("torch", "requirements-torch.txt")]
-)
+@pytest.mark.parametrize(("name", "file"), [("jax", "requirements-jax.txt"), ("torch", "requirements-torch.txt")])
 def test_framework_not_installed(fresh, name, file):
     fresh.setattr(importlib.util, "find_spec", lambda package: None)
     with pytest.raises(ParamsError, match=f"{name} is not installed.*pip install -r {file}"):

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student.errors import ParamsError
 from noisy_student.models.build import block_survival, build, transfer_weights
-from noisy_student.sections import ModelParams
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings.schema import ModelParams
 
 NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ("article_resnet50", None, None)]
 
@@ -25,9 +25,7 @@ def weights(model):
     found = {}
     for layer in model.layers:
         inside = getattr(layer, "branch", None)
-        found |= (
-            weights(inside) if inside else {(layer.name, i): w for i, w in enumerate(layer.get_weights())}
-        )
+        found |= weights(inside) if inside else {(layer.name, i): w for i, w in enumerate(layer.get_weights())}
     return found
 
 
@@ -65,9 +63,7 @@ def test_inference_holds_stock_layers_only(small):
     assert all(type(layer) is getattr(keras.layers, type(layer).__name__, None) for layer in model.layers)
     assert not kinds(model, (keras.layers.Dropout, keras.layers.Lambda))
     assert {layer.compute_dtype for layer in model.layers} <= {"float32", "uint8"}
-    assert [model.get_layer(f"stage{s}_block1_survival").scale for s in (1, 2, 3)] == pytest.approx(
-        [5 / 6, 2 / 3, 0.5]
-    )
+    assert [model.get_layer(f"stage{s}_block1_survival").scale for s in (1, 2, 3)] == pytest.approx([5 / 6, 2 / 3, 0.5])
 
 
 def test_training_noise_acts_in_training_only(small, images, run):
@@ -173,9 +169,7 @@ def test_noise_depends_on_the_seed_only(small, images, run):
 def test_mixed_precision_computes_in_bfloat16_and_returns_float32(small, images, run):
     noise = {"survival_probability": 0.5, "dropout": 0.5}
     mixed, full = (small(precision=precision, **noise) for precision in ("mixed_bfloat16", "float32"))
-    assert {layer.compute_dtype for layer in kinds(mixed, (keras.layers.Conv2D, keras.layers.Add))} == {
-        "bfloat16"
-    }
+    assert {layer.compute_dtype for layer in kinds(mixed, (keras.layers.Conv2D, keras.layers.Add))} == {"bfloat16"}
     assert {str(w.dtype) for w in mixed.weights} == {"float32"}
     logits = run(mixed, images, training=False)
     assert logits.dtype == run(mixed, images, training=True).dtype == np.float32

@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student.models import saving
+from noisy_student.inference import saving
 from noisy_student.models.build import block_survival, build, transfer_weights
-from noisy_student.models.efficientnet import SIZES, scaled_filters
+from noisy_student.models.networks.efficientnet import SIZES, scaled_filters
 from noisy_student.models.summary import macs, summarise
-from noisy_student.sections import ModelParams
+from noisy_student.settings.schema import ModelParams
 
 SMALL = {"width_coefficient": 0.25, "depth_coefficient": 0.5}
 slow = pytest.mark.slow
@@ -61,9 +61,7 @@ def test_as_many_parameters_as_in_the_paper(size, published):
 
 
 # Tan & Le (2019), table 2, in billions of multiply-adds
-@pytest.mark.parametrize(
-    ("size", "side", "published"), [("b0", 224, 0.39), pytest.param("b4", 380, 4.2, marks=slow)]
-)
+@pytest.mark.parametrize(("size", "side", "published"), [("b0", 224, 0.39), pytest.param("b4", 380, 4.2, marks=slow)])
 def test_multiply_accumulates_are_the_published_ones(size, side, published):
     assert macs(network(size=size, classes=1000, image_size=side)) / 1e9 == pytest.approx(published, rel=0.05)
 
@@ -75,9 +73,7 @@ def test_outputs_equal_those_of_keras_applications():
     for layer in rival.layers:
         if isinstance(layer, keras.layers.Normalization):
             mean, variance = [0.485, 0.456, 0.406], [0.229**2, 0.224**2, 0.225**2]
-            layer.mean, layer.variance = (
-                np.reshape(v, (1, 1, 1, 3)).astype("float32") for v in (mean, variance)
-            )
+            layer.mean, layer.variance = (np.reshape(v, (1, 1, 1, 3)).astype("float32") for v in (mean, variance))
         elif isinstance(layer, keras.layers.BatchNormalization):
             scale, offset, *statistics = layer.get_weights()
             scale, offset = draw.uniform(0.5, 1.5, scale.shape), draw.uniform(-0.5, 0.5, offset.shape)
@@ -102,9 +98,7 @@ def _theirs(name):
     if name in OUTSIDE:
         return OUTSIDE[name]
     stage, block, layer = name.split("_", 2)
-    return (
-        f"block{stage.removeprefix('stage')}{chr(96 + int(block.removeprefix('block')))}_{IN_A_BLOCK[layer]}"
-    )
+    return f"block{stage.removeprefix('stage')}{chr(96 + int(block.removeprefix('block')))}_{IN_A_BLOCK[layer]}"
 
 
 # worked out by hand: a multiple of 8, never less than nine tenths
@@ -124,9 +118,7 @@ def test_filters_are_rounded_to_eight(filters, width, expected):
     assert scaled_filters(filters, width) == expected
 
 
-@pytest.mark.parametrize(
-    ("small_images", "sides"), [(False, [16, 8, 4, 2, 2, 1, 1]), (True, [16, 16, 16, 8, 8, 4, 4])]
-)
+@pytest.mark.parametrize(("small_images", "sides"), [(False, [16, 8, 4, 2, 2, 1, 1]), (True, [16, 16, 16, 8, 8, 4, 4])])
 def test_strides(small_images, sides):
     model = network(size="b0", small_images=small_images)
     assert [model.get_layer(f"stage{n}_block1_project_bn").output.shape[1] for n in range(1, 8)] == sides
@@ -140,9 +132,7 @@ def test_depth_is_rounded_up_and_only_some_blocks_have_shortcuts():
     assert numbers == [2, 3, 3, 4, 4, 5, 2]  # ceil(1.1 * (1, 2, 2, 3, 3, 4, 1))
     adds = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Add)]
     # 8 filters after the stem and after stages 1 and 2: the first block keeps their number
-    expected = [
-        f"stage{s + 1}_block{b}" for s, n in enumerate(numbers) for b in range(1 if s == 0 else 2, n + 1)
-    ]
+    expected = [f"stage{s + 1}_block{b}" for s, n in enumerate(numbers) for b in range(1 if s == 0 else 2, n + 1)]
     assert adds == [f"{name}_add" for name in expected]
     survival = block_survival(params, 0.8)
     assert list(survival) == expected

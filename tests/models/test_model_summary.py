@@ -2,7 +2,7 @@ import keras
 
 from noisy_student.models.build import block_survival, build
 from noisy_student.models.summary import macs, summarise
-from noisy_student.sections import ModelParams
+from noisy_student.settings.schema import ModelParams
 
 
 def test_macs_by_hand():
@@ -22,9 +22,7 @@ def test_summary_by_hand():
         "stage2_block1": 0.6,
         "stage3_block1": 0.4,
     }
-    convolutions = (
-        3 * 9 * 2 + 2 * 9 * 2 * 2 + (9 * 2 * 4 + 9 * 4 * 4 + 2 * 4) + (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
-    )
+    convolutions = 3 * 9 * 2 + 2 * 9 * 2 * 2 + (9 * 2 * 4 + 9 * 4 * 4 + 2 * 4) + (9 * 4 * 8 + 9 * 8 * 8 + 4 * 8)
     normalised = 2 + 2 * 2 + 3 * 4 + 3 * 8
     assert summary == {
         "name": "resnet_8_2",

@@ -10,9 +10,7 @@ OPTIONS = {"momentum": 0.9, "epsilon": 1e-3}
 
 def pair(dtype="float32"):
     """Our layer and Keras' own with the same weights, none of them trivial."""
-    layers = [
-        kind(**OPTIONS, dtype=dtype) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)
-    ]
+    layers = [kind(**OPTIONS, dtype=dtype) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)]
     weights = [RNG.uniform(0.5, 1.5, 5).astype("float32") for _ in range(4)]
     for layer in layers:
         layer.build((None, 6, 7, 5))

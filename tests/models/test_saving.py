@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student.errors import DataError
-from noisy_student.models import saving
+from noisy_student.inference import saving
 from noisy_student.models.build import transfer_weights
+from noisy_student.runtime.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
 NOISE = {"survival_probability": 0.5, "dropout": 0.5}
@@ -20,8 +20,8 @@ NOISE = {"survival_probability": 0.5, "dropout": 0.5}
 SAVE_ELSEWHERE = """
 import sys
 from noisy_student.models.build import build
-from noisy_student.models.saving import save
-from noisy_student.sections import ModelParams
+from noisy_student.inference.saving import save
+from noisy_student.settings.schema import ModelParams
 
 params = ModelParams(name="resnet", depth=8, width=4)
 build(params, classes=2, image_size=8)  # whatever was built before must not matter

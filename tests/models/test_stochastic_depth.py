@@ -111,9 +111,7 @@ def skippable(survival_probability, *, layers, dtype="float32"):
     source = x = keras.Input((2, 3, 4), dtype=keras.DTypePolicy(dtype).compute_dtype)
     for each in layers:
         x = each(x)
-    return SkippableBranch(
-        keras.Model(source, x), survival_probability=survival_probability, seed=1, dtype=dtype
-    )
+    return SkippableBranch(keras.Model(source, x), survival_probability=survival_probability, seed=1, dtype=dtype)
 
 
 def test_skippable_branch_is_shortcut_plus_branch_or_the_shortcut_alone():

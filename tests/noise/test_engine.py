@@ -11,8 +11,8 @@ from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.kernels.batch import SOURCES, versioned
 from noisy_student.noise.operations import STANDARD
 from noisy_student.noise.pipeline import InputDraw, InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 from support import ROOT
 
 

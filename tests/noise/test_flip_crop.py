@@ -4,8 +4,8 @@ from PIL import Image, ImageOps
 from scipy.stats import chisquare
 
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
+from noisy_student.settings.schema import AugmentationParams
 
 # A correct draw fails a test with probability 1e-4; the seeds are fixed, so it does not flicker.
 SIGNIFICANCE = 1e-4

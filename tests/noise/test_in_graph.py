@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.operations import TABLES
 from noisy_student.noise.pipeline import InputDraw, InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 
 GREY = 77
 HEIGHT, WIDTH = 26, 37
@@ -20,9 +20,7 @@ EXACT = [(t, o.name) for t, table in TABLES.items() for o in table if (t, o.name
 
 @functools.cache
 def in_graph(table="standard", *, flip=False, crop=0, ops=1):
-    params = RandAugmentParams(
-        ops=ops, magnitude=10, levels=30, table=table, magnitude_sampling="fixed", fill=GREY
-    )
+    params = RandAugmentParams(ops=ops, magnitude=10, levels=30, table=table, magnitude_sampling="fixed", fill=GREY)
     noise = InputNoise(augmentation=AugmentationParams(flip=flip, crop=crop), randaugment=params)
     return InGraphNoise(noise)
 
@@ -191,9 +189,7 @@ def test_each_image_gets_its_own_operations_in_order_after_flip_and_crop():
     engine, n, table = in_graph(flip=True, crop=2, ops=3), 200, TABLES["standard"]
     images, rng = pictures(n), np.random.default_rng(7)
     op = rng.integers(len(table), size=(n, 3))
-    value = np.array(
-        [[strengths("standard", table[o].name, 80)[rng.integers(80)] for o in row] for row in op]
-    )
+    value = np.array([[strengths("standard", table[o].name, 80)[rng.integers(80)] for o in row] for row in op])
     flip, (top, left) = rng.random(n) < 0.5, rng.integers(0, 5, (2, n))
     result = run(engine, drawn(flip=flip, top=top, left=left, op=op, value=value), images)
     for i, got in enumerate(result):
@@ -211,9 +207,7 @@ def test_eager_and_compiled_agree_for_every_batch_size(table):
     images, rng = pictures(40), np.random.default_rng(8)
     # without the article's shears, the first two rows, whose sums a compiler may round differently
     op = rng.integers(2, len(TABLES[table]), size=(40, 2))
-    value = np.array(
-        [[strengths(table, TABLES[table][o].name, 80)[rng.integers(80)] for o in row] for row in op]
-    )
+    value = np.array([[strengths(table, TABLES[table][o].name, 80)[rng.integers(80)] for o in row] for row in op])
     whole = run(engine, drawn(op=op, value=value), images, eager=True)
     for n in (40, 17, 1):
         result = run(engine, drawn(op=op[:n], value=value[:n]), images[:n])

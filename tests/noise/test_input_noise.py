@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 
 RANDAUGMENT = {
     "ops": 2,

@@ -7,8 +7,8 @@ from pillow_oracle import apply_steps, by_pillow, pictures
 
 from noisy_student.noise.operations import ARTICLE, STANDARD, TABLES
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 
 FILL = 77
 SIZES = [(8, 8), (9, 13), (16, 17), (32, 32), (33, 20), (15, 64), (70, 41)]
@@ -126,9 +126,7 @@ def test_tiny_images_equal_pillow(pixels):
 @pytest.mark.parametrize("ops", [1, 2, 3, 4])
 def test_flip_crop_and_several_operations_equal_pillow(table, ops):
     sampling = "uniform" if table == "article" else "fixed"
-    params = RandAugmentParams(
-        ops=ops, magnitude=9, levels=10, table=table, magnitude_sampling=sampling, fill=FILL
-    )
+    params = RandAugmentParams(ops=ops, magnitude=9, levels=10, table=table, magnitude_sampling=sampling, fill=FILL)
     noise = InputNoise(augmentation=AugmentationParams(flip=True, crop=5), randaugment=params)
     images = np.tile(pictures(30, 35), (60, 1, 1, 1))
     draw = noise.draw(image_keys(ops, 0, np.arange(300)))

@@ -7,8 +7,8 @@ from scipy.stats import chisquare
 from noisy_student.noise.operations import ARTICLE, STANDARD
 from noisy_student.noise.pipeline import InputDraw
 from noisy_student.noise.randaugment import RandAugment
-from noisy_student.sections import RandAugmentParams
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
+from noisy_student.settings.schema import RandAugmentParams
 
 # A correct draw fails a test with probability 1e-4; the seeds are fixed, so it does not flicker.
 SIGNIFICANCE = 1e-4

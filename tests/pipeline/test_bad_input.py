@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student import presets
+from commands import presets
 from support import ROOT
 
 
@@ -103,7 +104,11 @@ def test_unknown_generation(fresh):
 
 def test_missing_folder_of_images_is_named_before_dvc_looks_for_it(fresh):
     fresh.set(data__unlabelled_from="/nonexistent/images")
-    _one_message(fresh.stage("check", fails=True), "data.unlabelled_from=/nonexistent/images", "no such file")
+    _one_message(
+        fresh.run(sys.executable, "-m", "commands.check", fails=True),
+        "data.unlabelled_from=/nonexistent/images",
+        "no such file",
+    )
 
 
 def test_empty_folder_of_images(fresh):
@@ -146,7 +151,7 @@ def test_own_images(fresh, tmp_path, way):
 
 
 def test_all_stages_help_without_a_framework(clone):
-    for name in ("prepare", "teacher", "pseudolabel", "balance", "student", "eval", "preset", "check"):
+    for name in ("prepare", "teacher", "pseudolabel", "balance", "student", "eval"):
         assert "usage:" in clone.stage(name, "--help")
 
 
@@ -154,7 +159,7 @@ def test_every_preset_is_accepted_by_dvc_exp_run(clone):
     """Dry: DVC parses the overrides and resolves the stages of every preset."""
     for name in presets.names()[1:]:
         text = (clone.folder / "params.yaml").read_text()
-        clone.run("python", "-m", "stages.preset", name)
+        clone.run("python", "-m", "commands.preset", name)
         assert "prepare" in clone.run("dvc", "stage", "list")
         (clone.folder / "params.yaml").write_text(text)
     assert (ROOT / "dvc.yaml").read_bytes() == clone.read("dvc.yaml")

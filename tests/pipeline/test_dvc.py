@@ -77,7 +77,7 @@ def test_second_run_does_nothing(clone):
 
 
 def test_results_are_printed(clone):
-    shown = clone.run("python", "-m", "experiments.results")
+    shown = clone.run("python", "-m", "commands.results")
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
     assert f"{100 * accuracy:.2f} %" in shown
     assert "metrics/plots/training/teacher.png" in shown
@@ -99,7 +99,7 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
 
 
 def test_plots_hold_every_picture(clone):
-    clone.run(sys.executable, "-m", "experiments.plots_template")  # part of the set-up
+    clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     page = clone.read("dvc_plots/index.html").decode()
     for name in ("confidence", "class_counts", "pseudo_labels", "noise", "confusion-teacher", "reliability"):
@@ -112,16 +112,14 @@ def test_plots_hold_every_picture(clone):
 
 @needs_chromium
 def test_plots_are_drawn_without_network(clone):
-    clone.run(sys.executable, "-m", "experiments.plots_template")
+    clone.run(sys.executable, "-m", "commands.plots_template")
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     charts = "document.querySelectorAll('.vega-embed').length"
     with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 6") as seen:
         assert seen.complaints == []
         assert all(address.startswith("file:") for address in seen.requests)
         assert seen.page.evaluate(charts) == 6
-        marks = (
-            "[...document.querySelectorAll('.vega-embed')].map(c => c.querySelectorAll('svg path').length)"
-        )
+        marks = "[...document.querySelectorAll('.vega-embed')].map(c => c.querySelectorAll('svg path').length)"
         assert all(count > 10 for count in seen.page.evaluate(marks))
 
 

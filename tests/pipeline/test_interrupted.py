@@ -42,16 +42,16 @@ def test_the_doctor_mends_a_killed_experiment(ground):
     process.wait()
     ground._wait(lambda: not stage.is_running(), "the orphan saves and ends")
     assert "HEAD detached" in clone.run("git", "status")
-    shown = clone.run("python", "-m", "experiments.doctor")
+    shown = clone.run("python", "-m", "commands.doctor")
     assert "is back on main" in shown
     assert "student@gen1 stopped at" in shown
     assert clone.run("git", "symbolic-ref", "HEAD").strip() == "refs/heads/main"
     assert "EXEC_MERGE" not in clone.run("git", "for-each-ref")
     assert b"batch_size: 16" in clone.read("params.yaml")
-    assert "is back on main" not in clone.run("python", "-m", "experiments.doctor")  # nothing left to do
+    assert "is back on main" not in clone.run("python", "-m", "commands.doctor")  # nothing left to do
     page = clone.folder / ".dvc/plots/offline.html"
     page.unlink()
-    assert f"mended   {page.relative_to(clone.folder)}" in clone.run("python", "-m", "experiments.doctor")
+    assert f"mended   {page.relative_to(clone.folder)}" in clone.run("python", "-m", "commands.doctor")
     assert page.is_file()
     assert "resumed_from_step=" in clone.run(*experiment, "--name", "mended")
     assert json.loads(clone.read("metrics/run.json"))["student@gen1"]["resumed_from_step"] > 0
@@ -102,7 +102,7 @@ def test_two_at_once_are_one_after_the_other(ground):
 @SLOW
 def test_verify_says_identical_and_where_not(ground):
     clone = ground.clone
-    shown = clone.run("python", "-m", "experiments.verify", "teacher")
+    shown = clone.run("python", "-m", "commands.verify", "teacher")
     assert "identical  models/teacher.keras" in shown
     assert "DIFFERENT" not in shown
     (clone.folder / "models/teacher.keras").chmod(0o644)
@@ -112,12 +112,10 @@ def test_verify_says_identical_and_where_not(ground):
         "m.save('models/teacher.keras')"
     )
     clone.run("python", "-c", program)
-    shown = clone.run("python", "-m", "experiments.verify", "teacher", fails=True)
+    shown = clone.run("python", "-m", "commands.verify", "teacher", fails=True)
     assert "DIFFERENT  models/teacher.keras: 1 of" in shown
     assert "logits" in shown
     assert "(1, 2)" in shown
     assert "largest difference 0.5" in shown
-    assert "there is no stage 'nobody'" in clone.run(
-        "python", "-m", "experiments.verify", "nobody", fails=True
-    )
+    assert "there is no stage 'nobody'" in clone.run("python", "-m", "commands.verify", "nobody", fails=True)
     clone.run("dvc", "checkout", "-q", "-f")

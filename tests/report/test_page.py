@@ -14,16 +14,12 @@ from browser import needs_chromium, visit
 from experiments.report.gather import gather
 from experiments.report.page import render
 from experiments.study import rows
-from noisy_student.errors import UserError
-from noisy_student.files import write_csv
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import write_csv
 from support import ROOT
 
-ALL_DRAWN = (
-    "document.querySelectorAll('.chart').length == document.querySelectorAll('[data-drawn], .failed').length"
-)
-MARKS = (
-    "[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('[role=graphics-symbol]').length)"
-)
+ALL_DRAWN = "document.querySelectorAll('.chart').length == document.querySelectorAll('[data-drawn], .failed').length"
+MARKS = "[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('[role=graphics-symbol]').length)"
 
 
 @pytest.fixture
@@ -32,9 +28,7 @@ def project(workspace):
     (workspace / "metrics/robustness").mkdir()
     for model in ("teacher", "student-gen1"):
         shutil.copy(ROOT / f"metrics/robustness/{model}.json", workspace / "metrics/robustness")
-        attacked = [
-            {"attack": a, "epsilon": e, "accuracy": 0.9 - e / 20} for a in ("fgsm", "pgd") for e in (0, 4)
-        ]
+        attacked = [{"attack": a, "epsilon": e, "accuracy": 0.9 - e / 20} for a in ("fgsm", "pgd") for e in (0, 4)]
         write_csv(workspace / f"metrics/tables/robustness/{model}/attacks.csv", attacked)
     (workspace / "studies").mkdir()
     (workspace / "presets").mkdir()
@@ -177,9 +171,7 @@ def test_without_a_run_the_command_is_named(workspace):
 
 def test_results_of_other_generations_are_refused(workspace):
     text = (workspace / "params.yaml").read_text()
-    changed = text.replace(
-        "gen1: {teacher: teacher}", "gen1: {teacher: teacher}\n  gen2: {teacher: student-gen1}"
-    )
+    changed = text.replace("gen1: {teacher: teacher}", "gen1: {teacher: teacher}\n  gen2: {teacher: student-gen1}")
     assert changed != text
     (workspace / "params.yaml").write_text(changed)
     with pytest.raises(UserError, match=r"figures of teacher, student-gen1, but params\.yaml has .*gen2"):
@@ -191,9 +183,7 @@ def test_parameters_that_did_not_make_the_results_are_refused(project):
     (project / "dvc.lock").write_text(json.dumps(lock))
     gather()
     (project / "dvc.lock").write_text(json.dumps(lock).replace("4", "5"))
-    with pytest.raises(
-        UserError, match=r"teacher\.steps was 5 when the stage teacher ran, and is 4 .*dvc repro"
-    ):
+    with pytest.raises(UserError, match=r"teacher\.steps was 5 when the stage teacher ran, and is 4 .*dvc repro"):
         gather()
 
 

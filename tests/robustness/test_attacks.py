@@ -45,9 +45,7 @@ def test_logits_model_shares_weights_and_takes_pixels():
     images = RNG.integers(0, 256, (5, 4, 4, 3)).astype(np.uint8)
     logits = ops.convert_to_numpy(network(images.astype(np.float32)))
     assert np.allclose(logits, (images / 100 - 1).reshape(5, -1) @ WEIGHTS, atol=1e-4)
-    assert np.allclose(
-        ops.convert_to_numpy(model(images)), ops.convert_to_numpy(ops.softmax(logits)), atol=1e-5
-    )
+    assert np.allclose(ops.convert_to_numpy(model(images)), ops.convert_to_numpy(ops.softmax(logits)), atol=1e-5)
     model.get_layer("logits").set_weights([0 * WEIGHTS])
     assert np.abs(ops.convert_to_numpy(network(images.astype(np.float32)))).max() == 0
     with pytest.raises(ValueError, match="not in a softmax"):
@@ -129,8 +127,7 @@ def test_a_model_of_another_size_is_attacked_at_its_own():
     labels, rows, subject = RNG.integers(0, 3, 9), np.arange(9), Subject(linear(), batch_size=4)
     for kind, epsilon in (("fgsm", 0), ("fgsm", 8), ("pgd", 8)):
         first, second = (
-            attack(subject, images, labels, rows, kind, epsilon, seed=0)["correct"]
-            for images in (stored, resized)
+            attack(subject, images, labels, rows, kind, epsilon, seed=0)["correct"] for images in (stored, resized)
         )
         np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(subject.probs(stored), subject.probs(resized))

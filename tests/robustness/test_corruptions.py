@@ -16,7 +16,7 @@ from noisy_student.robustness import blurs, digital, frosting, noises, severitie
 from noisy_student.robustness.corruptions import corrupt, to_levels
 from noisy_student.robustness.draws import Draws
 from noisy_student.robustness.severities import CIFAR, IMAGENET
-from noisy_student.seeds import image_keys
+from noisy_student.runtime.seeds import image_keys
 from photographs import photographs
 
 MONOTONE = (  # those whose published constants rise on real images
@@ -74,9 +74,7 @@ def test_repeatable_and_a_function_of_the_row(name, side):
 )
 def test_severity_is_monotone(name, side):
     images = photographs(side)
-    errors = [
-        ((corrupted(images, name, s).astype(float) - images) ** 2).mean() for s in severities.SEVERITIES
-    ]
+    errors = [((corrupted(images, name, s).astype(float) - images) ** 2).mean() for s in severities.SEVERITIES]
     assert errors == sorted(errors)
     assert errors[0] > 0
 
@@ -142,19 +140,12 @@ def test_defocus_blur_is_a_convolution_by_the_disk(side, severity):
     radius, softness = severities.constants("defocus_blur", severity, side)
     reach = 8 if radius <= 8 else radius
     kernel = np.array(
-        [
-            [float(x * x + y * y <= radius * radius) for x in range(-reach, reach + 1)]
-            for y in range(-reach, reach + 1)
-        ]
+        [[float(x * x + y * y <= radius * radius) for x in range(-reach, reach + 1)] for y in range(-reach, reach + 1)]
     )
     window = 1 if radius <= 8 else 2
     weights = np.exp(-(np.arange(-window, window + 1) ** 2) / (2 * softness**2))
-    soft = scipy.ndimage.convolve(
-        kernel / kernel.sum(), np.outer(weights, weights) / weights.sum() ** 2, mode="mirror"
-    )
-    expected = np.stack(
-        [scipy.ndimage.correlate(image[..., c] / 255, soft, mode="mirror") for c in range(3)], axis=-1
-    )
+    soft = scipy.ndimage.convolve(kernel / kernel.sum(), np.outer(weights, weights) / weights.sum() ** 2, mode="mirror")
+    expected = np.stack([scipy.ndimage.correlate(image[..., c] / 255, soft, mode="mirror") for c in range(3)], axis=-1)
     near(corrupted(image[None], "defocus_blur", severity)[0], to_levels(expected))
 
 
@@ -205,9 +196,7 @@ def test_zoom_is_scipys(side, factor):
     image = photographs(side)[3] / 255
     used = math.ceil(side / factor)
     top = (side - used) // 2
-    large = scipy.ndimage.zoom(
-        image[top : top + used, top : top + used], (factor, factor, 1), order=1, mode="nearest"
-    )
+    large = scipy.ndimage.zoom(image[top : top + used, top : top + used], (factor, factor, 1), order=1, mode="nearest")
     trim = (large.shape[0] - side) // 2
     expected = large[trim : trim + side, trim : trim + side]
     assert np.abs(zooming.zoom(image[None], factor)[0] - expected).max() < 1e-9
@@ -238,9 +227,7 @@ def test_cloud_by_hand():
         cells = [(i, j) for i in range(4 // step) for j in range(4 // step)]
         for i, j in cells:
             y, x = i * step, j * step
-            corners = (
-                h[y, x] + h[(y + step) % 4, x] + h[y, (x + step) % 4] + h[(y + step) % 4, (x + step) % 4]
-            )
+            corners = h[y, x] + h[(y + step) % 4, x] + h[y, (x + step) % 4] + h[(y + step) % 4, (x + step) % 4]
             h[y + half, x + half] = corners / 4 + detail("middle", i, j)
         new = h.copy()
         for i, j in cells:
@@ -343,7 +330,7 @@ def test_frost_by_its_weights_and_place():
 
 
 def test_official_frost_is_used_and_checked(tmp_path):
-    from noisy_student.errors import DataError
+    from noisy_student.runtime.errors import DataError
 
     folder = tmp_path / "frost"
     folder.mkdir()

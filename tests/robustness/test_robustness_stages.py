@@ -11,12 +11,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import brier_score_loss, log_loss
 
-from noisy_student import layout, params, presets
+from commands import presets
 from noisy_student.data.arrays import open_labelled
-from noisy_student.models.saving import load
-from noisy_student.robustness import outputs, report, severities
+from noisy_student.inference.saving import load
+from noisy_student.robustness import report, severities
 from noisy_student.robustness.measure import Subject, outcome, run
-from noisy_student.signals import Stopped
+from noisy_student.runtime import layout
+from noisy_student.runtime.signals import Stopped
+from noisy_student.settings import params
+from noisy_student.steps import robustness as steps_robustness
 from small import SMALL, stage
 from support import with_values
 
@@ -31,9 +34,9 @@ def _set(folder, values):
 @pytest.fixture
 def fast(workspace, monkeypatch):
     """The workspace, with fewer images, robustness switched on."""
-    monkeypatch.setattr(outputs, "FAST_IMAGES", 20)
-    monkeypatch.setattr(outputs, "FAST_SEQUENCES", 10)
-    monkeypatch.setattr(outputs, "FAST_ATTACKED", 10)
+    monkeypatch.setattr(steps_robustness, "FAST_IMAGES", 20)
+    monkeypatch.setattr(steps_robustness, "FAST_SEQUENCES", 10)
+    monkeypatch.setattr(steps_robustness, "FAST_ATTACKED", 10)
     _set(workspace, {"eval.robustness": "fast"})
     return workspace
 
@@ -60,7 +63,7 @@ def measured(finished, tmp_path_factory):
     _set(folder, {"eval.robustness": "fast"})
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         for name, number in (("FAST_IMAGES", 20), ("FAST_SEQUENCES", 10), ("FAST_ATTACKED", 10)):
-            patch.setattr(outputs, name, number)
+            patch.setattr(steps_robustness, name, number)
         for variable in ("DVC_ROOT", "DVC_STAGE"):
             patch.delenv(variable, raising=False)
         _measure()
@@ -77,9 +80,7 @@ def test_figures_tables_and_pictures_of_every_model(measured):
         errors = [float(r["error"]) for r in rows if r["corruption"] in severities.STANDARD]
         assert figures["mean_corruption_error"] == pytest.approx(np.mean(errors))
         assert set(figures["corruption_error"]) == set(severities.ALL)
-        assert (
-            list(figures["fgsm_accuracy"]) == list(figures["pgd_accuracy"]) == ["0", "1", "2", "4", "8", "16"]
-        )
+        assert list(figures["fgsm_accuracy"]) == list(figures["pgd_accuracy"]) == ["0", "1", "2", "4", "8", "16"]
         assert figures["fgsm_accuracy"]["0"] == figures["pgd_accuracy"]["0"]
         assert set(figures["calibration"]) == {"clean", "severity_1", "severity_3", "severity_5"}
         assert len(figures["flip_probability"]) == 10
@@ -120,7 +121,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(fast, measured, monkeypa
             stage("robustness_teacher")
         monkeypatch.undo()
         for name, number in (("FAST_IMAGES", 20), ("FAST_SEQUENCES", 10), ("FAST_ATTACKED", 10)):
-            monkeypatch.setattr(outputs, name, number)
+            monkeypatch.setattr(steps_robustness, name, number)
         monkeypatch.chdir(fast)
     _measure()
     record = json.loads((fast / "metrics/run.json").read_text())
@@ -148,7 +149,7 @@ def _kill_after(units, monkeypatch):
 def test_a_signal_saves_what_was_measured(tmp_path):
     import signal
 
-    from noisy_student.checkpoints import Checkpoints
+    from noisy_student.runtime.checkpoints import Checkpoints
 
     kept = Checkpoints(tmp_path / "kept", every_minutes=60.0, keep=None)
 
@@ -172,9 +173,7 @@ def test_a_signal_saves_what_was_measured(tmp_path):
 def test_two_units_are_done_at_a_time_and_results_keep_their_order():
     barrier = threading.Barrier(2, timeout=20)  # both have to arrive, or it breaks
     work = {(i,): lambda i=i: {"wait": np.full(1, barrier.wait() >= 0), "i": np.full(1, i)} for i in range(6)}
-    assert [(key, int(found["i"][0])) for key, found in run(work, name="test").items()] == [
-        ((i,), i) for i in range(6)
-    ]
+    assert [(key, int(found["i"][0])) for key, found in run(work, name="test").items()] == [((i,), i) for i in range(6)]
 
 
 def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
@@ -189,7 +188,7 @@ def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
 def test_full_measures_all_images_and_severities(workspace, monkeypatch):
     _set(workspace, {"eval.robustness": "full"})
     settings = params.load()
-    measurement = outputs._Measurement(settings, "teacher", 0.5)
+    measurement = steps_robustness._Measurement(settings, "teacher", 0.5)
     keys = list(measurement._units(None))
     assert sum(key[0] == "corruption" for key in keys) == 19 * 5
     assert len(measurement.rows) == len(measurement.sequence_rows) == SMALL["data.test"]

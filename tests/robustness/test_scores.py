@@ -71,9 +71,7 @@ def test_top5_distance_is_the_papers():
     for noise in (False, True):
         found = scores.top5_distances(probs, noise=noise)
         for i in range(40):
-            pairs = [
-                (list(orders[0 if noise else frame - 1, i]), list(orders[frame, i])) for frame in range(1, 6)
-            ]
+            pairs = [(list(orders[0 if noise else frame - 1, i]), list(orders[frame, i])) for frame in range(1, 6)]
             assert found[i] == pytest.approx(np.mean([_published_distance(*pair) for pair in pairs]))
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student.data.source import LabelledImages
-from noisy_student.errors import DataError
+from noisy_student.data.labelled import LabelledImages
 from noisy_student.robustness import severities
-from noisy_student.robustness.extra import load_extra
 from noisy_student.robustness.report import extra_test
 from noisy_student.robustness.sets import Generated, Official, corrupted_test_set, sample, sources
+from noisy_student.runtime.errors import DataError
+from noisy_student.sources.extra import load_extra
 from photographs import photographs
 
 NAMES = ("cat", "dog", "bird")
@@ -58,14 +58,15 @@ def archive(tmp_path):
 
 
 def _official(folder, **options):
-    return Official(
-        folder, **({"most": None, "side": 32, "classes": 3, "clean": np.zeros(9), "seed": 0} | options)
-    )
+    return Official(folder, **({"most": None, "side": 32, "classes": 3, "clean": np.zeros(9), "seed": 0} | options))
 
 
 def test_the_published_archive_is_read_in_its_order(archive, changed, test_split):
     data = changed(
-        data__source="cifar10", data__root=str(archive.parent), data__image_size=32, data__labelled=100
+        data__source="cifar10",
+        data__root=str(archive.parent),
+        data__image_size=32,
+        data__labelled=100,
     ).data
     found = corrupted_test_set(data, test_split, most=None, classes=3)
     assert isinstance(found, Official)
@@ -243,10 +244,10 @@ def test_only_the_classes_that_are_present_count():
 
 
 def test_a_written_archive_is_read_like_a_published_one(tmp_path, test_split):
-    from noisy_student.robustness import archive
+    from commands import corrupted
 
     folder = tmp_path / "mine"
-    archive.write(test_split, folder, seed=0, frost="/nonexistent")
+    corrupted.write(test_split, folder, seed=0, frost="/nonexistent")
     assert len(list(folder.iterdir())) == 20
     made = Generated(test_split, np.arange(9), seed=0, frost="/nonexistent")
     read = _official(folder)
@@ -255,4 +256,4 @@ def test_a_written_archive_is_read_like_a_published_one(tmp_path, test_split):
     for name in ("snow", "jpeg_compression"):
         assert np.array_equal(read.images(name, 4)[:], made.images(name, 4)[:])
     with pytest.raises(DataError, match="exists already"):
-        archive.write(test_split, folder, seed=0, frost="/nonexistent")
+        corrupted.write(test_split, folder, seed=0, frost="/nonexistent")

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from noisy_student import params, presets
-from noisy_student.data.source import LabelledImages
+from commands import presets
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.settings import params
 from support import ROOT
 
 pytestmark = pytest.mark.slow

@@ -3,9 +3,10 @@
 import pytest
 from ruamel.yaml import YAML
 
+from commands import presets
 from experiments.study import definition, run
-from noisy_student import params, presets
-from noisy_student.errors import UserError
+from noisy_student.runtime.errors import UserError
+from noisy_student.settings import params
 from support import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))

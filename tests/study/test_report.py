@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import definition, report, rows, tables, words
+from experiments.study import definition, report, rows, tables, wording
 from experiments.study.findings import Findings
 from experiments.study.statistics import Estimate, mean_over_seeds
-from noisy_student.errors import UserError
+from noisy_student.runtime.errors import UserError
 from support import ROOT
 
 COMMITTED = sorted(
-    path
-    for path in (ROOT / "docs/studies").glob("*/*.csv")
-    if not path.stem.endswith((".outcomes", "test-images"))
+    path for path in (ROOT / "docs/studies").glob("*/*.csv") if not path.stem.endswith((".outcomes", "test-images"))
 )
 
 
@@ -51,13 +49,9 @@ def add_all(accuracies, images=100):
 
 def test_rows_come_back_as_they_were(folder):
     right = np.random.default_rng(0).random(501) < 0.5
-    rows.add(
-        "article", "digits", row("clean", 1, 0.9, nll=0.1, commit="b" * 40 + "+changes"), outcomes(right)
-    )
+    rows.add("article", "digits", row("clean", 1, 0.9, nll=0.1, commit="b" * 40 + "+changes"), outcomes(right))
     rows.add("article", "digits", row("clean", 0, 1 / 3), outcomes(right[:7], 2**32 - 7))
-    rows.add(
-        "article", "digits", row("clean", 1, 0.95, nll=0.25), outcomes(~right)
-    )  # in the older one's place
+    rows.add("article", "digits", row("clean", 1, 0.95, nll=0.25), outcomes(~right))  # in the older one's place
     rows.add("article", "digits", row("noised", 0, 0.5), None)
     found = rows.read("article", "digits")
     assert list(found) == [("clean", 1), ("clean", 0), ("noised", 0)]
@@ -199,7 +193,7 @@ def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
     ],
 )
 def test_what_may_be_concluded(estimate, said):
-    assert said in words.verdict("a", "b", estimate)
+    assert said in wording.verdict("a", "b", estimate)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +210,12 @@ def test_what_may_be_concluded(estimate, said):
     ],
 )
 def test_numbers_are_rounded_alike_whatever_sum_they_stem_from(value, options, shown):
-    assert words.rounded(value, **options) == shown
+    assert wording.rounded(value, **options) == shown
 
 
 def test_a_report_is_written_whole(folder):
     add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
-    (folder / "README.md").write_text(
-        "before\n<!-- study: digits/article arms -->\nold\n<!-- end -->\nafter\n"
-    )
+    (folder / "README.md").write_text("before\n<!-- study: digits/article arms -->\nold\n<!-- end -->\nafter\n")
     study = definition.load("article")
     line = report.write("article", study, "digits")
     assert "teacher with noise: +2.00 points (-0.48 to +4.48) to teacher without noise" in line
@@ -324,9 +316,7 @@ def test_the_summary_has_every_comparison_of_every_study(folder):
     (folder / "studies/empty.yaml").write_text((ROOT / "studies/article.yaml").read_text())
     rows.add("empty", "digits", row("noised", 0, 0.9), None)
     page = "<!-- study: digits/all summary -->\n<!-- end -->\n"
-    line = (
-        "| [article](studies/digits/article.md) | teacher with noise | teacher without noise | 3 | +2.00 | "
-    )
+    line = "| [article](studies/digits/article.md) | teacher with noise | teacher without noise | 3 | +2.00 | "
     expected = f"{line}-0.48 to +4.48 | not told apart |"
     assert report.published(page).splitlines()[3:] == [expected, "<!-- end -->"]
     kept = page.replace("digits/all summary", "digits/empty arms").replace("<!-- end", "old\n<!-- end")
@@ -345,13 +335,11 @@ def test_the_summary_has_every_comparison_of_every_study(folder):
     ],
 )
 def test_told_apart(values, said):
-    assert words.told_apart(mean_over_seeds(values)) == said
+    assert wording.told_apart(mean_over_seeds(values)) == said
 
 
 def test_without_rows_the_command_is_named(folder):
-    with pytest.raises(
-        UserError, match=r"article\.csv: no row of the control, .*study run article --preset digits"
-    ):
+    with pytest.raises(UserError, match=r"article\.csv: no row of the control, .*study run article --preset digits"):
         Findings("article", definition.load("article"), "digits")
 
 
@@ -368,9 +356,7 @@ def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
         for seed in own
     }
     measured = rows.read(name, preset)
-    assert {
-        key: measured[key]["settings"] for key in settings
-    } == settings  # the study asks what was answered
+    assert {key: measured[key]["settings"] for key in settings} == settings  # the study asks what was answered
     accuracies = {key: found.right.mean() for key, found in rows.read_outcomes(name, preset).items()}
     for key, accuracy in accuracies.items():
         assert measured[key]["accuracy"] == pytest.approx(accuracy)

@@ -16,11 +16,11 @@ import pytest
 
 from clones import Clone
 from experiments.study.__main__ import main
-from experiments.study.lanes import Lane, call
+from experiments.study.clones import Lane, call
 from experiments.study.rows import is_from_cache, machine, machines
 from experiments.study.run import Progress
-from noisy_student import signals
-from noisy_student.errors import UserError
+from noisy_student.runtime import signals
+from noisy_student.runtime.errors import UserError
 from support import ROOT
 
 STAGE = """

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams, RandAugmentParams
-from noisy_student.seeds import derive_seed, image_keys
+from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 from noisy_student.training.batches import Share, ShuffledRows, TrainingBatches
 from noisy_student.training.examples import (
     ConcatenatedExamples,

@@ -8,7 +8,7 @@ import pytest
 
 from noisy_student import backends
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.sections import AugmentationParams
+from noisy_student.settings.schema import AugmentationParams
 from noisy_student.training import callbacks
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
@@ -50,9 +50,7 @@ def _mean_of_images():
 
 def _fit(batches, *more):
     fed = backends.current().feed(batches)
-    _mean_of_images().fit(
-        fed, epochs=2, verbose=0, shuffle=False, callbacks=[callbacks.Rounds(batches), *more]
-    )
+    _mean_of_images().fit(fed, epochs=2, verbose=0, shuffle=False, callbacks=[callbacks.Rounds(batches), *more])
 
 
 def test_a_round_is_fed_in_order_and_the_next_one_follows_it():

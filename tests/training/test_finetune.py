@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
-from noisy_student import params
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.data.source import LabelledImages
-from noisy_student.errors import ParamsError
+from noisy_student.data.labelled import LabelledImages
 from noisy_student.models.architectures import check_training
 from noisy_student.models.build import build, model_noise, transfer_weights
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings import params
 from noisy_student.training import train
 from noisy_student.training.shares import student_shares, teacher_shares
 from support import with_values
@@ -91,9 +91,9 @@ def _figures(model):
 
 def test_a_training_at_another_size_than_the_stored_one(before):
     assert before.model.input_shape == (None, 8, 8, 3)
-    assert {
-        key: before.summary["best"][key] for key in ("validation_loss", "validation_accuracy")
-    } == _figures(before.model)
+    assert {key: before.summary["best"][key] for key in ("validation_loss", "validation_accuracy")} == _figures(
+        before.model
+    )
     assert "finetune" not in before.summary
 
 

@@ -8,15 +8,23 @@ import pytest
 from keras.ops import convert_to_numpy
 from PIL import Image
 
-from noisy_student import backends, layout, params
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.errors import UserError
-from noisy_student.files import array_writer, read_array
+from noisy_student import backends
+from noisy_student.inference.predict import (
+    Predictor,
+    automatic_batch_size,
+    predict_logits,
+    predict_probs,
+    to_probs,
+)
+from noisy_student.inference.saving import save
 from noisy_student.models.build import build
-from noisy_student.models.saving import save
-from noisy_student.predict import Predictor, automatic_batch_size, predict_logits, predict_probs, to_probs
-from noisy_student.pseudo_label import pseudo_label
-from noisy_student.sections import ModelParams
+from noisy_student.runtime import layout
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import array_writer, read_array
+from noisy_student.settings import params
+from noisy_student.settings.schema import ModelParams
+from noisy_student.steps.labelling import pseudo_label
 from support import with_values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
@@ -61,9 +69,7 @@ def test_all_batches_have_the_same_shape(teacher, monkeypatch):
     """So that nothing is compiled twice, which takes seconds with XLA."""
     model, framework, shapes = teacher[1], backends.current(), []
     step = framework.forward(model)
-    monkeypatch.setattr(
-        framework, "forward", lambda _: lambda batch: shapes.append(batch.shape) or step(batch)
-    )
+    monkeypatch.setattr(framework, "forward", lambda _: lambda batch: shapes.append(batch.shape) or step(batch))
     predict_probs(model, IMAGES, batch_size=10)
     assert shapes == 3 * [(10, 16, 16, 3)]
     shapes.clear()
@@ -171,9 +177,7 @@ def test_automatic_batch_size_by_hand(network, on_cpu, on_accelerator):
 
 def test_images_of_another_size_are_resized_as_pillow_does(teacher):
     small = IMAGES[:, :12, :12]
-    enlarged = np.stack(
-        [Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC) for image in small]
-    )
+    enlarged = np.stack([Image.fromarray(image).resize((16, 16), Image.Resampling.BICUBIC) for image in small])
     expected = predict_probs(teacher[1], enlarged, batch_size=8)
     np.testing.assert_array_equal(predict_probs(teacher[1], small, batch_size=8), expected)
     np.testing.assert_array_equal(Predictor(teacher[1], batch_size=8)(small), expected)

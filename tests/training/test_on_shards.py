@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from noisy_student import params, presets
-from noisy_student.files import read_json
+from commands import presets
+from noisy_student.runtime.files import read_json
+from noisy_student.settings import params
 from small import stage
 from support import with_values
 

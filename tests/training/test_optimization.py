@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student import params
+from noisy_student.settings import params
 from noisy_student.training.callbacks import PlateauFrom, make_callbacks
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer, make_schedule
 from support import with_values
@@ -115,7 +115,7 @@ def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
 
 
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
-    from noisy_student import presets
+    from commands import presets
     from support import ROOT
 
     monkeypatch.chdir(ROOT)
@@ -152,9 +152,7 @@ def test_stopping_sleeps_before_its_first_epoch(digits):
     """The loss is lowest at the start, but what counts begins at epoch 5: stop 3 epochs after that."""
     schedule = {"name": "constant", "plateau_from_epoch": 5, "plateau_patience": 2, "stop_patience": 3}
     values = {"epochs": 20, "steps": None, "validate_every": None, "schedule": schedule}
-    training = params.check(
-        with_values(digits, {f"teacher.{key}": value for key, value in values.items()})
-    ).teacher
+    training = params.check(with_values(digits, {f"teacher.{key}": value for key, value in values.items()})).teacher
     callbacks = make_callbacks(
         training,
         name="teacher",

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from noisy_student import backends, params, signals
-from noisy_student.checkpoints import Checkpoints
-from noisy_student.data.source import LabelledImages
-from noisy_student.errors import DivergenceError
+from noisy_student import backends
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.runtime import signals
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import DivergenceError
+from noisy_student.settings import params
 from noisy_student.training import callbacks, train
 from noisy_student.training.divergence import Divergence, entropy, guessing_limit
 from noisy_student.training.shares import student_shares

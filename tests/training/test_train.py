@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student import metrics, params
-from noisy_student.data.source import LabelledImages
-from noisy_student.errors import DivergenceError, ParamsError
-from noisy_student.predict import predict_probs
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.inference import metrics
+from noisy_student.inference.predict import predict_probs
+from noisy_student.runtime.errors import DivergenceError, ParamsError
+from noisy_student.settings import params
 from noisy_student.training import callbacks
 from noisy_student.training.shares import student_shares, teacher_shares
 from noisy_student.training.train import round_length, train
@@ -134,10 +135,7 @@ def test_average_by_hand(digits):
         "teacher.schedule": {"name": "constant"},
     }
     one = [_weights_after(digits, values, ema) for ema in (0.0, 0.75)]
-    two = [
-        _weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e)
-        for e in (0, 0.75)
-    ]
+    two = [_weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e) for e in (0, 0.75)]
     # Keras starts the average from the weights after the first step
     np.testing.assert_allclose(one[1], one[0], rtol=1e-5)
     np.testing.assert_allclose(two[1], 0.75 * one[0] + 0.25 * two[0], rtol=1e-4, atol=1e-6)
@@ -149,12 +147,8 @@ def _weights_after(digits, values, ema):
 
 
 def test_diverging_training_stops_with_step_and_rate(digits):
-    settings = _settings(
-        digits, **{"teacher.optimizer.learning_rate": 1e30, "teacher.schedule": {"name": "constant"}}
-    )
-    with pytest.raises(
-        DivergenceError, match=r"teacher: the loss became .* between steps \d+ and \d+ .*rate 1e\+30"
-    ):
+    settings = _settings(digits, **{"teacher.optimizer.learning_rate": 1e30, "teacher.schedule": {"name": "constant"}})
+    with pytest.raises(DivergenceError, match=r"teacher: the loss became .* between steps \d+ and \d+ .*rate 1e\+30"):
         _teacher(settings)
 
 
@@ -165,9 +159,7 @@ def test_student_starts_from_its_teacher(digits):
         **{"student.optimizer.learning_rate": 1e-12, "student.noise": False, "student.init": "teacher"},
     )
     student = _student(settings, initial=teacher.model)
-    trainable = [
-        np.concatenate([np.asarray(w).ravel() for w in t.model.trainable_weights]) for t in (teacher, student)
-    ]
+    trainable = [np.concatenate([np.asarray(w).ravel() for w in t.model.trainable_weights]) for t in (teacher, student)]
     np.testing.assert_allclose(*trainable, atol=1e-6)
 
 

@@ -1,0 +1,37 @@
+"""List what killed or stopped stages would go on from, or remove it.
+
+python -m commands.checkpoints             # stage, newest step, row or image, size, age
+python -m commands.checkpoints --remove    # removes what no process is at work on
+"""
+
+import argparse
+import sys
+
+from noisy_student.runtime import checkpoints
+
+
+def main():
+    """List or remove checkpoints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--remove", action="store_true", help="remove them, but for those in use")
+    arguments = parser.parse_args()
+    try:
+        found = checkpoints.present()
+        for entry in found:
+            removed = arguments.remove and checkpoints.remove(entry["folder"])
+            print(_line(entry, removed=removed))
+    except OSError as error:
+        sys.exit(f"error: {error}. Mend the permissions, then run again.")
+    total = sum(entry["bytes"] for entry in found)
+    print(f"{len(found)} in {checkpoints.root()}, {total / 1e6:,.1f} MB")
+
+
+def _line(entry, *, removed):
+    state = "removed" if removed else "in use" if entry["in_use"] else ""
+    age = f"{entry['age'] / 60:,.0f} min old" if entry["age"] < 86400 else f"{entry['age'] / 86400:,.1f} days old"
+    line = f"{entry['stage']:<20} at {entry['number']:>9,}  {entry['bytes'] / 1e6:>9,.1f} MB  {age}  {state}"
+    return f"{line.rstrip()}\n    {entry['folder']}"
+
+
+if __name__ == "__main__":
+    main()

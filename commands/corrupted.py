@@ -1,0 +1,88 @@
+"""Keep the corrupted test images as files, in the form in which CIFAR-10-C is published.
+
+python -m commands.corrupted FOLDER    # 19 .npy files and labels.npy
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.arrays import open_labelled
+from noisy_student.robustness.sets import FROST, Generated
+from noisy_student.robustness.severities import ALL, SEVERITIES
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import DataError, UserError
+from noisy_student.runtime.files import array_writer, read_json, write_array
+from noisy_student.runtime.progress import progress
+from noisy_student.settings import params
+
+_BLOCK = 512  # images
+
+
+def write(test, folder, *, seed, frost):
+    """Write one `.npy` a corruption, severities one after the other, and `labels.npy`.
+
+    Args:
+        test: LabelledImages.
+        folder: to write into; must not exist.
+        seed: of the corruptions.
+        frost: see `sets.Generated`.
+
+    Raises:
+        DataError: the folder exists.
+    """
+    folder, number = Path(folder), len(test.labels)
+    if folder.exists():
+        raise DataError(f"{folder}: exists already. Name another folder, or remove it.")
+    made = Generated(test, np.arange(number), seed=seed, frost=frost)
+    made.check(ALL)
+    with _new_folder(folder) as temporary:
+        for name in progress(ALL, name="corrupt", unit="corruption"):
+            shape = (len(SEVERITIES) * number, *test.images.shape[1:])
+            with array_writer(temporary / f"{name}.npy", shape=shape, dtype="uint8") as out:
+                for place, severity in enumerate(SEVERITIES):
+                    images = made.images(name, severity)
+                    for start in range(0, number, _BLOCK):
+                        block = images[start : start + _BLOCK]
+                        first = place * number + start
+                        out[first : first + len(block)] = block
+        write_array(temporary / "labels.npy", np.tile(test.labels, len(SEVERITIES)))
+
+
+@contextlib.contextmanager
+def _new_folder(folder):
+    """Yield a temporary folder that becomes `folder` only if the block succeeds."""
+    temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def main():
+    """Corrupt data/test."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="to write into; must not exist")
+    folder = parser.parse_args().folder
+    try:
+        data = params.load().data
+        test = open_labelled(layout.TEST, classes=read_json(layout.CLASSES))
+        write(test, folder, seed=data.seed, frost=Path(data.root) / FROST)
+    except (UserError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written. Run the same command again.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    print(f"{folder}: {19 * 5 * len(test.labels):,} images")
+
+
+if __name__ == "__main__":
+    main()

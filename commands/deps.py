@@ -1,0 +1,118 @@
+"""Keep dvc.yaml true: whatever of this repository a stage imports lies in one of its dependencies.
+
+    python -m commands.deps           # says what is missing or surplus; exit status 1 if anything is
+
+DVC does not follow imports: code that lies in no dependency means stale results called up to date.
+"""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+PACKAGES = ("noisy_student", "stages", "experiments", "commands")
+
+
+def local_imports(script, root="."):
+    """All Python files of the repository that a script imports, directly or not, itself included.
+
+    Found in the source text, at module level and inside functions. A package's `__init__.py` counts when
+    it holds more than a docstring.
+
+    Args:
+        script: path relative to `root`.
+        root: the repository.
+
+    Returns:
+        set of paths with forward slashes, relative to `root`.
+    """
+    found, waiting = set(), [script]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            for name in imported_names(path, root):
+                waiting += _files_of(name, Path(root))
+    return found
+
+
+def imported_names(path, root="."):
+    """Dotted names that a Python file imports; of `from a import b` both "a" and "a.b", a module or not.
+
+    Args:
+        path: relative to `root`.
+        root: the repository.
+
+    Raises:
+        ValueError: an import is relative.
+    """
+    names = []
+    for node in ast.walk(ast.parse((Path(root) / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"{path}:{node.lineno}: use absolute imports, they are followed here")
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _files_of(name, root):
+    parts = name.split(".")
+    if parts[0] not in PACKAGES:
+        return []
+    packages = ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
+    files = [package for package in packages if (root / package).is_file() and _has_code(root / package)]
+    module = "/".join(parts) + ".py"
+    return [*files, module] if (root / module).is_file() else files
+
+
+def _has_code(path):
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+def stage_scripts(dvc_yaml):
+    """{stage name: its definition} of a parsed dvc.yaml, with foreach stages reduced to their `do`."""
+    return {name: stage.get("do", stage) for name, stage in dvc_yaml["stages"].items()}
+
+
+def script_of(stage):
+    """The script of a stage: stages/NAME.py, with _ for -."""
+    return f"stages/{stage.replace('-', '_')}.py"
+
+
+def code_deps(stage):
+    """The dependencies of a stage's definition that are code: files and folders of this repository."""
+    return [dep for dep in stage["deps"] if dep.partition("/")[0] in PACKAGES]
+
+
+def differences(dvc_yaml, root="."):
+    """{stage: (missing, surplus)}: imported files that lie in no dep, and code deps of which nothing is imported."""
+    wrong = {}
+    for name, stage in stage_scripts(dvc_yaml).items():
+        needed, listed = local_imports(script_of(name), root), code_deps(stage)
+        missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
+        surplus = sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
+        if missing or surplus:
+            wrong[name] = missing, surplus
+    return wrong
+
+
+def _lies_in(path, dep):
+    return path == dep or path.startswith(f"{dep}/")
+
+
+def main():
+    """Compare dvc.yaml with the imports."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    wrong = differences(YAML(typ="safe").load(Path("dvc.yaml")))
+    for name, (missing, surplus) in wrong.items():
+        print(f"dvc.yaml, stage {name}: no dep holds {missing}; nothing is imported of {surplus}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

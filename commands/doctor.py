@@ -1,0 +1,179 @@
+"""Look for what keeps DVC or the stages from working, and mend what can be mended without losing anything.
+
+python -m commands.doctor
+"""
+
+import argparse
+import contextlib
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from commands import plots_template
+from noisy_student.runtime import checkpoints
+
+EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
+LEAST_FREE = 2 * 2**30  # bytes
+
+
+def main():
+    """Print one line a finding; exit status 1 if something is left for the user to do."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    if not Path("dvc.yaml").is_file():
+        sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
+    running = processes()
+    open_ends = 0
+    for check in (identity, head, leftovers, half_written, plots, disk, saved_work):
+        for state, line in check(running):
+            print(f"{state:<8} {line}")
+            open_ends += state == "to do"
+    for process, command in running:
+        print(f"{'running':<8} pid {process}: {command}")
+    sys.exit(1 if open_ends else 0)
+
+
+def processes():
+    """(pid, command) of the DVC and stage processes that work in this repository or in its experiments.
+
+    A process of DVC whose folder may not be read counts too: it may be here.
+    """
+    here, found = Path.cwd().resolve(), []
+    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
+        command, folder = process.info["cmdline"] or [], process.info["cwd"]
+        inside = folder is None or Path(folder).is_relative_to(here)
+        if inside and _is_ours(command) and process.info["pid"] != os.getpid():
+            found.append((process.info["pid"], " ".join(command)[:100]))
+    return found
+
+
+def _is_ours(command):
+    """Whether a command line is that of DVC, or of a stage."""
+    if any(Path(word).name == "dvc" for word in command[:2]):
+        return True
+    after = dict(itertools.pairwise(command)).get("-m", "")
+    return after == "dvc" or after.startswith("stages.")
+
+
+def identity(running):
+    """Git must know who commits: experiments are commits."""
+    if _git("config", "user.name") and _git("config", "user.email"):
+        return [("ok", "git knows your name and e-mail address")]
+    return [("to do", 'git config user.name "..." and user.email: DVC cannot keep experiments without')]
+
+
+def plots(running):
+    """`dvc plots show` draws on a page of its own, which `make setup` writes."""
+    if plots_template.PATH.is_file():
+        return [("ok", "dvc plots show has its page")]
+    plots_template.write()
+    return [("mended", f"{plots_template.PATH}, the page of dvc plots show, was missing")]
+
+
+def head(running):
+    """A killed `dvc exp run` leaves git's HEAD detached, and notes of the experiment that ran."""
+    notes = _git("for-each-ref", "--format=%(refname)", EXEC).split()
+    stale = [ref for ref in notes if ref != f"{EXEC}/EXEC_HEAD"]  # that one is always there
+    if not stale:
+        detached = not _git("symbolic-ref", "--quiet", "HEAD")
+        return [("ok", "git's HEAD is detached, but not by DVC" if detached else "no killed experiment")]
+    if running:
+        return [("ok", "something runs in this folder, see below; look again when it has ended")]
+    lines = []
+    if not _git("symbolic-ref", "--quiet", "HEAD"):
+        branch = _branch_before()
+        if branch is None:
+            return [("to do", "git's HEAD is detached by a killed experiment: git switch YOUR-BRANCH")]
+        _git("symbolic-ref", "-m", "doctor: back from a killed experiment", "HEAD", f"refs/heads/{branch}")
+        lines.append(("mended", f"git's HEAD, detached by a killed experiment, is back on {branch}"))
+    merged = _git("rev-parse", "--quiet", "--verify", f"{EXEC}/EXEC_MERGE")
+    for ref in stale:
+        _git("update-ref", "-d", ref)
+    _git("reset", "--quiet")
+    lines.append(("mended", "the notes of the killed experiment are removed"))
+    if _git("status", "--porcelain", "--untracked-files=no"):
+        lines.append(
+            (
+                "note",
+                "params.yaml still holds the killed experiment's parameters: `dvc exp run` goes on with it "
+                "from its checkpoint; `git checkout . && dvc checkout` gives it up"
+                + (f" (its changes stay in commit {merged[:10]})" if merged else ""),
+            )
+        )
+    return lines
+
+
+def _branch_before():
+    """The branch that HEAD was on before DVC detached it, if it still is at that commit."""
+    for line in _git("reflog", "--format=%gs", "-n", "20", "HEAD").splitlines():
+        found = re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", line)
+        if found:
+            branch = found[1]
+            same = _git("rev-parse", "--quiet", "--verify", f"refs/heads/{branch}") == _git("rev-parse", "HEAD")
+            return branch if same else None
+    return None
+
+
+def leftovers(running):
+    """Folders of killed experiments in .dvc/tmp/exps."""
+    if running:
+        return []
+    lines, top = [], Path(".dvc/tmp/exps")  # of the queue, and of --temp
+    for folder in sorted([*top.glob("tmp*"), *top.glob("standalone/tmp*")]):
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+            lines.append(("mended", f"removed {folder}, which a killed experiment had left"))
+    return lines
+
+
+def half_written(running):
+    """Temporary files of killed stages."""
+    lines = []
+    for top in ("data", "models", "metrics"):
+        for path in sorted(Path(top).rglob(".tmp-*")):
+            owner = re.match(r"\.tmp-(\d+)-", path.name)
+            if owner and not psutil.pid_exists(int(owner[1])):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    lines.append(("mended", f"removed {path}, half-written by a killed stage"))
+    return lines
+
+
+def disk(running):
+    """Room for results."""
+    free = shutil.disk_usage(".").free
+    if free < LEAST_FREE:
+        return [("to do", f"only {free / 1e9:.1f} GB of disk space are free: `dvc gc --workspace` makes some")]
+    return [("ok", f"{free / 1e9:,.0f} GB of disk space are free")]
+
+
+def saved_work(running):
+    """Checkpoints that nobody works on."""
+    lines = []
+    for entry in checkpoints.present():
+        if not entry["in_use"]:
+            when = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() - entry["age"]))
+            lines.append(
+                (
+                    "note",
+                    f"{entry['stage']} stopped at {entry['number']:,} on {when}, "
+                    f"{entry['bytes'] / 1e6:,.1f} MB: the same run goes on from there; "
+                    "`make clean-checkpoints` gives it up",
+                )
+            )
+    return lines
+
+
+def _git(*arguments):
+    """Standard output of git; empty if it fails."""
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Print the test figures of the last run and where its plots are.
+
+python -m commands.results
+"""
+
+import sys
+from pathlib import Path
+
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import read_json
+
+
+def table(figures):
+    """The result table as text.
+
+    Args:
+        figures: the content of metrics/eval.json.
+    """
+    columns = ["model", "test accuracy", "95 % interval", "loss", "ECE", "labels kept", "of them right"]
+    return _text([columns] + [_row(name, found) for name, found in figures.items()])
+
+
+def networks_table(summaries):
+    """The table of networks and of what fine-tuning did to them, as text.
+
+    Args:
+        summaries: {model: the content of metrics/models/MODEL.json}.
+    """
+    columns = ["model", "network", "parameters", "MACs", "pixels", "validation", "tuned from", "to"]
+    rows = []
+    for name, found in summaries.items():
+        tuned = found.get("finetune", {})
+        rows.append(
+            [
+                *(name, found["name"], f"{found['parameters']:,}", f"{found['macs']:,}"),
+                *(str(found["image_size"]), _percent(found["best"]["validation_accuracy"])),
+                *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
+            ]
+        )
+    return _text([columns, *rows])
+
+
+def robustness_table(figures):
+    """The table of robustness as text.
+
+    Args:
+        figures: {model: the content of metrics/robustness/MODEL.json}; only those that were measured.
+    """
+    columns = ["model", "error, clean", "corrupted", "mCE", "flips", "mFR", "FGSM 4/255", "PGD 4/255"]
+    rows = [
+        [
+            name,
+            _percent(found["clean_error"]),
+            _percent(found["mean_corruption_error"]),
+            _ratio(found.get("mce_to_teacher")),
+            _percent(found["mean_flip_probability"]),
+            _ratio(found.get("mfr_to_teacher")),
+            *(_percent(found[f"{kind}_accuracy"]["4"]) for kind in ("fgsm", "pgd")),
+        ]
+        for name, found in figures.items()
+    ]
+    return _text([columns, *rows])
+
+
+def _text(rows):
+    columns = rows[0]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _row(name, found):
+    low, high = found["accuracy_interval"]
+    return [
+        name,
+        _percent(found["accuracy"]),
+        f"{100 * low:.1f} to {100 * high:.1f}",
+        f"{found['loss']:.4f}",
+        f"{found['ece']:.4f}",
+        _percent(found.get("pseudo_label_coverage")),
+        _percent(found.get("pseudo_label_accuracy")),
+    ]
+
+
+def _ratio(value):
+    return "" if value is None else f"{value:.3f}"
+
+
+def _percent(share):
+    return "" if share is None else f"{100 * share:.2f} %"
+
+
+def main():
+    """Print table and plots, or what is missing."""
+    try:
+        _print()
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def _print():
+    figures = read_json(layout.EVAL_METRICS)
+    print(f"\n{table(figures)}\n")
+    summaries = {name: read_json(layout.summary(name)) for name in figures}
+    if len({found["name"] for found in summaries.values()}) > 1 or any(
+        "finetune" in found for found in summaries.values()
+    ):
+        print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
+    paths = {name: layout.robustness(name) for name in figures}
+    found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
+    measured = {name: values for name, values in found.items() if values["robustness"] != "off"}
+    if measured:
+        print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
+    print("Plots:")
+    for path in sorted(Path("metrics/plots").rglob("*.png")):
+        print(f"  {path}")
+    print("On one page, with interactive curves of teacher and gen1: dvc plots show --open")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Clones of this repository in which DVC runs experiments, one after the other.
+
+To start an experiment DVC stashes, changes and restores the workspace that it is called in: its files, git's
+HEAD, params.yaml. So that this is never the user's, every lane is a clone below .dvc/tmp, with the code as it
+is in the workspace and with DVC's cache in common. What the lane records is fetched into the repository's own
+experiments (refs/exps).
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from commands import presets
+from experiments.workspace import copy_project
+from noisy_student.runtime import layout
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import write_bytes
+
+WORK = Path(".dvc/tmp/studies")  # lanes, locks and logs
+REFS = "refs/exps"
+_EXPERIMENT = re.compile(REFS + "/[0-9a-f]{2}/[0-9a-f]{38}/[^/]+")
+_POLL = 0.2  # seconds between two looks at a lock, or at a process
+_LEFT_OUT = ("docs/", "studies/", "metrics/", "dvc.lock")  # decide nothing, or are made by DVC
+
+
+class Stopped(Exception):
+    """The study shall stop."""
+
+
+class Lane:
+    """One clone.
+
+    Args:
+        number: counted from 0.
+        cores: processors that its experiments may use; None: all.
+        stopped: threading.Event: whether to stop.
+        say: what is called with messages.
+    """
+
+    def __init__(self, number, *, stopped, cores=None, say=print):
+        self.folder, self.cores = WORK / f"lane-{number}", cores
+        self._lock_path, self._stopped, self._say = WORK / f"lane-{number}.lock", stopped, say
+
+    @contextlib.contextmanager
+    def held(self):
+        """Hold the lane; yield the number of the locked file.
+
+        A DVC that is given this file keeps the lane locked until it ends, even if the study was killed.
+
+        Raises:
+            Stopped: the study shall stop while it waits for the DVC of an earlier one.
+        """
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock_path.open("a") as file:
+            told = False
+            while True:
+                with contextlib.suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                if not told:
+                    self._say(f"{self.folder}: an experiment still runs since an earlier call; waiting for it")
+                    told = True
+                if self._stopped.wait(_POLL):
+                    raise Stopped
+            yield file.fileno()
+
+    def prepare(self):
+        """Bring the code to the state of the workspace; what DVC has made in the lane stays.
+
+        Raises:
+            UserError: git or DVC fails.
+        """
+        here = str(Path().resolve())
+        if not self._is_repository():
+            new = self.folder.with_name(f"new-{self.folder.name}")
+            for left in (self.folder, new):
+                shutil.rmtree(left, ignore_errors=True)
+            call(["git", "clone", "--quiet", "--no-checkout", here, str(new)])
+            os.replace(new, self.folder)  # whole, or not there
+        self._forget_what_was_killed()
+        call(["git", "fetch", "--quiet", here, "HEAD"], self.folder)
+        call(["git", "checkout", "--quiet", "--force", "-B", "study", "FETCH_HEAD"], self.folder)
+        copied = copy_project(self.folder, without=_LEFT_OUT)
+        for name in filter(None, call(["git", "ls-files", "-z"], self.folder).split("\0")):
+            if name not in copied and not name.startswith(_LEFT_OUT):
+                (self.folder / name).unlink(missing_ok=True)  # it was removed from the workspace
+        if Path(".dvc/config.local").is_file():
+            shutil.copy(".dvc/config.local", self.folder / ".dvc/config.local")
+        cache = Path(call(["dvc", "cache", "dir"]).strip()).resolve()
+        call(["dvc", "cache", "dir", "--local", str(cache)], self.folder)
+
+    def _is_repository(self):
+        """Whether git finds a repository of the lane's own; a damaged one is none."""
+        try:
+            return (self.folder / ".git").is_dir() and bool(call(["git", "rev-parse", "HEAD"], self.folder))
+        except UserError:
+            return False
+
+    def _forget_what_was_killed(self):
+        shutil.rmtree(self.folder / ".dvc/tmp", ignore_errors=True)
+        for left in (self.folder / ".git").glob("*.lock"):
+            left.unlink()
+        for ref in _refs(self.folder):
+            call(["git", "update-ref", "-d", ref], self.folder)
+
+    def start(self, name, values, log, lock):
+        """Start an experiment.
+
+        Args:
+            name: of it.
+            values: nested dict of all parameters.
+            log: file that receives what DVC says.
+            lock: number of the locked file, see `held`.
+
+        Returns:
+            subprocess.Popen.
+        """
+        # what DVC restores from its cache writes no entry, and an older one would tell of another run
+        (self.folder / layout.RUN_RECORD).unlink(missing_ok=True)
+        path = self.folder / "params.yaml"
+        text = path.read_text(encoding="utf-8")
+        write_bytes(path, presets.rewrite(text, values).encode())
+        with _started("dvc"):
+            child = subprocess.Popen(
+                ["dvc", "exp", "run", "--name", name],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=[lock],
+                start_new_session=True,  # Ctrl-C reaches it through `stop` only
+            )
+        if self.cores is not None:
+            os.sched_setaffinity(child.pid, self.cores)
+        return child
+
+    def wait(self, child):
+        """Wait for an experiment; whether it succeeded its record says.
+
+        Raises:
+            Stopped: the study shall stop; the experiment was stopped.
+        """
+        while child.poll() is None:
+            if self._stopped.wait(_POLL):
+                # DVC and its stage: a training saves its state and goes on from it next time
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.pid, signal.SIGINT)
+                child.wait()
+                raise Stopped
+
+    def hand_over(self):
+        """Fetch what the lane has recorded into the repository's experiments."""
+        if not self._is_repository():
+            return
+        found = _experiments(self.folder)
+        if found:
+            refs = [f"+{ref}:{ref}" for ref in found.values()]
+            call(["git", "fetch", "--quiet", str(self.folder.resolve()), *refs])
+
+
+def lanes_of_earlier_calls():
+    """Numbers of the lanes that there are."""
+    return sorted(int(path.name.partition("-")[2]) for path in WORK.glob("lane-*") if path.is_dir())
+
+
+def recorded():
+    """Names of the repository's experiments."""
+    return set(_experiments())
+
+
+def _experiments(folder=None):
+    """{name: ref} of DVC's experiments."""
+    return {ref.rpartition("/")[2]: ref for ref in _refs(folder) if _EXPERIMENT.fullmatch(ref)}
+
+
+def _refs(folder):
+    """All that DVC notes of experiments in a repository."""
+    return call(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
+
+
+def shares_of_cores(lanes):
+    """The processors of each of so many lanes; None where a system cannot tell, or for one lane."""
+    if lanes == 1 or not hasattr(os, "sched_getaffinity"):
+        return [None] * lanes
+    cores = sorted(os.sched_getaffinity(0))
+    share = max(1, len(cores) // lanes)
+    return [(cores * lanes)[lane * share :][:share] for lane in range(lanes)]
+
+
+def call(command, folder=None):
+    """What a command prints.
+
+    Args:
+        command: list of texts.
+        folder: a lane; None: the repository.
+
+    Raises:
+        UserError: it cannot be started, or fails.
+    """
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    if folder is not None:  # where a lane is damaged, git shall not go on to the repository around it
+        environment["GIT_CEILING_DIRECTORIES"] = str(WORK.resolve())
+    with _started(command[0]):
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C stops experiments, it does not break git off
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        mend = f"Mend that, or remove {WORK} (finished experiments stay), and run the study again."
+        raise UserError(f"`{' '.join(command[:4])}` failed in {folder or Path.cwd()}: {said[-1]}\n{mend}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _started(program):
+    """Turn what keeps a program from starting into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{program}: cannot be started ({error.strerror}). Activate the environment, `source "
+            ".venv/bin/activate`, and run the study again."
+        ) from error

@@ -1,0 +1,18 @@
+"""Images with labels, as every stage reads them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images of one split with their labels.
+
+    Attributes:
+        images: (N, S, S, 3) uint8 RGB.
+        labels: (N,) int64 in [0, number of classes).
+    """
+
+    images: np.ndarray
+    labels: np.ndarray

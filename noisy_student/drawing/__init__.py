@@ -1,0 +1,1 @@
+"""Pictures: charts, and sheets of images."""

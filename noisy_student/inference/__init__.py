@@ -1,0 +1,1 @@
+"""Trained models: reading and writing them, their distributions, and metrics of these."""

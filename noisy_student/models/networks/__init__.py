@@ -1,0 +1,1 @@
+"""One file a network; its name is what `model.name` says."""

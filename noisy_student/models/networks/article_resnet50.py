@@ -1,0 +1,69 @@
+"""The article's ResNet-50 for 32x32 images: 23,590,794 parameters and 3.98 GMAC at 10 classes.
+
+A 5x5 convolution of 32 filters, then 16 post-activation bottleneck blocks. It differs from the usual
+ResNet-50 in that: the stride sits on the last 1x1 convolution of a block; only the first block of
+the 128 and of the 512 stage has stride 2; convolutions have biases; only the projection shortcuts have
+he_normal weights and an L2 penalty of 1e-4, all else is at Keras' defaults.
+"""
+
+RESCALING = {"scale": 1 / 255, "offset": 0.0}
+NORMALISATION = {"momentum": 0.99, "epsilon": 1e-3}  # Keras' defaults, as in the article
+EXPANSION = 4
+STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 1), (512, 3, 2))  # filters, blocks, stride of the first
+
+
+def _blocks():
+    """(block name, filters, stride) of every block, first block first."""
+    for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
+        for block in range(1, blocks + 1):
+            yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
+
+
+def block_names(model):
+    """Names of the 16 residual blocks in order; the size is fixed, so `model` does not matter."""
+    return [name for name, _, _ in _blocks()]
+
+
+def shortcuts(model):
+    """Names of the blocks that have a shortcut: all."""
+    return block_names(model)
+
+
+def total_stride(model):
+    """How many times smaller than the images the features are."""
+    return 4
+
+
+def features(images, layers, model):
+    """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 2048).
+
+    Args:
+        images: a Keras tensor.
+        layers: a `Layers`.
+        model: a `ModelParams`; the size is fixed, so it does not matter.
+    """
+    x = _conv(images, layers, "stem_conv", filters=32, kernel=5)
+    x = layers.norm_relu(x, "stem")
+    for name, filters, stride in _blocks():
+        x = _block(x, layers, name, filters=filters, stride=stride)
+    return x
+
+
+def _conv(x, layers, name, *, filters, kernel, stride=1):
+    return layers.conv(x, name, filters=filters, kernel=kernel, stride=stride, bias=True, initializer="glorot_uniform")
+
+
+def _block(x, layers, name, *, filters, stride):
+    wide = EXPANSION * filters
+
+    def branch(x):
+        x = layers.norm_relu(_conv(x, layers, f"{name}_conv1", filters=filters, kernel=1), f"{name}_1")
+        x = layers.norm_relu(_conv(x, layers, f"{name}_conv2", filters=filters, kernel=3), f"{name}_2")
+        x = _conv(x, layers, f"{name}_conv3", filters=wide, kernel=1, stride=stride)
+        return layers.norm(x, f"{name}_3_bn")
+
+    shortcut = x
+    if stride > 1 or x.shape[-1] != wide:
+        shortcut = layers.conv(x, f"{name}_shortcut_conv", filters=wide, kernel=1, stride=stride, bias=True, l2=1e-4)
+        shortcut = layers.norm(shortcut, f"{name}_shortcut_bn")
+    return layers.relu(layers.add(shortcut, x, branch, block=name), f"{name}_relu")

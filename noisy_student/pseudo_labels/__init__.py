@@ -1,0 +1,1 @@
+"""Which of a teacher's labels are kept, and how the classes are balanced."""

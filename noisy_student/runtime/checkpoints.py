@@ -1,0 +1,287 @@
+"""What a killed stage goes on from: files that are whole or ignored, kept apart by what they were made of.
+
+They lie in `$DVC_ROOT/checkpoints/<stage>/<digest>`, where DVC neither resets nor looks for them; the
+digest is that of everything that the stage's result depends on, so that no stage ever goes on from
+another configuration's work.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+import zipfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.runtime import environment, locks
+
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")
+_META = "meta"  # the array that holds the JSON text
+
+
+def root():
+    """`checkpoints` of the repository: below `$DVC_ROOT`, which DVC sets, or below the current directory."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one run of a stage, numbered in the order of the work.
+
+    Attributes:
+        folder: where they lie.
+        every_minutes: longest work between two, if saving is cheap; see `due`. 0: at every opportunity.
+        keep: how many of the newest are kept; None: all (shards, that only together are the work).
+        resumed_from: the number that the work went on from, to be set by the one who restores it; 0: it
+            started from nothing.
+        saved_at, cost: when the last one was written, by `time.monotonic`, and the seconds that it took.
+    """
+
+    folder: Path
+    every_minutes: float = 5.0
+    keep: int | None = 2
+    resumed_from: int = 0
+    saved_at: float = field(default_factory=time.monotonic)
+    cost: float = 0.0
+
+    def within(self, name):
+        """The checkpoints of a later part of the same work, in a folder of that name in this one."""
+        folder = self.folder / name
+        for path in folder.glob(".tmp-*"):
+            path.unlink()
+        return replace(self, folder=folder, resumed_from=0)
+
+    def due(self, *, natural=False):
+        """Whether it is time to save: often enough, and for at most 1 % of the time.
+
+        Args:
+            natural: this is a good moment, such as the end of an epoch: only the cost counts.
+        """
+        if not self.every_minutes:
+            return True
+        least = 0.0 if natural else 60.0 * self.every_minutes
+        return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
+
+    def save(self, number, arrays, meta, *, since=None):
+        """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
+
+        Args:
+            number: int >= 0, e.g. of steps done.
+            arrays: {name: array}.
+            meta: what JSON can hold.
+            since: when, by `time.monotonic`, the work for it began; None: now.
+
+        Returns:
+            Whether it was written.
+        """
+        start = time.monotonic() if since is None else since
+        temporary = self.folder / f".tmp-{os.getpid()}-{number:012d}.npz"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb+") as file:
+                _pack(file, arrays, meta)
+                os.fsync(file.fileno())
+                file.seek(0)
+                found = _checksum(file)
+            os.replace(temporary, self.folder / f"{number:012d}-{found}.npz")
+            _force_to_disk(self.folder)
+            self._drop_old()
+            return True
+        except OSError as error:
+            _warn(
+                f"no checkpoint could be written ({error}); the work goes on without it. "
+                f"Make room in {self.folder.parent.parent}."
+            )
+            return False
+        finally:
+            temporary.unlink(missing_ok=True)
+            self.saved_at = time.monotonic()
+            self.cost = self.saved_at - start
+
+    def numbers(self):
+        """The numbers that there are files of, ascending."""
+        return [int(_NAME.fullmatch(path.name)[1]) for path in self._paths()]
+
+    def newest(self):
+        """The newest whole checkpoint; damaged ones are named and removed.
+
+        Returns:
+            (number, arrays, meta), or None.
+        """
+        for path in reversed(self._paths()):
+            loaded = _load(path)
+            if loaded is not None:
+                return loaded
+        return None
+
+    def in_order(self):
+        """Yield (number, arrays, meta) from the first one on, up to one that is damaged."""
+        for path in self._paths():
+            loaded = _load(path)
+            if loaded is None:
+                return
+            yield loaded
+
+    def drop_from(self, number):
+        """Remove the shards from this number on: they would stand in the way of their successors."""
+        for path in self._paths():
+            if int(path.name[:12]) >= number:
+                path.unlink(missing_ok=True)
+
+    def _paths(self):
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _drop_old(self):
+        if self.keep is not None:
+            for path in self._paths()[: -self.keep]:
+                path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def opened(stage, digest, *, every_minutes, keep=2):
+    """The checkpoints of a stage, locked against everybody else who makes the same, removed on success.
+
+    Args:
+        stage: e.g. "student@gen1".
+        digest: see `digest`.
+        every_minutes: see `Checkpoints`.
+        keep: see `Checkpoints`.
+    """
+    folder = root() / stage / digest
+    what = f"{stage} with the same inputs and parameters"
+    with locks.held(folder.with_suffix(".lock"), what=what, within=root()):
+        for path in folder.glob(".tmp-*"):
+            path.unlink()
+        kept = Checkpoints(folder, every_minutes=every_minutes, keep=keep)
+        yield kept
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def present():
+    """All folders of checkpoints.
+
+    Returns:
+        list of dicts: "stage", "folder" (Path), "number" (of the newest), "bytes", "age" (seconds since the
+        newest was written), "in_use" (whether a process is at work on it).
+    """
+    found = []
+    for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
+        sizes, dates, numbers = [0], [], [0]
+        with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
+            for path in folder.rglob("*"):
+                facts, named = path.stat(), _NAME.fullmatch(path.name)
+                sizes.append(facts.st_size)
+                if named:
+                    dates.append(facts.st_mtime)
+                    numbers.append(int(named[1]))
+        found.append(
+            {
+                "stage": folder.parent.name,
+                "folder": folder,
+                "number": max(numbers),
+                "bytes": sum(sizes),
+                "age": max(0.0, time.time() - max(dates)) if dates else 0.0,
+                "in_use": locks.is_held(folder.with_suffix(".lock")),
+            }
+        )
+    return found
+
+
+def remove(folder):
+    """Remove a folder of `present`; return False and leave it if a process is at work on it."""
+    try:
+        with locks.held(folder.with_suffix(".lock"), what="", within=root(), wait=False):
+            shutil.rmtree(folder)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def digest(values, files):
+    """A digest of all that a result depends on.
+
+    Besides the arguments these are the project's modules that are loaded, the versions of the libraries, and
+    the hardware; see `environment.fingerprint`.
+
+    Args:
+        values: parameters, as JSON can hold them.
+        files: paths whose content counts.
+
+    Returns:
+        24 hexadecimal digits.
+    """
+    total = hashlib.blake2b(digest_size=12)
+    facts = {"values": values, "environment": environment.fingerprint()}
+    total.update(json.dumps(facts, sort_keys=True, default=str).encode())
+    for path in [*files, *_project_modules()]:
+        with open(path, "rb") as file:
+            total.update(hashlib.file_digest(file, "blake2b").digest())
+    return total.hexdigest()
+
+
+def _project_modules():
+    """Source files of the loaded modules of this project, and of the script that runs, by their names.
+
+    Those of the noise's kernels too, which are loaded when the first batch is made.
+    """
+    home = Path(__file__).resolve().parents[2]
+    ours, kernels = [home / "noisy_student", home / "stages"], home / "noisy_student/noise/kernels"
+    found = {
+        name: module.__file__
+        for name, module in list(sys.modules.items())
+        if name.split(".")[0] in ("noisy_student", "stages", "__main__") and getattr(module, "__file__", None)
+    }
+    found |= {f"noisy_student.noise.kernels.{path.stem}": str(path) for path in kernels.glob("*.py")}
+    return [
+        path for _, path in sorted(found.items()) if any(Path(path).resolve().is_relative_to(folder) for folder in ours)
+    ]
+
+
+def _warn(message):
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def _pack(file, arrays, meta):
+    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
+
+
+def _force_to_disk(folder):
+    """The names in a folder, as fsync does with the content of a file."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _checksum(file):
+    return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+
+def _load(path):
+    number, expected = _NAME.fullmatch(path.name).groups()
+    try:
+        with path.open("rb") as file:
+            found = _checksum(file)
+        if found != expected:
+            raise ValueError("its checksum is wrong")
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name.removeprefix("array_"): content[name] for name in content.files if name != _META}
+            meta = json.loads(content[_META].tobytes())
+    except OSError as error:  # it may be readable another time
+        _warn(f"the checkpoint {path} cannot be read ({error}); going on from the one before it")
+        return None
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        _warn(f"the checkpoint {path} is damaged ({error}); it is removed; going on from the one before it")
+        path.unlink(missing_ok=True)
+        return None
+    return int(number), arrays, meta

@@ -1,0 +1,180 @@
+"""Reading and writing files so that nothing is ever half-written."""
+
+import contextlib
+import csv
+import errno
+import glob
+import io
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.runtime.errors import DataError
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds.
+
+    The temporary file keeps the suffix of `path`, because some writers choose the format by it. What killed
+    processes have left of the same file is removed.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
+        if not _is_alive(left.name.split("-")[1]):
+            left.unlink(missing_ok=True)
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _is_alive(pid):
+    """Whether there is a process of that number."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, PermissionError):
+        pass  # not ours to judge; another user's
+    return True
+
+
+def remove(path):
+    """Remove a file, or a folder with all that is in it."""
+    if Path(path).is_dir():
+        shutil.rmtree(path)
+    else:
+        Path(path).unlink()
+
+
+def write_bytes(path, data):
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path, value):
+    """Write `value` as indented JSON, atomically, with a newline at the end."""
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path):
+    """Read a JSON file that this package wrote.
+
+    Raises:
+        DataError: the file is missing or not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON ({error}). Run `dvc repro`.") from error
+
+
+def write_csv(path, rows):
+    """Write a list of dicts with equal keys as CSV, atomically."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_csv(path, *, text=()):
+    """Rows of a CSV file that this package wrote: cells as numbers, empty ones as None.
+
+    Args:
+        path: the file.
+        text: columns that are no numbers, even if they look so.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{key: cell if key in text else _number(cell) for key, cell in row.items()} for row in rows]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Run `dvc repro`.") from error
+    except (csv.Error, ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged ({error}). Run `dvc repro`.") from error
+
+
+def _number(cell):
+    if not cell:
+        return None
+    return int(cell) if cell.isdecimal() else float(cell)
+
+
+def write_array(path, array):
+    """Write an array as `.npy`, atomically; object arrays are refused."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+        except OSError as error:  # NumPy says how many values it could write, but neither where nor why
+            if error.errno is not None:
+                raise
+            raise OSError(errno.ENOSPC, f"not enough room on the disk, {error}", str(path)) from error
+
+
+@contextlib.contextmanager
+def array_writer(path, *, shape, dtype):
+    """Yield a `.npy` file as a writable memory map; it replaces `path` only if the block succeeds.
+
+    Its pages belong to the file: an array larger than the memory can be written. It is on the disk, not only
+    in the system's cache, before it takes the place of `path`.
+
+    Args:
+        path: ends in `.npy`; its folder is created.
+        shape: tuple of ints.
+        dtype: of the array; objects are refused.
+
+    Raises:
+        OSError: the disk has no room for the array.
+    """
+    with atomic_path(path) as temporary:
+        array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        with temporary.open("rb+") as file:
+            _reserve(file)
+            yield array
+            array.flush()
+            os.fsync(file.fileno())
+
+
+def _reserve(file):
+    """Take the room on the disk now: a disk that is full while a map is written kills the process."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+
+
+def read_array(path):
+    """Open a `.npy` file as a read-only memory map; pickled objects are refused.
+
+    Raises:
+        DataError: the file is missing, truncated or no plain array.
+    """
+    try:
+        return open_npy(path)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file. Run the stage that writes it: `dvc repro`.") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: not a readable .npy array ({error}). Delete it and run `dvc repro` again.") from error
+
+
+def open_npy(path):
+    """Open a `.npy` file as a read-only memory map.
+
+    Raises:
+        OSError, ValueError, EOFError: missing, truncated, pickled objects, or an archive of arrays.
+    """
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive of arrays, .npz")
+    return array

@@ -1,0 +1,43 @@
+"""`metrics/run.json`: where, with what and how long each stage ran. No output of DVC, for it holds times."""
+
+import datetime
+import json
+import sys
+
+from noisy_student.runtime import checkpoints, environment, layout, locks
+from noisy_student.runtime.files import write_json
+
+
+def record(stage, *, seconds, details=None):
+    """Put what is to be known of a stage's run in the place of what the file says of it.
+
+    What cannot be written is a warning: the stage itself has succeeded.
+
+    Args:
+        stage: e.g. "student@gen1".
+        seconds: its duration, in this process.
+        details: dict of what the stage itself says, e.g. its precision; None: nothing.
+    """
+    entry = {
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 2),
+        **(details or {}),
+        "commit": environment.commit(),
+        **environment.fingerprint(),
+    }
+    top = checkpoints.root()
+    try:
+        with locks.held(top / "run.lock", what=str(layout.RUN_RECORD), within=top):
+            record = {**read(), stage: entry}
+            write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
+    except (OSError, ValueError) as error:
+        print(f"warning: {layout.RUN_RECORD} could not be written ({error})", file=sys.stderr, flush=True)
+
+
+def read():
+    """{stage: entry} of the file; empty if there is none, or none that can be read."""
+    try:
+        found = json.loads(layout.RUN_RECORD.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,83 @@
+"""Random numbers as a function of what they are for, not of how often something was called."""
+
+import functools
+import hashlib
+
+import numpy as np
+
+# SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195, figure 17): the distance of two states, and the
+# finaliser by Stafford that it takes (shift, factor), (shift, factor), shift.
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+MIXING = tuple(
+    (np.uint64(shift), np.uint64(factor)) for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+)
+LAST_SHIFT = np.uint64(31)
+
+
+def derive_seed(seed, *path):
+    """Derive an independent 63-bit seed for one purpose.
+
+    Args:
+        seed: the user's seed, an int.
+        path: names and numbers that say what the seed is for, e.g. `("teacher", "noise", 17)`.
+
+    Returns:
+        int in [0, 2**63): the same for the same arguments on every machine.
+    """
+    text = "/".join(str(part) for part in (seed, *path))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed, *path):
+    """A NumPy generator seeded by `derive_seed(seed, *path)`."""
+    return np.random.default_rng(derive_seed(seed, *path))
+
+
+def image_keys(seed, epochs, rows):
+    """One key for every image that is noised: a function of (seed, epoch, row) and of nothing else.
+
+    Within an epoch no two rows have the same key, because the finaliser is one-to-one.
+
+    Args:
+        seed: int, best of `derive_seed`; its lowest 64 bits count.
+        epochs: int or (N,) ints >= 0: how often the data have been gone through.
+        rows: (N,) ints >= 0: which image of the data.
+
+    Returns:
+        (N,) uint64.
+    """
+    start = np.array([seed % 2**64], np.uint64)
+    for counter in (epochs, rows):
+        start = _mix(start + GAMMA * (np.atleast_1d(counter).astype(np.uint64) + np.uint64(1)))
+    return start
+
+
+def uniforms(keys, purpose, count):
+    """Uniform numbers of each key for one purpose: SplitMix64, started at the key and the purpose.
+
+    Whatever is drawn for one purpose leaves the numbers of all others as they are. An integer below n is
+    `floor(n * u)`.
+
+    Args:
+        keys: (N,) uint64 of `image_keys`.
+        purpose: what the numbers are for, e.g. "crop".
+        count: how many numbers a key.
+
+    Returns:
+        (N, count) float64 in [0, 1), multiples of 2**-53. The first ones do not depend on `count`.
+    """
+    state = _mix(keys ^ _word(purpose))
+    steps = GAMMA * np.arange(1, count + 1, dtype=np.uint64)
+    return (_mix(state[:, None] + steps) >> np.uint64(11)) * 2.0**-53
+
+
+@functools.cache
+def _word(purpose):
+    return np.uint64(derive_seed(0, purpose))
+
+
+def _mix(state):
+    """SplitMix64's finaliser, one-to-one on 64 bits, for an array of uint64 (it wraps, as it should)."""
+    for shift, factor in MIXING:
+        state = (state ^ (state >> shift)) * factor
+    return state ^ (state >> LAST_SHIFT)

@@ -1,0 +1,1 @@
+"""`params.yaml`: its schema, and what a generation overrides."""

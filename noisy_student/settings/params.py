@@ -1,0 +1,230 @@
+"""`params.yaml` as a whole: reading, checking, and what a generation overrides."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings.schema import (
+    AugmentationParams,
+    BalanceParams,
+    CheckpointParams,
+    DataParams,
+    EvalParams,
+    NoiseParams,
+    PseudoLabelParams,
+    Section,
+    Seed,
+    ShardsParams,
+    StudentParams,
+    TrainingParams,
+    check_name,
+)
+
+
+class GenerationParams(Section):
+    """One generation, overrides applied."""
+
+    teacher: str
+    student: StudentParams
+    pseudolabel: PseudoLabelParams
+    balance: BalanceParams
+    noise: NoiseParams
+
+
+class Params(Section):
+    """All of `params.yaml`."""
+
+    seed: Seed
+    backend: Literal["tensorflow", "jax", "torch"]
+    precision: Literal["auto", "float32", "mixed_bfloat16"]
+    input_noise: Literal["auto", "host", "device"]
+    data: DataParams
+    teacher: TrainingParams
+    student: StudentParams
+    noise: NoiseParams
+    augmentation: AugmentationParams
+    pseudolabel: PseudoLabelParams
+    balance: BalanceParams
+    generations: dict[str, dict]
+    eval: EvalParams
+    shards: ShardsParams
+    checkpoint: CheckpointParams
+
+    @field_validator("generations", mode="before")
+    @classmethod
+    def _generation_keys(cls, generations):
+        if not isinstance(generations, dict) or not generations:
+            raise ValueError("must hold at least one generation, e.g. gen1: {teacher: teacher}")
+        for key in generations:
+            if not isinstance(key, str):
+                raise ValueError(
+                    f"the key {key!r} is of type {type(key).__name__}, and DVC silently drops such "
+                    f"stages; use a name such as gen{key}"
+                )
+            check_name(key)
+        return generations
+
+    @model_validator(mode="after")
+    def _generations(self):
+        models = {"teacher": self.teacher.model}
+        for key, given in self.generations.items():
+            if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
+                raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
+            if given["teacher"] not in models:
+                raise ValueError(
+                    f"generations.{key}.teacher={given['teacher']}: no such model before it; "
+                    f"choose one of {', '.join(sorted(models))}"
+                )
+            try:
+                student = self.generation(key).student
+            except ValidationError as error:
+                # pydantic would otherwise report the place without the generation's name
+                raise ValueError("; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())) from None
+            if student.init == "teacher" and student.model != models[given["teacher"]]:
+                raise ValueError(
+                    f"generations.{key}: student.init=teacher needs the teacher's network, but student.model "
+                    f"is {_size(student.model)} and {given['teacher']} is {_size(models[given['teacher']])}; "
+                    "make them equal or set student.init: random"
+                )
+            models[f"student-{key}"] = student.model
+        return self
+
+    def generation(self, key):
+        """The parameters of one generation: the common sections with its own overrides.
+
+        `generations.KEY` may hold `student`, `pseudolabel`, `balance` and `noise`, each with only the
+        values that differ from the section of that name.
+
+        Raises:
+            ParamsError: there is no such generation.
+        """
+        if key not in self.generations:
+            raise ParamsError(f"generations: there is no {key!r} in params.yaml, only {', '.join(self.generations)}.")
+        given = self.generations[key]
+        merged = {
+            "teacher": given["teacher"],
+            **{
+                name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
+                for name in ("student", "pseudolabel", "balance", "noise")
+            },
+        }
+        return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
+
+    def training_of(self, model):
+        """(TrainingParams, NoiseParams) by which "teacher" or "student-KEY" is trained."""
+        if model == "teacher":
+            return self.teacher, self.noise
+        chosen = self.generation(model.removeprefix("student-"))
+        return chosen.student, chosen.noise
+
+    def with_noise(self, noise):
+        """These parameters with another section `noise`."""
+        return self.model_copy(update={"noise": noise})
+
+
+def _size(model):
+    return " ".join(f"{value}" for value in model.model_dump(exclude_defaults=True).values())
+
+
+def _merge(base, override, where):
+    if not isinstance(override, dict):
+        raise ValueError(f"generations.{where}: must be a section of overrides, got {override!r}")
+    if "name" in override and override["name"] != base.get("name"):
+        return override  # another kind of model, optimizer or schedule: nothing is inherited
+    merged = dict(base)
+    for key, value in override.items():
+        old = merged.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict)
+        merged[key] = _merge(old, value, f"{where}.{key}") if both else value
+    return merged
+
+
+def read_yaml(path):
+    """Read a YAML 1.2 file as DVC does (so 1e-3 is a number).
+
+    Raises:
+        ParamsError: the file is missing, not YAML, or not a mapping.
+    """
+    try:
+        value = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ParamsError(f"{path}: no such file. Run from the repository's root.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error}).") from error
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML.\n{error}\nMend the line named above.") from error
+    if not isinstance(value, dict):
+        raise ParamsError(f"{path}: must hold sections such as data: and teacher:, found {value!r}.")
+    return value
+
+
+def check(values, where="params.yaml"):
+    """Validate a nested dict of parameters.
+
+    Raises:
+        ParamsError: names every parameter that is wrong, what was found and what is allowed.
+    """
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        lines = [_describe(detail) for detail in error.errors()]
+        raise ParamsError(f"{where}:\n  " + "\n  ".join(lines) + f"\nMend {where} and run again.") from None
+
+
+def _describe(detail):
+    branches = ("constrained-str", "dict[str,constrained-str]")  # pydantic's names for parts of a union
+    place = ".".join(str(part) for part in detail["loc"] if part not in branches)
+    place = place.removesuffix(".[key]")  # pydantic's, for a mapping's key
+    found = detail["input"]
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        message = "unknown parameter; check its spelling"
+    elif detail["type"] == "missing":
+        return f"{place}: missing; see presets/digits.yaml"
+    shown = "" if isinstance(found, dict) else f" (found {found!r})"
+    return f"{place}: {message}{shown}" if place else message
+
+
+def load(path="params.yaml"):
+    """Read and validate all sections of `params.yaml` at once.
+
+    Raises:
+        ParamsError: see `check`.
+    """
+    return check(read_yaml(path), where=str(path))
+
+
+def check_paths(settings):
+    """Check that folders of images exist and can be read; DVC's own message names no parameter.
+
+    Args:
+        settings: Params.
+
+    Raises:
+        ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.
+    """
+    paths = {"data.root": settings.data.root, "data.unlabelled_from": settings.data.unlabelled_from}
+    paths |= {f"eval.extra_tests.{key}": path for key, path in settings.eval.extra_tests.items()}
+    for name, path in paths.items():
+        if not Path(path).exists():
+            raise ParamsError(
+                f"{name}={path}: no such file or folder. Put the images there, or name another path in "
+                "params.yaml (~ is not expanded; absolute paths are)."
+            )
+        for folder, folders, files in os.walk(path):
+            for entry in (*folders, *files):
+                _check_entry(name, os.path.join(folder, entry))
+
+
+def _check_entry(name, path):
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ParamsError(f"{name}: the file name {os.fsencode(path)!r} is not UTF-8. Rename it.") from None
+    if os.path.islink(path) and not os.path.exists(path):
+        raise ParamsError(f"{name}: the link {path} leads nowhere. Delete or mend it.")

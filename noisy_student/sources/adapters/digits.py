@@ -1,0 +1,30 @@
+"""The digits that scikit-learn carries: 1,797 real 8x8 images in 10 classes, offline.
+
+Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998 (its test part).
+"""
+
+import numpy as np
+
+from noisy_student.data.images import resize_images
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.sources.interface import Source
+
+
+def load(data):
+    """Load the digits as one set; `prepare` cuts the test split from it.
+
+    Args:
+        data: `DataParams`; only `image_size` matters here.
+
+    Returns:
+        Source: grey levels 0..16 scaled to 0..255, repeated to RGB, enlarged to `data.image_size`.
+    """
+    from sklearn.datasets import load_digits  # here, because other sources do not need it: 0.7 s
+
+    bunch = load_digits()
+    grey = np.rint(bunch.images * 255 / 16).astype(np.uint8)  # (1797, 8, 8)
+    images = np.repeat(grey[..., None], 3, axis=-1)
+    return Source(
+        classes=tuple(str(name) for name in bunch.target_names),
+        train=LabelledImages(resize_images(images, size=data.image_size), bunch.target.astype(np.int64)),
+    )

@@ -1,0 +1,132 @@
+"""Any images in folders: train/<class>/*, test/<class>/*, optional val/<class>/* and unlabelled/**.
+
+ImageNet is read as it lies on disks: without a test/, val/ is the test split, by class or as one folder of
+images beside a file with their labels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.images import read_folder, try_image
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.views import join
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import OWN_SPLIT
+from noisy_student.sources.ground_truth import labels_of
+from noisy_student.sources.interface import Source
+
+LAYOUT = (
+    "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**; without test/, "
+    "val/ is the test split."
+)
+
+
+def load(data, read=try_image):
+    """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
+
+    Args:
+        data: `DataParams`; val/ is read only if `data.validation` is null, and unlabelled/ only if
+            `data.unlabelled_from` is the source's own split.
+        read: what reads a file, see `read_folder`.
+
+    Returns:
+        Source: images resized to `data.image_size` by `data.resize`; unreadable files are skipped and
+        listed relative to `data.root`.
+
+    Raises:
+        DataError: a folder is missing or empty, or the classes of the splits do not agree.
+    """
+    root = Path(data.root)
+    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
+    for name in ("train", tested):
+        if not (root / name).is_dir():
+            raise DataError(f"data.root={root}: there is no folder {name}/ in it. {LAYOUT}")
+    if tested == "val" and data.validation is None:
+        raise DataError(
+            f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
+            "number of images to cut from the training images."
+        )
+    classes = _class_folders(root / "train")
+    if len(classes) < 2:
+        found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
+    unreadable = []
+    train = _read_split(root, "train", classes, data, unreadable, read)
+    if tested == "val" and not _class_folders(root / tested):
+        test = _read_flat(root, classes, data, unreadable, read)
+    else:
+        test = _read_split(root, tested, classes, data, unreadable, read)
+    validation = None
+    if data.validation is None and (root / "val").is_dir():
+        validation = _read_split(root, "val", classes, data, unreadable, read)
+    return Source(
+        classes=classes,
+        train=train,
+        validation=validation,
+        test=test,
+        unlabelled=_read_unlabelled(root, data, unreadable, read),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _class_folders(split):
+    names = sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
+    for name in names:
+        if not name.isprintable():  # nor encodable as UTF-8
+            raise DataError(f"{split}: the folder name {name!a} cannot be printed. Rename it.")
+    return tuple(names)
+
+
+def _read_split(root, split, classes, data, unreadable, read):
+    surplus = sorted(set(_class_folders(root / split)) - set(classes))
+    if surplus:
+        raise DataError(
+            f"{root / split}: the class {', '.join(surplus)} is not in train/, which has "
+            f"{', '.join(classes)}. Rename or remove the folder, or add training images."
+        )
+    stray = sorted(p.name for p in (root / split).iterdir() if not p.is_dir() and not p.name.startswith("."))
+    unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
+    images, labels = [], []
+    for label, name in enumerate(classes):
+        images.append(_read_class(root, f"{split}/{name}", data, unreadable, read))
+        labels += [label] * len(images[-1])
+    return LabelledImages(join(images), np.array(labels, np.int64))
+
+
+def _read_flat(root, classes, data, unreadable, read):
+    """The images of val/ that lie in no folders."""
+    images, names, skipped = read_folder(
+        root / "val", size=data.image_size, resize=data.resize, recursive=False, read=read
+    )
+    unreadable += [f"val/{line}" for line in skipped]
+    if not names:
+        raise DataError(f"{root / 'val'}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
+    return LabelledImages(images, labels_of(root, names, classes))
+
+
+def _read_class(root, folder, data, unreadable, read):
+    images, skipped = (), []
+    if (root / folder).is_dir():
+        images, _, skipped = read_folder(
+            root / folder, size=data.image_size, resize=data.resize, recursive=False, read=read
+        )
+    unreadable += [f"{folder}/{line}" for line in skipped]
+    if not len(images):
+        found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
+        split = folder.partition("/")[0]
+        raise DataError(
+            f"{root / folder}: no readable image (found {found}). Every class needs at least one "
+            f"in {split}/: add images, or remove the class everywhere."
+        )
+    return images
+
+
+def _read_unlabelled(root, data, unreadable, read):
+    if data.unlabelled_from != OWN_SPLIT or not (root / "unlabelled").is_dir():
+        return None
+    images, _, skipped = read_folder(
+        root / "unlabelled", size=data.image_size, resize=data.resize, recursive=True, read=read
+    )
+    unreadable += [f"unlabelled/{line}" for line in skipped]
+    return images

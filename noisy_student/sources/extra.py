@@ -1,0 +1,92 @@
+"""Other labelled images as further test sets: folders of classes, or pairs of `.npy` files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.images import read_folder, resize_images
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import open_npy
+
+_LAYOUT = (
+    "Give a folder <class>/* of images, or one with two arrays: *data.npy or images.npy, uint8 (N, S, S, 3), "
+    "and *labels.npy, integers (N,)."
+)
+
+
+def load_extra(name, path, *, classes, size, resize):
+    """Read an extra test set.
+
+    Args:
+        name: its key in eval.extra_tests, for messages.
+        path: a folder of either kind.
+        classes: the project's class names.
+        size: side of the images in pixels.
+        resize: see `data.images.read_image`.
+
+    Returns:
+        (LabelledImages, present): present lists the classes that it can hold, ascending: those with a folder,
+        or all.
+
+    Raises:
+        DataError: missing, unreadable, empty, of unknown classes, or of the wrong type or shape.
+    """
+    path, where = Path(path), f"eval.extra_tests.{name}={path}"
+    if not path.is_dir():
+        raise DataError(f"{where}: no such folder. {_LAYOUT}")
+    arrays = sorted(path.glob("*.npy"))
+    if arrays:
+        return _pair(arrays, where, len(classes), size), list(range(len(classes)))
+    return _folders(path, where, classes, size, resize)
+
+
+def _pair(arrays, where, classes, size):
+    labels = [p for p in arrays if p.stem.lower().endswith("labels")]
+    images = [p for p in arrays if p.stem.lower().endswith("data") or p.stem.lower() == "images"]
+    if len(labels) != 1 or len(images) != 1:
+        found = ", ".join(p.name for p in arrays)
+        raise DataError(f"{where}: found {found}; which are images, which are labels? {_LAYOUT}")
+    images, labels = _open(images[0], where), _open(labels[0], where)
+    square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
+    if images.dtype != np.uint8 or not square or not images.size:
+        raise DataError(f"{where}: the images are {images.dtype} {images.shape}. {_LAYOUT}")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise DataError(f"{where}: the labels are {labels.dtype} {labels.shape} for {len(images):,} images. {_LAYOUT}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(
+            f"{where}: labels from {labels.min()} to {labels.max()}, but data/classes.json lists {classes} "
+            f"classes: expected 0 to {classes - 1}."
+        )
+    return LabelledImages(resize_images(np.asarray(images), size=size), labels.astype(np.int64))
+
+
+def _open(path, where):
+    try:
+        return open_npy(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{where}: {path.name} is not a readable .npy array ({error}). {_LAYOUT}") from error
+
+
+def _folders(path, where, classes, size, resize):
+    found = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    unknown = [name for name in found if name not in classes]
+    if unknown or not found:
+        seen = f"the class {', '.join(unknown[:5])}" if unknown else "no folder"
+        raise DataError(f"{where}: {seen} in it; the classes are {', '.join(classes[:20])}. {_LAYOUT}")
+    if len(found) == 1:
+        raise DataError(
+            f"{where}: only the class {found[0]} in it. Only the classes that are there are told apart, "
+            "so every answer would be right; add folders of others."
+        )
+    images, labels, present = [], [], [k for k, name in enumerate(classes) if name in found]
+    for label in present:
+        read, _, skipped = read_folder(path / classes[label], size=size, resize=resize, recursive=False)
+        if not len(read):
+            cause = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "empty"
+            raise DataError(f"{where}: no readable image in {classes[label]}/ ({cause}). Remove the folder.")
+        images.append(read)
+        labels += [label] * len(read)
+        for line in skipped:
+            print(f"skipped {classes[label]}/{line}")
+    return LabelledImages(np.concatenate(images), np.array(labels, np.int64)), present

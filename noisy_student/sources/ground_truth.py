@@ -1,0 +1,125 @@
+"""The labels of ImageNet's validation images, which lie in one folder, from the files that come with them."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.runtime.errors import DataError
+
+KAGGLE = "LOC_val_solution.csv"  # ImageId,PredictionString: "ILSVRC2012_val_00048981,n03995372 85 1 499 272"
+DEVKIT = Path("ILSVRC2012_devkit_t12/data")
+TRUTH = "ILSVRC2012_validation_ground_truth.txt"  # a line an image: ILSVRC2012_ID, 1 to 1000
+META = "meta.mat"  # synsets: ILSVRC2012_ID and WNID
+LIST = "val.txt"  # "ILSVRC2012_val_00000001.JPEG 65" or "... n01751748"
+IMAGES = (".jpeg", ".jpg", ".png")
+_FILES = f"{KAGGLE}, {TRUTH} with {META} (there or under {DEVKIT}), or {LIST} with lines `file class`"
+
+
+def labels_of(root, names, classes):
+    """Labels of files in `root/val`.
+
+    Args:
+        root: pathlib.Path, `data.root`, where one of the files lies: Kaggle's LOC_val_solution.csv; the
+            official ILSVRC2012_validation_ground_truth.txt and meta.mat, whose lines belong to the images in
+            val/ in the order of their names; or a val.txt, whose classes are all the names of folders of
+            train/, or all their places in sorted order, counted from 0.
+        names: of files.
+        classes: names of the folders of train/, sorted: ImageNet's WNIDs.
+
+    Returns:
+        (N,) int64 in [0, len(classes)).
+
+    Raises:
+        DataError: there is no such file, it cannot be read, it does not name a file, or it names a class that
+            is not in train/.
+    """
+    path, found = _read(root, classes)
+    places = {name: place for place, name in enumerate(classes)}
+    labels = np.empty(len(names), np.int64)
+    for row, name in enumerate(names):
+        given = found.get(name, found.get(Path(name).stem))
+        if given is None:
+            raise DataError(f"{path}: nothing about {root / 'val' / name}. Use the file that belongs to the images.")
+        if given not in places:
+            raise DataError(
+                f"{path}: {name} is of class {given!r}, which is not in {root / 'train'}, where there are "
+                f"{len(classes):,} classes from {classes[0]} to {classes[-1]}. Add its training images."
+            )
+        labels[row] = places[given]
+    return labels
+
+
+def _read(root, classes):
+    """(the file, {name or stem: class})."""
+    if (root / KAGGLE).exists():
+        return root / KAGGLE, _read_kaggle(root / KAGGLE)
+    for folder in (root, root / DEVKIT):
+        if (folder / TRUTH).exists():
+            return folder / TRUTH, _read_official(folder, root / "val")
+    if (root / LIST).exists():
+        return root / LIST, _read_list(root / LIST, classes)
+    raise DataError(
+        f"{root / 'val'}: images that lie in no folder of a class, and no file that says what they show. "
+        f"Put into {root} one of: {_FILES}."
+    )
+
+
+def _read_kaggle(path):
+    rows = csv.DictReader(_lines(path))
+    if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
+        raise DataError(
+            f"{path}: expected the columns ImageId and PredictionString, found {rows.fieldnames}. Use Kaggle's file."
+        )
+    found = {}
+    for row in rows:
+        if not row["PredictionString"]:
+            raise DataError(f"{path}, line {rows.line_num}: no PredictionString. Get the file again.")
+        found[row["ImageId"]] = row["PredictionString"].partition(" ")[0]
+    return found
+
+
+def _read_official(folder, val):
+    from scipy.io import loadmat  # here, because nothing else needs it
+
+    path, meta = folder / TRUTH, folder / META
+    if not meta.exists():
+        raise DataError(f"{path}: {meta} is missing, which says what its numbers mean. Both are in the devkit.")
+    try:
+        synsets = loadmat(meta, squeeze_me=True)["synsets"]
+        wnids = {int(entry["ILSVRC2012_ID"]): str(entry["WNID"]) for entry in synsets}
+    except Exception as error:  # a damaged file makes the parser raise almost anything
+        raise DataError(f"{meta}: cannot be read as the devkit's synsets ({error!r}). Get it again.") from error
+    numbers = _lines(path)
+    names = sorted(entry.name for entry in val.iterdir() if entry.suffix.lower() in IMAGES)
+    if len(numbers) != len(names):
+        raise DataError(
+            f"{path}: {len(numbers):,} lines for {len(names):,} images in val/, expected one for each, in "
+            "the order of their names. Use the file that belongs to the images."
+        )
+    wrong = next((line for line in numbers if not line.isdecimal() or int(line) not in wnids), None)
+    if wrong is not None:
+        raise DataError(f"{path}: {wrong!r} is no ILSVRC2012_ID of {meta}. Get both from the same devkit.")
+    return {name: wnids[int(line)] for name, line in zip(names, numbers, strict=True)}
+
+
+def _read_list(path, classes):
+    found = {}
+    for number, line in enumerate(_lines(path), start=1):
+        name, _, given = line.rpartition(" ")
+        if not name:
+            raise DataError(f"{path}, line {number}: {line!r}, expected `file class`.")
+        found[Path(name.strip()).name] = given
+    if set(found.values()) <= set(classes):
+        return found
+    if all(given.isdecimal() and int(given) < len(classes) for given in found.values()):
+        return {name: classes[int(given)] for name, given in found.items()}
+    return found
+
+
+def _lines(path):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not text in UTF-8 ({error.reason}). Save it as UTF-8.") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

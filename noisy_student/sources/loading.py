@@ -1,0 +1,73 @@
+"""The source that the parameters name, with the unlabelled images that they name."""
+
+import dataclasses
+from pathlib import Path
+
+from noisy_student.data.images import read_folder, try_image
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS
+from noisy_student.sources import photographs
+from noisy_student.sources.adapters import cifar10, digits, folder, svhn
+
+ADAPTERS = {
+    "digits": lambda data, read: digits.load(data),
+    "cifar10": lambda data, read: cifar10.load(data),
+    "folder": folder.load,
+    "svhn": lambda data, read: svhn.load(data),
+}
+
+
+def load_source(data, read=try_image):
+    """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
+
+    Args:
+        data: `DataParams`.
+        read: what reads an image file, see `noisy_student.data.images.read_folder`.
+
+    Returns:
+        Source. Its `unlabelled` is None if the pool comes from the training images.
+
+    Raises:
+        DataError: images are missing, damaged or contradict the parameters; see the adapters.
+    """
+    try:
+        return _load_source(data, read)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename}: {error.strerror}. Check data.root={data.root} and data.unlabelled_from="
+            f"{data.unlabelled_from}, and that these files may be read."
+        ) from error
+
+
+def _load_source(data, read):
+    source = ADAPTERS[data.source](data, read)
+    if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
+        return source
+    if data.unlabelled_from == PHOTOGRAPHS:
+        return dataclasses.replace(source, unlabelled=photographs.patches(data), unlabelled_labels=None)
+    if data.unlabelled_from != OWN_SPLIT:
+        return _with_folder(source, data, read)
+    if source.unlabelled is None or not len(source.unlabelled):
+        raise DataError(
+            f"data.unlabelled_from={OWN_SPLIT}: {data.source} under data.root={data.root} has no unlabelled "
+            f"images of its own. Put images under {Path(data.root) / 'unlabelled'}, or set "
+            f"data.unlabelled_from to {HELD_BACK} or to a folder of images."
+        )
+    return source
+
+
+def _with_folder(source, data, read):
+    path = Path(data.unlabelled_from)
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing"
+        raise DataError(
+            f"data.unlabelled_from={path}: expected a folder of images there, found {found}. Correct the path."
+        )
+    images, _, skipped = read_folder(path, size=data.image_size, resize=data.resize, recursive=True, read=read)
+    if not len(images):
+        raise DataError(
+            f"data.unlabelled_from={path}: no readable image in this folder or below it "
+            f"({len(skipped)} unreadable). Correct the path, or put images there."
+        )
+    unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)
+    return dataclasses.replace(source, unlabelled=images, unreadable=unreadable)

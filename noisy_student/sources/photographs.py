@@ -1,0 +1,35 @@
+"""Patches of the two photographs that scikit-learn carries: a pool without any digit, offline.
+
+Source: `sklearn.datasets.load_sample_images`: a temple and a flower, 640 x 427 pixels, by K. Ludwig and
+J. Simo, CC BY.
+"""
+
+import numpy as np
+from PIL import Image
+
+from noisy_student.runtime.seeds import generator
+
+PATCHES = 1000
+SIDES = 24, 160  # pixels of the photograph, the smallest and the largest patch
+
+
+def patches(data):
+    """Cut square patches at random places, resized as image files are.
+
+    Args:
+        data: `DataParams`, for `image_size` and `seed`.
+
+    Returns:
+        (1000, S, S, 3) uint8, half of each photograph.
+    """
+    from sklearn.datasets import load_sample_images  # here, because other pools do not need it: 0.7 s
+
+    rng, size = generator(data.seed, "data", "photographs"), (data.image_size, data.image_size)
+    photographs = [Image.fromarray(image) for image in load_sample_images().images]
+    images = np.empty((PATCHES, *size, 3), np.uint8)
+    for row in range(PATCHES):
+        photograph, side = photographs[row % len(photographs)], int(rng.integers(*SIDES, endpoint=True))
+        left, top = (int(rng.integers(extent - side, endpoint=True)) for extent in photograph.size)
+        box = (left, top, left + side, top + side)
+        images[row] = photograph.resize(size, Image.Resampling.BICUBIC, box=box)
+    return images

@@ -1,0 +1,186 @@
+"""Disjoint, stratified, seeded splits of a source: labelled, validation, unlabelled, test."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.arrays import write_images
+from noisy_student.data.images import pixel_key, try_image
+from noisy_student.data.splits import stratified
+from noisy_student.data.views import Rows
+from noisy_student.runtime import files, seeds
+from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL
+from noisy_student.sources.loading import load_source
+
+WARNINGS = 20  # lines about unreadable files before the rest is only counted
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Some rows of an image array; pixels are copied only when they are written.
+
+    Attributes:
+        images: (M, S, S, 3) uint8, all images of the source's split.
+        rows: (N,) int64 rows of `images` that belong to the pool.
+        labels: (N,) int64, -1 where unknown.
+        keys: (N,) bytes, equal for equal pixels.
+    """
+
+    images: np.ndarray
+    rows: np.ndarray
+    labels: np.ndarray
+    keys: np.ndarray
+
+    def __len__(self):
+        return len(self.rows)
+
+    def take(self, index):
+        """The pool of some of these rows (indices or a mask), in that order."""
+        return Pool(self.images, self.rows[index], self.labels[index], self.keys[index])
+
+    def without(self, index):
+        """The pool of all other rows."""
+        return self.take(np.setdiff1d(np.arange(len(self)), index))
+
+
+def prepare(data, out=Path("data"), *, read=try_image):
+    """Cut a source into splits and write them; the same seed gives the same bytes.
+
+    Images identical pixel by pixel to a test image are dropped from every other split, those identical
+    to a validation image from the training pools. The order in which the source or the file system lists
+    images changes nothing. The truth of unlabelled images goes into a file of its own.
+
+    Args:
+        data: `DataParams`.
+        out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
+            test, the images of unlabelled, truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
+        read: what reads an image file, see `noisy_student.data.images.read_folder`.
+
+    Returns:
+        dict for metrics/data.json: source, image size, images a split and a class, duplicates dropped,
+        unreadable files.
+
+    Raises:
+        DataError: images are missing, damaged, too few, or contradict the parameters. Nothing was written.
+    """
+    source = load_source(data, read)
+    _warn(source.unreadable)
+    pools, dropped = _split(source, data)
+    for name, pool in pools.items():
+        shuffled = pools[name] = pool.take(_rng(data, f"order-{name}").permutation(len(pool)))
+        write_images(Path(out, name), shuffled.images, shuffled.rows, data)
+        labels = Path(out, "truth", "unlabelled.npy") if name == "unlabelled" else Path(out, name, "labels.npy")
+        files.write_array(labels, shuffled.labels)
+    files.write_json(Path(out, "classes.json"), list(source.classes))
+    return {
+        "source": data.source,
+        "image_size": data.image_size,
+        "images": {name: len(pool) for name, pool in pools.items()},
+        "classes": _class_counts(pools, source.classes),
+        "duplicates_dropped": dropped,
+        "unreadable": list(source.unreadable),
+    }
+
+
+def _rng(data, purpose):
+    return seeds.generator(data.seed, "data", purpose)
+
+
+def _pool(images, labels=None):
+    """A pool in canonical order: by label, then by pixels, whatever the order of the source."""
+    labels = np.full(len(images), -1, np.int64) if labels is None else labels
+    staged = isinstance(images, Rows)
+    keys = images.images.keys[images.rows] if staged else np.array([pixel_key(i) for i in images], "S32")
+    rows = np.lexsort((keys, labels))
+    return Pool(images, rows, labels[rows], keys[rows])
+
+
+def _split(source, data):
+    """Return the four pools by name, and the counts of duplicates dropped."""
+    test, train = _cut_test(source, data)
+    dropped = {"of_test": {}, "of_validation": {}}
+    train = _drop(train, test, dropped["of_test"], "from_train")
+    if data.validation is None:
+        validation = _drop(_own_validation(source, data), test, dropped["of_test"], "from_validation")
+        validation = _stratified(validation, None, source, data, "validation")[0]
+    else:
+        validation, train = _stratified(train, data.validation, source, data, "validation")
+    train = _drop(train, validation, dropped["of_validation"], "from_train")
+    labelled, rest = _stratified(train, data.labelled, source, data, "labelled")
+    if data.unlabelled_from == HELD_BACK:
+        unlabelled = rest
+    elif data.unlabelled_from == LABELLED_POOL:
+        unlabelled = labelled
+    else:
+        unlabelled = _pool(source.unlabelled, source.unlabelled_labels)
+        unlabelled = _drop(unlabelled, test, dropped["of_test"], "from_unlabelled")
+        unlabelled = _drop(unlabelled, validation, dropped["of_validation"], "from_unlabelled")
+    unlabelled = _limit_unlabelled(unlabelled, data)
+    return {"labelled": labelled, "validation": validation, "unlabelled": unlabelled, "test": test}, dropped
+
+
+def _cut_test(source, data):
+    train = _pool(source.train.images, source.train.labels)
+    if source.test is None:
+        return _stratified(train, data.test, source, data, "test")
+    test = _pool(source.test.images, source.test.labels)
+    count = None if data.test is None else min(data.test, len(test))
+    return _stratified(test, count, source, data, "test")[0], train
+
+
+def _own_validation(source, data):
+    if source.validation is None:
+        raise DataError(
+            f"data.validation=null: {data.source} under data.root={data.root} has no validation "
+            "images of its own. Give the number of images to cut from the training images, or (folder) "
+            "add val/<class>/*."
+        )
+    return _pool(source.validation.images, source.validation.labels)
+
+
+def _stratified(pool, count, source, data, name):
+    """Cut `count` images (None: all) off a pool; return them and the rest."""
+    rows = stratified(
+        pool.labels,
+        len(pool) if count is None else count,
+        rng=_rng(data, name),
+        name=name,
+        classes=source.classes,
+    )
+    return pool.take(rows), pool.without(rows)
+
+
+def _drop(pool, other, counts, name):
+    """Drop from `pool` what is identical to an image of `other`, and count it."""
+    duplicate = np.isin(pool.keys, other.keys)
+    counts[name] = int(duplicate.sum())
+    return pool.take(~duplicate)
+
+
+def _limit_unlabelled(pool, data):
+    if not len(pool):
+        raise DataError(
+            f"data.unlabelled_from={data.unlabelled_from}: no unlabelled image is left, after data.labelled="
+            f"{data.labelled}, data.validation={data.validation} and without duplicates of other splits. "
+            "Lower these, or name a folder of images."
+        )
+    chosen = _rng(data, "unlabelled").permutation(len(pool))[: data.unlabelled]
+    return pool.take(np.sort(chosen))
+
+
+def _class_counts(pools, classes):
+    known = {name: pool.labels for name, pool in pools.items() if (pool.labels >= 0).any()}
+    return {
+        name: {split: int((labels == label).sum()) for split, labels in known.items()}
+        for label, name in enumerate(classes)
+    }
+
+
+def _warn(unreadable):
+    for line in unreadable[:WARNINGS]:
+        print(f"warning: skipped {line}", file=sys.stderr)
+    if len(unreadable) > WARNINGS:
+        print(f"warning: and {len(unreadable) - WARNINGS:,} more unreadable files", file=sys.stderr)

@@ -1,0 +1,240 @@
+"""What the stages of robustness write for one model."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student import backends
+from noisy_student.data.arrays import labelled_files, open_labelled
+from noisy_student.robustness import measure, perturbations, pictures, report, severities
+from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
+from noisy_student.runtime import checkpoints, layout
+from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
+
+FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
+FAST_SEVERITIES = (1, 3, 5)
+
+
+def measure_and_write(params, name, threshold):
+    """Measure a model as `eval.robustness` says and write its figures, tables and pictures.
+
+    Args:
+        params: Params.
+        name: "teacher" or "student-KEY".
+        threshold: of the pseudo-labels that its confidence is compared with.
+
+    Returns:
+        dict for the record of the run.
+
+    Raises:
+        UserError: an input is missing or damaged.
+        Stopped: Ctrl-C or SIGTERM; what was measured was saved.
+    """
+    return _Measurement(params, name, threshold).run()
+
+
+class _Measurement:
+    def __init__(self, params, name, threshold):
+        self.params, self.name, self.threshold = params, name, threshold
+        self.fast = params.eval.robustness == "fast"
+        self.classes = read_json(layout.CLASSES)
+        self.test = open_labelled(layout.TEST, classes=self.classes)
+        most = FAST_IMAGES if self.fast else None
+        self.corrupted = corrupted_test_set(params.data, self.test, most=most, classes=len(self.classes))
+        self.corrupted.check(severities.ALL)
+        self.rows = self._sample(most)
+        self.sequence_rows = self._sample(FAST_SEQUENCES if self.fast else None)
+        self.attacked_rows = self._sample(FAST_ATTACKED if self.fast else None)
+        self.levels = FAST_SEVERITIES if self.fast else severities.SEVERITIES
+        self.extra = {
+            key: (
+                open_labelled(layout.extra_test(key), classes=self.classes),
+                read_json(layout.extra_test(key) / "present.json"),
+            )
+            for key in params.eval.extra_tests
+        }
+        self.teacher = None if name == layout.TEACHER else read_json(layout.robustness(layout.TEACHER))
+
+    def _sample(self, most):
+        return sample(np.asarray(self.test.labels), most or len(self.test.labels), seed=self.params.data.seed)
+
+    def run(self):
+        from noisy_student.inference.saving import load
+
+        backends.current().make_deterministic()
+        path, devices = layout.model(self.name), backends.current().describe_devices()
+        subject = measure.Subject(load(path, classes=len(self.classes)), batch_size=self.params.eval.batch_size)
+        used = self.params.model_dump(include={"backend", "eval", "data"}) | {"devices": devices}
+        used["published"] = sources(self.params.data)
+        inputs = [path, *labelled_files(layout.TEST)]
+        for key in self.extra:
+            inputs += labelled_files(layout.extra_test(key))
+        with checkpoints.opened(
+            self._stage(),
+            checkpoints.digest(used, inputs),
+            every_minutes=self.params.checkpoint.every_minutes,
+            keep=None,
+        ) as kept:
+            results = measure.run(self._units(subject), name=f"robustness {self.name}", kept=kept)
+            self._write(results)
+        return {
+            "images": len(self.corrupted.labels),
+            "resumed_from_unit": kept.resumed_from,
+            "devices": devices,
+        }
+
+    def _stage(self):
+        """The name by which DVC knows what this does."""
+        if self.name == layout.TEACHER:
+            return "robustness-teacher"
+        return f"robustness@{self.name.removeprefix('student-')}"
+
+    def _units(self, subject):
+        """What is measured, in this order."""
+        test, seed = self.test, self.params.data.seed
+        units = {("clean",): lambda: measure.outcome(subject.probs(test.images), np.asarray(test.labels))}
+        for name in severities.ALL:
+            for level in self.levels:
+                units["corruption", name, level] = partial(measure.corruption, subject, self.corrupted, name, level)
+        for name in perturbations.names(test.images.shape[1]):
+            units["sequence", name] = partial(
+                measure.perturbation, subject, test.images, self.sequence_rows, name, seed=seed
+            )
+        for kind in ("fgsm", "pgd"):
+            for epsilon in severities.EPSILONS:
+                units[kind, epsilon] = partial(
+                    measure.attack,
+                    subject,
+                    *(test.images, test.labels, self.attacked_rows),
+                    kind,
+                    epsilon,
+                    seed=seed,
+                )
+        for key, (images, _) in self.extra.items():
+            units["extra", key] = lambda images=images: {"probs": subject.probs(images.images)}
+        return units
+
+    def _write(self, results):
+        clean = {part: values[self.rows] for part, values in results["clean",].items()}
+        rows = report.corruption_rows(
+            results,
+            self.corrupted.labels,
+            clean=clean,
+            clean_labels=np.asarray(self.test.labels[self.rows]),
+            threshold=self.threshold,
+        )
+        test_accuracy = float((results["clean",]["predicted"] == self.test.labels).mean())
+        figures = {
+            "robustness": self.params.eval.robustness,
+            "corruptions": self.corrupted.origin,
+            "clean_images": "the same" if self.corrupted.paired else "others, of the test split",
+            "images": len(self.corrupted.labels),
+            "sequences": len(self.sequence_rows),
+            "attacked": len(self.attacked_rows),
+            **report.summary(
+                results,
+                rows,
+                reference=self.teacher,
+                paired=self.corrupted.paired,
+                imagenet=len(self.classes) == 1000 and not self.fast,
+            ),
+        }
+        if self.extra:
+            figures["extra_tests"] = {
+                key: report.extra_test(
+                    results["extra", key]["probs"],
+                    np.asarray(images.labels),
+                    present=present,
+                    test_accuracy=test_accuracy,
+                )
+                for key, (images, present) in self.extra.items()
+            }
+        self._write_tables(results, rows, figures)
+        self._draw(results, rows, figures)
+        write_json(layout.robustness(self.name), figures)
+
+    def _write_tables(self, results, rows, figures):
+        tables, outcomes = layout.robustness_tables(self.name), layout.robustness_outcomes(self.name)
+        write_csv(tables / "corruptions.csv", rows)
+        write_csv(
+            tables / "sequences.csv",
+            [
+                {"sequence": key[1]} | {part: float(values.mean()) for part, values in found.items()}
+                for key, found in results.items()
+                if key[0] == "sequence"
+            ],
+        )
+        write_csv(
+            tables / "attacks.csv",
+            [
+                {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
+                for kind in ("fgsm", "pgd")
+                for epsilon in severities.EPSILONS
+            ],
+        )
+        for part in ("predicted", "true"):
+            stacked = np.stack([results[key][part] for key in self._corruption_keys()])
+            write_array(outcomes / f"{part}.npy", stacked)
+
+    def _corruption_keys(self):
+        return [("corruption", name, level) for name in severities.ALL for level in self.levels]
+
+    def _draw(self, results, rows, figures):
+        plots, other = layout.robustness_plots(self.name), None
+        if self.teacher is not None:
+            other = (
+                layout.TEACHER,
+                read_csv(layout.robustness_tables(layout.TEACHER) / "corruptions.csv", text=("corruption",)),
+            )
+        pictures.error_by_severity(plots / "error_by_severity.png", self.name, rows, other=other)
+        pictures.heat_map(plots / "errors.png", self.name, rows)
+        attacked = other and (layout.TEACHER, self.teacher)
+        pictures.accuracy_over_epsilon(plots / "attacks.png", self.name, figures, other=attacked)
+        if self.teacher is None:
+            self._draw_sheets(plots)
+            return
+        pictures.gained_gallery(
+            plots / f"{layout.TEACHER}-wrong-{self.name}-right.png",
+            self._gained(results),
+            first=layout.TEACHER,
+            second=self.name,
+            class_names=self.classes,
+        )
+
+    def _draw_sheets(self, plots):
+        """What the images look like: the same for all models."""
+        shown = self.rows[:: max(1, len(self.rows) // 3)][:3]
+        clean, seed = np.asarray(self.test.images[shown]), self.params.data.seed
+        made = Generated(self.test, shown, seed=seed, frost=Path(self.params.data.root) / FROST)
+        if self.corrupted.origin == "generated":
+            pictures.contact_sheet(
+                plots / "corruptions.png", clean, lambda name, severity: made.images(name, severity)[:]
+            )
+        pictures.sequence_sheet(plots / "sequences.png", clean[:1], seed=seed)
+
+    def _gained(self, results):
+        """Of each corruption and severity the image whose true class gains most from teacher to student."""
+        labels, outcomes = self.corrupted.labels, layout.robustness_outcomes(layout.TEACHER)
+        before = {part: read_array(outcomes / f"{part}.npy") for part in ("predicted", "true")}
+        cells, taken = [], set()
+        for index, key in enumerate(self._corruption_keys()):
+            _, name, level = key
+            found, first = results[key], before["predicted"][index]
+            if level != self.levels[len(self.levels) // 2] or len(first) != len(labels):
+                continue
+            gained = np.flatnonzero((first != labels) & (found["predicted"] == labels))
+            gain = found["true"][gained] - before["true"][index][gained]
+            best = next((row for row in gained[np.argsort(-gain, kind="stable")] if row not in taken), None)
+            if best is None:
+                continue
+            taken.add(best)
+            changed = self.corrupted.images(name, level)[best : best + 1][0]
+            clean = self.corrupted.clean(best)
+            cells.append(
+                {
+                    **{"corruption": name, "severity": level, "clean": clean, "changed": changed},
+                    **{"label": labels[best], "first": first[best], "second": found["predicted"][best]},
+                }
+            )
+        return cells
