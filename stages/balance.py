@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from noisy_student.data.arrays import left_out, open_images, open_probs
+from noisy_student.data.arrays import open_images, open_probs
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json, write_array
 from noisy_student.settings import params
@@ -13,12 +13,11 @@ from stages.entry import run
 def main(generation):
     """Choose the pseudo-labelled images of GENERATION's student."""
     settings = params.load()
-    images = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
+    images = open_images(layout.UNLABELLED)
     settings, names = settings.generation(generation), read_json(layout.CLASSES)
     probs = open_probs(layout.pseudo_labels(generation), images=len(images), classes=len(names))
     if settings.student.uses_pseudo_labels:
-        without = left_out(images)
-        rows = select(probs, settings.pseudolabel, settings.balance, class_names=names, without=without)
+        rows = select(probs, settings.pseudolabel, settings.balance, class_names=names)
     else:  # none need be confident
         rows = np.empty(0, np.int64)
     write_tables(

@@ -40,7 +40,7 @@ def main():
     models = {name: load(layout.model(name), classes=len(names)) for name in names_of_models}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
     quality = {}
-    pool = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
+    pool = open_images(layout.UNLABELLED)
     for key, name in students.items():
         generation, probs = settings.generation(key), labels[key]
         bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
@@ -50,7 +50,7 @@ def main():
     draw_curves(models)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
-        open_labelled(layout.LABELLED, classes=names, on_corrupt=settings.shards.on_corrupt).images,
+        open_labelled(layout.LABELLED, classes=names).images,
         input_noise(settings, noised=True),
         seed=settings.seed,
     )

@@ -17,7 +17,7 @@ def main(generation):
     return pseudo_label(
         settings,
         generation,
-        open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt),
+        open_images(layout.UNLABELLED),
         layout.pseudo_labels(generation),
         classes=len(read_json(layout.CLASSES)),
         inputs=images_files(layout.UNLABELLED),

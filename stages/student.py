@@ -2,14 +2,12 @@
 
 from noisy_student import backends
 from noisy_student.data.arrays import (
-    damaged_shards,
     images_files,
     labelled_files,
     open_images,
     open_labelled,
     open_probs,
     open_rows,
-    usable_rows,
 )
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
@@ -27,12 +25,11 @@ def main(generation):
     from noisy_student.training.shares import student_shares
 
     names, from_teacher = read_json(layout.CLASSES), chosen.student.init == "teacher"
-    opened = {"on_corrupt": settings.shards.on_corrupt}
-    labelled = open_labelled(layout.LABELLED, classes=names, **opened)
-    pool = open_images(layout.UNLABELLED, **opened)
+    labelled = open_labelled(layout.LABELLED, classes=names)
+    pool = open_images(layout.UNLABELLED)
     rows = None
     if chosen.student.uses_pseudo_labels:
-        rows = usable_rows(open_rows(layout.balanced(generation), images=len(pool)), pool)
+        rows = open_rows(layout.balanced(generation), images=len(pool))
     shares = student_shares(
         chosen.student,
         labelled,
@@ -48,7 +45,7 @@ def main(generation):
         shares,
         stage=f"student@{generation}",
         name=layout.student(generation),
-        settings=chosen.model_dump() | {"damaged": damaged_shards(pool)},
+        settings=chosen.model_dump(),
         inputs=[
             layout.CLASSES,
             *labelled_files(layout.LABELLED),
@@ -59,7 +56,7 @@ def main(generation):
             *([layout.model(chosen.teacher)] if from_teacher else []),
         ],
         labelled=labelled,
-        validation=open_labelled(layout.VALIDATION, classes=names, **opened),
+        validation=open_labelled(layout.VALIDATION, classes=names),
         classes=len(names),
         initial=load(layout.model(chosen.teacher)) if from_teacher else None,
     )

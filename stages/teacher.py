@@ -16,8 +16,7 @@ def main():
     from noisy_student.training.shares import teacher_shares
 
     names = read_json(layout.CLASSES)
-    opened = {"on_corrupt": settings.shards.on_corrupt}
-    labelled = open_labelled(layout.LABELLED, classes=names, **opened)
+    labelled = open_labelled(layout.LABELLED, classes=names)
     return train_and_write(
         settings,
         settings.teacher,
@@ -26,7 +25,7 @@ def main():
         name=layout.TEACHER,
         inputs=[layout.CLASSES, *labelled_files(layout.LABELLED), *labelled_files(layout.VALIDATION)],
         labelled=labelled,
-        validation=open_labelled(layout.VALIDATION, classes=names, **opened),
+        validation=open_labelled(layout.VALIDATION, classes=names),
         classes=len(names),
     )
 

@@ -12,6 +12,7 @@ from support import ROOT, with_values
 WRONG = {
     "unknown key": ({"student.nosie": True}, "student.nosie: unknown parameter"),
     "unknown section": ({"studnet": {}}, "studnet: unknown parameter"),
+    "a section that is no more": ({"shards": {"on_corrupt": "skip"}}, "shards: unknown parameter"),
     "wrong type": ({"teacher.batch_size": "64"}, "teacher.batch_size: .*'64'"),
     "bool for a number": ({"seed": True}, "seed: .*True"),
     "text for a rate": ({"teacher.optimizer.learning_rate": "1e-3"}, "teacher.optimizer.learning_rate"),

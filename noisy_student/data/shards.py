@@ -11,7 +11,6 @@ threads: the decoders let go of Python's lock, and pixels need not travel betwee
 import errno
 import io
 import os
-import sys
 import tarfile
 import threading
 import zlib
@@ -28,14 +27,10 @@ from noisy_student.runtime.files import read_array, read_json, remove, write_arr
 
 SHARD = 64 * 2**20  # bytes after which the next shard begins
 OPEN_FILES = 32  # shards of a folder that stay open; further ones are opened for each image
-GREY = 128  # what is seen of an image that is passed over
 INDEX, FACTS = "index.npy", "shards.json"
 SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
 _HEADER = 512  # bytes of a tar member before its content
-_MEND = (
-    "Restore it with `dvc checkout --force`, or make it again with `dvc repro`. "
-    "To pass over damaged shards of other images than test images, set shards.on_corrupt: skip."
-)
+_MEND = "Restore it with `dvc checkout --force`, or make it again with `dvc repro`."
 
 
 def encode(image, encoding):
@@ -142,7 +137,6 @@ class EncodedImages:
         paths: list of the shards' paths; it may grow.
         index: (N, 4) int64, see the module; may be memory-mapped.
         size: side of the images in pixels.
-        damaged: numbers of shards that are passed over: grey is seen in their place.
 
     Attributes:
         shape: (N, size, size, 3).
@@ -151,9 +145,8 @@ class EncodedImages:
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths, index, size, *, encoding, damaged=()):
-        self.paths, self.index, self.encoding = paths, index, encoding
-        self.size, self.damaged = size, frozenset(damaged)
+    def __init__(self, paths, index, size, *, encoding):
+        self.paths, self.index, self.size, self.encoding = paths, index, size, encoding
         self._open, self._lock = {}, threading.Lock()
         self._pool = None
 
@@ -192,13 +185,7 @@ class EncodedImages:
         """
         return self._read(self.index[row])
 
-    def left_out(self):
-        """(n,) int64 rows of the shards that are passed over."""
-        return np.flatnonzero(np.isin(self.index[:, 0], list(self.damaged)))
-
     def _decoded(self, entry):
-        if self.damaged and int(entry[0]) in self.damaged:
-            return np.full(self.shape[1:], GREY, np.uint8)
         image = decode(self._read(entry))
         if image is None or image.shape != self.shape[1:]:
             raise DataError(f"{self.paths[entry[0]]}: no image of {self.shape[1]} pixels at byte {entry[1]}. {_MEND}")
@@ -277,20 +264,18 @@ def remove_images(folder):
             remove(path)
 
 
-def open_shards(folder, *, on_corrupt="error"):
+def open_shards(folder):
     """Open the shards of a folder.
 
     Args:
         folder: pathlib.Path.
-        on_corrupt: what happens to a shard that is missing, cut off or altered: "error" stops with its name,
-            here by its size, later by the checksum of every image that is read; "skip" reads all shards once,
-            names those that are damaged and passes over them.
 
     Returns:
         EncodedImages.
 
     Raises:
-        DataError: the index does not fit the shards, a shard is damaged, or all are.
+        DataError: the index does not fit the shards, or a shard is missing or cut off. One that was altered
+            is named later, by the checksum of every image that is read.
     """
     try:
         facts = Facts.model_validate(read_json(folder / FACTS))
@@ -305,29 +290,13 @@ def open_shards(folder, *, on_corrupt="error"):
             f"{folder / INDEX}: expected int64 ({total}, 4) that belongs to {FACTS}, found {index.dtype} "
             f"{index.shape}, or it is damaged. {_MEND}"
         )
-    damaged = []
-    for number, (path, shard) in enumerate(zip(paths, shards, strict=True)):
-        fault = _fault(path, shard, thorough=on_corrupt == "skip")
-        if fault and on_corrupt == "error":
-            raise DataError(f"{path}: {fault}. {_MEND}")
-        if fault:
-            damaged.append(number)
-            print(f"warning: {path}: {fault}; its {shard.images:,} images are passed over", file=sys.stderr)
-    if damaged and len(damaged) == len(shards):
-        raise DataError(f"{folder}: all {len(shards)} shards are damaged. {_MEND.partition(' To pass')[0]}")
-    return EncodedImages(paths, index, facts.image_size, encoding=facts.encoding, damaged=damaged)
-
-
-def _fault(path, shard, *, thorough):
-    """What is wrong with a shard; None if nothing is."""
-    if not path.is_file():
-        return "there is no such shard"
-    size = path.stat().st_size
-    if size != shard.bytes:
-        return f"a shard of {size:,} bytes, expected {shard.bytes:,}"
-    if thorough and checksum(path) != shard.crc32:
-        return "a damaged shard, its checksum is wrong"
-    return None
+    for path, shard in zip(paths, shards, strict=True):
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such shard. {_MEND}")
+        size = path.stat().st_size
+        if size != shard.bytes:
+            raise DataError(f"{path}: a shard of {size:,} bytes, expected {shard.bytes:,}. {_MEND}")
+    return EncodedImages(paths, index, facts.image_size, encoding=facts.encoding)
 
 
 def is_sharded(folder):

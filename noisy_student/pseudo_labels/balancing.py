@@ -8,7 +8,7 @@ from noisy_student.runtime.errors import DataError, EmptyClassError
 _LINES = 5  # classes that a message names one by one
 
 
-def confident_rows(probs, *, min_confidence, max_confidence=1.0, without=()):
+def confident_rows(probs, *, min_confidence, max_confidence=1.0):
     """Choose the images whose highest probability is above a threshold, and at most a bound.
 
     Source: arXiv:1911.04252, section 3.1.
@@ -17,7 +17,6 @@ def confident_rows(probs, *, min_confidence, max_confidence=1.0, without=()):
         probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
         min_confidence, max_confidence: an image stays when its highest probability is greater than the first
             and at most the second, see `guesses.is_kept`.
-        without: rows that cannot be chosen.
 
     Returns:
         (n,) int64 rows of `probs`, ascending.
@@ -27,11 +26,10 @@ def confident_rows(probs, *, min_confidence, max_confidence=1.0, without=()):
         EmptyClassError: no image is above the threshold.
     """
     _check(probs)
-    return _kept(best_guesses(probs)[1], min_confidence, max_confidence, without)
+    return _kept(best_guesses(probs)[1], min_confidence, max_confidence)
 
 
-def _kept(confidence, min_confidence, max_confidence, without):
-    confidence[np.asarray(without, np.int64)] = -1.0
+def _kept(confidence, min_confidence, max_confidence):
     rows = np.flatnonzero(is_kept(confidence, min_confidence, max_confidence))
     if not len(rows):
         raise EmptyClassError(
@@ -42,7 +40,7 @@ def _kept(confidence, min_confidence, max_confidence, without):
     return rows
 
 
-def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_confidence=1.0, without=()):
+def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_confidence=1.0):
     """Choose the same number of confident images for every class.
 
     Too many: the most confident stay; too few: they are repeated in order. Images of equal
@@ -56,7 +54,6 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_conf
         per_class: images per class returned; None takes the largest class's count.
         on_empty: "error" or "skip": what happens to a class without any confident image.
         class_names: K names, for messages.
-        without: rows that cannot be chosen.
 
     Returns:
         (classes * per_class,) int64 rows of `probs`, grouped by class, most confident first; `classes`
@@ -68,7 +65,7 @@ def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_conf
     """
     _check(probs)
     predicted, confidence = best_guesses(probs)
-    rows = _kept(confidence, min_confidence, max_confidence, without)
+    rows = _kept(confidence, min_confidence, max_confidence)
     classes = predicted[rows]
     by_class = [rows[classes == k] for k in range(probs.shape[1])]
     empty = [k for k, members in enumerate(by_class) if not len(members)]

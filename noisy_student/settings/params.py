@@ -19,7 +19,6 @@ from noisy_student.settings.schema import (
     PseudoLabelParams,
     Section,
     Seed,
-    ShardsParams,
     StudentParams,
     TrainingParams,
     check_name,
@@ -52,7 +51,6 @@ class Params(Section):
     balance: BalanceParams
     generations: dict[str, dict]
     eval: EvalParams
-    shards: ShardsParams
     checkpoint: CheckpointParams
 
     @field_validator("generations", mode="before")

@@ -394,15 +394,6 @@ class EvalParams(Section):
         return extra_tests
 
 
-class ShardsParams(Section):
-    """`on_corrupt`: whether a damaged shard stops a stage, or is named and passed over.
-
-    Test images are never passed over: the figures would be those of other images.
-    """
-
-    on_corrupt: Literal["error", "skip"]
-
-
 class CheckpointParams(Section):
     """`every_minutes`: longest work that a killed stage repeats; 0 saves at every opportunity."""
 

@@ -1,7 +1,6 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
 from noisy_student import backends
-from noisy_student.data.arrays import damaged_shards, left_out
 from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
@@ -39,8 +38,7 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
     teacher = layout.model(settings.teacher)
     model, noise = load(teacher, classes=classes), None
     devices = backends.current().describe_devices()
-    without = left_out(images)
-    used = params.model_dump(include={"seed", "backend"}) | {"damaged": damaged_shards(images)}
+    used = params.model_dump(include={"seed", "backend"})
     used |= {"generation": generation, "pseudolabel": settings.pseudolabel.model_dump(), "devices": devices}
     if settings.pseudolabel.noise:
         training, own_noise = params.training_of(settings.teacher)
@@ -65,7 +63,6 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
             out=probs,
             kept=kept,
         )
-        probs[without] = 1 / probs.shape[1]  # nothing is known of them
     return {"images": len(images), "resumed_from_row": kept.resumed_from, "devices": devices}
 
 

@@ -7,7 +7,7 @@ from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime.files import write_csv
 
 
-def select(probs, pseudolabel, balancing, *, class_names, without=()):
+def select(probs, pseudolabel, balancing, *, class_names):
     """Filter by confidence and, if asked for, balance the classes.
 
     Args:
@@ -15,7 +15,6 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
         pseudolabel: PseudoLabelParams, for the threshold.
         balancing: BalanceParams.
         class_names: K names, for messages.
-        without: rows that cannot be chosen.
 
     Returns:
         int64 rows of `probs`; with balancing they repeat.
@@ -31,13 +30,11 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
             per_class=balancing.per_class,
             on_empty=balancing.on_empty,
             class_names=class_names,
-            without=without,
         )
     return confident_rows(
         probs,
         min_confidence=pseudolabel.threshold,
         max_confidence=pseudolabel.max_confidence,
-        without=without,
     )
 
 

@@ -1,7 +1,6 @@
 """A training as a stage: from its inputs to the files that it leaves behind."""
 
 from noisy_student import backends
-from noisy_student.data.arrays import damaged_shards
 from noisy_student.inference.saving import save
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import write_csv, write_json
@@ -21,9 +20,7 @@ def train_and_write(params, training, shares, *, stage, name, inputs, settings=N
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
-    used = _used(params, training, shares, name, settings)
-    used["damaged"] = [damaged_shards(options[part].images) for part in ("labelled", "validation")]
-    digest = checkpoints.digest(used, inputs)
+    digest = checkpoints.digest(_used(params, training, shares, name, settings), inputs)
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
         trained = train(params, training, shares, name=name, checkpoints=kept, **options)
         write_training(name, trained)
