@@ -23,7 +23,7 @@ def train_and_write(params, training, shares, *, stage, name, inputs, settings=N
     """
     used = _used(params, training, shares, name, settings)
     used["damaged"] = [damaged_shards(options[part].images) for part in ("labelled", "validation")]
-    digest = checkpoints.digest(used, inputs)
+    digest = checkpoints.digest(stage, used, inputs)
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
         trained = train(params, training, shares, name=name, checkpoints=kept, **options)
         write_training(name, trained)
