@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-PACKAGES = ("noisy_student", "stages", "experiments", "commands")
+from noisy_student.runtime.declared_code import PACKAGES, code_deps, definition
 
 
 def local_imports(script, root="."):
@@ -76,17 +76,12 @@ def _has_code(path):
 
 def stage_scripts(dvc_yaml):
     """{stage name: its definition} of a parsed dvc.yaml, with foreach stages reduced to their `do`."""
-    return {name: stage.get("do", stage) for name, stage in dvc_yaml["stages"].items()}
+    return {name: definition(stage) for name, stage in dvc_yaml["stages"].items()}
 
 
 def script_of(stage):
     """The script of a stage: stages/NAME.py, with _ for -."""
     return f"stages/{stage.replace('-', '_')}.py"
-
-
-def code_deps(stage):
-    """The dependencies of a stage's definition that are code: files and folders of this repository."""
-    return [dep for dep in stage["deps"] if dep.partition("/")[0] in PACKAGES]
 
 
 def differences(dvc_yaml, root="."):

@@ -27,7 +27,7 @@ def remembering_reader(data, *, every_minutes):
     Raises:
         Stopped: Ctrl-C or SIGTERM; what was read is not read again.
     """
-    digest = checkpoints.digest(data.model_dump(), [])
+    digest = checkpoints.digest("prepare", data.model_dump(), [])
     with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
         reader = ImageReader(kept)
         if data.store == "shards":

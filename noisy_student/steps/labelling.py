@@ -48,7 +48,7 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
     with (
         checkpoints.opened(
             f"pseudolabel@{generation}",
-            checkpoints.digest(used, [teacher, *inputs]),
+            checkpoints.digest(f"pseudolabel@{generation}", used, [teacher, *inputs]),
             every_minutes=params.checkpoint.every_minutes,
             keep=None,
         ) as kept,

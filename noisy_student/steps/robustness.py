@@ -72,7 +72,7 @@ class _Measurement:
             inputs += labelled_files(layout.extra_test(key))
         with checkpoints.opened(
             self._stage(),
-            checkpoints.digest(used, inputs),
+            checkpoints.digest(self._stage(), used, inputs),
             every_minutes=self.params.checkpoint.every_minutes,
             keep=None,
         ) as kept:

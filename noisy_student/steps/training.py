@@ -20,7 +20,7 @@ def train_and_write(params, training, shares, *, stage, name, inputs, settings=N
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
-    digest = checkpoints.digest(_used(params, training, shares, name, settings), inputs)
+    digest = checkpoints.digest(stage, _used(params, training, shares, name, settings), inputs)
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
         trained = train(params, training, shares, name=name, checkpoints=kept, **options)
         write_training(name, trained)
