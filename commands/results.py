@@ -9,6 +9,7 @@ from pathlib import Path
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
+from noisy_student.runtime.layout import Model
 
 
 def table(figures):
@@ -102,12 +103,12 @@ def main():
 def _print():
     figures = read_json(layout.EVAL_METRICS)
     print(f"\n{table(figures)}\n")
-    summaries = {name: read_json(layout.summary(name)) for name in figures}
+    summaries = {name: read_json(Model.named(name).summary) for name in figures}
     if len({found["name"] for found in summaries.values()}) > 1 or any(
         "finetune" in found for found in summaries.values()
     ):
         print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
-    paths = {name: layout.robustness(name) for name in figures}
+    paths = {name: Model.named(name).robustness for name in figures}
     found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
     measured = {name: values for name, values in found.items() if values["robustness"] != "off"}
     if measured:

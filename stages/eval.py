@@ -35,9 +35,9 @@ def main():
         for key in settings.generations
     }
     test = open_labelled(layout.TEST, classes=names)
-    students = {key: layout.student(key) for key in settings.generations}
-    names_of_models = (layout.TEACHER, *students.values())
-    models = {name: load(layout.model(name), classes=len(names)) for name in names_of_models}
+    students = {key: layout.Model(key).name for key in settings.generations}
+    trained = (layout.TEACHER, *map(layout.Model, settings.generations))
+    models = {model.name: load(model.path, classes=len(names)) for model in trained}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
     quality = {}
     pool = open_images(layout.UNLABELLED)

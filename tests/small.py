@@ -27,8 +27,6 @@ SMALL = {
     "eval.robustness": "off",
 }
 
-KEYS = dict.fromkeys(("pseudolabel", "balance", "student", "robustness"), "generation") | {"extra_test": "test"}
-
 
 def stage(name, *arguments):
     """Run a stage in this process; return its exit status or message, None if it succeeded."""
@@ -36,7 +34,7 @@ def stage(name, *arguments):
     before = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = [name, *arguments]
     try:
-        run(module.main, key=KEYS.get(name))
+        run(module.main)
     except SystemExit as end:
         return end.code
     finally:

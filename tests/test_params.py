@@ -6,6 +6,7 @@ import pytest
 
 from commands import presets
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params, schema
 from support import ROOT, with_values
 
@@ -160,8 +161,8 @@ def test_a_generation_overrides_only_what_it_names(digits):
 def test_a_generation_has_its_own_noise(digits):
     values = {"generations.gen2": {"teacher": "student-gen1", "noise": {"randaugment": {"magnitude": 3}}}}
     settings = params.check(with_values(digits, values))
-    assert settings.generation("gen1").noise == settings.noise == settings.training_of("teacher")[1]
-    training, noise = settings.training_of("student-gen2")
+    assert settings.generation("gen1").noise == settings.noise == settings.training_of(TEACHER)[1]
+    training, noise = settings.training_of(Model("gen2"))
     assert training == settings.student
     assert (noise.randaugment.magnitude, noise.randaugment.ops, noise.dropout) == (3, 2, 0.5)
     assert settings.with_noise(noise).noise == noise

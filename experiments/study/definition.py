@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from commands import presets
-from noisy_student.runtime import layout
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.layout import Model
 from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
@@ -146,7 +146,7 @@ class Study(Section):
             _put(values, name, value)
         settings = params.check(values, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
-        students = [layout.student(key) for key in settings.generations]
+        students = [Model(key).name for key in settings.generations]
         if model not in students:
             raise ParamsError(
                 f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."

@@ -17,6 +17,7 @@ from experiments.study.definition import FIGURES, RESULTS, without_machine
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv
+from noisy_student.runtime.layout import Model
 
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
@@ -147,10 +148,10 @@ def measure(experiment, values, model, teacher):
     found = figures[model]
     row = {key: found.get(key) for key in ("accuracy", "nll", "ece")}
     row["teacher_accuracy"] = figures[teacher]["accuracy"]
-    row["validation_accuracy"] = read_json(layout.summary(model))["best"]["validation_accuracy"]
+    row["validation_accuracy"] = read_json(Model.named(model).summary)["best"]["validation_accuracy"]
     row |= {key: found.get(key) for key in ("pseudo_label_coverage", "pseudo_label_accuracy")}
     for name, prefix in ((model, ""), (teacher, "teacher_")):
-        measured = _robustness(read_json(layout.robustness(name)))
+        measured = _robustness(read_json(Model.named(name).robustness))
         row |= {f"{prefix}{key}": value for key, value in measured.items()}
     stages = read_json(layout.RUN_RECORD) if record.exists(layout.RUN_RECORD.as_posix()) else {}
     row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
@@ -170,9 +171,8 @@ def machine(stages, model):
         stages: {stage: entry} of metrics/run.json, of the stages that ran.
         model: whose training counts.
     """
-    training = model.replace("student-", "student@")
     found = sorted({_processor(entry) for entry in stages.values()})
-    return _SEPARATOR.join([*found, *([] if training in stages else [_FROM_CACHE])])
+    return _SEPARATOR.join([*found, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
 
 
 def _processor(entry):

@@ -25,6 +25,7 @@ from experiments.study.definition import settings_digest
 from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.layout import Model
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
 _TAIL = 12  # lines of a failed experiment that are shown
@@ -83,7 +84,7 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
                 values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
             except ParamsError as error:
                 raise ParamsError(f"study {name}: {error}") from None
-            teacher = values["generations"][model.removeprefix("student-")]["teacher"]
+            teacher = values["generations"][Model.named(model).generation]["teacher"]
             found.append(Job(name, preset, arm, seed, model, teacher, values, code))
     return found
 

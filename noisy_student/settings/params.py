@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.schema import (
     AugmentationParams,
     BalanceParams,
@@ -69,7 +70,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _generations(self):
-        models = {"teacher": self.teacher.model}
+        models = {TEACHER.name: self.teacher.model}
         for key, given in self.generations.items():
             if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
                 raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
@@ -89,7 +90,7 @@ class Params(Section):
                     f"is {_size(student.model)} and {given['teacher']} is {_size(models[given['teacher']])}; "
                     "make them equal or set student.init: random"
                 )
-            models[f"student-{key}"] = student.model
+            models[Model(key).name] = student.model
         return self
 
     def generation(self, key):
@@ -113,11 +114,11 @@ class Params(Section):
         }
         return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
 
-    def training_of(self, model):
-        """(TrainingParams, NoiseParams) by which "teacher" or "student-KEY" is trained."""
-        if model == "teacher":
+    def training_of(self, model: Model) -> tuple[TrainingParams, NoiseParams]:
+        """By what a model is trained."""
+        if model == TEACHER:
             return self.teacher, self.noise
-        chosen = self.generation(model.removeprefix("student-"))
+        chosen = self.generation(model.generation)
         return chosen.student, chosen.noise
 
     def with_noise(self, noise):

@@ -120,8 +120,8 @@ def draw_curves(names):
     """
     table = []
     for name in names:
-        rows = read_csv(layout.curves(name))
-        best = read_json(layout.summary(name))["best"]
+        rows = read_csv(layout.Model.named(name).curves)
+        best = read_json(layout.Model.named(name).summary)["best"]
         charts.learning_curves(layout.EVAL_PLOTS / f"curves-{name}.png", name, rows, best=best)
         table += [{"model": name, **row} for row in rows]
     write_csv(layout.EVAL_TABLES / "curves.csv", table)

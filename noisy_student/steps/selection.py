@@ -2,9 +2,24 @@
 
 import numpy as np
 
+from noisy_student.data.inputs import Inputs
 from noisy_student.pseudo_labels.balancing import balance, confident_rows, counts
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
-from noisy_student.runtime.files import write_csv
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import write_array, write_csv
+from noisy_student.settings.params import Params
+
+
+def select_and_write(params: Params, generation: str) -> None:
+    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
+    chosen, inputs = params.generation(generation), Inputs()
+    names, probs = inputs.classes, inputs.probs(generation)
+    if chosen.student.uses_pseudo_labels:
+        rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
+    else:  # none need be confident
+        rows = np.empty(0, np.int64)
+    write_tables(layout.balance_tables(generation), probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
+    write_array(layout.balanced(generation), rows)
 
 
 def select(probs, pseudolabel, balancing, *, class_names):
