@@ -103,18 +103,12 @@ def current() -> ModuleType:
     import keras
 
     name = keras.config.backend()
-    if name == "tensorflow":
-        from noisy_student.backends import tensorflow as module
-    elif name == "jax":
-        from noisy_student.backends import jax as module
-    elif name == "torch":
-        from noisy_student.backends import torch as module
-    else:
+    if name not in REQUIREMENTS:
         raise ParamsError(
             f"Keras runs on {name}, which cannot train here. "
             "Set KERAS_BACKEND to tensorflow, jax or torch, as backend in params.yaml."
         )
-    return module
+    return importlib.import_module(f"noisy_student.backends.{name}")
 
 
 def resolve_precision(precision: str) -> str:

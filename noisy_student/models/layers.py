@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -127,7 +127,7 @@ class Layers:
             prefix: of the layers' names.
             filters: of the network's first layer.
         """
-        options = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
+        options: dict[str, Any] = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
         means = keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", keepdims=True, dtype=self.precision, name=f"{prefix}_squeeze"
         )(x)

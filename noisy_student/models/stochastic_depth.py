@@ -149,7 +149,7 @@ class SkippableBranch(keras.layers.Layer):
 class AlwaysOnStochasticDepth(StochasticDepth):
     """Stochastic depth that draws its coins at inference too."""
 
-    def call(self, branch: Tensor) -> Tensor:
+    def call(self, branch: Tensor) -> Tensor:  # type: ignore[override]  # always as in training
         """As `StochasticDepth.call` in training, frozen or not."""
         return self.draw(branch)
 

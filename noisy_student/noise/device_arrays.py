@@ -22,7 +22,7 @@ ENHANCEMENTS = (kinds.BRIGHTNESS, kinds.CONTRAST, kinds.COLOR, kinds.SHARPNESS)
 def frames(draw: InputDraw, padding: int, width: int) -> Ints:
     """The matrices (N, 6) of flip, then crop."""
     mirrored = False if draw.flip is None else draw.flip
-    top, left = (0, 0) if draw.top is None else (draw.top - padding, draw.left - padding)
+    top, left = ((0 if offset is None else offset - padding) for offset in (draw.top, draw.left))
     start = np.where(mirrored, width - 1 - left, left)
     terms = (np.where(mirrored, -ONE, ONE), 0, start * ONE + HALF, 0, ONE, top * ONE + HALF)
     return np.stack(np.broadcast_arrays(*terms), axis=-1).astype(np.int32)
@@ -31,11 +31,11 @@ def frames(draw: InputDraw, padding: int, width: int) -> Ints:
 @functools.lru_cache(maxsize=4096)
 def parameters(kind: int, value: float, bicubic: bool, height: int, width: int) -> dict[str, np.ndarray]:
     """What one operation asks of the three stages; see `in_graph.InGraphNoise.prepare`."""
-    row = {
-        "kind": np.int32(kind),
-        "mask": np.int32((0xFF << (8 - int(value))) & 0xFF if kind == kinds.POSTERIZE else 0xFF),
-        "threshold": np.int32(math.ceil(value) if kind == kinds.SOLARIZE else 256),
-        "factor": np.float32(1.0 + value if kind in ENHANCEMENTS else 1.0),
+    row: dict[str, np.ndarray] = {
+        "kind": np.array(kind, np.int32),
+        "mask": np.array((0xFF << (8 - int(value))) & 0xFF if kind == kinds.POSTERIZE else 0xFF, np.int32),
+        "threshold": np.array(math.ceil(value) if kind == kinds.SOLARIZE else 256, np.int32),
+        "factor": np.array(1.0 + value if kind in ENHANCEMENTS else 1.0, np.float32),
         "matrix": np.array(_matrix(kind, value, height, width), np.int32),
     }
     if bicubic:

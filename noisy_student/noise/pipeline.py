@@ -56,8 +56,9 @@ class InputNoise:
     def __init__(self, *, augmentation: AugmentationParams, randaugment: RandAugmentParams | None) -> None:
         self.flip = augmentation.flip
         self.crop = augmentation.crop
-        active = randaugment is not None and randaugment.ops > 0
-        self.randaugment = RandAugment(**randaugment.model_dump()) if active else None
+        self.randaugment = None
+        if randaugment is not None and randaugment.ops > 0:
+            self.randaugment = RandAugment(**randaugment.model_dump())
 
     @property
     def active(self) -> bool:

@@ -40,9 +40,9 @@ class RandAugment:
         self.fill = fill
         self.table = TABLES[table]
         if magnitude_sampling == "fixed":
-            strengths = [[o.lo + (o.hi - o.lo) * magnitude / levels] for o in self.table]
+            strengths = np.array([[o.lo + (o.hi - o.lo) * magnitude / levels] for o in self.table])
         else:
-            strengths = [np.linspace(o.lo, o.hi, UNIFORM_STRENGTHS)[:magnitude] for o in self.table]
+            strengths = np.stack([np.linspace(o.lo, o.hi, UNIFORM_STRENGTHS)[:magnitude] for o in self.table])
         whole = np.array([[o.whole] for o in self.table])
         self._strengths = np.where(whole, np.round(strengths), strengths)  # (table, strengths)
         self._signed = np.array([o.signed for o in self.table])
@@ -70,7 +70,7 @@ class RandAugment:
         """
         return [
             [_caption(self.table[op], value) for op, value in zip(ops, values, strict=True)]
-            for ops, values in zip(draw.op, draw.value, strict=True)
+            for ops, values in zip(draw.op, draw.value, strict=True)  # type: ignore[arg-type]  # this noise drew them
         ]
 
 

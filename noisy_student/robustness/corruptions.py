@@ -16,13 +16,13 @@ from noisy_student.runtime.types import Floats, Pixels, Rows
 
 _BLOCK = 200_000  # values that are worked on together: as float64 they fit into a core's cache
 # Those that take and give grey levels; the others take and give values in [0, 1].
-_ON_LEVELS = {
+_ON_LEVELS: dict[str, Callable] = {
     "motion_blur": blurs.motion_blur,
     "frost": weather.frost,
     "pixelate": digital.pixelate,
     "jpeg_compression": digital.jpeg_compression,
 }
-_ON_VALUES = {
+_ON_VALUES: dict[str, Callable] = {
     "gaussian_noise": noises.gaussian_noise,
     "shot_noise": noises.shot_noise,
     "impulse_noise": noises.impulse_noise,

@@ -97,9 +97,8 @@ def _affine(x, shifts):
     """Move three corners of a square of two thirds of the side by `shifts` (N, 3, 2) pixels."""
     side = x.shape[1]
     middle, half = side // 2, side // 3
-    corners = np.float32(
-        [[middle + half, middle + half], [middle + half, middle - half], [middle - half, middle - half]]
-    )
+    low, high = middle - half, middle + half
+    corners = np.array([[high, high], [high, low], [low, low]], np.float32)
     out = np.empty_like(x)
     for i, image in enumerate(x):
         matrix = cv2.getAffineTransform(corners, corners + shifts[i].astype(np.float32))

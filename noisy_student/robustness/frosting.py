@@ -87,11 +87,11 @@ def draw(index: int, side: int) -> Pixels:
             needles += _grow(start, direction + arm * math.pi / 3, length, rng, depth=3)
     ice = np.zeros((size, size), np.uint8)
     for depth, *points in sorted(needles, key=lambda needle: needle[0]):  # the brightest last
-        ends = [tuple(int(16 * value) for value in point) for point in points]  # in sixteenths of a pixel
-        cv2.line(ice, *ends, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
-    ice = ice / 255
-    glow = cv2.GaussianBlur(ice, (0, 0), side / 16)
-    light = np.clip(0.12 + 0.3 * veil + 0.45 * ice + 0.35 * glow, 0, 1)[..., None]
+        first, last = ([int(16 * value) for value in point] for point in points)  # in sixteenths of a pixel
+        cv2.line(ice, first, last, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
+    white = ice / 255
+    glow = cv2.GaussianBlur(white, (0, 0), side / 16)
+    light = np.clip(0.12 + 0.3 * veil + 0.45 * white + 0.35 * glow, 0, 1)[..., None]
     blue = 3 * (1 - np.array([0.86, 0.95, 1.0]))  # the darker, the bluer
     return (255 * light ** (1 + blue)).astype(np.uint8)
 

@@ -42,7 +42,8 @@ class Subject:
 
     def __init__(self, model: keras.Model, *, batch_size: int | str) -> None:
         self.probs = Predictor(model, batch_size=batch_size)
-        self._model, self._attacked, self._compiling = model, None, threading.Lock()
+        self._model, self._compiling = model, threading.Lock()
+        self._attacked: tuple[Callable, Callable] | None = None
 
     def gradient_and_logits(self) -> tuple[Callable, Callable]:
         """Functions for `attacks`, compiled when they are first asked for."""
@@ -104,7 +105,7 @@ def perturbation(subject: Subject, images: Images, rows: Rows, name: str, *, see
     """
     noise, side = name in perturbations.NOISES, images.shape[1]
     size = max(1, _BLOCK // (3 * side * side))
-    found = {"flips": [], "top5": []}
+    found: dict[str, list[np.ndarray]] = {"flips": [], "top5": []}
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
         frames = list(perturbations.frames(np.asarray(images[block]), name, rows=block, seed=seed))
@@ -173,7 +174,8 @@ def run(
     Raises:
         Stopped: Ctrl-C or SIGTERM, if `kept` is given; the units done were saved.
     """
-    results, unsaved = {}, {}
+    results: dict[tuple, Outcome] = {}
+    unsaved: dict[tuple, Outcome] = {}
     keys = list(units)
     for number, arrays, meta in kept.in_order() if kept else ():
         if number != len(results):

@@ -31,7 +31,7 @@ def snow(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
         draws: draws.Draws.
     """
     flakes = start_snow(x, strength, draws)
-    return add_snow(x, flakes, strength[4:6], draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
+    return add_snow(x, flakes, (strength[4], strength[5]), draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
 
 
 def start_snow(x: Floats, strength: Sequence[float], draws: Draws) -> Pixels:
@@ -43,7 +43,7 @@ def start_snow(x: Floats, strength: Sequence[float], draws: Draws) -> Pixels:
     return (np.clip(flakes, 0, 1) * 255).astype(np.uint8)
 
 
-def add_snow(x: Floats, flakes: Pixels, blur: Sequence[float], angles: Floats, kept: float) -> Floats:
+def add_snow(x: Floats, flakes: Pixels, blur: tuple[float, float], angles: Floats, kept: float) -> Floats:
     """Drive the flakes (radius and deviation, degrees), whiten x but for the share `kept`, add them."""
     x = x.astype(np.float32)
     driven = blur_along(flakes, blur, angles) / 255.0

@@ -24,7 +24,6 @@ from noisy_student.noise.kernels.values import (
     sharpness,
     solarize,
 )
-from noisy_student.runtime.types import Pixels
 
 
 @njit(**OPTIONS)
@@ -104,7 +103,7 @@ SIGNATURE = types.void(
 
 @njit(SIGNATURE, cache=True, **OPTIONS)
 @versioned(SOURCES)
-def noise_batch(images: Pixels, out, height: int, width: int, flip, down, right, crop_grey, kind: str, value, grey):
+def noise_batch(images, out, height, width, flip, down, right, crop_grey, kind, value, grey):
     """Noise every image on its own: mirror, crop, then its operations in order.
 
     Nothing is checked here; `noisy_student.noise.engine.apply_draw` does.
