@@ -54,9 +54,9 @@ def test_what_only_developers_need_is_not():
     assert not needed & pins.keys()
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", *(f"requirements-{name}.txt" for name in ("gpu", "jax", "torch"))])
+@pytest.mark.parametrize("lock", ["", "-gpu", "-jax", "-torch"])
 def test_the_developers_lock_fits_over_every_other(lock):
-    pins, developers = _pins(lock), _pins("requirements-dev.txt")
+    pins, developers = _pins(f"requirements{lock}.txt"), _pins("requirements-dev.txt")
     shared = pins.keys() & developers.keys()
     assert "numpy" in shared
     assert [f"{name}: {pins[name]}, {developers[name]}" for name in shared if pins[name] != developers[name]] == []
