@@ -1,7 +1,6 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
 import json
-import re
 
 import keras
 import numpy as np
@@ -14,7 +13,6 @@ from noisy_student.data.labelled import LabelledImages
 from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
 from noisy_student.steps.evaluation import evaluate, evaluate_all, predict_all
 from noisy_student.steps.selection import confidence_bins, select
-from support import ROOT
 
 NAMES = [f"class {k}" for k in range(7)]
 
@@ -131,7 +129,3 @@ def test_confidence_bins_by_hand():
     bins = confidence_bins(np.float32([[0.97, 0.03], [0.55, 0.45], [1.0, 0.0]]))
     assert len(bins) == 20
     assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.55: 1, 0.95: 2}
-
-
-def test_no_figure_is_missing_in_the_readme():
-    assert not re.findall(r"@[A-Z0-9]+@", (ROOT / "README.md").read_text())
