@@ -132,8 +132,9 @@ import json, sys
 import numpy as np
 from noisy_student.robustness import scores
 from noisy_student.steps import reported
+brier = lambda tested: float(scores.brier(tested.probs, tested.labels).mean())
 reported.TEST += (
-    reported.Metric("brier", lambda t: float(scores.brier(t.probs, t.labels).mean()), ("Brier", "{:.2f}".format), ("Brier score", 1)),
+    reported.Metric("brier", brier, ("Brier", "{:.2f}".format), ("Brier score", 1)),
 )
 from commands.results import table
 from experiments.study import rows, tables
