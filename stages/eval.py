@@ -15,7 +15,6 @@ def main():
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.drawing import galleries
     from noisy_student.inference.saving import load
-    from noisy_student.pseudo_labels.confidence import pseudo_label_quality
     from noisy_student.steps.evaluation import (
         draw_curves,
         draw_pseudo_labels,
@@ -23,6 +22,7 @@ def main():
         predict_all,
         write_eval_plots,
     )
+    from noisy_student.steps.reported import pseudo_label_quality
 
     backends.current().make_deterministic()
     for path in layout.unlisted(settings.generations):

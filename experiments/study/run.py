@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from dvc.exceptions import DvcException
@@ -52,7 +53,7 @@ class Job:
     values: dict
     code: str
 
-    @property
+    @cached_property
     def settings(self):
         """Digest of the parameters, see `definition.settings_digest`."""
         return settings_digest(self.values)
@@ -219,7 +220,7 @@ class Runner:
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)
             row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": self._commit}
-            rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, outcomes)
+            rows.add(job.study, job.preset, row, outcomes)
         return row
 
 

@@ -1,43 +1,13 @@
-"""Test figures of the teacher and of every generation's student."""
+"""Test metrics of the teacher and of every generation's student."""
 
 import keras
-import numpy as np
 
 from noisy_student.drawing import charts, galleries
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_csv, read_json, write_csv
-
-
-def evaluate(probs, labels, *, class_names, regularisation=0.0):
-    """The figures of one model on labelled images.
-
-    Args:
-        probs: (N, K) float32.
-        labels: (N,) integers.
-        class_names: K names.
-        regularisation: sum of the model's weight penalties, in nats.
-
-    Returns:
-        dict: loss = nll + regularisation (what the article reports), nll in nats, accuracy in
-        [0, 1] with its 95 % Wilson interval, top5 where there are more than 5 classes, ece (15
-        bins), recall of each class. `recall` and `accuracy_interval` are lists, which
-        `dvc metrics diff` leaves out of its table.
-    """
-    nll, accuracy = metrics.nll(probs, labels), metrics.accuracy(probs, labels)
-    figures_of = {"loss": nll + regularisation, "nll": nll, "accuracy": accuracy}
-    if len(class_names) > 5:
-        figures_of["top5"] = metrics.top_k_accuracy(probs, labels, 5)
-    figures_of["ece"] = metrics.expected_calibration_error(probs, labels)
-    correct = int((probs.argmax(axis=1) == labels).sum())
-    figures_of["accuracy_interval"] = list(metrics.accuracy_interval(correct, len(labels)))
-    recalls = metrics.recall_per_class(probs, labels)
-    figures_of["recall"] = [
-        {"class": name, "recall": None if np.isnan(recall) else float(recall)}
-        for name, recall in zip(class_names, recalls, strict=True)
-    ]
-    return figures_of
+from noisy_student.steps.reported import Tested, evaluate
 
 
 def predict_all(models, test, *, batch_size):
@@ -61,20 +31,18 @@ def predict_all(models, test, *, batch_size):
 
 
 def evaluate_all(predictions, labels, *, class_names, quality):
-    """The content of metrics/eval.json: a dict of figures a model.
+    """The content of metrics/eval.json: {model's name: {metric's name: value}}.
 
     Args:
         predictions: see `predict_all`.
         labels: (N,) integers.
         class_names: K names.
-        quality: {student's name: `guesses.pseudo_label_quality` of its pseudo-labels}.
+        quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
     """
-    table = {}
-    for name, (probs, penalty) in predictions.items():
-        table[name] = evaluate(probs, labels, class_names=class_names, regularisation=penalty)
-        found = quality.get(name, {})
-        table[name] |= {f"pseudo_label_{key}": value for key, value in found.items() if value is not None}
-    return table
+    return {
+        name: evaluate(Tested(probs, labels, class_names, penalty)) | quality.get(name, {})
+        for name, (probs, penalty) in predictions.items()
+    }
 
 
 def write_eval_plots(predictions, test, *, class_names, teachers):
