@@ -193,8 +193,8 @@ def test_what_is_left_of_a_round_is_what_would_have_come(rows, batch_size, round
 
     whole, resumed = batches(), batches()
     whole.round = resumed.round = done // round_steps
-    resumed.start = done % round_steps
-    expected = [whole[index] for index in range(whole.num_batches)][resumed.start :]
+    resumed.done = done % round_steps
+    expected = [whole[index] for index in range(whole.num_batches)][resumed.done :]
     found = [resumed[index] for index in range(resumed.num_batches)]
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
