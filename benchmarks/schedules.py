@@ -25,7 +25,7 @@ def _data():
 
 def _params(seed):
     """The preset cifar10-cpu, its teacher trained with noise."""
-    from commands import presets
+    from commands import preset as presets
     from noisy_student.settings.params import check
 
     values = presets.values("cifar10-cpu")

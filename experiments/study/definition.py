@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from commands import presets
+from commands import preset as presets
+from commands.check import check
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import ParamsError, UserError
-from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
 
@@ -144,7 +144,7 @@ class Study(Section):
                 _put(values, name, value)
         for name, value in {**dict(changes), "seed": seed, "data.seed": seed}.items():
             _put(values, name, value)
-        settings = params.check(values, where=f"arm {arm} with the preset {preset}")
+        settings = check(values, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
         students = [layout.student(key) for key in settings.generations]
         if model not in students:

@@ -5,10 +5,12 @@ from noisy_student.data.arrays import damaged_shards, left_out
 from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
+from noisy_student.models.checks import network_faults
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import array_writer
 from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.settings.params import refuse
 
 
 def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
@@ -34,6 +36,7 @@ def pseudo_label(params, generation, images, path, *, classes=None, inputs=()):
         UserError: the teacher is missing, gives NaN or takes images of another size, or the pool is empty.
         Stopped: Ctrl-C or SIGTERM; the rows done were saved.
     """
+    refuse(network_faults(params))
     settings = params.generation(generation)
     backends.current().make_deterministic()
     teacher = layout.model(settings.teacher)

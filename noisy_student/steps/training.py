@@ -3,8 +3,10 @@
 from noisy_student import backends
 from noisy_student.data.arrays import damaged_shards
 from noisy_student.inference.saving import save
+from noisy_student.models.checks import network_faults
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import write_csv, write_json
+from noisy_student.settings.params import refuse
 from noisy_student.training.train import train
 
 
@@ -21,6 +23,7 @@ def train_and_write(params, training, shares, *, stage, name, inputs, settings=N
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
+    refuse(network_faults(params))
     used = _used(params, training, shares, name, settings)
     used["damaged"] = [damaged_shards(options[part].images) for part in ("labelled", "validation")]
     digest = checkpoints.digest(used, inputs)

@@ -8,7 +8,6 @@ import keras
 
 from noisy_student import backends
 from noisy_student.data.views import at_size
-from noisy_student.models.architectures import check_training
 from noisy_student.models.build import (
     block_survival,
     build,
@@ -16,6 +15,7 @@ from noisy_student.models.build import (
     model_noise,
     transfer_weights,
 )
+from noisy_student.models.checks import check_training
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
