@@ -12,19 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from commands.check import check
+from commands.preset import defaults
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError, ParamsError
-from noisy_student.settings import params
-from noisy_student.settings.schema import AugmentationParams
+from noisy_student.settings.schema import AugmentationParams, DataParams
 from noisy_student.sources.adapters import cifar10
 from noisy_student.sources.reader import ImageReader
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
-from support import ROOT, with_values
+from support import with_values
 
-DIGITS = params.read_yaml(ROOT / "presets/digits.yaml")
+DIGITS = defaults()
 
 
 def _paths(tree, before=()):
@@ -46,7 +47,7 @@ ANYTHING = st.recursive(
 def test_any_value_anywhere_is_accepted_or_named(path, value):
     message, checked = "", None
     try:
-        checked = params.check(with_values(DIGITS, {".".join(path): value}))
+        checked = check(with_values(DIGITS, {".".join(path): value}))
     except ParamsError as error:
         message = str(error)
     if checked is None:
@@ -122,7 +123,7 @@ def test_any_archive_is_read_or_refused(members, flip, monkeypatch_module):
         monkeypatch_module.setattr(cifar10, "locate", lambda *arguments, **options: path)
         values = DIGITS["data"] | {"source": "cifar10", "root": folder, "image_size": 32, "sha256": None}
         with contextlib.suppress(DataError):
-            source = cifar10.load(params.DataParams(**values))
+            source = cifar10.load(DataParams(**values))
             assert source.train.images.shape[1:] == (32, 32, 3)
             assert len(source.train.images) == len(source.train.labels)
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_array, write_array
 from support import ROOT

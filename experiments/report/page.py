@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from commands import presets
+from commands import preset as presets
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
 from experiments.study.report import conclusions

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from commands import presets
+from commands import preset as presets
+from commands.check import check
 from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.layout import Model
@@ -129,7 +130,7 @@ class Study(Section):
                 _put(values, name, value)
         for name, value in {**dict(changes), "seed": seed, "data.seed": seed}.items():
             _put(values, name, value)
-        settings = params.check(values, where=f"arm {arm} with the preset {preset}")
+        settings = check(values, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
         students = [Model(key).name for key in settings.generations]
         if model not in students:
@@ -187,13 +188,16 @@ def _changed(section, given, prefix=""):
     as far as there are any: the given ones are those of another.
     """
     found, other = {}, getattr(section, "name", None) != given.get("name")
-    for name, field in type(section).model_fields.items():
+    fields = type(section).model_fields | {name: presets.network_fields()[name] for name in section.model_extra or {}}
+    for name, field in fields.items():
         value, default = getattr(section, name), given.get(name)
         if isinstance(value, Section) and isinstance(default, dict):
             found |= _changed(value, default, f"{prefix}{name}.")
             continue
         if not field.is_required() and (name not in given or (other and name != "name")):
             default = field.get_default(call_default_factory=True)
+        elif other and name not in type(section).model_fields:
+            default = None
         if value != default:
             found[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
     return found

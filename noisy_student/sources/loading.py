@@ -5,16 +5,15 @@ from pathlib import Path
 
 from noisy_student.data.images import read_folder, try_image
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS
+from noisy_student.settings.params import refuse
+from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
-from noisy_student.sources.adapters import cifar10, digits, folder, svhn
+from noisy_student.sources.adapters import ADAPTERS
 
-ADAPTERS = {
-    "digits": lambda data, read: digits.load(data),
-    "cifar10": lambda data, read: cifar10.load(data),
-    "folder": folder.load,
-    "svhn": lambda data, read: svhn.load(data),
-}
+
+def source_faults(data: DataParams) -> list[str]:
+    """What the section `data` asks of its source that it does not have, a line each."""
+    return list(ADAPTERS[data.source].RULES.faults(data))
 
 
 def load_source(data, read=try_image):
@@ -28,8 +27,10 @@ def load_source(data, read=try_image):
         Source. Its `unlabelled` is None if the pool comes from the training images.
 
     Raises:
+        ParamsError: the parameters ask for what the source does not have.
         DataError: images are missing, damaged or contradict the parameters; see the adapters.
     """
+    refuse(source_faults(data))
     try:
         return _load_source(data, read)
     except OSError as error:
@@ -40,7 +41,7 @@ def load_source(data, read=try_image):
 
 
 def _load_source(data, read):
-    source = ADAPTERS[data.source](data, read)
+    source = ADAPTERS[data.source].load(data, read)
     if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
         return source
     if data.unlabelled_from == PHOTOGRAPHS:

@@ -5,12 +5,13 @@ from noisy_student.data.inputs import Inputs
 from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
+from noisy_student.models.checks import network_faults
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import array_writer
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.seeds import derive_seed, image_keys
-from noisy_student.settings.params import Params
+from noisy_student.settings.params import Params, refuse
 
 
 def label_pool(params: Params, generation: str) -> dict:
@@ -28,6 +29,7 @@ def label_pool(params: Params, generation: str) -> dict:
         UserError: an input is missing or damaged, the teacher gives NaN, or the pool is empty.
         Stopped: Ctrl-C or SIGTERM; the rows done were saved.
     """
+    refuse(network_faults(params))
     chosen, inputs = params.generation(generation), Inputs()
     backends.current().make_deterministic()
     teacher, pool = Model.named(chosen.teacher), inputs.pool

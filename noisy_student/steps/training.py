@@ -3,10 +3,11 @@
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
 from noisy_student.inference.saving import load, save
+from noisy_student.models.checks import network_faults
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.files import write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
-from noisy_student.settings.params import Params
+from noisy_student.settings.params import Params, refuse
 from noisy_student.training.shares import student_shares, teacher_shares
 from noisy_student.training.train import train
 
@@ -42,6 +43,7 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
+    refuse(network_faults(params))
     training, noise = params.training_of(model)
     params, images = params.with_noise(noise), {"labelled": inputs.labelled, "validation": inputs.validation}
     digest = checkpoints.digest(model.stage, _used(params, model, shares), inputs.files)

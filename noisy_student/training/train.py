@@ -10,8 +10,8 @@ from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import at_size
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_logits, to_probs
-from noisy_student.models.architectures import check_training
 from noisy_student.models.build import block_survival, build, freeze, model_noise, transfer_weights
+from noisy_student.models.checks import check_training
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import presets
+from commands import preset as presets
 from support import ROOT
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import brier_score_loss, log_loss
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.data.arrays import open_labelled
 from noisy_student.inference.saving import load
 from noisy_student.robustness import report, severities

@@ -3,7 +3,7 @@
 import pytest
 from ruamel.yaml import YAML
 
-from commands import presets
+from commands import preset as presets
 from experiments.study import definition, run
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings import params

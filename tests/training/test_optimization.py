@@ -113,7 +113,7 @@ def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
 
 
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
-    from commands import presets
+    from commands import preset as presets
     from support import ROOT
 
     monkeypatch.chdir(ROOT)

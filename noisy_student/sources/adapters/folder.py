@@ -14,7 +14,9 @@ from noisy_student.data.views import join
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.schema import OWN_SPLIT
 from noisy_student.sources.ground_truth import labels_of
-from noisy_student.sources.interface import Source
+from noisy_student.sources.interface import Rules, Source
+
+RULES = Rules()
 
 LAYOUT = (
     "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**; without test/, "
