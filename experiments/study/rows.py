@@ -219,13 +219,14 @@ def _read(path, columns, keys, needed=None):
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or ()
-            missing = [name for name in (columns if needed is None else needed) if name not in names]
-            unknown = [name for name in names if name not in columns]
-            if missing or unknown or len(set(names)) < len(names):
-                what = [f"the columns are not those of {', '.join(columns)}"]
-                what += [f"missing: {', '.join(missing)}"] if missing else []
-                what += [f"unknown: {', '.join(unknown)}"] if unknown else []
-                raise _damaged(path, "; ".join(what))
+            faults = {
+                "missing": [name for name in (columns if needed is None else needed) if name not in names],
+                "unknown": [name for name in names if name not in columns],
+                "a column stands there twice": sorted({name for name in names if names.count(name) > 1}),
+            }
+            if any(faults.values()):
+                told = "; ".join(f"{fault}: {', '.join(named)}" for fault, named in faults.items() if named)
+                raise _damaged(path, f"the columns are not those of {', '.join(columns)}; {told}")
             for row in reader:
                 key = tuple(map(row.get, keys))
                 fault = _fault(row) or ("it stands there twice" if key in found else "")

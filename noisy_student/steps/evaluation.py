@@ -7,7 +7,7 @@ from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_csv, read_json, write_csv
-from noisy_student.steps.reported import Tested, evaluate
+from noisy_student.steps.reported import Predictions, evaluate
 
 
 def predict_all(models, test, *, batch_size):
@@ -40,7 +40,7 @@ def evaluate_all(predictions, labels, *, class_names, quality):
         quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
     """
     return {
-        name: evaluate(Tested(probs, labels, class_names, penalty)) | quality.get(name, {})
+        name: evaluate(Predictions(probs, labels, class_names, penalty)) | quality.get(name, {})
         for name, (probs, penalty) in predictions.items()
     }
 

@@ -14,7 +14,7 @@ from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 
 
 @dataclass(frozen=True)
-class Tested:
+class Predictions:
     """What a model says of N labelled images.
 
     Attributes:
@@ -62,7 +62,7 @@ class Metric:
 
     Attributes:
         name: its key in metrics/eval.json.
-        of: function of `Tested` (in `TEST`) or of `Pool` (in `POOL`). A number is compared by `dvc metrics diff`, a
+        of: function of `Predictions` (in `TEST`) or of `Pool` (in `POOL`). A number is compared by `dvc metrics diff`, a
             list is not; of None there is no entry.
         column: (title, function from value to text) in the table of `make results`; None: not shown there.
         study: (title, factor) of the column in studies; None: none.
@@ -93,31 +93,33 @@ def span(interval: Sequence[float]) -> str:
     return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
-def _nll(tested):
-    return metrics.nll(tested.probs, tested.labels)
+def _nll(predictions):
+    return metrics.nll(predictions.probs, predictions.labels)
 
 
-def _accuracy(tested):
-    return metrics.accuracy(tested.probs, tested.labels)
+def _accuracy(predictions):
+    return metrics.accuracy(predictions.probs, predictions.labels)
 
 
-def _top5(tested):
-    return metrics.top_k_accuracy(tested.probs, tested.labels, 5) if len(tested.class_names) > 5 else None
+def _top5(predictions):
+    return (
+        metrics.top_k_accuracy(predictions.probs, predictions.labels, 5) if len(predictions.class_names) > 5 else None
+    )
 
 
-def _ece(tested):
-    return metrics.calibration_error(metrics.reliability(tested.probs, tested.labels))
+def _ece(predictions):
+    return metrics.calibration_error(metrics.reliability(predictions.probs, predictions.labels))
 
 
-def _accuracy_interval(tested):
-    return list(metrics.accuracy_interval(tested.right.sum(), len(tested.labels)))
+def _accuracy_interval(predictions):
+    return list(metrics.accuracy_interval(predictions.right.sum(), len(predictions.labels)))
 
 
-def _recall(tested):
-    recalls = metrics.recall_per_class(tested.probs, tested.labels)
+def _recall(predictions):
+    recalls = metrics.recall_per_class(predictions.probs, predictions.labels)
     return [
         {"class": name, "recall": None if np.isnan(recall) else float(recall)}
-        for name, recall in zip(tested.class_names, recalls, strict=True)
+        for name, recall in zip(predictions.class_names, recalls, strict=True)
     ]
 
 
@@ -130,7 +132,9 @@ def _pseudo_label_accuracy(pool):
 
 
 TEST = (  # in the order of metrics/eval.json
-    Metric("loss", lambda tested: _nll(tested) + tested.penalty, ("loss", decimals)),  # what the article reports
+    Metric(
+        "loss", lambda predictions: _nll(predictions) + predictions.penalty, ("loss", decimals)
+    ),  # what the article reports
     Metric("nll", _nll, study=("loss, nats", 1)),
     Metric("accuracy", _accuracy, ("test accuracy", percent), ("test accuracy, %", 100), leads=True, of_teacher=True),
     Metric("top5", _top5),
@@ -149,9 +153,9 @@ def for_tables(listed: Sequence[Metric]) -> list[Metric]:
     return sorted(listed, key=lambda metric: not metric.leads)
 
 
-def evaluate(tested: Tested) -> dict[str, Any]:
+def evaluate(predictions: Predictions) -> dict[str, Any]:
     """{name: value} of all metrics in `TEST`."""
-    return _all_of(TEST, tested)
+    return _all_of(TEST, predictions)
 
 
 def pseudo_label_quality(
