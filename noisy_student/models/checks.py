@@ -2,6 +2,7 @@
 
 from noisy_student.models.networks import network_of
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import Model
 from noisy_student.settings.params import Params
 from noisy_student.settings.schema import TrainingParams
 
@@ -50,7 +51,7 @@ def _messages(checks):
 
 def _check_generation(settings, key):
     chosen = settings.generation(key)
-    student, teacher = chosen.student, settings.training_of(chosen.teacher)[0]
+    student, teacher = chosen.student, settings.training_of(Model.named(chosen.teacher))[0]
     check_training(student, settings.data.image_size, where=f"generations.{key}.student")
     own, its = network_of(student.model), network_of(teacher.model)
     if student.init == "teacher" and own != its:
