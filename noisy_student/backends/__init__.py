@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from noisy_student.runtime.errors import ParamsError
 
@@ -21,7 +22,7 @@ REQUIREMENTS = {
 }
 
 
-def select(name):
+def select(name: str) -> None:
     """Make Keras use a framework; call it before anything imports `keras`.
 
     Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
@@ -88,7 +89,7 @@ def _without_startup_log():
             os.write(2, b"".join(kept))
 
 
-def current():
+def current() -> ModuleType:
     """The module of this package for the framework that Keras runs on.
 
     Returns:
@@ -116,7 +117,7 @@ def current():
     return module
 
 
-def resolve_precision(precision):
+def resolve_precision(precision: str) -> str:
     """The precision that `params.yaml` asks for, "auto" resolved by the hardware.
 
     Args:
@@ -130,7 +131,7 @@ def resolve_precision(precision):
     return "mixed_bfloat16" if current().is_bfloat16_fast() else "float32"
 
 
-def cpu_has_bfloat16():
+def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")

@@ -12,6 +12,10 @@ Between the steps a pixel is one int32, red lowest, so that a gather fetches it 
 float32: JAX has no float64 by default. What needs float64 is prepared on the host, once for each strength.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,6 +23,10 @@ from keras import ops
 from noisy_student.noise import operations as kinds
 from noisy_student.noise.device_arrays import BICUBIC, HALF, frames, parameters, rounding_losses
 from noisy_student.noise.pipeline import CROP_FILL
+from noisy_student.runtime.types import Tensor
+
+if TYPE_CHECKING:
+    from noisy_student.noise.pipeline import InputDraw, InputNoise
 
 
 class InGraphNoise:
@@ -37,14 +45,14 @@ class InGraphNoise:
         noise: pipeline.InputNoise, of which `crop`, and `table` and `fill` of its RandAugment are used.
     """
 
-    def __init__(self, noise):
+    def __init__(self, noise: InputNoise) -> None:
         self.padding = noise.crop
         self.randaugment = noise.randaugment
         table = () if self.randaugment is None else self.randaugment.table
         self.bicubic = any(operation.kind in BICUBIC for operation in table)
         self._losses = ops.convert_to_tensor(rounding_losses())
 
-    def prepare(self, draw, *, height, width):
+    def prepare(self, draw: InputDraw, *, height: int, width: int) -> dict[str, np.ndarray]:
         """Turn a draw into what the device needs; done on the host.
 
         Args:
@@ -72,7 +80,7 @@ class InGraphNoise:
             arrays |= {key: np.stack([row[key] for row in rows])[index] for key in rows[0]}
         return arrays
 
-    def __call__(self, images, arrays):
+    def __call__(self, images: Tensor, arrays: dict[str, Tensor]) -> Tensor:
         """Carry out a prepared draw; done on the device.
 
         Args:

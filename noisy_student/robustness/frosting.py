@@ -12,6 +12,7 @@ from noisy_student.robustness.severities import SMALL
 from noisy_student.robustness.weather import cloud
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.seeds import derive_seed, generator, image_keys
+from noisy_student.runtime.types import Pixels
 
 OFFICIAL = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")  # as published: not 6
 DRAWN = 5
@@ -19,7 +20,7 @@ _LARGEST_DRAWN = 128  # pixels: side of the images that frost is drawn for; for 
 _SHRINK = 0.2  # of the published pictures, where images are small
 
 
-def pictures(folder, side):
+def pictures(folder: Path | str, side: int) -> list[Pixels]:
     """Pictures of frost to take parts of.
 
     Args:
@@ -64,7 +65,7 @@ def _official(path, side):
 
 
 @functools.cache
-def draw(index, side):
+def draw(index: int, side: int) -> Pixels:
     """Draw frost: a veil of ice, and feathers that grow from seeds, branch by branch, at 60 degrees.
 
     Args:

@@ -1,6 +1,7 @@
 """The entry point of the compiled engine: one call noises a whole batch."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from noisy_student.noise.kernels.values import (
     sharpness,
     solarize,
 )
+from noisy_student.runtime.types import Pixels
 
 
 @njit(**OPTIONS)
@@ -69,7 +71,7 @@ def _from_to(source, target, kind, value, height, width, grey, found, sums, line
         shear_y_bicubic(source, target, height, width, value, grey, line)
 
 
-def versioned(paths):
+def versioned(paths: Sequence[Path]) -> Callable[[Callable], Callable]:
     """Name a function after the contents of files, too: Numba finds what it has cached by that name.
 
     By itself Numba notices changes of the function's own file only, and would go on with old kernels.
@@ -102,7 +104,7 @@ SIGNATURE = types.void(
 
 @njit(SIGNATURE, cache=True, **OPTIONS)
 @versioned(SOURCES)
-def noise_batch(images, out, height, width, flip, down, right, crop_grey, kind, value, grey):
+def noise_batch(images: Pixels, out, height: int, width: int, flip, down, right, crop_grey, kind: str, value, grey):
     """Noise every image on its own: mirror, crop, then its operations in order.
 
     Nothing is checked here; `noisy_student.noise.engine.apply_draw` does.
