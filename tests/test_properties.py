@@ -14,13 +14,15 @@ from PIL import Image
 
 from commands.check import check
 from commands.preset import defaults
-from noisy_student.data.images import read_folder, try_image
+from noisy_student.data.images import try_image
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.settings.schema import AugmentationParams, DataParams
+from noisy_student.sources import staging
 from noisy_student.sources.adapters import cifar10
-from noisy_student.sources.reader import ImageReader
+from noisy_student.sources.reader import MemoryReader, read_folder
+from noisy_student.sources.staging import ShardReader
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
 from support import with_values
@@ -151,29 +153,35 @@ class _Stop(Exception):
 
 @settings(max_examples=40, deadline=None)
 @given(stops=st.lists(st.integers(0, 12), max_size=4), spoil=st.none() | st.integers(0, 11))
-def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, stops, spoil):
-    options = {"size": 4, "resize": "squash", "recursive": False}
+def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, stops, spoil, monkeypatch_module):
+    monkeypatch_module.setattr(staging, "_CHUNK", 1)
     with tempfile.TemporaryDirectory() as kept:
-        for stop in stops:
-            reader = ImageReader(Checkpoints(Path(kept), every_minutes=0, keep=None))
-            left = iter(range(stop))
 
-            def read(path, *, size, resize, reader=reader, left=left):
+        def read(stop=None):
+            left = iter(range(12 if stop is None else stop))
+
+            def read_or_stop(path, **options):
                 if next(left, None) is None:
                     raise _Stop
-                return reader(path, size=size, resize=resize)
+                return try_image(path, **options)
 
+            monkeypatch_module.setattr(staging, "try_image", read_or_stop)
+            shards = Checkpoints(Path(kept), every_minutes=0, keep=None)
+            reader = ShardReader(shards, encoding="png", size=4, resize="squash")
+            images, *rest = read_folder(folder, reader, recursive=False)
+            return images[:], rest
+
+        for stop in stops:
             with contextlib.suppress(_Stop):
-                read_folder(folder, **options, read=read)
+                read(stop)
         if spoil is not None:  # a shard is damaged between two runs
             shards = sorted(Path(kept).iterdir())
             for shard in shards[spoil : spoil + 1]:
                 shard.write_bytes(shard.read_bytes()[:-3])
-        reader = ImageReader(Checkpoints(Path(kept), every_minutes=0, keep=None))
-        found = read_folder(folder, **options, read=reader)
-    expected = read_folder(folder, **options)
-    np.testing.assert_array_equal(found[0], expected[0])
-    assert found[1:] == expected[1:]
+        found, rest = read()
+    expected, *others = read_folder(folder, MemoryReader(size=4, resize="squash"), recursive=False)
+    np.testing.assert_array_equal(found, expected)
+    assert rest == others
 
 
 @settings(max_examples=40, deadline=None)

@@ -18,7 +18,7 @@ def write_images(folder, images, rows, data):
 
     Args:
         folder: pathlib.Path; other images in it are removed.
-        images: (M, S, S, 3) uint8, anything that can be indexed.
+        images: (M, S, S, 3) uint8, `views.SourceImages`.
         rows: (N,) which of them, in their new order.
         data: DataParams.
     """

@@ -28,20 +28,19 @@ from noisy_student.runtime.files import read_array, read_json, remove, write_arr
 SHARD = 64 * 2**20  # bytes after which the next shard begins
 OPEN_FILES = 32  # shards of a folder that stay open; further ones are opened for each image
 INDEX, FACTS = "index.npy", "shards.json"
-SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp"}
 _HEADER = 512  # bytes of a tar member before its content
 _MEND = "Restore it with `dvc checkout --force`, or make it again with `dvc repro`."
 
 
 def encode(image, encoding):
-    """Encode an image (S, S, 3) uint8 RGB: "png" (no loss) or "jpeg" (quality 95, all its colours)."""
+    """Encode an image (S, S, 3) uint8 RGB: "png" and "bmp" lose nothing, "jpeg" has quality 95, all its colours."""
     import cv2  # here, because most stages start without it
 
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    if encoding == "jpeg":
-        options = [cv2.IMWRITE_JPEG_QUALITY, 95]
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(SUFFIXES[encoding], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+    all_colours = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95, *all_colours], "bmp": []}
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(SUFFIXES[encoding], bgr, options[encoding])[1].tobytes()
 
 
 def decode(data):
@@ -143,8 +142,6 @@ class EncodedImages:
         encoding: of the images, "png" or "jpeg".
     """
 
-    dtype = np.dtype(np.uint8)
-
     def __init__(self, paths, index, size, *, encoding):
         self.paths, self.index, self.size, self.encoding = paths, index, size, encoding
         self._open, self._lock = {}, threading.Lock()
@@ -177,13 +174,13 @@ class EncodedImages:
             pass  # what was raised in a thread is raised here
         return out
 
-    def encoded(self, row):
-        """The bytes of an image.
+    def encoded(self, row, encoding):
+        """The bytes of an image, as they lie there if the encoding is the same.
 
         Raises:
             DataError: they are damaged.
         """
-        return self._read(self.index[row])
+        return self._read(self.index[row]) if encoding == self.encoding else encode(self[row], encoding)
 
     def _decoded(self, entry):
         image = decode(self._read(entry))
@@ -224,7 +221,7 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
 
     Args:
         folder: pathlib.Path; shards that lie there are replaced.
-        images: (M, S, S, 3) uint8: an array, `EncodedImages`, or `views.Rows` of these.
+        images: (M, S, S, 3) uint8, `EncodedImages` or `views.SourceImages`.
         rows: (N,) rows of `images`, in the order in which they are written.
         encoding: "png" or "jpeg".
         shard_bytes: size at which the next shard begins.
@@ -234,19 +231,12 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_images(folder)
-    base, base_rows = images, None
-    while hasattr(base, "rows"):
-        base_rows = base.rows if base_rows is None else base.rows[base_rows]
-        base = base.images
-    copied = isinstance(base, EncodedImages) and base.encoding == encoding
     index, shards, writer = np.empty((len(rows), 4), np.int64), [], None
     for number, row in enumerate(rows):
-        row = int(row if base_rows is None else base_rows[row])
         if writer is None:
             path = folder / f"shard-{len(shards):05d}.tar"
             writer, first = TarWriter(path, encoding=encoding, first=number), number
-        data = base.encoded(row) if copied else encode(np.ascontiguousarray(base[row]), encoding)
-        index[number] = (len(shards), *writer.add(data))
+        index[number] = (len(shards), *writer.add(images.encoded(row, encoding)))
         if writer.size >= shard_bytes or number + 1 == len(rows):
             crc32 = writer.close()
             facts = {"images": number + 1 - first, "bytes": path.stat().st_size, "crc32": crc32}

@@ -3,12 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from noisy_student.data.images import read_folder, try_image
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.params import refuse
 from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
 from noisy_student.sources.adapters import ADAPTERS
+from noisy_student.sources.reader import MemoryReader, read_folder
 
 
 def source_faults(data: DataParams) -> list[str]:
@@ -16,12 +16,12 @@ def source_faults(data: DataParams) -> list[str]:
     return list(ADAPTERS[data.source].RULES.faults(data))
 
 
-def load_source(data, read=try_image):
+def load_source(data, read=None):
     """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
 
     Args:
         data: `DataParams`.
-        read: what reads an image file, see `noisy_student.data.images.read_folder`.
+        read: `Reader` of image files; None: a `MemoryReader`.
 
     Returns:
         Source. Its `unlabelled` is None if the pool comes from the training images.
@@ -32,7 +32,7 @@ def load_source(data, read=try_image):
     """
     refuse(source_faults(data))
     try:
-        return _load_source(data, read)
+        return _load_source(data, read or MemoryReader(size=data.image_size, resize=data.resize))
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}. Check data.root={data.root} and data.unlabelled_from="
@@ -64,7 +64,7 @@ def _with_folder(source, data, read):
         raise DataError(
             f"data.unlabelled_from={path}: expected a folder of images there, found {found}. Correct the path."
         )
-    images, _, skipped = read_folder(path, size=data.image_size, resize=data.resize, recursive=True, read=read)
+    images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
             f"data.unlabelled_from={path}: no readable image in this folder or below it "
