@@ -7,7 +7,9 @@ import numpy as np
 
 from noisy_student import backends
 from noisy_student.data.arrays import labelled_files, open_labelled
-from noisy_student.robustness import measure, perturbations, pictures, report, severities
+from noisy_student.drawing import charts, galleries
+from noisy_student.drawing.canvas import save_chart
+from noisy_student.robustness import measure, perturbations, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
@@ -165,14 +167,7 @@ class _Measurement:
                 if key[0] == "sequence"
             ],
         )
-        write_csv(
-            tables / "attacks.csv",
-            [
-                {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
-                for kind in ("fgsm", "pgd")
-                for epsilon in severities.EPSILONS
-            ],
-        )
+        write_csv(tables / "attacks.csv", _attack_rows(figures))
         for part in ("predicted", "true"):
             stacked = np.stack([results[key][part] for key in self._corruption_keys()])
             write_array(outcomes / f"{part}.npy", stacked)
@@ -181,20 +176,21 @@ class _Measurement:
         return [("corruption", name, level) for name in severities.ALL for level in self.levels]
 
     def _draw(self, results, rows, figures):
-        plots, other = layout.robustness_plots(self.name), None
+        plots, tables, attacked = layout.robustness_plots(self.name), {}, []
         if self.teacher is not None:
-            other = (
-                layout.TEACHER,
-                read_csv(layout.robustness_tables(layout.TEACHER) / "corruptions.csv", text=("corruption",)),
-            )
-        pictures.error_by_severity(plots / "error_by_severity.png", self.name, rows, other=other)
-        pictures.heat_map(plots / "errors.png", self.name, rows)
-        attacked = other and (layout.TEACHER, self.teacher)
-        pictures.accuracy_over_epsilon(plots / "attacks.png", self.name, figures, other=attacked)
+            path = layout.robustness_tables(layout.TEACHER) / "corruptions.csv"
+            tables[layout.TEACHER] = read_csv(path, text=("corruption",))
+            attacked = [{"model": layout.TEACHER, **row} for row in _attack_rows(self.teacher)]
+        tables[self.name] = rows
+        attacked += [{"model": self.name, **row} for row in _attack_rows(figures)]
+        by_severity = charts.error_by_severity(tables, extra=severities.EXTRA)
+        save_chart(plots / "error_by_severity.png", by_severity)
+        save_chart(plots / "errors.png", charts.errors(self.name, rows, extra=severities.EXTRA))
+        save_chart(plots / "attacks.png", charts.attacks(attacked))
         if self.teacher is None:
             self._draw_sheets(plots)
             return
-        pictures.gained_gallery(
+        galleries.gained_gallery(
             plots / f"{layout.TEACHER}-wrong-{self.name}-right.png",
             self._gained(results),
             first=layout.TEACHER,
@@ -208,10 +204,12 @@ class _Measurement:
         clean, seed = np.asarray(self.test.images[shown]), self.params.data.seed
         made = Generated(self.test, shown, seed=seed, frost=Path(self.params.data.root) / FROST)
         if self.corrupted.origin == "generated":
-            pictures.contact_sheet(
-                plots / "corruptions.png", clean, lambda name, severity: made.images(name, severity)[:]
-            )
-        pictures.sequence_sheet(plots / "sequences.png", clean[:1], seed=seed)
+            shown_keys = [(name, level) for name in severities.ALL for level in FAST_SEVERITIES]
+            changed = {key: made.images(*key)[:] for key in shown_keys}
+            galleries.contact_sheet(plots / "corruptions.png", clean, changed, each=FAST_SEVERITIES)
+        names = perturbations.names(clean.shape[1])
+        frames = ((n, list(perturbations.frames(clean[:1], n, rows=np.arange(1), seed=seed))) for n in names)
+        galleries.sequence_sheet(plots / "sequences.png", frames)
 
     def _gained(self, results):
         """Of each corruption and severity the image whose true class gains most from teacher to student."""
@@ -238,3 +236,12 @@ class _Measurement:
                 }
             )
         return cells
+
+
+def _attack_rows(figures):
+    """The accuracies under attack as a table."""
+    return [
+        {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
+        for kind in ("fgsm", "pgd")
+        for epsilon in severities.EPSILONS
+    ]
