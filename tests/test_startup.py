@@ -13,7 +13,7 @@ from noisy_student.runtime.files import read_array, write_array
 from support import ROOT
 
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch", "numba")
-LIBRARIES = ("matplotlib", "scipy", "sklearn")
+LIBRARIES = ("vl_convert", "scipy", "sklearn")
 STAGES = sorted({f"stages.{path.stem}" for path in (ROOT / "stages").glob("[a-z]*.py")} - {"stages.entry"})
 
 # Importing what is refused fails: nothing is found by looking at what happens to be imported.
@@ -54,7 +54,7 @@ def test_help_needs_neither_frameworks_nor_libraries(module, tmp_path):
 def test_prepare_and_balance_run_without_a_framework(tmp_path, digits):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(presets.rewrite(text, digits))
-    done = _run("stages.prepare", (*FRAMEWORKS, "matplotlib"), folder=tmp_path)
+    done = _run("stages.prepare", (*FRAMEWORKS, "vl_convert"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     pool = len(read_array(tmp_path / layout.UNLABELLED / "images.npy"))
     probs = np.eye(10, dtype=np.float32)[np.arange(pool) % 10]

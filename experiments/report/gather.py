@@ -46,7 +46,7 @@ class Generation:
         teacher, student: names of its models.
         pseudolabel: PseudoLabelParams.
         uses_labels: whether its student learned from pseudo-labels.
-        confidence: rows of {confidence (lower edge of a bin of 0.05), images}.
+        confidence: rows of `charts.confidence_rows`.
         class_counts: rows of {class, images, when}.
         pictures: {caption: path of a PNG}.
     """
@@ -169,7 +169,7 @@ def _generation(settings, key):
         student=layout.Model(key).name,
         pseudolabel=chosen.pseudolabel,
         uses_labels=chosen.student.uses_pseudo_labels,
-        confidence=read_csv(tables / "confidence.csv"),
+        confidence=read_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", text=("label",)),
         class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
         pictures={f"Pseudo-labels of {key}, by class and confidence": layout.EVAL_PLOTS / f"pseudo-labels-{key}.png"},
     )

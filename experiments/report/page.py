@@ -10,10 +10,11 @@ from markupsafe import Markup
 from commands import preset as presets
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
+from experiments.study.figures import arms
 from experiments.study.report import conclusions
 from experiments.study.tables import main_cells
-
-VEGA_LITE = "6.4"
+from noisy_student.drawing import charts as drawing
+from noisy_student.drawing.canvas import VEGA_LITE
 
 
 def render(run):
@@ -36,6 +37,8 @@ def render(run):
     return environment.get_template("page.html.j2").render(
         run=run,
         charts=charts,
+        drawing=drawing,
+        arms=arms,
         pipeline=picture(run),
         vega=Markup(scripts.vega(VEGA_LITE)),
         measured=measured,

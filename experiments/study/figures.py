@@ -1,63 +1,66 @@
 """The picture of a study: every seed, means, and differences to the control with their intervals."""
 
-from textwrap import fill
-
 import numpy as np
 
 from experiments.study.statistics import mean_over_seeds
-from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION, png
+from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION
+from noisy_student.drawing.charts import axis, chart
 
-_LINE = 0.36  # inches an arm
-_CHARACTERS = 40  # of a line of an arm's name
+_BAR = {"type": "rule", "strokeWidth": 2}  # of an interval
 
 
-def arms(path, findings):
-    """Draw test accuracies by arm and seed, and the differences to the control.
+def arms(findings):
+    """Test accuracies by arm and seed, and the differences to the control, as Vega-Lite.
 
     Args:
-        path: PNG to write.
         findings: findings.Findings.
     """
-    keys, compared = list(findings.rows), findings.compared_first()
-    with png(path, width=9, height=1.5 + _LINE * len(keys)) as figure:
-        left, right = figure.subplots(1, 2, sharey=True)
-        for place, arm in enumerate(keys):
-            values = 100 * findings.values(arm)
-            found = mean_over_seeds(values)
-            spread = place + np.linspace(-0.16, 0.16, len(values)) if len(values) > 1 else [place]
-            left.plot(values, spread, "o", color=GREY, markersize=3.5, label="a seed" if not place else None)
-            _estimate(left, found, place, BLACK, "mean, 95 % interval" if not place else None)
-            if arm in compared:
-                one = compared[arm].over_seeds
-                scaled = (100 * one.mean, 100 * one.low, 100 * one.high)
-                color = BLUE if one.low > 0 else VERMILLION if one.high < 0 else BLACK
-                _bar(right, *scaled, place, color)
-        right.axvline(0, color=BLACK, linewidth=1, linestyle="--")
-        controls = [keys.index(key) for key in sorted({one.control for one in findings.compared()})]
-        right.plot([0] * len(controls), controls, "D", color=BLACK, markersize=5)
-        left.set_yticks(range(len(keys)), [fill(findings.shown(arm), _CHARACTERS) for arm in keys])
-        left.set_ylim(len(keys) - 0.5, -0.5)
-        left.set(xlabel="test accuracy, %")
-        right.set(xlabel="difference to its control, points")
-        for axes in (left, right):
-            axes.grid(axis="x")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-        figure.suptitle(f"{findings.study.question} ({findings.preset})", x=0.01, ha="left")
-
-
-def _estimate(axes, found, place, color, label):
-    _bar(axes, found.mean, *np.clip([found.low, found.high], 0, 100), place, color, label)
-
-
-def _bar(axes, mean, low, high, place, color, label=None):
-    low, high = np.nan_to_num([low, high], nan=mean)
-    axes.errorbar(
-        mean,
-        place,
-        xerr=[[mean - low], [high - mean]],
-        fmt="D",
-        color=color,
-        capsize=3,
-        markersize=5,
-        label=label,
+    names = {arm: findings.shown(arm) for arm in findings.rows}
+    seeds = [{"arm": name, "value": 100 * value} for arm, name in names.items() for value in findings.values(arm)]
+    means = [
+        _interval(name, mean_over_seeds(100 * findings.values(arm)), 1, ends=(0, 100)) for arm, name in names.items()
+    ]
+    differences = [_interval(names[arm], one.over_seeds, 100) for arm, one in findings.compared_first().items()]
+    controls = [{"arm": names[arm], "value": 0} for arm in dict.fromkeys(one.control for one in findings.compared())]
+    arm = axis("arm", None, "nominal", sort=list(names.values()), scale={"domain": list(names.values())})
+    dot = {"type": "point", "filled": True, "opacity": 1, "tooltip": True, "size": 24, "color": GREY, "yOffset": 7}
+    diamond = dot | {"shape": "diamond", "size": 80, "color": BLACK, "yOffset": 0}
+    line = {"type": "rule", "strokeDash": [6, 4], "color": BLACK}
+    zero = {"data": {"values": [{}]}, "mark": line, "encoding": {"x": {"datum": 0}}}
+    labels = {"labelLimit": 400, "grid": True}
+    return chart(
+        f"{findings.study.question} ({findings.preset})",
+        [],
+        below="dots: seeds; diamonds and bars: means with 95 % intervals",
+        description=f"{findings.study.question} Left: test accuracy of every seed (dots) and the mean. Right: "
+        "difference to the control with its 95 % interval.",
+        hconcat=[
+            _panel("test accuracy, %", arm | {"axis": labels}, (dot, seeds), (_BAR, means), (diamond, means)),
+            _panel(
+                "difference to its control, points",
+                arm | {"axis": {"labels": False, "ticks": False, "grid": True}},
+                *((diamond, controls), (_BAR, differences), (diamond, differences)),
+                first=[zero],
+            ),
+        ],
     )
+
+
+def _interval(arm, estimate, factor, ends=(-np.inf, np.inf)):
+    """A row: a mean with its interval, where there is one, and the colour that says on which side of 0 it lies."""
+    mean = factor * estimate.mean
+    low, high = np.clip(np.nan_to_num([factor * estimate.low, factor * estimate.high], nan=mean), *ends)
+    side = (BLUE if low > 0 else VERMILLION if high < 0 else BLACK) if factor > 1 else BLACK
+    return {"arm": arm, "value": float(mean), "low": float(low), "high": float(high), "side": side}
+
+
+def _panel(title, arm, *layers, first=()):
+    """Marks and their rows, over the arms."""
+    x = axis("value", title, scale={"zero": False, "padding": 8})  # pixels: marks at the ends are drawn whole
+    color = {"field": "side", "type": "nominal", "scale": None}
+    drawn = []
+    for mark, rows in layers:
+        ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}} if mark is _BAR else {"x": x}
+        own = {"color": color} if rows and "side" in rows[0] else {}
+        drawn.append({"data": {"values": rows}, "mark": mark, "encoding": {"y": arm, **ends, **own}})
+    return {"width": 280, "height": {"step": 30}, "layer": [*first, *drawn]}

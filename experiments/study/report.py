@@ -11,6 +11,7 @@ from experiments.study.rows import machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
 from experiments.study.wording import duration, interval, mean_and_deviation, rounded, told_apart, verdict
+from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
 
@@ -41,7 +42,7 @@ def write(name, study, preset, *, seeds=None):
     """
     findings = Findings(name, study, preset, seeds)
     target = RESULTS / preset / _stem(findings)
-    figures.arms(target.with_suffix(".png"), findings)
+    save_chart(target.with_suffix(".png"), figures.arms(findings))
     write_bytes(target.with_suffix(".md"), markdown(findings).encode())
     if seeds is None:
         _write_quotes(findings)

@@ -1,80 +1,162 @@
-"""What all figures share: the look, writing equal bytes for equal input, and sheets of small images."""
+"""What all pictures share: colours, the font, PNGs of equal bytes for equal input, and sheets of small images."""
 
-import contextlib
+import functools
+import io
+import json
+import os
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
 
-from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+import numpy as np
+import vl_convert
+from PIL import Image
 
 from noisy_student.runtime.files import atomic_path
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#999999"
+PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
 CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 
-DPI = 110
-
-_LOOK = {
-    "font.size": 9,
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "legend.frameon": False,
-    "text.parse_math": False,  # a class may be called "$5-$10"
-}
+VEGA_LITE = "6.4"
+_FONT = "Liberation Sans"  # comes with vl-convert
+# of the characters that it has: Latin, Greek, Cyrillic, Hebrew, and some signs
+_OTHERS = re.compile(
+    "[^\x20-\x7e\xa0-\u034e\u0384-\u03ce\u03d0-\u0513\u0591-\u05ea\u1e00-\u1e9b\u1ea0-\u1ef9\u1f00-\u1ffe"
+    "\u2012-\u2022\u2026\u20ac\u2190-\u2193\u2212\u221a\u2264\u2265]"
+)
+_SCALE = 1.5  # pixels of a PNG for one of a chart
+_MARGIN, _GAP, _LINE = 16, 6, 13  # pixels of a sheet
 
 
-@contextlib.contextmanager
-def png(path, *, width, height, layout="constrained"):
-    """Yield an empty matplotlib Figure; it is written to `path` if the block succeeds.
-
-    Neither the user's matplotlib settings nor the date or version enter the file.
-
-    Args:
-        path: the PNG's path.
-        width: inches; a PNG has 110 pixels an inch.
-        height: inches.
-        layout: matplotlib's layout engine; None for `sheet`.
-    """
-    with style.context(["default", _LOOK], after_reset=True):
-        figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
-        FigureCanvasAgg(figure)
-        yield figure
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=DPI, metadata={"Software": None})
+def colours(models: Iterable[str]) -> dict[str, str]:
+    """A colour for each model, the same in all charts: the teacher's, one by the generation's number or name."""
+    chosen, others = {}, len(CYCLE) - 1
+    for name in models:
+        number = re.search(r"\d+$", name)
+        first = int(number[0]) - 1 if number else zlib.crc32(name.encode())
+        places = [1 + (first + i) % others for i in range(others)] if name != "teacher" else [0]
+        free = [CYCLE[place] for place in places if CYCLE[place] not in chosen.values()]
+        chosen[name] = (free or [CYCLE[places[0]]])[0]
+    return chosen
 
 
-def sheet(figure):
-    """Add axes that fill the figure, without frame; coordinates are inches from the upper left corner."""
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, width)
-    axes.set_ylim(height, 0)
-    return axes
+def printable(text: str) -> str:
+    """The text with its code point, as U+732B, for a character that the font lacks."""
+    return _OTHERS.sub(lambda match: f"U+{ord(match[0]):04X}", unicodedata.normalize("NFC", text))
 
 
-def thumbnail(axes, image, x, y, side):
-    """Draw an image (H, W, 3) uint8 into the square with its upper left corner at (x, y) inches.
-
-    Small images are enlarged with sharp pixels; the shape of an image that is not square is kept.
-    """
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    # on whole pixels, or the border shows stray ones
-    left = round((x + (side - width * scale) / 2) * DPI) / DPI
-    top = round((y + (side - height * scale) / 2) * DPI) / DPI
-    axes.imshow(
-        image,
-        extent=(left, left + width * scale, top + height * scale, top),
-        interpolation="nearest" if max(height, width) <= 64 else "auto",
-        aspect="auto",
-    )
-
-
-def shorten(text, most=16):
+def shorten(text: str, most: int = 16) -> str:
     """Cut a name to `most` characters so that captions do not overlap."""
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@functools.cache
+def _converter():
+    """vl-convert with its own fonts only; it looks for fonts once, when it first draws."""
+    before = os.environ.get("FONTCONFIG_FILE")
+    os.environ["FONTCONFIG_FILE"] = str(Path(__file__).with_name("fonts.conf"))
+    vl_convert.svg_to_png('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>a</text></svg>')
+    del os.environ["FONTCONFIG_FILE"]
+    if before is not None:
+        os.environ["FONTCONFIG_FILE"] = before
+    return vl_convert
+
+
+def save_chart(path: Path, spec: dict) -> None:
+    """Draw a Vega-Lite specification as PNG."""
+    drawn = _converter().vegalite_to_png(
+        printable(json.dumps(spec, ensure_ascii=False)),
+        vl_version=VEGA_LITE,
+        scale=_SCALE,
+        config={"font": _FONT},
+        allowed_base_urls=[],
+    )
+    _save(path, Image.open(io.BytesIO(drawn)))
+
+
+class _Sheet:
+    """A white page of so many pixels, for images and texts."""
+
+    def __init__(self, width: int, height: int):
+        self._page, self._texts = Image.new("RGBA", (width, height), "white"), []
+
+    def image(self, image, x, y, side):
+        """Put an image (H, W, 3) uint8 into a square; small ones are enlarged with sharp pixels."""
+        scale = side / max(image.shape[:2])
+        height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+        how = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS
+        shown = Image.fromarray(image).resize((width, height), how)
+        self._page.paste(shown, (x + (side - width) // 2, y + (side - height) // 2))
+
+    def text(self, text, x, y, *, color=BLACK, size=12, bold=False):
+        """Write a text with its baseline at y."""
+        weight = "bold" if bold else "normal"
+        place = f'<text x="{x}" y="{y}" fill="{color}" font-size="{size}" font-weight="{weight}">'
+        self._texts.append(f"{place}{escape(printable(text))}</text>")
+
+    def save(self, path):
+        width, height = self._page.size
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="{_FONT}">'
+        drawn = _converter().svg_to_png(f"{head}{''.join(self._texts)}</svg>")
+        self._page.alpha_composite(Image.open(io.BytesIO(drawn)).convert("RGBA"))
+        _save(path, self._page)
+
+
+def save_sheet(
+    path: Path,
+    title: str,
+    rows: Sequence[tuple[Sequence[str], Sequence[tuple[np.ndarray, Sequence[tuple[str, str]]] | None]]],
+    *,
+    side: int = 96,
+    names: int = 0,
+    group: int = 1000,
+    below: str = "",
+    headers: Sequence[tuple[int, str, str]] = (),
+) -> None:
+    """Draw rows of images as PNG.
+
+    Args:
+        path: of the PNG.
+        title: of the sheet.
+        rows: a row's name, in lines, and its cells: an image (H, W, 3) uint8 with its caption, lines of (text,
+            colour); None: an empty cell.
+        side: pixels of an image.
+        names: pixels left of the images for the rows' names.
+        group: how many cells stand together.
+        below: text below the title.
+        headers: (place of a cell, text, colour) above the first row.
+    """
+    columns = max((len(cells) for _, cells in rows), default=0)
+    lines = max((len(cell[1]) for _, cells in rows for cell in cells if cell), default=0)
+    pitch = side + _GAP + (lines * _LINE + _GAP if lines else 0)
+    top = _MARGIN + 20 + 20 * bool(below) + 20 * bool(headers)
+
+    def left(column):
+        return _MARGIN + names + column * (side + _GAP) + column // group * 3 * _GAP
+
+    width = max(left(columns) + _MARGIN, _MARGIN * 2 + 8 * max(len(title), len(below)))
+    sheet = _Sheet(width, top + len(rows) * pitch + _MARGIN)
+    sheet.text(title, _MARGIN, _MARGIN + 12, size=16, bold=True)
+    sheet.text(below, _MARGIN, _MARGIN + 32)
+    for column, text, color in headers:
+        sheet.text(text, left(column), top - 6, color=color, bold=True)
+    for r, (name, cells) in enumerate(rows):
+        y = top + r * pitch
+        for i, line in enumerate(name):
+            sheet.text(line, _MARGIN, y + side // 2 + 16 * i, bold=not i, size=12 - i)
+        for c, cell in enumerate(cells):
+            if cell:
+                sheet.image(cell[0], left(c), y, side)
+                for i, (line, color) in enumerate(cell[1], start=1):
+                    sheet.text(line, left(c), y + side + i * _LINE, color=color, size=10.5)
+    sheet.save(path)
+
+
+def _save(path, image):
+    with atomic_path(path) as temporary:
+        image.convert("RGB").save(temporary, "PNG")

@@ -1,171 +1,334 @@
-"""The figures of the pipeline: charts here, sheets of images in `galleries`. All are PNGs.
+"""Charts as Vega-Lite specifications: drawn as PNG by `canvas.save_chart`, and by the report's page.
 
-Equal input gives equal bytes (with one version of matplotlib).
+Each has a title, and a description for those who cannot see it. Reference: https://vega.github.io/vega-lite/docs/
 """
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, png, shorten
+from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, colours
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 
-_MARKERS = "osD^vP*"
+SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_LOOK = {
+    "view": {"stroke": None},
+    "title": {"anchor": "start", "fontSize": 14, "fontWeight": "normal", "subtitleFontSize": 12, "limit": 0},
+    "axis": {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "gridColor": "#e4e4e4"},
+    "legend": {"labelFontSize": 12, "titleFontSize": 12, "labelLimit": 300, "orient": "bottom", "columns": 2},
+    "header": {"labelFontSize": 12, "titleFontSize": 12},
+    "range": {"category": list(CYCLE)},
+}
+_DOT = {"type": "point", "filled": True, "size": 24, "opacity": 1, "tooltip": True}
+_MOST_NUMBERS = 25  # classes of a confusion matrix with a number in each cell; more cannot be read
+_MOST_NAMES = 120  # classes on an axis
+_TRUTH = {"right": ("right", BLUE), "wrong": ("wrong", VERMILLION), "unknown": ("truth unknown", GREY)}
 
 
-def confidence_histogram(path, probs, *, threshold, max_confidence=1.0, truth=None):
-    """Draw how confident the teacher is on the unlabelled pool, with the threshold.
+def chart(title: str, rows: Iterable[Mapping], *, below: str = "", description: str = "", **spec) -> dict:
+    """A specification with what is common to all."""
+    return {
+        "$schema": SCHEMA,
+        "title": {"text": title, "subtitle": below},
+        "description": description or f"{title}{'; ' * bool(below)}{below}",
+        "data": {"values": list(rows)},
+        "config": _LOOK,
+        **spec,
+    }
+
+
+def axis(field: str, title: str | None, kind: str = "quantitative", **more) -> dict:
+    """The encoding of a field."""
+    return {"field": field, "type": kind, "title": title, **more}
+
+
+def by_model(models: Iterable[str]) -> dict:
+    """The encoding of a model's colour."""
+    scale = colours(models)
+    return axis("model", None, "nominal", scale={"domain": list(scale), "range": list(scale.values())})
+
+
+def _classes(field, title, names):
+    """The encoding of classes in their order."""
+    many = len(names) > 25 or max(map(len, names), default=0) > 4
+    look = {"labelLimit": 120, "labelFontSize": 12 if len(names) <= 30 else 9, "labels": len(names) <= _MOST_NAMES}
+    turned = {"labelAngle": -90 if many and field != "true" else 0, "ticks": False}
+    return axis(field, title, "nominal", sort=list(names), scale={"domain": list(names)}, axis=look | turned)
+
+
+def _lines(dashed_by, encoding):
+    """Layers: lines, dashed by a field, and their points; the legend then shows lines."""
+    dash = axis(dashed_by, None, "nominal", sort=None)
+    return [
+        {"mark": "line", "encoding": encoding | {"strokeDash": dash}},
+        {"mark": _DOT, "encoding": encoding | {"detail": {"field": dashed_by}}},
+    ]
+
+
+def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dict:
+    """Loss and accuracy over the steps, of training batches (dashed) and of validation images.
 
     Args:
-        path: PNG to write.
-        probs: (N, K) teacher distribution.
-        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
-        truth: (N,) int classes, -1 where unknown; splits the bars into right and wrong.
+        rows: model, step, train_loss, validation_loss, train_accuracy, validation_accuracy.
+        best: {model: the row of the checkpoint that was kept}.
+    """
+    kept = {"values": [{"model": name, **row} for name, row in best.items()]}
+    texts = [f"{name}: step {row['step']:.0f}, {row['validation_accuracy']:.2%} right" for name, row in best.items()]
+    panels = []
+    for quantity in ("loss", "accuracy"):
+        place = {"x": axis("step", "step"), "color": by_model(best)}
+        curve = {"y": axis(quantity, quantity, scale={"zero": quantity == "loss"})}
+        point = place | {"y": axis(f"validation_{quantity}", quantity)}
+        text = {"text": {"field": f"validation_{quantity}", "format": ".4f"}}
+        layers = [
+            *_lines("of", place | curve),
+            {"data": kept, "mark": {"type": "point", "size": 130, "opacity": 1}, "encoding": point},
+            {"data": kept, "mark": {"type": "text", "dy": -13}, "encoding": point | text},
+        ]
+        fold = {"fold": [f"validation_{quantity}", f"train_{quantity}"], "as": ["of", quantity]}
+        kind = {"calculate": "datum.of[0] == 'v' ? 'validation images' : 'training batches'", "as": "of"}
+        panels.append({"width": 320, "height": 240, "transform": [fold, kind], "layer": layers})
+    return chart("Learning curves", rows, below=f"circled: what was kept ({'; '.join(texts)})", hconcat=panels)
+
+
+def confidence_rows(probs, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
+    """Count images by confidence, in bins of which each is kept or not as a whole.
+
+    Args:
+        probs: (N, K) teacher distribution, may be memory-mapped.
+        truth: (N,) int classes, -1 where unknown.
+        threshold, max_confidence: of the images that are kept, see `confidence.is_kept`.
+
+    Returns:
+        rows of lower, upper (a bin holds lower < confidence <= upper), label ("right", "wrong" or "unknown"), images
+        and kept.
     """
     predicted, confidence = best_guesses(probs)
-    kept = is_kept(confidence, threshold, max_confidence)
-    unknown = np.ones(len(probs), bool) if truth is None else truth < 0
-    right = ~unknown & (predicted == truth)
-    groups = (
-        ("right", right, BLUE),
-        ("wrong", ~unknown & ~right, VERMILLION),
-        ("images" if truth is None else "truth unknown", unknown, GREY),
+    below = min(round(threshold * 40), 39)  # of about 40 bins
+    edges = np.unique(
+        [*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, 41 - below), max_confidence],
     )
-    groups = [g for g in groups if g[1].any()]
-    with png(path, width=7, height=4.3) as figure:
-        axes = figure.add_subplot()
-        axes.hist(
-            [confidence[members] for _, members, _ in groups],
-            bins=np.unique([*_edges(threshold), max_confidence]),
-            stacked=True,
-            color=[color for _, _, color in groups],
-            label=[f"{name}: {m.sum():,} ({(m & kept).sum():,} kept)" for name, m, _ in groups],
-            edgecolor="white",
-            linewidth=0.4,
-        )
-        axes.axvline(threshold, color=BLACK, linestyle="--", label=f"threshold {threshold:g}")
-        if max_confidence < 1:
-            axes.axvline(max_confidence, color=BLACK, linestyle=":", label=f"at most {max_confidence:g}")
-        axes.set_title(f"{kept.sum():,} of {len(probs):,} pseudo-labels kept ({kept.mean():.1%})", loc="left")
-        axes.set(xlim=(0, 1), xlabel="confidence (highest probability)", ylabel="images")
-        axes.grid(axis="y")
-        figure.legend(loc="outside lower center", ncols=2)
+    # in the type in which `is_kept` compares
+    place = np.clip(np.searchsorted(edges.astype(confidence.dtype), confidence) - 1, 0, len(edges) - 2)
+    group = np.where(truth < 0, 2, predicted != truth)
+    cells = (3, len(edges) - 1)
+    images, kept = (
+        np.bincount((group * cells[1] + place)[members], minlength=cells[0] * cells[1]).reshape(cells)
+        for members in (slice(None), is_kept(confidence, threshold, max_confidence))
+    )
+    return [
+        {"lower": float(edges[i]), "upper": float(edges[i + 1]), "label": label}
+        | {"images": int(images[g, i]), "kept": int(kept[g, i])}
+        for g, label in enumerate(("right", "wrong", "unknown"))
+        for i in np.flatnonzero(images[g])
+    ]
 
 
-def _edges(threshold, bins=40):
-    """Edges of about `bins` bins of [0, 1], one of them the threshold: no bar is half kept."""
-    below = min(round(threshold * bins), bins - 1)
-    return np.unique([*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, bins - below + 1)])
-
-
-def confusion_matrix(path, matrix, class_names, title):
-    """Draw a confusion matrix, coloured by the share of each true class, with the counts where they fit.
+def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confidence: float = 1.0) -> dict:
+    """How confident the teacher is on the unlabelled pool, and how often right.
 
     Args:
-        path: PNG to write.
+        rows: of `confidence_rows`.
+        threshold, max_confidence: of the images that are kept.
+    """
+    counts = {
+        label: [int(sum(row[key] for row in rows if label in (row["label"], "all"))) for key in ("images", "kept")]
+        for label in ("all", "right", "wrong", "unknown")
+    }
+    images, kept = counts.pop("all")
+    names = {k: f"{_TRUTH[k][0]}: {n:,} ({own:,} kept)" for k, (n, own) in counts.items() if n}
+    scale = {"domain": list(names.values()), "range": [_TRUTH[label][1] for label in names]}
+    bars = {
+        "x": axis("lower", "confidence (highest probability)", bin="binned", scale={"domain": [0, 1]}),
+        "x2": {"field": "upper"},
+        "y": axis("images", "images", stack="zero"),
+        "color": axis("group", None, "nominal", scale=scale),
+        "order": {"field": "label", "sort": "descending"},
+    }
+    rule = {"type": "rule", "strokeDash": [6, 4], "color": BLACK, "strokeWidth": 2}
+    bounds = {"values": [{"bound": bound} for bound in (threshold, max_confidence) if bound < 1]}
+    return chart(
+        f"{kept:,} of {images:,} pseudo-labels kept ({kept / max(1, images):.1%})",
+        [row | {"group": names[row["label"]]} for row in rows],
+        below=f"dashed: threshold {threshold:g}" + f", and at most {max_confidence:g}" * (max_confidence < 1),
+        width=640,
+        height=260,
+        layer=[
+            {"mark": {"type": "bar", "tooltip": True, "stroke": "white", "strokeWidth": 0.5}, "encoding": bars},
+            {"data": bounds, "mark": rule, "encoding": {"x": axis("bound", None)}},
+        ],
+    )
+
+
+def class_counts(rows: Sequence[Mapping]) -> dict:
+    """How many pseudo-labelled images each class has before and after balancing.
+
+    Args:
+        rows: class, images, when ("filtered" or "balanced").
+    """
+    names, totals = list(dict.fromkeys(row["class"] for row in rows)), {"filtered": 0, "balanced": 0}
+    for row in rows:
+        totals[row["when"]] += int(row["images"])
+    shown = {
+        "filtered": f"before balancing: {totals['filtered']:,}",
+        "balanced": f"after balancing: {totals['balanced']:,}",
+    }
+    return chart(
+        "Confident pseudo-labels by class",
+        [row | {"when": shown[row["when"]]} for row in rows],
+        width=int(np.clip(40 * len(names), 240, 1600)),
+        height=220,
+        mark={"type": "bar", "tooltip": True},
+        encoding={
+            "x": _classes("class", "predicted class", names),
+            "xOffset": {"field": "when", "sort": None},
+            "y": axis("images", "images"),
+            "color": axis("when", None, "nominal", sort=None, scale={"range": [ORANGE, BLUE]}),
+        },
+    )
+
+
+def confusion(name: str, matrix, class_names: Sequence[str]) -> dict:
+    """A confusion matrix, coloured by the share of each true class, with the counts where they fit.
+
+    Args:
+        name: of the model.
         matrix: (K, K) int, rows: truth, columns: prediction.
         class_names: K names.
-        title: the figure's title.
     """
     matrix = np.asarray(matrix)
-    classes = len(matrix)
-    total = matrix.sum(axis=1, keepdims=True)
-    share = np.divide(matrix, total, out=np.zeros(matrix.shape), where=total > 0)
-    side = float(np.clip(2.2 + 0.42 * classes, 3.6, 14))
-    with png(path, width=side + 0.7, height=side) as figure:
-        axes = figure.add_subplot()
-        picture = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
-        figure.colorbar(picture, ax=axes, label="share of the true class", fraction=0.045, pad=0.02)
-        names, size = [shorten(name) for name in class_names], 8 if classes <= 30 else 6
-        axes.set_xticks(range(classes), names, rotation=90 if _long(names) else 0, fontsize=size)
-        axes.set_yticks(range(classes), names, fontsize=size)
-        axes.set(xlabel="predicted", ylabel="true")
-        axes.set_title(f"{title}: {np.trace(matrix):,} of {matrix.sum():,} right", loc="left")
-        if classes <= 25:
-            for i, j in np.argwhere(matrix):
-                color = "black" if share[i, j] > 0.5 else "white"
-                axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=color, fontsize=8)
+    total = np.maximum(1, matrix.sum(axis=1))
+    rows = [
+        {"true": class_names[i], "predicted": class_names[j], "images": int(matrix[i, j])}
+        | {"share": float(matrix[i, j] / total[i])}
+        for i, j in np.argwhere(matrix)
+    ]
+    side = int(np.clip(36 * len(matrix), 180, 720))
+    share = axis("share", "share of the true class", scale={"scheme": "blues", "domain": [0, 1]})
+    cells = {"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": share}}
+    right = f"{np.trace(matrix):,} of {matrix.sum():,}"
+    return chart(
+        f"{name}: {right} right",
+        rows,
+        description=f"Confusion matrix of {name}: {right} test images right",
+        width=side,
+        height=side,
+        encoding={x: _classes(field, field, class_names) for x, field in (("x", "predicted"), ("y", "true"))},
+        layer=[cells, _cell_text("images")] if len(matrix) <= _MOST_NUMBERS else [cells],
+    )
 
 
-def _long(names):
-    return len(names) > 25 or max(map(len, names)) > 4
+def _cell_text(field, form=""):
+    """The number in each cell of a matrix, to be read on its colour."""
+    white = {"test": "(datum.share || datum.error) > 0.5", "value": "white"}
+    text = {"field": field, "type": "quantitative", "format": form}
+    return {"mark": {"type": "text", "fontSize": 11}, "encoding": {"text": text, "color": {"condition": white}}}
 
 
-def reliability_diagram(path, reliability_by_model):
-    """Draw accuracy against confidence for each model, and how many images each bin holds.
-
-    Args:
-        path: PNG to write.
-        reliability_by_model: model's name -> list of bins as of `metrics.reliability`.
-    """
-    with png(path, width=5.6, height=6.8) as figure:
-        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        top.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfectly calibrated")
-        for i, (name, bins) in enumerate(reliability_by_model.items()):
-            color, marker = CYCLE[i % len(CYCLE)], _MARKERS[i % len(_MARKERS)]
-            filled = [b for b in bins if b["count"]]
-            images = sum(b["count"] for b in filled)
-            error = sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in filled) / images
-            top.plot(
-                [b["confidence"] for b in filled],
-                [b["accuracy"] for b in filled],
-                color=color,
-                marker=marker,
-                markersize=4.5,
-                label=f"{name} (calibration error {error:.3f})",
-            )
-            edges = [b["lower"] for b in bins] + [bins[-1]["upper"]]
-            bottom.stairs([b["count"] / images for b in bins], edges, color=color, linewidth=1.5)
-        top.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(0, 1.01))
-        top.set_title("Reliability", loc="left")
-        figure.legend(loc="outside lower center")
-        bottom.set(xlabel="confidence (highest probability)", ylabel="share of images", ylim=(0, None))
-        top.grid()
-        bottom.grid(axis="y")
-
-
-def class_counts(path, before, after, class_names):
-    """Draw how many pseudo-labelled images each class has before and after balancing.
+def reliability(rows: Sequence[Mapping]) -> dict:
+    """Accuracy against confidence, and how many images each bin holds.
 
     Args:
-        path: PNG to write.
-        before: (K,) int counts of the confident images.
-        after: (K,) int counts of the chosen images, repeats included.
-        class_names: K names.
+        rows: model, lower, upper, count, confidence and accuracy, the last two empty where the count is 0.
     """
-    classes, names = len(class_names), [shorten(name) for name in class_names]
-    with png(path, width=float(np.clip(2 + 0.55 * classes, 5, 18)), height=4) as figure:
-        axes = figure.add_subplot()
-        place = np.arange(classes)
-        for shift, values, color, name in ((-0.2, before, ORANGE, "before"), (0.2, after, BLUE, "after")):
-            axes.bar(place + shift, values, 0.4, color=color, label=f"{name} balancing: {np.sum(values):,}")
-        axes.set_xticks(place, names, rotation=90 if _long(names) else 0, fontsize=8 if classes <= 60 else 7)
-        axes.set(xlim=(-0.6, classes - 0.4), ylabel="images")
-        axes.set_title("Confident pseudo-labels by class", loc="left")
-        axes.grid(axis="y")
-        # above the axes: bars of any height stay visible
-        figure.legend(loc="outside upper right", ncols=2)
+    off, images = dict.fromkeys((row["model"] for row in rows), 0.0), {}
+    for row in filter(lambda row: row["count"], rows):
+        images[row["model"]] = images.get(row["model"], 0) + row["count"]
+        off[row["model"]] += row["count"] * abs(row["accuracy"] - row["confidence"])
+    errors = ", ".join(f"{name} {error / images.get(name, 1):.3f}" for name, error in off.items())
+    shown = [row | {"share": row["count"] / images.get(row["model"], 1)} for row in rows]
+    whole, title = {"domain": [0, 1]}, "confidence (highest probability)"
+    x, y, color = axis("confidence", title, scale=whole), axis("accuracy", "accuracy", scale=whole), by_model(off)
+    diagonal = {
+        "data": {"values": [{"confidence": end, "accuracy": end} for end in (0, 1)]},
+        "mark": {"type": "line", "strokeDash": [6, 4], "color": GREY, "strokeWidth": 1},
+        "encoding": {"x": x, "y": y},
+    }
+    curve = {"transform": [{"filter": "datum.count > 0"}], "encoding": {"x": x, "y": y, "color": color}}
+    share = {
+        "x": x | {"field": "lower"},
+        "x2": {"field": "upper"},
+        "y": axis("share", "share of images"),
+        "color": color,
+    }
+    return chart(
+        "Reliability: accuracy of test images by confidence",
+        shown,
+        below=f"calibration error: {errors}",
+        vconcat=[
+            {"width": 400, "height": 300, "layer": [diagonal, curve | {"mark": "line"}, curve | {"mark": _DOT}]},
+            {"width": 400, "height": 90, "mark": {"type": "rule", "strokeWidth": 2}, "encoding": share},
+        ],
+    )
 
 
-def learning_curves(path, name, rows, *, best):
-    """Draw loss and accuracy of one training over its steps, with the checkpoint that was kept.
+def _corruptions(rows, extra, **more):
+    """The rows below the first, which is that of clean images, with names as they are shown."""
+    return [
+        {"corruption": row["corruption"].replace("_", " ") + " (extra)" * (row["corruption"] in extra)}
+        | {"severity": row["severity"], "error": row["error"], "clean": rows[0]["error"], **more}
+        for row in rows[1:]
+    ]
+
+
+def error_by_severity(tables: Mapping[str, Sequence[Mapping]], *, extra: Collection[str] = ()) -> dict:
+    """The error over the severity of each corruption; dotted: of clean images.
 
     Args:
-        path: PNG to write.
-        name: of the training.
-        rows: dicts with step, train_loss, validation_loss, train_accuracy, validation_accuracy.
-        best: the row that was kept.
+        tables: {model: rows of corruption, severity and error, the clean images first}.
+        extra: corruptions that do not count in the mean.
     """
-    steps = [row["step"] for row in rows]
-    with png(path, width=9, height=3.8) as figure:
-        for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            for kind, color in (("train", ORANGE), ("validation", BLUE)):
-                label = "training batches" if kind == "train" else "validation images"
-                values = [row[f"{kind}_{quantity}"] for row in rows]
-                axes.plot(steps, values, color=color, label=label)
-            kept = best[f"validation_{quantity}"]
-            axes.plot(best["step"], kept, "o", color=BLACK, label=f"kept: step {best['step']}")
-            side = "right" if best["step"] == steps[-1] else "center"  # not over the edge
-            axes.annotate(f"{kept:.4f}", (best["step"], kept), xytext=(0, 7), textcoords="offset points", ha=side)
-            axes.set(xlabel="step", ylabel=quantity, ylim=(0, None))
-            axes.grid()
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        figure.suptitle(name, x=0.01, ha="left")
+    rows = [row for model, table in tables.items() for row in _corruptions(table, extra, model=model)]
+    color, scale = by_model(tables), {"domain": [0, 1]}
+    lines = {
+        "x": axis("severity", "severity", axis={"tickMinStep": 1}),
+        "y": axis("error", "error", scale=scale, axis={"tickCount": 4}),
+        "color": color,
+    }
+    clean = {"y": {"aggregate": "mean", "field": "clean", "type": "quantitative"}, "color": color}
+    layers = [
+        {"mark": {"type": "rule", "strokeDash": [2, 3]}, "encoding": clean},
+        {"mark": "line", "encoding": lines},
+        {"mark": _DOT, "encoding": lines},
+    ]
+    order = list(dict.fromkeys(row["corruption"] for row in rows))
+    return chart(
+        f"Error by corruption and severity: {', '.join(tables)}",
+        rows,
+        below="dotted: clean images",
+        facet=axis("corruption", None, "nominal", sort=order, header={"labelAnchor": "start"}),
+        columns=5,
+        spec={"width": 130, "height": 90, "layer": layers},
+    )
+
+
+def errors(name: str, rows: Sequence[Mapping], *, extra: Collection[str] = ()) -> dict:
+    """The errors of a model as a table of coloured cells, corruptions by severities; see `error_by_severity`."""
+    color = axis("error", "error", scale={"scheme": "blues", "domain": [0, 1]})
+    return chart(
+        f"Error, {name}",
+        _corruptions(rows, extra),
+        below=f"clean images: {rows[0]['error']:.3f}",
+        width={"step": 60},
+        height={"step": 24},
+        encoding={
+            "x": axis("severity", "severity", "ordinal", axis={"labelAngle": 0}),
+            "y": axis("corruption", None, "nominal", sort=None),
+        },
+        layer=[{"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": color}}, _cell_text("error", ".2f")],
+    )
+
+
+def attacks(rows: Sequence[Mapping]) -> dict:
+    """Accuracy on attacked images.
+
+    Args:
+        rows: model, attack, epsilon (in grey levels) and accuracy.
+    """
+    place = {
+        "x": axis("epsilon", "largest change of a value, in grey levels of 255", "ordinal", axis={"labelAngle": 0}),
+        "y": axis("accuracy", "accuracy", scale={"domain": [0, 1]}),
+        "color": by_model(dict.fromkeys(row["model"] for row in rows)),
+    }
+    shown = [row | {"attack": row["attack"].upper()} for row in rows]
+    return chart("Accuracy on attacked images", shown, width=480, height=260, layer=_lines("attack", place))

@@ -1,17 +1,22 @@
-"""Sheets of images: what the noise does, what is pseudo-labelled, where two models differ."""
+"""Sheets of images: what the noise does, what is pseudo-labelled, where two models differ, changed test images."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, png, sheet, shorten, thumbnail
+from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, save_sheet, shorten
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime.seeds import derive_seed, image_keys
 
 _MOST_CLASSES = 100  # a taller sheet can hardly be opened
-_MARGIN = 0.15  # inches
-_LINE = 0.125  # inches, a line of a caption
 
 
-def noise_gallery(path, images, noise, *, rows=6, columns=9, seed):
+def _in_lines(cells, columns):
+    return [((), cells[i : i + columns]) for i in range(0, len(cells), columns)]
+
+
+def noise_gallery(path: Path, images, noise, *, rows: int = 6, columns: int = 9, seed: int) -> None:
     """Draw some images and several noised versions of each.
 
     Args:
@@ -20,33 +25,17 @@ def noise_gallery(path, images, noise, *, rows=6, columns=9, seed):
         noise: noisy_student.noise.pipeline.InputNoise.
         rows: most images shown.
         columns: the original and columns - 1 noised versions.
-        seed: of the noise, an int.
+        seed: of the noise.
     """
     images = np.asarray(images[:rows])
     seed, each = derive_seed(seed, "noise gallery"), np.arange(len(images))
     noised = [noise.with_captions(images, image_keys(seed, cell, each)) for cell in range(1, columns)]
-    lines = max((len(caption) for _, captions in noised for caption in captions), default=0)
-    side, top = 1.0, 0.75
-    pitch = side + 0.1 + lines * _LINE
-    width = 2 * _MARGIN + columns * (side + 0.1)
-    with png(path, width=width, height=top + len(images) * pitch + _MARGIN, layout=None) as figure:
-        axes = sheet(figure)
-        axes.text(_MARGIN, 0.3, "Input noise", fontsize=12, weight="bold")
-        axes.text(_MARGIN, 0.62, "original", color=BLUE, weight="bold")
-        axes.text(_MARGIN + side + 0.1, 0.62, "noised, a fresh draw for each cell", color=BLACK)
-        for r, original in enumerate(images):
-            y = top + r * pitch
-            thumbnail(axes, original, _MARGIN, y, side)
-            for c, (batch, captions) in enumerate(noised, start=1):
-                x = _MARGIN + c * (side + 0.1)
-                thumbnail(axes, batch[r], x, y, side)
-                _caption(axes, x + side / 2, y + side, captions[r])
-
-
-def _caption(axes, x, y, lines, colors=(BLACK,), size=6.5):
-    for i, line in enumerate(lines):
-        color = colors[i % len(colors)]
-        axes.text(x, y + 0.02 + i * _LINE, line, fontsize=size, color=color, ha="center", va="top")
+    cells = [
+        ((), [(original, ())] + [(batch[r], [(line, BLACK) for line in captions[r]]) for batch, captions in noised])
+        for r, original in enumerate(images)
+    ]
+    headers = ((0, "original", BLUE), (1, "noised, a fresh draw for each cell", BLACK))
+    save_sheet(path, "Input noise", cells, headers=headers)
 
 
 def pseudo_label_groups(confidence, rows, *, each, **bounds):
@@ -56,7 +45,7 @@ def pseudo_label_groups(confidence, rows, *, each, **bounds):
         confidence: (N,) highest probabilities.
         rows: the images predicted as the class.
         each: most images of a group.
-        bounds: threshold and max_confidence, see `guesses.is_kept`.
+        bounds: threshold and max_confidence, see `confidence.is_kept`.
 
     Returns:
         three arrays of rows without a common one: kept, most confident first; kept, least confident
@@ -68,7 +57,9 @@ def pseudo_label_groups(confidence, rows, *, each, **bounds):
     return kept[:each], kept[each:][::-1][:each], ordered[~stays][:each]
 
 
-def pseudo_label_gallery(path, images, probs, class_names, *, threshold, max_confidence=1.0, each=4):
+def pseudo_label_gallery(
+    path: Path, images, probs, class_names: Sequence[str], *, threshold, max_confidence=1.0, each: int = 4
+) -> None:
     """Draw pseudo-labelled images by class: most confident, just above, just below the threshold.
 
     Args:
@@ -76,37 +67,27 @@ def pseudo_label_gallery(path, images, probs, class_names, *, threshold, max_con
         images: (N, H, W, 3) uint8, the unlabelled pool; only the rows shown are read.
         probs: (N, K) teacher distribution.
         class_names: K names; the first 100 classes are shown.
-        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
+        threshold, max_confidence: of the images that are kept, see `confidence.is_kept`.
         each: most images of a group.
     """
-    side, pitch, top, names = 0.66, 0.9, 0.8, 1.35
-    group_width = each * (side + 0.06) + 0.22
-    shown = min(len(class_names), _MOST_CLASSES)
-    width = 2 * _MARGIN + names + 3 * group_width
     predicted, confidence = best_guesses(probs)
     bounds = {"threshold": threshold, "max_confidence": max_confidence}
-    with png(path, width=width, height=top + shown * pitch + _MARGIN, layout=None) as figure:
-        axes = sheet(figure)
-        more = f" (the first {shown} of {len(class_names)} classes)" if shown < len(class_names) else ""
-        axes.text(_MARGIN, 0.3, f"Pseudo-labels by class, with confidence{more}", fontsize=12, weight="bold")
-        headers = (
-            "kept, most confident",
-            f"kept (above {threshold:g}), least confident",
-            "not kept, most confident",
-        )
-        for g, (header, color) in enumerate(zip(headers, (BLUE, GREEN, VERMILLION), strict=True)):
-            axes.text(_MARGIN + names + g * group_width, 0.66, header, color=color, weight="bold")
-        for k in range(shown):
-            y, rows = top + k * pitch, np.flatnonzero(predicted == k)
-            groups = pseudo_label_groups(confidence, rows, each=each, **bounds)
-            kept = int(is_kept(confidence[rows], **bounds).sum())
-            axes.text(_MARGIN, y + 0.28, shorten(class_names[k]), weight="bold")
-            axes.text(_MARGIN, y + 0.46, f"{kept:,} of {len(rows):,} kept", fontsize=7.5)
-            for g, group in enumerate(groups):
-                for c, row in enumerate(group):
-                    x = _MARGIN + names + g * group_width + c * (side + 0.06)
-                    thumbnail(axes, np.asarray(images[row]), x, y, side)
-                    _caption(axes, x + side / 2, y + side, [f"{confidence[row]:.3f}"], size=7)
+    shown, rows = class_names[:_MOST_CLASSES], []
+    for k, name in enumerate(shown):
+        members, cells = np.flatnonzero(predicted == k), []
+        for group in pseudo_label_groups(confidence, members, each=each, **bounds):
+            cells += [(np.asarray(images[row]), [(f"{confidence[row]:.3f}", BLACK)]) for row in group]
+            cells += [None] * (each - len(group))
+        count = f"{is_kept(confidence[members], **bounds).sum():,} of {len(members):,} kept"
+        rows.append(((shorten(name), count), cells))
+    more = f" (the first {len(shown)} of {len(class_names)} classes)" if len(shown) < len(class_names) else ""
+    headers = (
+        (0, "kept, most confident", BLUE),
+        (each, f"kept (above {threshold:g}), least confident", GREEN),
+        (2 * each, "not kept, most confident", VERMILLION),
+    )
+    title = f"Pseudo-labels by class, with confidence{more}"
+    save_sheet(path, title, rows, side=64, names=140, group=each, headers=headers)
 
 
 def disagreement_rows(labels, first_probs, second_probs):
@@ -122,43 +103,88 @@ def disagreement_rows(labels, first_probs, second_probs):
     return rows[np.argsort(-gain, kind="stable")]
 
 
-def disagreement_gallery(path, images, labels, first_probs, second_probs, class_names, *, title, most=32):
+def disagreement_gallery(path: Path, images, labels, first_probs, second_probs, class_names, *, title, most=32) -> None:
     """Draw images that the first model gets wrong and the second right, the clearest first.
 
     Args:
         path: PNG to write.
         images: (N, H, W, 3) uint8; only the rows shown are read.
         labels: (N,) int classes.
-        first_probs: (N, K) probabilities of the first model.
-        second_probs: (N, K) probabilities of the second model.
+        first_probs, second_probs: (N, K) probabilities of the models.
         class_names: K names.
         title: names both models, e.g. "teacher wrong, student right".
         most: most images shown.
     """
+
+    def guess(probs):
+        return f"{shorten(class_names[probs.argmax()], 10)} {probs.max():.2f}"
+
     rows = disagreement_rows(labels, first_probs, second_probs)
-    shown, columns = rows[:most], 8
-    side, top = 1.05, 0.75
-    pitch = side + 3 * _LINE + 0.2
-    bands = max(1, -(-len(shown) // columns))
-    width = 2 * _MARGIN + columns * (side + 0.12)
-    with png(path, width=width, height=top + bands * pitch + _MARGIN, layout=None) as figure:
-        axes = sheet(figure)
-        axes.text(_MARGIN, 0.3, title, fontsize=12, weight="bold")
-        part = f", {len(shown)} shown" if len(shown) < len(rows) else ""
-        legend = "; below each: the truth, ✗ the model that is wrong, ✓ the model that is right" if len(rows) else ""
-        axes.text(_MARGIN, 0.58, f"{len(rows):,} of {len(labels):,} images{part}{legend}")
-        if not len(rows):
-            axes.text(width / 2, top + pitch / 2, "none", fontsize=20, color=BLACK, ha="center", va="center")
-        for i, row in enumerate(shown):
-            x, y = _MARGIN + (i % columns) * (side + 0.12), top + (i // columns) * pitch
-            thumbnail(axes, np.asarray(images[row]), x, y, side)
-            lines = [
-                shorten(class_names[labels[row]]),
-                f"✗ {_guess(first_probs[row], class_names)}",
-                f"✓ {_guess(second_probs[row], class_names)}",
-            ]
-            _caption(axes, x + side / 2, y + side, lines, (BLACK, VERMILLION, BLUE), size=7)
+    cells = []
+    for row in rows[:most]:
+        right, wrong = (f"√ {guess(second_probs[row])}", BLUE), (f"× {guess(first_probs[row])}", VERMILLION)
+        cells.append((np.asarray(images[row]), [(shorten(class_names[labels[row]]), BLACK), wrong, right]))
+    part = f", {len(cells)} shown" if len(cells) < len(rows) else ""
+    legend = "; below each: the truth, × the model that is wrong, √ the model that is right" if cells else ""
+    below = f"{len(rows):,} of {len(labels):,} images{part}{legend}"
+    save_sheet(path, title, _in_lines(cells, 8), below=below)
 
 
-def _guess(probs, class_names):
-    return f"{shorten(class_names[probs.argmax()], 10)} {probs.max():.2f}"
+def contact_sheet(path: Path, images, changed: Mapping, *, each: Sequence) -> None:
+    """Draw every corruption at some severities, beside the images as they are.
+
+    Args:
+        path: PNG to write.
+        images: (N, S, S, 3) uint8, the clean ones.
+        changed: {(corruption, severity): (N, S, S, 3) uint8}.
+        each: the severities.
+    """
+    group = [0, *each]
+    headers = [
+        (place, f"severity {level}" if level else "clean", BLACK) for place, level in enumerate(group * len(images))
+    ]
+    rows = []
+    for name in dict.fromkeys(name for name, _ in changed):
+        batches = [images, *(changed[name, level] for level in each)]
+        rows.append(([name.replace("_", " ")], [(batch[i], ()) for i in range(len(images)) for batch in batches]))
+    save_sheet(path, "Corruptions", rows, side=64, names=150, group=len(group), headers=headers)
+
+
+def sequence_sheet(path: Path, sequences: Iterable, *, columns: int = 6) -> None:
+    """Draw some frames of sequences of one image, from the first to the last.
+
+    Args:
+        path: PNG to write.
+        sequences: (name, list of frames (1, S, S, 3) uint8) each.
+        columns: how many frames are shown.
+    """
+    rows = []
+    for name, frames in sequences:
+        places = np.linspace(0, len(frames) - 1, columns).round().astype(int)
+        rows.append(([name.replace("_", " ")], [(frames[place][0], ()) for place in places]))
+    below = "from the first frame to the last"
+    save_sheet(path, "Perturbation sequences", rows, names=150, below=below)
+
+
+def gained_gallery(path: Path, cells: Sequence[Mapping], *, first: str, second: str, class_names) -> None:
+    """Draw changed images that the first model gets wrong and the second right.
+
+    Args:
+        path: PNG to write.
+        cells: corruption, severity, clean and changed ((S, S, 3) uint8, clean may be None), label, first and second
+            (the models' predictions, ints).
+        first, second: the models' names.
+        class_names: K names.
+    """
+    shown = []
+    for cell in cells:
+        guessed = ((first, cell["first"], VERMILLION), (second, cell["second"], BLUE))
+        caption = [
+            (f"{cell['corruption'].replace('_', ' ')}, severity {cell['severity']}", BLACK),
+            (f"true: {shorten(class_names[cell['label']], 24)}", BLACK),
+            *((f"{model}: {shorten(class_names[label], 24)}", color) for model, label, color in guessed),
+        ]
+        pair = [(cell["clean"], caption), (cell["changed"], ())]
+        shown += pair if cell["clean"] is not None else [(cell["changed"], caption), None]
+    title = f"Corrupted test images that {first} gets wrong and {second} right"
+    save_sheet(path, title, _in_lines(shown, 8), group=2, below="" if cells else "There is none.")

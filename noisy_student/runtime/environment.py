@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py"),
-    *("opencv-python-headless", "scikit-learn", "matplotlib"),
+    *("opencv-python-headless", "scikit-learn", "vl-convert-python"),
 )
 # environment variables that change how numbers are rounded
 VARIABLES = (

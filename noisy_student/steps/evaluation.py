@@ -3,6 +3,7 @@
 import keras
 
 from noisy_student.drawing import charts, galleries
+from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
 from noisy_student.runtime import layout
@@ -63,10 +64,10 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
             [{"actual": class_names[a], "predicted": class_names[p]} for a, p in pairs],
         )
         matrix = metrics.confusion(probs, test.labels)
-        charts.confusion_matrix(folder / f"confusion-{name}.png", matrix, class_names, f"{name}, test images")
+        save_chart(folder / f"confusion-{name}.png", charts.confusion(name, matrix, class_names))
     rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
     write_csv(tables / "reliability.csv", rows)
-    charts.reliability_diagram(folder / "reliability.png", reliability)
+    save_chart(folder / "reliability.png", charts.reliability(rows))
     for name, teacher in teachers.items():
         for first, second in ((teacher, name), (name, teacher)):
             galleries.disagreement_gallery(
@@ -88,10 +89,11 @@ def draw_curves(names):
     """
     table = []
     for name in names:
-        rows = read_csv(layout.Model.named(name).curves)
-        best = read_json(layout.Model.named(name).summary)["best"]
-        charts.learning_curves(layout.EVAL_PLOTS / f"curves-{name}.png", name, rows, best=best)
-        table += [{"model": name, **row} for row in rows]
+        model = layout.Model.named(name)
+        rows = [{"model": name, **row} for row in read_csv(model.curves)]
+        best = {name: read_json(model.summary)["best"]}
+        save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", charts.learning_curves(rows, best))
+        table += rows
     write_csv(layout.EVAL_TABLES / "curves.csv", table)
 
 
@@ -107,9 +109,9 @@ def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max
         threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
     """
     folder, bounds = layout.EVAL_PLOTS, {"threshold": threshold, "max_confidence": max_confidence}
-    counts = {"filtered": [], "balanced": []}
-    for row in read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when")):
-        counts[row["when"]].append(int(row["images"]))
-    charts.class_counts(folder / f"class-counts-{key}.png", *counts.values(), class_names)
-    charts.confidence_histogram(folder / f"confidence-{key}.png", probs, truth=truth, **bounds)
+    counts = read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when"))
+    save_chart(folder / f"class-counts-{key}.png", charts.class_counts(counts))
+    rows = charts.confidence_rows(probs, truth, **bounds)
+    write_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", rows)
+    save_chart(folder / f"confidence-{key}.png", charts.confidence_histogram(rows, **bounds))
     galleries.pseudo_label_gallery(folder / f"pseudo-labels-{key}.png", images, probs, class_names, **bounds)

@@ -7,8 +7,10 @@ import numpy as np
 
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
+from noisy_student.drawing import charts, galleries
+from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference.saving import load
-from noisy_student.robustness import measure, perturbations, pictures, report, severities
+from noisy_student.robustness import measure, perturbations, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
@@ -156,14 +158,7 @@ class _Measurement:
                 if key[0] == "sequence"
             ],
         )
-        write_csv(
-            tables / "attacks.csv",
-            [
-                {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
-                for kind in ("fgsm", "pgd")
-                for epsilon in severities.EPSILONS
-            ],
-        )
+        write_csv(tables / "attacks.csv", _attack_rows(figures))
         for part in ("predicted", "true"):
             stacked = np.stack([results[key][part] for key in self._corruption_keys()])
             write_array(outcomes / f"{part}.npy", stacked)
@@ -172,20 +167,19 @@ class _Measurement:
         return [("corruption", name, level) for name in severities.ALL for level in self.levels]
 
     def _draw(self, results, rows, figures):
-        plots, other = self.model.robustness_plots, None
+        plots, tables, attacked = self.model.robustness_plots, {}, []
         if self.teacher is not None:
-            other = (
-                TEACHER.name,
-                read_csv(TEACHER.robustness_tables / "corruptions.csv", text=("corruption",)),
-            )
-        pictures.error_by_severity(plots / "error_by_severity.png", self.name, rows, other=other)
-        pictures.heat_map(plots / "errors.png", self.name, rows)
-        attacked = other and (TEACHER.name, self.teacher)
-        pictures.accuracy_over_epsilon(plots / "attacks.png", self.name, figures, other=attacked)
+            tables[TEACHER.name] = read_csv(TEACHER.robustness_tables / "corruptions.csv", text=("corruption",))
+            attacked = [{"model": TEACHER.name, **row} for row in _attack_rows(self.teacher)]
+        tables[self.name] = rows
+        attacked += [{"model": self.name, **row} for row in _attack_rows(figures)]
+        save_chart(plots / "error_by_severity.png", charts.error_by_severity(tables, extra=severities.EXTRA))
+        save_chart(plots / "errors.png", charts.errors(self.name, rows, extra=severities.EXTRA))
+        save_chart(plots / "attacks.png", charts.attacks(attacked))
         if self.teacher is None:
             self._draw_sheets(plots)
             return
-        pictures.gained_gallery(
+        galleries.gained_gallery(
             plots / f"{TEACHER.name}-wrong-{self.name}-right.png",
             self._gained(results),
             first=TEACHER.name,
@@ -199,10 +193,12 @@ class _Measurement:
         clean, seed = np.asarray(self.test.images[shown]), self.params.data.seed
         made = Generated(self.test, shown, seed=seed, frost=Path(self.params.data.root) / FROST)
         if self.corrupted.origin == "generated":
-            pictures.contact_sheet(
-                plots / "corruptions.png", clean, lambda name, severity: made.images(name, severity)[:]
-            )
-        pictures.sequence_sheet(plots / "sequences.png", clean[:1], seed=seed)
+            shown_keys = [(name, level) for name in severities.ALL for level in FAST_SEVERITIES]
+            changed = {key: made.images(*key)[:] for key in shown_keys}
+            galleries.contact_sheet(plots / "corruptions.png", clean, changed, each=FAST_SEVERITIES)
+        names = perturbations.names(clean.shape[1])
+        frames = ((n, list(perturbations.frames(clean[:1], n, rows=np.arange(1), seed=seed))) for n in names)
+        galleries.sequence_sheet(plots / "sequences.png", frames)
 
     def _gained(self, results):
         """Of each corruption and severity the image whose true class gains most from teacher to student."""
@@ -229,3 +225,12 @@ class _Measurement:
                 }
             )
         return cells
+
+
+def _attack_rows(figures):
+    """The accuracies under attack as a table."""
+    return [
+        {"attack": kind, "epsilon": epsilon, "accuracy": figures[f"{kind}_accuracy"][str(epsilon)]}
+        for kind in ("fgsm", "pgd")
+        for epsilon in severities.EPSILONS
+    ]

@@ -68,8 +68,8 @@ def test_every_chart_is_drawn_without_network_and_without_complaint(page):
         assert seen.requests == []
         assert seen.page.locator(".failed").count() == 0
         marks = seen.page.evaluate(MARKS)
-        # curves 2, labels 2, confusion 2, reliability 1, robustness 3, study 1
-        assert len(marks) == 11
+        # curves 1, labels 2, confusion 2, reliability 1, robustness 3, study 1
+        assert len(marks) == 10
         assert all(count > 0 for count in marks), marks
         bars = "[...document.querySelectorAll('[aria-roledescription=bar]')].map(b => b.getBBox().height)"
         assert max(seen.page.evaluate(bars)) > 150  # from the axis to the top
