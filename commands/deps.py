@@ -84,16 +84,19 @@ def script_of(stage):
     return f"stages/{stage.replace('-', '_')}.py"
 
 
+def compare(listed, needed):
+    """(missing, surplus): imported files that lie in no listed path, and listed paths of which nothing is imported."""
+    missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
+    return missing, sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
+
+
 def differences(dvc_yaml, root="."):
-    """{stage: (missing, surplus)}: imported files that lie in no dep, and code deps of which nothing is imported."""
-    wrong = {}
-    for name, stage in stage_scripts(dvc_yaml).items():
-        needed, listed = local_imports(script_of(name), root), code_deps(stage)
-        missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
-        surplus = sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
-        if missing or surplus:
-            wrong[name] = missing, surplus
-    return wrong
+    """{stage: (missing, surplus)}, see `compare`, of the stages whose code deps are not what they import."""
+    compared = {
+        name: compare(code_deps(stage), local_imports(script_of(name), root))
+        for name, stage in stage_scripts(dvc_yaml).items()
+    }
+    return {name: pair for name, pair in compared.items() if any(pair)}
 
 
 def _lies_in(path, dep):
