@@ -561,9 +561,3 @@ def test_environment(workspace, case, capfd, monkeypatch):
     assert "Traceback" not in end + capfd.readouterr().err
     left = {path for path in _state(workspace) if path not in before}
     assert not left, "half-written files"
-
-
-def test_there_are_enough_of_every_kind():
-    kinds = (PARAMETERS, IMAGES, ARCHIVES, ARRAYS, MODELS, ENVIRONMENT)
-    assert min(map(len, kinds)) >= 8
-    assert sum(map(len, kinds)) >= 60

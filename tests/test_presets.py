@@ -1,5 +1,6 @@
 """Presets: written without losing comments or leaking values, or printed as overrides for DVC."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,10 +13,7 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from support import ROOT, with_values
 
-NAMES = [
-    *("cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"),
-    *("paper", "paper-cifar10-cpu", "paper-digits", "paper-v1", "paper-v2"),
-]
+NAMES = presets.names()
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +21,11 @@ def _at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def test_all_presets_are_listed():
-    assert sorted(presets.names()) == NAMES
-    assert presets.names()[0] == "digits"
+def test_the_readme_lists_all_presets():
+    section = (ROOT / "README.md").read_text().partition("\n## Presets\n")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\S+?)`", " ".join(first_cells))) == sorted(NAMES)
+    assert NAMES[0] == "digits"
 
 
 @pytest.mark.parametrize("name", NAMES)
