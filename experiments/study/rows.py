@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from experiments.study.definition import FIGURES, RESULTS, without_machine
 from noisy_student.runtime import layout
+from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv
 from noisy_student.runtime.layout import Model
@@ -171,13 +172,8 @@ def machine(stages, model):
         stages: {stage: entry} of metrics/run.json, of the stages that ran.
         model: whose training counts.
     """
-    found = sorted({_processor(entry) for entry in stages.values()})
+    found = sorted({Provenance.recorded(entry).machine for entry in stages.values()})
     return _SEPARATOR.join([*found, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
-
-
-def _processor(entry):
-    threads = entry["threads"]
-    return f"{entry['cpu']['name']}, {threads} thread{'s' * (threads != 1)}"
 
 
 def machines(found):
