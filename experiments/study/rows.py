@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from experiments.study.columns import METRICS
 from experiments.study.definition import RESULTS, changed
 from noisy_student.runtime import layout
+from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv
 from noisy_student.runtime.layout import Model
@@ -174,13 +175,8 @@ def machine(stages, model):
         stages: {stage: entry} of metrics/run.json, of the stages that ran.
         model: whose training counts.
     """
-    found = sorted({_processor(entry) for entry in stages.values()})
+    found = sorted({Provenance.recorded(entry).machine for entry in stages.values()})
     return _SEPARATOR.join([*found, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
-
-
-def _processor(entry):
-    threads = entry["threads"]
-    return f"{entry['cpu']['name']}, {threads} thread{'s' * (threads != 1)}"
 
 
 def machines(found):

@@ -1,6 +1,5 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
-import hashlib
 import math
 import sys
 import threading
@@ -8,7 +7,6 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from dvc.exceptions import DvcException
 
@@ -17,7 +15,6 @@ from experiments.study.clones import (
     WORK,
     Lane,
     Stopped,
-    call,
     lanes_of_earlier_calls,
     recorded,
     shares_of_cores,
@@ -25,10 +22,10 @@ from experiments.study.clones import (
 from experiments.study.definition import settings_digest
 from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
+from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.layout import Model
 
-CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
 _TAIL = 12  # lines of a failed experiment that are shown
 
 
@@ -78,7 +75,7 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
     Raises:
         UserError: an arm is not valid with this preset.
     """
-    code, found = code_digest(), []
+    code, found = environment.code_digest(), []
     for seed in range(seeds):
         for arm in study.arms:
             try:
@@ -88,21 +85,6 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
             teacher = values["generations"][Model.named(model).generation]["teacher"]
             found.append(Job(name, preset, arm, seed, model, teacher, values, code))
     return found
-
-
-def code_digest():
-    """Eight hex digits of the files that decide what a stage computes."""
-    total = hashlib.sha256()
-    for path in sorted(path for pattern in CODE for path in Path().glob(pattern)):
-        total.update(f"{path.as_posix()}\n".encode() + path.read_bytes())
-    return total.hexdigest()[:8]
-
-
-def commit():
-    """The commit of the workspace, with "+changes" if code differs from it."""
-    head = call(["git", "rev-parse", "HEAD"])
-    changed = call(["git", "status", "--porcelain", "--", "dvc.yaml", "noisy_student", "stages"])
-    return head.strip() + ("+changes" if changed.strip() else "")
 
 
 def pending(jobs):
@@ -134,7 +116,7 @@ class Runner:
     """
 
     def __init__(self, at_a_time=1, say=print):
-        self.say, self._commit = say, commit()
+        self.say, self._commit = say, environment.commit()
         self._stopped, self._writing = threading.Event(), threading.Lock()
         self._lanes = [
             Lane(number, cores=cores, stopped=self._stopped, say=say)
@@ -183,9 +165,9 @@ class Runner:
                         raise Stopped
                     log, collected = WORK / f"{job.experiment}.log", job.experiment in recorded()
                     if not collected and not prepared:
-                        if code_digest() != job.code:
+                        if environment.code_digest() != job.code:
                             raise UserError(
-                                f"{', '.join(CODE)}: changed since the study was started. Start it again; "
+                                f"{', '.join(environment.CODE)}: changed since the study was started. Start it again; "
                                 "finished runs stay."
                             )
                         lane.prepare()
