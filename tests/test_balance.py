@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisy_student.drawing import charts, galleries
+from noisy_student.drawing import pool
 from noisy_student.pseudo_labels import balancing
 from noisy_student.pseudo_labels import confidence as confidence_module
+from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime.errors import DataError, EmptyClassError
 from noisy_student.runtime.files import read_array, read_csv, write_array
 from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
@@ -205,13 +206,13 @@ def test_mapped_distributions_are_not_read_into_memory_as_a_whole(tmp_path):
     mapped = _mapped(tmp_path / "probs.npy", probs)
     names = [f"name{k}" for k in range(1000)]
     small = np.zeros((len(PROBS), 8, 8, 3), np.uint8)
-    galleries.pseudo_label_gallery(tmp_path / "a.png", small, PROBS, names[:2], threshold=0.5)  # loads libraries
+    pool.pseudo_label_gallery(tmp_path / "a.png", small, PROBS, names[:2], threshold=0.5)  # loads libraries
     tracemalloc.start()
     rows = choose(mapped, 0.5, per_class=12, names=names)
     write_tables(tmp_path, mapped, rows, class_names=names, pseudolabel=labelling(0.5))
-    charts.confidence_rows(mapped, np.full(10_000, -1), threshold=0.5)
+    confidence_rows(mapped, np.full(10_000, -1), threshold=0.5)
     images = np.zeros((10_000, 8, 8, 3), np.uint8)
-    galleries.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)
+    pool.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16e6

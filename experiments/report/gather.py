@@ -46,7 +46,7 @@ class Generation:
         teacher, student: names of its models.
         pseudolabel: PseudoLabelParams.
         uses_labels: whether its student learned from pseudo-labels.
-        confidence: rows of `charts.confidence_rows`.
+        confidence: rows of `confidence_rows`.
         class_counts: rows of {class, images, when}.
         pictures: {caption: path of a PNG}.
     """
