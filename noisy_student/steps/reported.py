@@ -62,8 +62,8 @@ class Metric:
 
     Attributes:
         name: its key in metrics/eval.json.
-        of: function of `Predictions` (in `TEST`) or of `Pool` (in `POOL`). A number is compared by `dvc metrics diff`, a
-            list is not; of None there is no entry.
+        of: function of `Predictions` (in `TEST`) or of `Pool` (in `POOL`). A number is compared by `dvc metrics diff`,
+            a list is not; of None there is no entry.
         column: (title, function from value to text) in the table of `make results`; None: not shown there.
         study: (title, factor) of the column in studies; None: none.
         leads: whether it stands before the others in tables.
@@ -95,6 +95,10 @@ def span(interval: Sequence[float]) -> str:
 
 def _nll(predictions):
     return metrics.nll(predictions.probs, predictions.labels)
+
+
+def _loss(predictions):
+    return _nll(predictions) + predictions.penalty  # what the article reports
 
 
 def _accuracy(predictions):
