@@ -15,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from accesses import OUTS, faults, path_of, recorded, resolve, within
-from commands import presets
+from commands import preset as presets
 from commands.deps import code_deps, stage_scripts
 from noisy_student.robustness import severities
 from noisy_student.robustness.frosting import OFFICIAL
@@ -66,8 +66,7 @@ def _write_images(folder):
 
 
 def _run(folder, values, calls):
-    text = (ROOT / "presets/digits.yaml").read_text()
-    (folder / "params.yaml").write_text(presets.rewrite(text, values))
+    (folder / "params.yaml").write_text(presets.fresh(values))
     runs = []
     with contextlib.chdir(folder):
         for call in calls:
