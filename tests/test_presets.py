@@ -12,10 +12,7 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from support import ROOT, with_values
 
-NAMES = [
-    *("cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"),
-    *("paper", "paper-cifar10-cpu", "paper-digits", "paper-v1", "paper-v2"),
-]
+NAMES = sorted(path.stem for path in (ROOT / "presets").iterdir())
 
 
 @pytest.fixture(autouse=True)
