@@ -1,5 +1,6 @@
 """What every network is: its parameters, what can be said of it without building it, and its layers."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from noisy_student.runtime.errors import ParamsError
@@ -32,9 +33,13 @@ class Network(Section):
         """How many times smaller than the images the features are."""
         return 4
 
+    def blocks(self) -> Iterator[tuple]:
+        """Yield a tuple for every block, first block first; it begins with the name."""
+        raise NotImplementedError
+
     def block_names(self) -> list[str]:
         """Names of all blocks in order."""
-        raise NotImplementedError
+        return [name for name, *_ in self.blocks()]
 
     def shortcuts(self) -> list[str]:
         """Names of the blocks that have a shortcut, in order; all unless a network says otherwise."""

@@ -25,7 +25,7 @@ from noisy_student.settings.schema import (
     check_name,
 )
 
-_MISSING = "{}: missing; `python -m commands.preset` writes whole files"
+_MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
 
 class GenerationParams(Section):

@@ -5,6 +5,7 @@ Their own parameters and rules are checked by the stages that use them, and by `
 """
 
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from posixpath import normpath
 from typing import Annotated, ClassVar, Literal
@@ -55,7 +56,9 @@ def _files(folder: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / folder)]))
 
 
-def _one_of(kind: str, names: list[str]) -> AfterValidator:
+def one_of(kind: str, names: Iterable[str]) -> AfterValidator:
+    """A validator that lists the names if another one is given."""
+
     def check(name):
         if name not in names:
             raise ValueError(f"no such {kind}; choose one of {', '.join(names)}")
@@ -98,7 +101,7 @@ class Section(BaseModel):
 class DataParams(Section):
     """Where images come from and how they are split; all counts are images."""
 
-    source: Annotated[str, _one_of("source", SOURCES)] = Field("digits", description=" | ".join(SOURCES))
+    source: Annotated[str, one_of("source", SOURCES)] = Field("digits", description=" | ".join(SOURCES))
     root: Annotated[str, Field(min_length=1)] = Field(
         "data/raw/digits", description="folder of the source's files; a path in this repository or an absolute one"
     )
@@ -157,7 +160,7 @@ class ModelParams(Section):
 
     model_config = ConfigDict(extra="allow")
     partial = True
-    name: Annotated[str, _one_of("network", NETWORKS)]
+    name: Annotated[str, one_of("network", NETWORKS)]
 
 
 class OptimizerParams(Section):
@@ -231,7 +234,7 @@ class FinetuneParams(Section):
 class TrainingParams(Section):
     """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved."""
 
-    model: ModelParams = ModelParams(name="resnet", depth=8, width=16)
+    model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
     image_size: ImageSize | None = Field(
         None, description="pixels to which this training resizes the images; null: data.image_size"
     )

@@ -9,11 +9,12 @@ its input changes; its probability follows from its place among all blocks.
 """
 
 import math
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
 from noisy_student.models.network import Network
+from noisy_student.settings.schema import one_of
 
 Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255
@@ -88,7 +89,7 @@ def scaled_filters(filters, width):
 
 
 class EfficientNet(Network):
-    """See above."""
+    """B0, scaled by a published size or by two coefficients."""
 
     rescaling: ClassVar = {
         "scale": [1 / (255 * deviation) for deviation in DEVIATION],
@@ -98,7 +99,9 @@ class EfficientNet(Network):
     untitled: ClassVar = {"small_images"}
     too_small = " or model.small_images to true"
 
-    size: Literal[tuple(SIZES)] | None = Field(None, description="b0 to b7, l0 to l2; or null, and both coefficients")
+    size: Annotated[str, one_of("size", SIZES)] | None = Field(
+        None, description="b0 to b7, l0 to l2; or null, and both coefficients"
+    )
     width_coefficient: Coefficient | None = Field(None, description="how many times wider than B0")
     depth_coefficient: Coefficient | None = Field(None, description="how many times deeper than B0")
     small_images: bool = Field(False, description="for images of 32 pixels, strides of 8 in all in place of 32")
@@ -118,8 +121,8 @@ class EfficientNet(Network):
     def _stride(self, place):
         return 1 if self.small_images and place in SMALL_IMAGES else STAGES[place].stride
 
-    def _blocks(self):
-        """Every block, first one first."""
+    def blocks(self):
+        """Yield every block."""
         width, depth = self.coefficients
         filters_in = scaled_filters(STEM_FILTERS, width)
         for place, stage in enumerate(STAGES):
@@ -130,13 +133,9 @@ class EfficientNet(Network):
                 yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
                 filters_in = filters
 
-    def block_names(self):
-        """See the base class."""
-        return [block.name for block in self._blocks()]
-
     def shortcuts(self):
-        """See the base class."""
-        return [block.name for block in self._blocks() if block.shortcut]
+        """Names of the blocks whose input has the shape of their output."""
+        return [block.name for block in self.blocks() if block.shortcut]
 
     @property
     def total_stride(self):
@@ -148,7 +147,7 @@ class EfficientNet(Network):
         width, _ = self.coefficients
         x = _conv(images, layers, "stem_conv", filters=scaled_filters(STEM_FILTERS, width), kernel=3, stride=2)
         x = layers.norm_swish(x, "stem")
-        for block in self._blocks():
+        for block in self.blocks():
             x = _bottleneck(x, layers, block)
         x = _conv(x, layers, "top_conv", filters=scaled_filters(TOP_FILTERS, width), kernel=1)
         return layers.norm_swish(x, "top")
