@@ -54,9 +54,7 @@ def _hook(event, arguments):
         path, mode, flags = arguments
         if isinstance(path, int):  # a file that is open already
             return
-        if mode is None and (
-            os.path.isdir(path) or not os.path.dirname(path)
-        ):  # shutil.rmtree, also by bare names
+        if mode is None and (os.path.isdir(path) or not os.path.dirname(path)):  # shutil.rmtree, also by bare names
             return
         access = flags & os.O_ACCMODE
         if access != os.O_WRONLY and not flags & os.O_TRUNC:

@@ -1,6 +1,7 @@
 """studies/NAME.yaml: a question, and the arms that answer it."""
 
 import copy
+import functools
 import hashlib
 import json
 from pathlib import Path
@@ -19,7 +20,7 @@ FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
-MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes")
+MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
 
 # columns that a table can show: {column: (title, factor)}
 FIGURES = {
@@ -177,8 +178,8 @@ def without_machine(values):
     """All parameters but those of `MACHINE`, as a nested dict."""
     values = copy.deepcopy(values)
     for name in MACHINE:
-        section, key = name.split(".")
-        del values[section][key]
+        *sections, key = name.split(".")
+        functools.reduce(dict.get, sections, values).pop(key, None)
     return values
 
 

@@ -51,6 +51,7 @@ class Params(Section):
     pseudolabel: PseudoLabelParams
     balance: BalanceParams
     generations: dict[str, dict]
+    release: str
     eval: EvalParams
     shards: ShardsParams
     checkpoint: CheckpointParams
@@ -92,6 +93,8 @@ class Params(Section):
                     "make them equal or set student.init: random"
                 )
             models[f"student-{key}"] = student.model
+        if self.release not in models:
+            raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
 
     def generation(self, key):
