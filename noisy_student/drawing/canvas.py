@@ -52,6 +52,7 @@ def printable(text: str) -> str:
 
 def shorten(text: str, most: int = 16) -> str:
     """Cut a name to `most` characters so that captions do not overlap."""
+    text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

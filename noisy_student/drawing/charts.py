@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, colours
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _LOOK = {
@@ -91,19 +90,19 @@ def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dic
     return chart("Learning curves", rows, below=f"circled: what was kept ({'; '.join(texts)})", hconcat=panels)
 
 
-def confidence_rows(probs, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
+def confidence_rows(predicted, confidence, kept, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
     """Count images by confidence, in bins of which each is kept or not as a whole.
 
     Args:
-        probs: (N, K) teacher distribution, may be memory-mapped.
+        predicted, confidence: (N,) of `best_guesses`.
+        kept: (N,) bool of `is_kept`, by the two bounds.
         truth: (N,) int classes, -1 where unknown.
-        threshold, max_confidence: of the images that are kept, see `confidence.is_kept`.
+        threshold, max_confidence: the bounds.
 
     Returns:
         rows of lower, upper (a bin holds lower < confidence <= upper), label ("right", "wrong" or "unknown"), images
         and kept.
     """
-    predicted, confidence = best_guesses(probs)
     below = min(round(threshold * 40), 39)  # of about 40 bins
     edges = np.unique(
         [*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, 41 - below), max_confidence],
@@ -112,13 +111,13 @@ def confidence_rows(probs, truth, *, threshold: float, max_confidence: float = 1
     place = np.clip(np.searchsorted(edges.astype(confidence.dtype), confidence) - 1, 0, len(edges) - 2)
     group = np.where(truth < 0, 2, predicted != truth)
     cells = (3, len(edges) - 1)
-    images, kept = (
+    images, stay = (
         np.bincount((group * cells[1] + place)[members], minlength=cells[0] * cells[1]).reshape(cells)
-        for members in (slice(None), is_kept(confidence, threshold, max_confidence))
+        for members in (slice(None), kept)
     )
     return [
         {"lower": float(edges[i]), "upper": float(edges[i + 1]), "label": label}
-        | {"images": int(images[g, i]), "kept": int(kept[g, i])}
+        | {"images": int(images[g, i]), "kept": int(stay[g, i])}
         for g, label in enumerate(("right", "wrong", "unknown"))
         for i in np.flatnonzero(images[g])
     ]

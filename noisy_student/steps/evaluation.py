@@ -7,6 +7,7 @@ from noisy_student.drawing import charts, galleries
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
+from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_csv, read_json, write_csv
 
@@ -142,7 +143,10 @@ def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max
     folder, bounds = layout.EVAL_PLOTS, {"threshold": threshold, "max_confidence": max_confidence}
     counts = read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when"))
     save_chart(folder / f"class-counts-{key}.png", charts.class_counts(counts))
-    rows = charts.confidence_rows(probs, truth, **bounds)
+    predicted, confidence = best_guesses(probs)
+    labels = predicted, confidence, is_kept(confidence, **bounds)
+    rows = charts.confidence_rows(*labels, truth, **bounds)
     write_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", rows)
     save_chart(folder / f"confidence-{key}.png", charts.confidence_histogram(rows, **bounds))
-    galleries.pseudo_label_gallery(folder / f"pseudo-labels-{key}.png", images, probs, class_names, **bounds)
+    path = folder / f"pseudo-labels-{key}.png"
+    galleries.pseudo_label_gallery(path, images, class_names, *labels, threshold=threshold)
