@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+TOOLS := $(VENV)/.installed-dev
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
@@ -11,14 +13,18 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(INSTALLED) ## make .venv and install requirements.txt
+setup: $(INSTALLED) ## make .venv and install what the pipeline needs, requirements.txt
 
 $(INSTALLED): requirements.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
 	  "Python 3.11 to 3.13 is needed, %s is %d.%d. Run: make PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(PIP_INSTALL) requirements.txt
 	$(VENV)/bin/python -m commands.plots_template
+	@touch $@
+
+$(TOOLS): requirements-dev.txt $(INSTALLED)
+	$(PIP_INSTALL) requirements-dev.txt
 	@touch $@
 
 report: $(INSTALLED) ## write report.html: the last run and the studies on one page
@@ -32,29 +38,29 @@ repro: $(INSTALLED) ## run the pipeline, then print the results
 results: $(INSTALLED) ## print the result table and where the plots are
 	@python -m commands.results
 
-test: $(INSTALLED) ## run the tests
+test: $(TOOLS) ## run the tests; this, check and format install requirements-dev.txt first
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-slow: $(INSTALLED) ## run the slow tests, an hour (other backends: see CONTRIBUTING.md)
+test-slow: $(TOOLS) ## run the slow tests, an hour (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow
 
 bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)
 	@python -m benchmarks
 
-check: $(INSTALLED) ## check format, lint and deps of dvc.yaml, then run the fast tests
+check: $(TOOLS) ## check format, lint and deps of dvc.yaml, then run the fast tests
 	@ruff format --check .
 	@ruff check .
 	@python -m commands.deps
 	@$(MAKE) --no-print-directory test
 
-format: $(INSTALLED) ## mend format and what ruff can
+format: $(TOOLS) ## mend format and what ruff can
 	@ruff format .
 	@ruff check --fix .
 
-lock: ## write the requirements*.txt anew from requirements/*.in (needs uv)
-	@for name in "" -gpu -jax -torch -bench; do \
+lock: ## write the requirements*.txt anew from requirements/*.in (needs uv); UPGRADE=--upgrade takes newer versions
+	@for name in "" -gpu -jax -torch -bench -dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	    --no-annotate --no-header \
+	    --no-annotate --no-header $(UPGRADE) \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \
 	done
 

@@ -12,7 +12,7 @@ ROUNDS = 15  # the figure asked for is a difference of a few percent
 
 def make_model():
     """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits."""
-    from commands import presets
+    from commands import preset as presets
     from noisy_student import backends
     from noisy_student.settings.params import check
     from noisy_student.settings.schema import AugmentationParams

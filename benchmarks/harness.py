@@ -3,13 +3,13 @@
 import multiprocessing
 import os
 import platform
-import re
 import statistics
 import time
 import traceback
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+
+from noisy_student.runtime import environment
 
 ROUNDS = 7
 
@@ -131,14 +131,9 @@ def machine(*packages):
             found.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
-    return f"{_cpu()}, {len(os.sched_getaffinity(0))} cores; {', '.join(found)}"
-
-
-def _cpu():
-    try:
-        info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    model = re.search(r"model name\s*:\s*(.*)", info)
-    flags = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {flag}" in info]
-    return f"{model.group(1) if model else platform.machine()} ({', '.join(flags[:2]) or 'no AVX2'})"
+    cpu = environment.cpu()
+    flags = [
+        flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpu.get("instructions", "").split()
+    ]
+    cores = f"{environment.threads()} cores"
+    return f"{cpu['name']} ({', '.join(flags[:2]) or 'no AVX2'}), {cores}; {', '.join(found)}"

@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.harness import machine
 from benchmarks.stages import copy_tree
-from commands import presets
+from commands import preset as presets
 from noisy_student.settings import params
 
 SETS = ((10_000, 32), (100_000, 32), (1_000_000, 32), (20_000, 224))

@@ -25,7 +25,7 @@ def _data():
 
 def _params(seed):
     """The preset cifar10-cpu, its teacher trained with noise."""
-    from commands import presets
+    from commands import preset as presets
     from noisy_student.settings.params import check
 
     values = presets.values("cifar10-cpu")
@@ -76,8 +76,9 @@ def ours(seed, send):
     from noisy_student import backends
 
     backends.select("tensorflow")
-    from noisy_student.training import train
     from noisy_student.training.callbacks import Validation
+
+    from noisy_student.training import train
     from noisy_student.training.shares import teacher_shares
 
     params, (labelled, validation) = _params(seed), _data()

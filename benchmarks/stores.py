@@ -53,9 +53,10 @@ def turns(read, number):
 
 def _shards(side):
     from noisy_student.data.shards import open_shards, write_shards
+    from noisy_student.data.views import RawImages
 
     folder, (number, encoding) = Path(tempfile.mkdtemp()), SETS[side]
-    write_shards(folder, smooth(500, side), np.arange(number) % 500, encoding=encoding)
+    write_shards(folder, RawImages(smooth(500, side)), np.arange(number) % 500, encoding=encoding)
     return open_shards(folder)
 
 

@@ -41,7 +41,7 @@ def _portion(model, steps):
 
 def ours(network):
     """The library's model, optimizer and step."""
-    from commands import presets
+    from commands import preset as presets
     from noisy_student import backends
     from noisy_student.settings.params import check
 

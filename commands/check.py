@@ -1,21 +1,29 @@
 """Check params.yaml and the inputs that it names, before DVC reads them.
 
-DVC drops generations with odd keys silently, and its message for a missing folder names no parameter.
+DVC drops generations with odd keys silently, and its message for a missing folder names no parameter. A stage checks
+the networks or the source only if it uses them, so that it does not depend on the code of all; here both are.
 """
 
-from noisy_student.models.architectures import check_training
+from noisy_student.models.checks import network_faults
 from noisy_student.settings import params
+from noisy_student.sources.loading import source_faults
 from stages.entry import run
+
+
+def check(values: dict, where: str = "params.yaml") -> params.Params:
+    """Validate a nested dict of parameters wholly: `params.check`, then the networks and the source by their own rules.
+
+    Raises:
+        ParamsError: names every parameter that is wrong.
+    """
+    settings = params.check(values, where)
+    params.refuse([*source_faults(settings.data), *network_faults(settings)], where)
+    return settings
 
 
 def main():
     """Validate params.yaml and look for data.root and data.unlabelled_from."""
-    settings = params.load()
-    check_training(settings.teacher, settings.data.image_size, where="teacher")
-    for key in settings.generations:
-        where = f"generations.{key}: student"
-        check_training(settings.generation(key).student, settings.data.image_size, where=where)
-    params.check_paths(settings)
+    params.check_paths(check(params.read_yaml("params.yaml")))
 
 
 if __name__ == "__main__":

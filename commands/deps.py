@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-PACKAGES = ("noisy_student", "stages", "experiments", "commands")
+from noisy_student.runtime.declared_code import PACKAGES, code_deps, definition
 
 
 def local_imports(script, root="."):
@@ -76,7 +76,7 @@ def _has_code(path):
 
 def stage_scripts(dvc_yaml):
     """{stage name: its definition} of a parsed dvc.yaml, with foreach stages reduced to their `do`."""
-    return {name: stage.get("do", stage) for name, stage in dvc_yaml["stages"].items()}
+    return {name: definition(stage) for name, stage in dvc_yaml["stages"].items()}
 
 
 def script_of(stage):
@@ -84,21 +84,19 @@ def script_of(stage):
     return f"stages/{stage.replace('-', '_')}.py"
 
 
-def code_deps(stage):
-    """The dependencies of a stage's definition that are code: files and folders of this repository."""
-    return [dep for dep in stage["deps"] if dep.partition("/")[0] in PACKAGES]
+def compare(listed, needed):
+    """(missing, surplus): imported files that lie in no listed path, and listed paths of which nothing is imported."""
+    missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
+    return missing, sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
 
 
 def differences(dvc_yaml, root="."):
-    """{stage: (missing, surplus)}: imported files that lie in no dep, and code deps of which nothing is imported."""
-    wrong = {}
-    for name, stage in stage_scripts(dvc_yaml).items():
-        needed, listed = local_imports(script_of(name), root), code_deps(stage)
-        missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
-        surplus = sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
-        if missing or surplus:
-            wrong[name] = missing, surplus
-    return wrong
+    """{stage: (missing, surplus)}, see `compare`, of the stages whose code deps are not what they import."""
+    compared = {
+        name: compare(code_deps(stage), local_imports(script_of(name), root))
+        for name, stage in stage_scripts(dvc_yaml).items()
+    }
+    return {name: pair for name, pair in compared.items() if any(pair)}
 
 
 def _lies_in(path, dep):

@@ -9,16 +9,23 @@ from pathlib import Path
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
+from noisy_student.runtime.layout import Model
+from noisy_student.steps import reported
 
 
-def table(figures):
+def table(measured: dict[str, dict]) -> str:
     """The result table as text.
 
     Args:
-        figures: the content of metrics/eval.json.
+        measured: the content of metrics/eval.json.
     """
-    columns = ["model", "test accuracy", "95 % interval", "loss", "ECE", "labels kept", "of them right"]
-    return _text([columns] + [_row(name, found) for name, found in figures.items()])
+    shown = [metric for listed in (reported.TEST, reported.POOL) for metric in reported.for_tables(listed)]
+    columns = {metric.name: metric.column for metric in shown if metric.column}
+    rows = [
+        [model, *(text(values[name]) if name in values else "" for name, (_, text) in columns.items())]
+        for model, values in measured.items()
+    ]
+    return _text([["model", *(title for title, _ in columns.values())], *rows])
 
 
 def networks_table(summaries):
@@ -70,25 +77,12 @@ def _text(rows):
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def _row(name, found):
-    low, high = found["accuracy_interval"]
-    return [
-        name,
-        _percent(found["accuracy"]),
-        f"{100 * low:.1f} to {100 * high:.1f}",
-        f"{found['loss']:.4f}",
-        f"{found['ece']:.4f}",
-        _percent(found.get("pseudo_label_coverage")),
-        _percent(found.get("pseudo_label_accuracy")),
-    ]
-
-
 def _ratio(value):
     return "" if value is None else f"{value:.3f}"
 
 
 def _percent(share):
-    return "" if share is None else f"{100 * share:.2f} %"
+    return "" if share is None else reported.percent(share)
 
 
 def main():
@@ -102,12 +96,12 @@ def main():
 def _print():
     figures = read_json(layout.EVAL_METRICS)
     print(f"\n{table(figures)}\n")
-    summaries = {name: read_json(layout.summary(name)) for name in figures}
+    summaries = {name: read_json(Model.named(name).summary) for name in figures}
     if len({found["name"] for found in summaries.values()}) > 1 or any(
         "finetune" in found for found in summaries.values()
     ):
         print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
-    paths = {name: layout.robustness(name) for name in figures}
+    paths = {name: Model.named(name).robustness for name in figures}
     found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
     measured = {name: values for name, values in found.items() if values["robustness"] != "off"}
     if measured:

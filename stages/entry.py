@@ -3,6 +3,7 @@
 import argparse
 import errno
 import hashlib
+import inspect
 import os
 import sys
 import time
@@ -24,35 +25,27 @@ MENDS = {
 }
 
 
-WHICH = {"generation": ("generations", "gen1"), "test": ("eval.extra_tests", "mine")}
-
-
-def run(main, *, key=None, recorded=True):
+def run(main, *, recorded=True):
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
 
     Only one process at a time runs a stage in a folder; what `main` returns goes into metrics/run.json.
     Ctrl-C ends with status 130, SIGTERM with 143.
 
     Args:
-        main: the stage; its docstring is the help text. May return a dict for the record of the run.
-        key: "generation" or "test": the stage is done for one of them, whose key is passed to `main` under
-            this name. DVC names it in the environment variable DVC_STAGE ("student@gen1"), so that no
-            parameter goes through a shell; by hand it is given as an argument.
+        main: the stage; its docstring is the help text. May return a dict for the record of the run. If it takes
+            an argument, it is done for one generation or one extra test set, and gets its key. DVC names
+            that in the environment variable DVC_STAGE ("student@gen1"), so that no parameter goes through a
+            shell; by hand it is given as an argument.
         recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
     parser = argparse.ArgumentParser(description=main.__doc__)
-    section, example = WHICH.get(key, ("", ""))
-    if key:
-        stage = os.environ.get("DVC_STAGE", "")
-        parser.add_argument(
-            key,
-            nargs="?",
-            default=stage.partition("@")[2] or None,
-            help=f"a key of {section} in params.yaml",
-        )
+    for key in inspect.signature(main).parameters:
+        default = os.environ.get("DVC_STAGE", "").partition("@")[2] or None
+        parser.add_argument(key, nargs="?", default=default, help="its key in params.yaml")
     arguments = vars(parser.parse_args())
-    if key and arguments[key] is None:
-        parser.error(f"which {key}? Give a key of {section} in params.yaml, e.g. {example}")
+    for key in arguments:
+        if arguments[key] is None:
+            parser.error(f"which {key}? Give its key in params.yaml")
     signals.raise_on_sigterm()
     try:
         if recorded:
@@ -72,8 +65,7 @@ def run(main, *, key=None, recorded=True):
 
 
 def _run(main, arguments):
-    script = Path(main.__code__.co_filename).stem.replace("_", "-")
-    name = "@".join([script, *arguments.values()])
+    name = "@".join([Path(sys.argv[0]).stem.replace("_", "-"), *arguments.values()])
     start = time.perf_counter()
     lock, top = _workspace_lock(name), checkpoints.root()
     with locks.held(lock, what=f"stage {name} in this folder", within=top):

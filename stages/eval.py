@@ -15,7 +15,6 @@ def main():
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.drawing import galleries
     from noisy_student.inference.saving import load
-    from noisy_student.pseudo_labels.confidence import pseudo_label_quality
     from noisy_student.steps.evaluation import (
         draw_curves,
         draw_pseudo_labels,
@@ -23,6 +22,7 @@ def main():
         predict_all,
         write_eval_plots,
     )
+    from noisy_student.steps.reported import pseudo_label_quality
 
     backends.current().make_deterministic()
     for path in layout.unlisted(settings.generations):
@@ -35,12 +35,12 @@ def main():
         for key in settings.generations
     }
     test = open_labelled(layout.TEST, classes=names)
-    students = {key: layout.student(key) for key in settings.generations}
-    names_of_models = (layout.TEACHER, *students.values())
-    models = {name: load(layout.model(name), classes=len(names)) for name in names_of_models}
+    students = {key: layout.Model(key).name for key in settings.generations}
+    trained = (layout.TEACHER, *map(layout.Model, settings.generations))
+    models = {model.name: load(model.path, classes=len(names)) for model in trained}
     predictions = predict_all(models, test, batch_size=settings.eval.batch_size)
     quality = {}
-    pool = open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt)
+    pool = open_images(layout.UNLABELLED)
     for key, name in students.items():
         generation, probs = settings.generation(key), labels[key]
         bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
@@ -50,7 +50,7 @@ def main():
     draw_curves(models)
     galleries.noise_gallery(
         layout.EVAL_PLOTS / "noise.png",
-        open_labelled(layout.LABELLED, classes=names, on_corrupt=settings.shards.on_corrupt).images,
+        open_labelled(layout.LABELLED, classes=names).images,
         input_noise(settings, noised=True),
         seed=settings.seed,
     )

@@ -31,4 +31,4 @@ def main(test):
 
 
 if __name__ == "__main__":
-    run(main, key="test")
+    run(main)

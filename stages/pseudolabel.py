@@ -1,9 +1,6 @@
 """Stage pseudolabel: the teacher's distribution for every unlabelled image."""
 
 from noisy_student import backends
-from noisy_student.data.arrays import images_files, open_images
-from noisy_student.runtime import layout
-from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
 from stages.entry import run
 
@@ -12,17 +9,10 @@ def main(generation):
     """Label data/unlabelled with the teacher of GENERATION."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student.steps.labelling import pseudo_label
+    from noisy_student.steps.labelling import label_pool
 
-    return pseudo_label(
-        settings,
-        generation,
-        open_images(layout.UNLABELLED, on_corrupt=settings.shards.on_corrupt),
-        layout.pseudo_labels(generation),
-        classes=len(read_json(layout.CLASSES)),
-        inputs=images_files(layout.UNLABELLED),
-    )
+    return label_pool(settings, generation)
 
 
 if __name__ == "__main__":
-    run(main, key="generation")
+    run(main)

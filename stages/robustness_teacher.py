@@ -1,8 +1,8 @@
 """Stage robustness-teacher: how the teacher fares on changed images."""
 
 from noisy_student import backends
-from noisy_student.robustness.start import start
-from noisy_student.runtime import layout
+from noisy_student.robustness.clearing import clear, write_placeholder
+from noisy_student.runtime.layout import TEACHER
 from noisy_student.settings import params
 from stages.entry import run
 
@@ -10,12 +10,13 @@ from stages.entry import run
 def main():
     """Measure the teacher on corrupted, perturbed and attacked test images."""
     settings = params.load()
-    if not start(settings, layout.TEACHER):
-        return None
+    clear(settings, TEACHER)
+    if settings.eval.robustness == "off":
+        return write_placeholder(TEACHER)
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.robustness import measure_and_write
 
-    return measure_and_write(settings, layout.TEACHER, settings.pseudolabel.threshold)
+    return measure_and_write(settings, TEACHER, settings.pseudolabel.threshold)
 
 
 if __name__ == "__main__":

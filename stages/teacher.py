@@ -1,9 +1,6 @@
 """Stage teacher: train on the labelled images."""
 
 from noisy_student import backends
-from noisy_student.data.arrays import labelled_files, open_labelled
-from noisy_student.runtime import layout
-from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
 from stages.entry import run
 
@@ -12,23 +9,9 @@ def main():
     """Train the teacher of params.yaml on data/labelled and save it as models/teacher.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student.steps.training import train_and_write
-    from noisy_student.training.shares import teacher_shares
+    from noisy_student.steps.training import train_teacher
 
-    names = read_json(layout.CLASSES)
-    opened = {"on_corrupt": settings.shards.on_corrupt}
-    labelled = open_labelled(layout.LABELLED, classes=names, **opened)
-    return train_and_write(
-        settings,
-        settings.teacher,
-        teacher_shares(settings.teacher, labelled, classes=len(names)),
-        stage="teacher",
-        name=layout.TEACHER,
-        inputs=[layout.CLASSES, *labelled_files(layout.LABELLED), *labelled_files(layout.VALIDATION)],
-        labelled=labelled,
-        validation=open_labelled(layout.VALIDATION, classes=names, **opened),
-        classes=len(names),
-    )
+    return train_teacher(settings)
 
 
 if __name__ == "__main__":

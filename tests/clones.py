@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from commands import presets
+from commands import preset as presets
 from support import ROOT, set_params, with_values
 
 TINY = {
@@ -100,8 +98,7 @@ def make_clone(folder, values=TINY):
         shutil.copy2(compiled, folder / kernels)
     clone = Clone(folder)
     path = folder / "params.yaml"
-    digits = YAML(typ="safe").load(folder / "presets/digits.yaml")
-    path.write_text(presets.rewrite(path.read_text(), with_values(digits, values)))
+    path.write_text(presets.fresh(with_values(presets.defaults(), values)))
     clone.run("git", "init", "-q")
     clone.commit("tiny")
     return clone

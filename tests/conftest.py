@@ -29,10 +29,10 @@ def _place(path):
 
 @pytest.fixture(scope="session")
 def digits():
-    """The values of presets/digits.yaml, as a nested dict; copy before changing it."""
-    from noisy_student.settings import params
+    """The defaults, as a nested dict; copy before changing it."""
+    from commands.preset import defaults
 
-    return params.read_yaml(ROOT / "presets/digits.yaml")
+    return defaults()
 
 
 @pytest.fixture

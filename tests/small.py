@@ -5,9 +5,9 @@ import importlib
 import signal
 import sys
 
-from commands import presets
+from commands import preset as presets
 from stages.entry import run
-from support import ROOT, with_values
+from support import with_values
 
 SMALL = {
     "data.labelled": 40,
@@ -27,8 +27,6 @@ SMALL = {
     "eval.robustness": "off",
 }
 
-KEYS = dict.fromkeys(("pseudolabel", "balance", "student", "robustness"), "generation") | {"extra_test": "test"}
-
 
 def stage(name, *arguments):
     """Run a stage in this process; return its exit status or message, None if it succeeded."""
@@ -36,7 +34,7 @@ def stage(name, *arguments):
     before = sys.argv, signal.getsignal(signal.SIGTERM)
     sys.argv = [name, *arguments]
     try:
-        run(module.main, key=KEYS.get(name))
+        run(module.main)
     except SystemExit as end:
         return end.code
     finally:
@@ -47,8 +45,7 @@ def stage(name, *arguments):
 
 def make_finished(folder, digits):
     """Run all stages with SMALL in an empty folder."""
-    text = (ROOT / "presets/digits.yaml").read_text()
-    (folder / "params.yaml").write_text(presets.rewrite(text, with_values(digits, SMALL)))
+    (folder / "params.yaml").write_text(presets.fresh(with_values(digits, SMALL)))
     (folder / "data/raw/digits").mkdir(parents=True)
     with contextlib.chdir(folder):
         for call in ("prepare", "teacher", "pseudolabel gen1", "balance gen1", "student gen1", "eval"):

@@ -3,7 +3,7 @@
 import copy
 from pathlib import Path
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.settings.params import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent

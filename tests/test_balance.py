@@ -5,11 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisy_student.drawing import pool
+from noisy_student.pseudo_labels import balancing
 from noisy_student.pseudo_labels import confidence as confidence_module
-from noisy_student.pseudo_labels.balancing import balance, confident_rows, counts
+from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime.errors import DataError, EmptyClassError
-from noisy_student.runtime.files import read_array, write_array
-from noisy_student.steps.selection import confidence_bins
+from noisy_student.runtime.files import read_array, read_csv, write_array
+from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
+from noisy_student.steps.selection import select, write_tables
 from small import stage
 from support import set_params
 
@@ -31,31 +34,46 @@ PROBS = np.array(
 )
 
 
-def choose(probs=PROBS, min_confidence=0.6, per_class=None, on_empty="error", **more):
-    given = {"min_confidence": min_confidence, "per_class": per_class, "on_empty": on_empty, **more}
-    return balance(probs, class_names=NAMES, **given)
+def labelling(threshold, max_confidence=1.0):
+    return PseudoLabelParams(threshold=threshold, max_confidence=max_confidence, kind="soft", batch_size=1, noise=False)
+
+
+def choose(probs=PROBS, threshold=0.6, per_class=None, on_empty="error", max_confidence=1.0, names=NAMES, enabled=True):
+    settings = BalanceParams(enabled=enabled, per_class=per_class, on_empty=on_empty)
+    return select(probs, labelling(threshold, max_confidence), settings, class_names=names)
+
+
+def confident_rows(probs, threshold, max_confidence=1.0):
+    return choose(probs, threshold, max_confidence=max_confidence, enabled=False, names=range(probs.shape[-1]))
+
+
+def counts(tmp_path, probs, rows, threshold=0.0):
+    """The images of each class, that passed the filter and that were chosen, by class_counts.csv."""
+    write_tables(tmp_path, probs, rows, class_names=range(probs.shape[1]), pseudolabel=labelling(threshold))
+    table = read_csv(tmp_path / "class_counts.csv", text=("when",))
+    return [[row["images"] for row in table if row["when"] == when] for when in ("filtered", "balanced")]
 
 
 def test_confident_rows_by_hand():
-    np.testing.assert_array_equal(confident_rows(PROBS, min_confidence=0.6), [0, 1, 2, 4, 5, 6])
+    np.testing.assert_array_equal(confident_rows(PROBS, 0.6), [0, 1, 2, 4, 5, 6])
 
 
 def test_a_confidence_equal_to_the_threshold_is_not_kept():
     probs = np.array([[0.75, 0.25], [0.7500001, 0.2499999]])
-    np.testing.assert_array_equal(confident_rows(probs, min_confidence=0.75), [1])
+    np.testing.assert_array_equal(confident_rows(probs, threshold=0.75), [1])
 
 
 def test_a_bound_of_confidence_by_hand():
-    bounds = {"min_confidence": 0.5, "max_confidence": 0.85}  # 0.85 itself stays
+    bounds = {"threshold": 0.5, "max_confidence": 0.85}  # 0.85 itself stays
     np.testing.assert_array_equal(confident_rows(PROBS, **bounds), [1, 4, 5, 6])
     np.testing.assert_array_equal(choose(**bounds, on_empty="skip"), [1, 6, 4, 5])
     rounded = np.array([[1.0000001, 0.0]])
-    np.testing.assert_array_equal(confident_rows(rounded, min_confidence=0.5), [0])
+    np.testing.assert_array_equal(confident_rows(rounded, threshold=0.5), [0])
 
 
 def test_the_message_names_both_bounds():
     with pytest.raises(EmptyClassError, match=r"threshold=0\.5 and at most pseudolabel\.max_confidence=0\.6"):
-        choose(min_confidence=0.5, max_confidence=0.6)
+        choose(threshold=0.5, max_confidence=0.6)
 
 
 def test_up_to_the_largest_class_by_hand():
@@ -73,17 +91,29 @@ def test_of_more_the_most_confident_stay_by_hand():
 
 def test_null_takes_the_largest_count_by_hand():
     # above 0.75: class 0 rows 2, 0; class 1 row 1; class 2 rows 4, 5
-    np.testing.assert_array_equal(choose(min_confidence=0.75), [2, 0, 1, 1, 4, 5])
+    np.testing.assert_array_equal(choose(threshold=0.75), [2, 0, 1, 1, 4, 5])
 
 
-def test_counts_by_hand():
-    np.testing.assert_array_equal(counts(PROBS, [0, 1, 2, 4, 6]), [2, 2, 1])
-    np.testing.assert_array_equal(counts(PROBS, [5, 5, 5]), [0, 0, 3])
+def test_counts_by_hand(tmp_path):
+    # above 0.6: rows 0, 2; 1, 6; 4, 5
+    assert counts(tmp_path, PROBS, [0, 1, 2, 4, 6], 0.6) == [[2, 2, 2], [2, 2, 1]]
+    assert counts(tmp_path, PROBS, [5, 5, 5], 0.82) == [[2, 0, 2], [0, 0, 3]]
+
+
+def test_another_rule_is_one_function(monkeypatch):
+    """It is found by its name; here every second confident image, whatever its class."""
+    monkeypatch.setitem(balancing.RULES, "equal", None)  # so that it is put back afterwards
+
+    @balancing.rule
+    def equal(confident, settings):
+        return confident.rows[:: settings.per_class]
+
+    assert choose(per_class=2).tolist() == [0, 2, 5]
 
 
 def test_an_empty_class_is_named_with_what_was_found():
     with pytest.raises(EmptyClassError) as error:
-        choose(min_confidence=0.82)
+        choose(threshold=0.82)
     assert str(error.value) == (
         "class 1 (car): no pseudo-label is above pseudolabel.threshold=0.82 "
         "(best 0.800, 0 of 2 predicted as it).\n"
@@ -100,13 +130,7 @@ def test_many_empty_classes_give_a_short_message():
     probs = np.zeros((3, 40))
     probs[:, 0] = 1
     with pytest.raises(EmptyClassError) as error:
-        balance(
-            probs,
-            min_confidence=0.5,
-            per_class=None,
-            on_empty="error",
-            class_names=[f"name{k}" for k in range(40)],
-        )
+        choose(probs, 0.5, names=[f"name{k}" for k in range(40)])
     lines = str(error.value).splitlines()
     assert len(lines) == 7
     assert "name5" in lines[4]
@@ -114,15 +138,15 @@ def test_many_empty_classes_give_a_short_message():
 
 
 def test_an_empty_class_can_be_skipped():
-    np.testing.assert_array_equal(choose(min_confidence=0.82, on_empty="skip"), [2, 0, 4, 5])
+    np.testing.assert_array_equal(choose(threshold=0.82, on_empty="skip"), [2, 0, 4, 5])
 
 
 @pytest.mark.parametrize("on_empty", ["error", "skip"])
 def test_nothing_above_the_threshold_is_always_an_error(on_empty):
     with pytest.raises(EmptyClassError, match=r"No pseudo-label of any class.*0\.96 \(best 0\.950, 0 of 7\)"):
-        choose(min_confidence=0.96, on_empty=on_empty)
+        choose(threshold=0.96, on_empty=on_empty)
     with pytest.raises(EmptyClassError, match=r"Lower pseudolabel\.threshold"):
-        confident_rows(PROBS, min_confidence=0.96)
+        confident_rows(PROBS, threshold=0.96)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +159,7 @@ def test_nothing_above_the_threshold_is_always_an_error(on_empty):
         ([np.inf, 0.0, 0.0], "row 3 sums to inf"),
     ],
 )
-@pytest.mark.parametrize("function", [choose, lambda p: confident_rows(p, min_confidence=0.6)])
+@pytest.mark.parametrize("function", [choose, lambda p: confident_rows(p, 0.6)])
 def test_rows_that_are_no_distributions_are_refused(row, message, function):
     probs = PROBS.copy()
     probs[3] = row
@@ -146,13 +170,13 @@ def test_rows_that_are_no_distributions_are_refused(row, message, function):
 def test_rounding_of_float32_is_tolerated():
     probs = PROBS.copy()
     probs[:, 0] += 0.0009
-    assert len(confident_rows(probs, min_confidence=0.6)) == 6
+    assert len(confident_rows(probs, threshold=0.6)) == 6
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (4, 0), (5,)])
 def test_an_empty_pool_is_refused(shape):
     with pytest.raises(DataError, match="at least one image"):
-        confident_rows(np.zeros(shape), min_confidence=0.5)
+        confident_rows(np.zeros(shape), threshold=0.5)
 
 
 def _mapped(path, probs):
@@ -171,7 +195,7 @@ def test_chosen_in_pieces_as_at_once(tmp_path, monkeypatch):
     assert (predicted.dtype, confidence.dtype) == (np.int64, np.float32)
     best_first = np.argsort(-probs.max(axis=1), kind="stable")
     expected = [best_first[probs.argmax(axis=1)[best_first] == k][:20] for k in range(3)]
-    rows = choose(_mapped(tmp_path / "probs.npy", probs), min_confidence=0.4, per_class=20)
+    rows = choose(_mapped(tmp_path / "probs.npy", probs), threshold=0.4, per_class=20)
     np.testing.assert_array_equal(rows, np.concatenate(expected))
 
 
@@ -181,16 +205,20 @@ def test_mapped_distributions_are_not_read_into_memory_as_a_whole(tmp_path):
     probs[np.arange(10_000), np.arange(10_000) % 1000] = 0.6
     mapped = _mapped(tmp_path / "probs.npy", probs)
     names = [f"name{k}" for k in range(1000)]
+    small = np.zeros((len(PROBS), 8, 8, 3), np.uint8)
+    pool.pseudo_label_gallery(tmp_path / "a.png", small, PROBS, names[:2], threshold=0.5)  # loads libraries
     tracemalloc.start()
-    rows = balance(mapped, min_confidence=0.5, per_class=12, on_empty="error", class_names=names)
-    number = counts(mapped, rows)
-    confidence_bins(mapped)
-    confidence_module.best_guesses(mapped)
+    rows = choose(mapped, 0.5, per_class=12, names=names)
+    write_tables(tmp_path, mapped, rows, class_names=names, pseudolabel=labelling(0.5))
+    confidence_rows(mapped, np.full(10_000, -1), threshold=0.5)
+    images = np.zeros((10_000, 8, 8, 3), np.uint8)
+    pool.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16e6
     np.testing.assert_array_equal(rows[:12], [*range(0, 10_000, 1000), 0, 1000])
-    np.testing.assert_array_equal(number, np.full(1000, 12))
+    table = read_csv(tmp_path / "class_counts.csv", text=("class", "when"))
+    assert [row["images"] for row in table] == [10] * 1000 + [12] * 1000
 
 
 @st.composite
@@ -232,8 +260,7 @@ def test_properties(probs, threshold, per_class):
         keys = [(-confidence[r], r) for r in first]
         assert keys == sorted(keys)  # most confident first, ties by row
         assert all(group[i] == group[i - len(own)] for i in range(len(own), size))
-    expected = [size if kept[k] else 0 for k in range(3)]
-    np.testing.assert_array_equal(counts(probs, rows), expected)
+    assert [int((predicted[rows] == k).sum()) for k in range(3)] == [size if kept[k] else 0 for k in range(3)]
 
 
 def test_a_student_without_pseudo_labels_needs_no_confident_image(workspace):

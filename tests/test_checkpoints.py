@@ -1,21 +1,27 @@
 """Checkpoints: whole or ignored, the last two, apart by what they were made of."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
-import subprocess
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from ruamel.yaml import YAML
 
+import noisy_student
 from commands.checkpoints import main as list_or_remove
 from commands.deps import imported_names
-from noisy_student.runtime import checkpoints, environment
+from noisy_student.runtime import checkpoints, declared_code, environment
 from noisy_student.runtime.checkpoints import Checkpoints, opened
+from noisy_student.runtime.errors import UserError
 from support import ROOT
 
 ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([1, 2**63], np.uint64)}
@@ -128,11 +134,11 @@ def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
     file.write_bytes(b"1")
 
     def now():
-        return checkpoints.digest({"rate": 0.1}, [file])
+        return checkpoints.digest("teacher", {"rate": 0.1}, [file])
 
     first = now()
     assert now() == first
-    assert checkpoints.digest({"rate": 0.2}, [file]) != first
+    assert checkpoints.digest("teacher", {"rate": 0.2}, [file]) != first
     file.write_bytes(b"2")
     assert now() != first
     file.write_bytes(b"1")
@@ -142,25 +148,95 @@ def test_the_digest_is_that_of_all_that_counts(tmp_path, monkeypatch):
     assert now() != first
 
 
-@pytest.mark.parametrize("module", ["runtime/locks.py", "noise/kernels/values.py"])
-def test_the_digest_covers_the_code(tmp_path, module):
-    """A changed line of a loaded module of the project gives another digest, or of one to be loaded."""
-    import shutil
+STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+WITH_CHECKPOINTS = ("prepare", "teacher", "pseudolabel@gen1", "student@gen1", "robustness-teacher", "robustness@gen1")
 
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A copy of the code, from which the library believes to be loaded."""
     for name in ("noisy_student", "stages"):
-        shutil.copytree(ROOT / name, tmp_path / name)
+        shutil.copytree(ROOT / name, tmp_path / "project" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, tmp_path / "project")
+    monkeypatch.setattr(noisy_student, "__file__", str(tmp_path / "project/noisy_student/__init__.py"))
+    monkeypatch.setattr(environment, "fingerprint", dict)  # asking for it takes most of the time
+    return tmp_path / "project"
 
-    def digest():
-        code = "from noisy_student.runtime import checkpoints; print(checkpoints.digest({}, []))"
-        return subprocess.run(
-            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-        ).stdout
 
-    first = digest()
-    assert digest() == first
-    with (tmp_path / "noisy_student" / module).open("a") as file:
-        file.write("# changed\n")
-    assert digest() != first
+def _code_deps(stage):
+    entry = STAGES[stage.partition("@")[0]]
+    return [dep for dep in entry.get("do", entry)["deps"] if dep.split("/")[0] in ("noisy_student", "stages")]
+
+
+@contextlib.contextmanager
+def _changed(path):
+    before = path.read_bytes()
+    path.write_bytes(before + b"# changed\n")
+    yield
+    path.write_bytes(before)
+
+
+@pytest.mark.parametrize("stage", WITH_CHECKPOINTS)
+def test_the_digest_covers_the_declared_code_and_no_other(project, stage):
+    """One file of each declared folder, and each declared file; then all that is not declared, at once."""
+    deps, first = [project / dep for dep in _code_deps(stage)], checkpoints.digest(stage, {}, [])
+    assert len(deps) >= 6
+    for dep in deps:
+        path = max(dep.rglob("*.py")) if dep.is_dir() else dep
+        with _changed(path):
+            assert checkpoints.digest(stage, {}, []) != first, path
+    assert checkpoints.digest(stage, {}, []) == first
+    others = [path for path in project.rglob("*.py") if not any(path.is_relative_to(dep) for dep in deps)]
+    assert any(path.name == "charts.py" for path in others) or stage.startswith("robustness")
+    for path in others:
+        path.write_text("changed")
+    assert checkpoints.digest(stage, {}, []) == first
+
+
+def test_a_new_file_and_another_name_count_and_the_key_of_a_stage_does_not(project):
+    first = checkpoints.digest("student@gen1", {}, [])
+    assert checkpoints.digest("student@gen2", {}, []) == first
+    (project / "noisy_student/noise/table.csv").touch()
+    second = checkpoints.digest("student@gen1", {}, [])
+    (project / "noisy_student/noise/table.csv").rename(project / "noisy_student/noise/list.csv")
+    assert len({first, second, checkpoints.digest("student@gen1", {}, [])}) == 3
+
+
+LEFT_OVER = ("__pycache__/a.cpython-312.pyc", "a.pyc", "a.py~", ".a.py.swp", ".ipynb_checkpoints/a.py", ".tmp-1-a.py")
+
+
+def test_what_dvc_ignores_does_not_count(project):
+    first = checkpoints.digest("teacher", {}, [])
+    for name in LEFT_OVER:
+        (project / "noisy_student/noise" / name).parent.mkdir(exist_ok=True)
+        (project / "noisy_student/noise" / name).write_text("changed")
+    assert checkpoints.digest("teacher", {}, []) == first
+    folder, repo = project / "noisy_student/noise", Repo.init(project, no_scm=True)
+    seen_by_dvc = {Path(path) for path in repo.dvcignore.find(repo.fs, str(folder))}
+    repo.close()
+    assert {path for path in declared_code.files_of("teacher").values() if path.is_relative_to(folder)} == seen_by_dvc
+
+
+@pytest.mark.parametrize("mistake", ["gone", "empty"])
+def test_declared_code_that_is_not_there_is_an_error(project, mistake):
+    shutil.rmtree(project / "noisy_student/noise")
+    if mistake == "empty":
+        (project / "noisy_student/noise").mkdir()
+    with pytest.raises(UserError, match=r"noisy_student/noise: no code there.*stage teacher"):
+        checkpoints.digest("teacher", {}, [])
+
+
+@pytest.mark.parametrize("beside", ["no dvc.yaml", "another project's"])
+def test_a_library_without_its_pipeline_counts_as_a_whole(project, beside):
+    (project / "dvc.yaml").unlink()
+    if beside != "no dvc.yaml":
+        (project / "dvc.yaml").write_text("stages: {clean: {cmd: make, deps: [noisy_student/noise]}}")
+    first = checkpoints.digest("teacher", {}, [])
+    with _changed(project / "noisy_student/drawing/charts.py"):
+        assert checkpoints.digest("teacher", {}, []) != first
+    with _changed(project / "stages/teacher.py"):
+        assert checkpoints.digest("teacher", {}, []) == first
 
 
 def test_listing_and_removal_leave_what_is_in_use(tmp_path, monkeypatch, capsys):

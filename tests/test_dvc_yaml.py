@@ -110,8 +110,7 @@ def test_outputs_are_where_layout_says():
         layout.EVAL_TABLES,
         layout.extra_test(key),
     }
-    for name in (layout.TEACHER, layout.student(key)):
-        expected |= {layout.robustness(name), layout.robustness_tables(name)}
-        expected |= {layout.robustness_plots(name), layout.robustness_outcomes(name)}
-        expected |= {layout.model(name), layout.summary(name), layout.curves(name)}
+    for model in (layout.TEACHER, layout.Model(key)):
+        expected |= {model.robustness, model.robustness_tables, model.robustness_plots, model.robustness_outcomes}
+        expected |= {model.path, model.summary, model.curves}
     assert outs == {str(path) for path in expected}

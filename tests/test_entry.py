@@ -73,7 +73,7 @@ def test_the_generation_comes_from_dvc_or_by_hand(monkeypatch):
     seen = []
     monkeypatch.setenv("DVC_STAGE", "student@gen3")
     monkeypatch.setattr(sys, "argv", ["student"])
-    run(lambda generation: seen.append(generation), key="generation")
+    run(lambda generation: seen.append(generation))
     monkeypatch.setattr(sys, "argv", ["student", "gen1"])
-    run(lambda generation: seen.append(generation), key="generation")
+    run(lambda generation: seen.append(generation))
     assert seen == ["gen3", "gen1"]

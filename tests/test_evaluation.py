@@ -1,7 +1,8 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
 import json
-import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -11,9 +12,9 @@ from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accura
 from commands import results
 from commands.results import robustness_table, table
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
-from noisy_student.steps.evaluation import evaluate, evaluate_all, predict_all
-from noisy_student.steps.selection import confidence_bins, select
+from noisy_student.steps.evaluation import evaluate_all, predict_all
+from noisy_student.steps.reported import Predictions, evaluate
+from noisy_student.steps.selection import confidence_bins
 from support import ROOT
 
 NAMES = [f"class {k}" for k in range(7)]
@@ -25,9 +26,13 @@ def predictions():
     return rng.dirichlet(np.ones(7), 300).astype(np.float32), rng.integers(0, 7, 300)
 
 
+def evaluated(probs, labels, names=NAMES, penalty=0.0):
+    return evaluate(Predictions(probs, labels, names, penalty))
+
+
 def test_figures_are_those_of_scikit_learn(predictions):
     probs, labels = predictions
-    found = evaluate(probs, labels, class_names=NAMES, regularisation=0.25)
+    found = evaluated(probs, labels, penalty=0.25)
     assert found["nll"] == pytest.approx(log_loss(labels, probs.astype(np.float64)), rel=1e-4)
     assert found["loss"] == pytest.approx(found["nll"] + 0.25)
     assert found["accuracy"] == pytest.approx(accuracy_score(labels, probs.argmax(1)))
@@ -41,23 +46,24 @@ def test_figures_are_those_of_scikit_learn(predictions):
 def test_top5_only_where_it_means_something(predictions):
     probs, labels = predictions
     few = probs[:, :5] / probs[:, :5].sum(axis=1, keepdims=True)
-    assert "top5" not in evaluate(few, labels % 5, class_names=NAMES[:5])
+    assert "top5" not in evaluated(few, labels % 5, NAMES[:5])
 
 
 def test_a_class_without_test_images_has_no_recall(predictions):
     probs, labels = predictions
-    found = evaluate(probs, np.minimum(labels, 5), class_names=NAMES)
+    found = evaluated(probs, np.minimum(labels, 5))
     assert found["recall"][6]["recall"] is None  # NaN would not be JSON
 
 
 def test_pseudo_label_quality_stands_with_the_student_that_learned_from_it(predictions):
     probs, labels = predictions
     both = {"teacher": (probs, 0.0), "student-gen1": (probs, 0.5)}
-    quality = {"student-gen1": {"coverage": 0.5, "accuracy": None}}
+    quality = {"student-gen1": {"pseudo_label_coverage": 0.5}}  # the truth is not known
     figures = evaluate_all(both, labels, class_names=NAMES, quality=quality)
     assert "pseudo_label_coverage" not in figures["teacher"]
+    order = ["loss", "nll", "accuracy", "top5", "ece", "accuracy_interval", "recall", "pseudo_label_coverage"]
+    assert list(figures["student-gen1"]) == order
     assert figures["student-gen1"]["pseudo_label_coverage"] == 0.5
-    assert "pseudo_label_accuracy" not in figures["student-gen1"]  # the truth is not known
     assert figures["student-gen1"]["loss"] - figures["teacher"]["loss"] == pytest.approx(0.5)
 
 
@@ -94,7 +100,7 @@ def test_results_of_an_interrupted_run_name_what_is_missing(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "metrics").mkdir()
     probs, labels = predictions
-    found = evaluate(probs, labels, class_names=NAMES, regularisation=0.0)
+    found = evaluated(probs, labels)
     (tmp_path / "metrics/eval.json").write_text(json.dumps({"teacher": found}))
     with pytest.raises(SystemExit, match=r"error: metrics/models/teacher\.json: cannot be read .*dvc repro"):
         results.main()
@@ -115,23 +121,42 @@ def test_table_of_robustness():
     assert line == expected
 
 
-def _select(probs, *, enabled):
-    pseudolabel = PseudoLabelParams(threshold=0.5, kind="soft", batch_size=1, noise=False)
-    balancing = BalanceParams(enabled=enabled, per_class=None, on_empty="error")
-    return select(probs, pseudolabel, balancing, class_names=["a", "b"])
-
-
-def test_selection_with_and_without_balance():
-    probs = np.float32([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5], [0.2, 0.8]])
-    assert _select(probs, enabled=False).tolist() == [0, 1, 3]  # 0.5 is not above 0.5
-    assert _select(probs, enabled=True).tolist() == [0, 0, 3, 1]
-
-
 def test_confidence_bins_by_hand():
-    bins = confidence_bins(np.float32([[0.97, 0.03], [0.55, 0.45], [1.0, 0.0]]))
+    bins = confidence_bins(np.float32([0.97, 0.56, 0.55, 1.0]))
     assert len(bins) == 20
-    assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.55: 1, 0.95: 2}
+    assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.5: 1, 0.55: 1, 0.95: 2}
 
 
-def test_no_figure_is_missing_in_the_readme():
-    assert not re.findall(r"@[A-Z0-9]+@", (ROOT / "README.md").read_text())
+BRIER = """
+import json, sys
+import numpy as np
+from noisy_student.robustness import scores
+from noisy_student.steps import reported
+brier = lambda tested: float(scores.brier(tested.probs, tested.labels).mean())
+reported.TEST += (
+    reported.Metric("brier", brier, ("Brier", "{:.2f}".format), ("Brier score", 1)),
+)
+from commands.results import table
+from experiments.study import rows, tables
+from experiments.study.definition import Study
+from experiments.study.columns import METRICS
+probs, labels = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 0])  # (0.02 + 0.72) / 2
+found = reported.evaluate(reported.Predictions(probs, labels, ["a", "b"], 0.0))
+print(json.dumps({
+    "eval": found["brier"],
+    "table": [[cell.strip() for cell in line.split("  ")] for line in table({"teacher": found}).splitlines()],
+    "column": "brier" in rows.COLUMNS,
+    "value": METRICS["brier"].value({"metrics/eval.json": {"teacher": found}}.get, "teacher", "teacher"),
+    "title": METRICS["brier"].title,
+}))
+"""
+
+
+def test_a_metric_is_one_line():
+    """In a process of its own, for the columns are made when modules are imported."""
+    done = subprocess.run([sys.executable, "-c", BRIER], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["eval"] == found["value"] == pytest.approx(0.37)
+    assert "Brier" in found["table"][0]
+    assert "0.37" in found["table"][2]
+    assert (found["column"], found["title"]) == (True, "Brier score")

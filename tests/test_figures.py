@@ -13,11 +13,11 @@ import pytest
 import vl_convert
 from PIL import Image
 
-from noisy_student.drawing import canvas, charts, galleries
+from noisy_student.drawing import canvas, charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.noise.pipeline import InputNoise
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
 from support import ROOT
 
@@ -35,12 +35,6 @@ def distributions(n=30, k=3, seed=1):
 def input_noise(ops=2):
     params = RandAugmentParams(ops=ops, magnitude=10, levels=30, table="standard", magnitude_sampling="fixed", fill=128)
     return InputNoise(augmentation=AugmentationParams(flip=True, crop=0), randaugment=params)
-
-
-def labelled(probs, threshold, bound=2.0):
-    """Classes, confidence, and which images are kept."""
-    highest = probs.max(axis=1)
-    return probs.argmax(axis=1), highest, (highest > threshold) & (highest <= bound)
 
 
 def curves(model="teacher"):
@@ -92,8 +86,7 @@ def all_figures(n_classes, n=300, name="class {}"):
         matrix = metrics.confusion(probs, labels)
         bins = reliability_rows({"teacher": probs, "student": other}, labels)
     counts = count_rows(np.arange(n_classes), np.full(n_classes, 9), names)
-    guesses = labelled(probs, 0.75) if n else (np.zeros(0, int), np.zeros(0), np.zeros(0, bool))
-    confident = charts.confidence_rows(*guesses, truth, threshold=0.75)
+    confident = confidence_rows(probs, truth, threshold=0.75)
     corruptions = [f"kind_{k}" for k in range(19)]
     tables = {"teacher": corruption_rows(corruptions), "student-gen1": corruption_rows(corruptions)}
     cell = {"corruption": "glass_blur", "severity": 3, "clean": images()[0], "changed": images()[1]}
@@ -110,7 +103,7 @@ def all_figures(n_classes, n=300, name="class {}"):
     }
     return {
         "noise": lambda p: galleries.noise_gallery(p, images(min(n, 6)), input_noise(), seed=1),
-        "pseudo": lambda p: galleries.pseudo_label_gallery(p, images(n), names, *guesses, threshold=0.75),
+        "pseudo": lambda p: pool.pseudo_label_gallery(p, images(n), probs, names, threshold=0.75),
         "disagreement": lambda p: galleries.disagreement_gallery(
             p, images(n), labels, probs, other, names, title="teacher wrong"
         ),
@@ -302,7 +295,7 @@ def test_noise_gallery_without_randaugment_has_no_captions(tmp_path, written):
 def test_pseudo_label_groups_by_hand():
     confidence = np.array([0.9, 0.8, 0.75, 0.7, 0.99, 0.6, 0.95, 0.85, 0.3])
     rows = np.array([0, 1, 2, 3, 4, 5, 6, 7])
-    top, above, below = galleries.pseudo_label_groups(confidence, confidence > 0.75, rows, each=2)
+    top, above, below = pool.pseudo_label_groups(confidence, rows, threshold=0.75, each=2)
     assert top.tolist() == [4, 6]
     assert above.tolist() == [1, 7]
     assert below.tolist() == [2, 3]
@@ -310,21 +303,21 @@ def test_pseudo_label_groups_by_hand():
 
 def test_pseudo_label_groups_below_a_bound():
     confidence = np.array([0.9, 0.8, 0.75, 0.7, 0.99])
-    kept = (confidence > 0.72) & (confidence <= 0.8)
-    top, above, below = galleries.pseudo_label_groups(confidence, kept, np.arange(5), each=1)
+    bounds = {"threshold": 0.72, "max_confidence": 0.8}
+    top, above, below = pool.pseudo_label_groups(confidence, np.arange(5), each=1, **bounds)
     assert (top.tolist(), above.tolist(), below.tolist()) == ([1], [2], [4])
 
 
 def test_pseudo_label_groups_share_no_image_when_few_are_kept():
     confidence = np.array([0.9, 0.8, 0.5])
-    top, above, below = galleries.pseudo_label_groups(confidence, confidence > 0.75, np.arange(3), each=4)
+    top, above, below = pool.pseudo_label_groups(confidence, np.arange(3), threshold=0.75, each=4)
     assert (top.tolist(), above.tolist(), below.tolist()) == ([0, 1], [], [2])
 
 
 def test_pseudo_label_gallery_shows_the_groups_and_leaves_empty_cells_blank(tmp_path, written):
     probs = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.15, 0.85, 0.0]])
     batch = images(3)
-    galleries.pseudo_label_gallery(tmp_path / "a.png", batch, NAMES, *labelled(probs, 0.75), threshold=0.75, each=2)
+    pool.pseudo_label_gallery(tmp_path / "a.png", batch, probs, NAMES, threshold=0.75, each=2)
     assert shown(tmp_path / "a.png", batch, 64) == [0, 1, 2]
     found = written[0]
     assert [t for t in found if t.startswith("0.")] == ["0.900", "0.600", "0.850"]
@@ -334,8 +327,7 @@ def test_pseudo_label_gallery_shows_the_groups_and_leaves_empty_cells_blank(tmp_
 
 def test_pseudo_label_gallery_says_when_classes_are_left_out(tmp_path, written):
     names = [f"c{k}" for k in range(101)]
-    guesses = labelled(distributions(5, 101), 0.5)
-    galleries.pseudo_label_gallery(tmp_path / "a.png", images(5), names, *guesses, threshold=0.5, each=1)
+    pool.pseudo_label_gallery(tmp_path / "a.png", images(5), distributions(5, 101), names, threshold=0.5, each=1)
     assert "the first 100 of 101 classes" in written[0][0]
     assert "c99" in written[0]
     assert "c100" not in written[0]
@@ -416,7 +408,7 @@ def test_a_chart_loads_nothing(tmp_path):
 
 def test_confidence_rows_by_hand():
     probs = np.array([[0.91, 0.09], [0.2, 0.8], [0.61, 0.39], [0.99, 0.01], [0.7, 0.3]])
-    rows = charts.confidence_rows(*labelled(probs, 0.75), np.array([0, 0, 0, -1, 1]), threshold=0.75)
+    rows = confidence_rows(probs, np.array([0, 0, 0, -1, 1]), threshold=0.75)
     for label, images_, kept, edges in (("right", 2, 1, [0.625, 0.925]), ("wrong", 2, 1, [0.7, 0.8])):
         own = [row for row in rows if row["label"] == label]
         assert (sum(row["images"] for row in own), sum(row["kept"] for row in own)) == (images_, kept)
@@ -429,12 +421,10 @@ def test_confidence_rows_by_hand():
 def test_no_bar_of_the_histogram_is_half_kept(threshold, bound, dtype):
     confidence = np.concatenate([np.linspace(0.5, 1, 997), [threshold, bound, *np.nextafter(dtype(threshold), [0, 1])]])
     probs = np.stack([confidence, 1 - confidence], axis=1).astype(dtype)
-    predicted, highest = best_guesses(probs)
-    kept = is_kept(highest, threshold, bound)
-    rows = charts.confidence_rows(
-        predicted, highest, kept, np.zeros(len(probs), int), threshold=threshold, max_confidence=bound
-    )
+    rows = confidence_rows(probs, np.zeros(len(probs), int), threshold=threshold, max_confidence=bound)
     assert sum(row["images"] for row in rows) == len(probs)
+    highest = probs.max(axis=1)
+    kept = (highest > threshold) & ((highest <= bound) | (bound == 1))
     assert sum(row["kept"] for row in rows) == kept.sum() > 0
     assert all(row["kept"] in (0, row["images"]) for row in rows)
 

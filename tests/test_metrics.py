@@ -9,8 +9,12 @@ import sklearn.metrics
 from sklearn.calibration import calibration_curve
 
 from noisy_student.inference import metrics
-from noisy_student.pseudo_labels.confidence import pseudo_label_quality
+from noisy_student.pseudo_labels.confidence import is_kept
+from noisy_student.robustness import report
+from noisy_student.robustness.measure import outcome
 from noisy_student.runtime.errors import DataError
+from noisy_student.steps.reported import pseudo_label_quality
+from noisy_student.steps.selection import confidence_bins
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +103,66 @@ def test_calibration_error_by_hand():
     probs = np.array([[0.6, 0.4], [0.7, 0.3], [0.9, 0.1], [0.2, 0.8], [0.0, 1.0]])
     labels = np.array([0, 1, 0, 1, 1])
     expected = 2 / 5 * 0.15 + 3 / 5 * 0.1
-    assert metrics.expected_calibration_error(probs, labels, bins=4) == pytest.approx(expected)
+    assert metrics.calibration_error(metrics.reliability(probs, labels, bins=4)) == pytest.approx(expected)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_lower_bin():
     table = metrics.reliability(np.array([[0.75, 0.25]]), np.array([0]), bins=4)
     assert [b["count"] for b in table] == [0, 0, 1, 0]
     assert (table[2]["lower"], table[2]["upper"]) == (0.5, 0.75)
+
+
+# confidences on edges and one float beside them, and by hand the number of the bin of 20
+ON_EDGES = [
+    (0.0, 0),
+    (0.05, 0),
+    (0.1, 1),
+    (0.5, 9),
+    (0.55, 10),
+    (0.6, 11),
+    (0.7, 13),
+    (0.75, 14),
+    (0.95, 18),
+    (1.0, 19),
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_rule_for_edges(dtype):
+    """As float32 some of these numbers are rounded up, some down: it is the number of params.yaml that counts."""
+    values, expected = [], []
+    for value, place in ON_EDGES:
+        on = dtype(value)
+        values += [on, np.nextafter(on, dtype(2)), np.nextafter(on, dtype(-1))]
+        expected += [place, 0 if value == 0 else min(place + 1, 19), place]
+    values, edges = np.array(values, dtype), metrics.equal_edges(20)
+    assert metrics.bin_of(values, edges).tolist() == expected
+    counts = [expected.count(place) for place in range(20)]
+    assert metrics.histogram(values, edges).tolist() == counts
+    assert [row["images"] for row in confidence_bins(values)] == counts
+    assert [row["count"] for row in metrics.reliability_of(values, values > 0, 20)] == counts
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bins", [15, 20, 40])
+def test_a_threshold_on_an_edge_splits_no_bin(bins, dtype):
+    """Whatever number of params.yaml the edge is, and whichever the bound: a bin is kept as a whole or not at all."""
+    numbers = [float(repr(k / bins)) for k in range(1, bins)]
+    on = np.array(numbers, dtype)
+    values = np.concatenate([on, np.nextafter(on, dtype(1)), np.nextafter(on, dtype(0))])
+    place = metrics.bin_of(values, metrics.equal_edges(bins))
+    for k, number in enumerate(numbers):
+        assert set(place[is_kept(values, number)]).isdisjoint(place[~is_kept(values, number)]), number
+        assert (is_kept(values, 0.0, number) == (place <= k)).all(), number
+
+
+def test_calibration_of_robustness_is_that_of_the_test_images(scored):
+    probs, labels = scored
+    probs = np.concatenate([probs, np.eye(7, dtype=np.float32)[[0, 1]]])
+    labels = np.append(labels, [1, 1])  # the first of these two has probability 0
+    found = report.calibration(outcome(probs, labels), labels, 0.5)
+    assert found["nll"] == metrics.nll(probs, labels)
+    assert found["ece"] == metrics.calibration_error(metrics.reliability(probs, labels))
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 10), (10, 10), (470, 500), (9394, 10_000)])
@@ -122,13 +179,17 @@ def test_interval_is_wilsons(correct, n):
 def test_pseudo_label_quality_by_hand():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.95, 0.05], [0.75, 0.25]])
     truth = np.array([0, 0, 1, -1, 1])
+
+    def quality(**bounds):
+        found = pseudo_label_quality(probs, truth, **bounds)
+        return found["pseudo_label_coverage"], found.get("pseudo_label_accuracy")
+
     # kept: rows 0, 1, 3; of known truth: 0 (right), 1 (wrong)
-    assert pseudo_label_quality(probs, truth, threshold=0.75) == {"coverage": 0.6, "accuracy": 0.5}
-    assert pseudo_label_quality(probs, truth, threshold=0.92) == {"coverage": 0.2, "accuracy": None}
-    assert pseudo_label_quality(probs, truth, threshold=0.99) == {"coverage": 0.0, "accuracy": None}
+    assert quality(threshold=0.75) == (0.6, 0.5)
+    assert quality(threshold=0.92) == (0.2, None)
+    assert quality(threshold=0.99) == (0.0, None)
     # rows 1, 2 and 4, all wrong
-    found = pseudo_label_quality(probs, truth, threshold=0.5, max_confidence=0.8)
-    assert found == {"coverage": 0.6, "accuracy": 0.0}
+    assert quality(threshold=0.5, max_confidence=0.8) == (0.6, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,17 @@ import os
 
 import pytest
 
-from commands import presets
+from commands import preset as presets
+from commands.check import check
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params, schema
 from support import ROOT, with_values
 
 WRONG = {
     "unknown key": ({"student.nosie": True}, "student.nosie: unknown parameter"),
     "unknown section": ({"studnet": {}}, "studnet: unknown parameter"),
+    "a section that is no more": ({"shards": {"on_corrupt": "skip"}}, "shards: unknown parameter"),
     "wrong type": ({"teacher.batch_size": "64"}, "teacher.batch_size: .*'64'"),
     "bool for a number": ({"seed": True}, "seed: .*True"),
     "text for a rate": ({"teacher.optimizer.learning_rate": "1e-3"}, "teacher.optimizer.learning_rate"),
@@ -50,7 +53,39 @@ WRONG = {
         {"student.init": "teacher", "student.model.width": 8},
         r"generations\.gen1: student\.init=teacher needs .* resnet 8 8 and teacher is resnet 8 16",
     ),
-    "depth": ({"student.model.depth": 9}, r"student.model: resnet has depth 6n \+ 2"),
+    "depth": ({"student.model.depth": 9}, r"  student.model: resnet has depth 6n \+ 2"),
+    "depth of a generation": (
+        {"generations.gen1": {"teacher": "teacher", "student": {"model": {"depth": 9}}}},
+        r"  generations\.gen1\.student\.model: resnet has depth 6n \+ 2 \(n >= 1\): 8, 14, 20, \.\.\.; got 9",
+    ),
+    "depth of a wide network": (
+        {"teacher.model": {"name": "wide_resnet", "depth": 9, "width": 1}},
+        r"teacher\.model: wide_resnet has depth 6n \+ 4 \(n >= 1\): 10, 16, 22",
+    ),
+    "no depth": ({"teacher.model.depth": None}, r"teacher\.model: resnet needs depth and width"),
+    "unknown network": (
+        {"teacher.model.name": "vgg"},
+        r"teacher\.model\.name: no such network; choose one of article_resnet50, .* \(found 'vgg'\)",
+    ),
+    "what no network takes": ({"student.model.colour": None}, r"student\.model\.colour: unknown parameter"),
+    "text for a width": ({"student.model.width": "16"}, r"student\.model\.width: .*'16'"),
+    "size that there is not": (
+        {"teacher.model": {"name": "efficientnet", "size": "b9"}},
+        r"teacher\.model\.size: .*'b9'",
+    ),
+    "images too small for a network": (
+        {
+            "generations.gen1": {
+                "teacher": "teacher",
+                "student": {"image_size": 8, "model": {"name": "efficientnet", "size": "b0"}},
+            }
+        },
+        r"generations\.gen1\.student\.image_size=8: too small for efficientnet, .* 32 times",
+    ),
+    "more blocks than there are": (
+        {"teacher.finetune.epochs": 1.0, "teacher.finetune.freeze_blocks": 4},
+        r"teacher\.finetune\.freeze_blocks=4: resnet has only 3 blocks",
+    ),
     "size of a fixed net": ({"teacher.model.name": "article_resnet50"}, "leave depth, width out"),
     "size of another net": (
         {"teacher.model": {"name": "resnet", "size": "b0"}},
@@ -76,6 +111,14 @@ WRONG = {
     "magnitude": ({"noise.randaugment.magnitude": 11}, "magnitude=11 exceeds levels=10"),
     "plateau on a schedule": ({"teacher.schedule.plateau_from_epoch": 3}, "needs name: constant"),
     "digits without test": ({"data.test": None}, "data.test"),
+    "hash of a file that is not read": (
+        {"data.source": "svhn", "data.sha256": {"train.mat": "a" * 64}},
+        r"data\.sha256: svhn has no file train\.mat; the names are train_32x32\.mat",
+    ),
+    "own split of CIFAR-10": (
+        {"data.source": "cifar10", "data.unlabelled_from": schema.OWN_SPLIT},
+        "data.unlabelled_from: cifar10 has no unlabelled split",
+    ),
     "digits' own split": ({"data.unlabelled_from": schema.OWN_SPLIT}, "data.unlabelled_from"),
     "nothing held back": ({"data.labelled": None}, "data.labelled"),
     "sha256": ({"data.sha256": "abc"}, "data.sha256"),
@@ -110,7 +153,7 @@ WRONG = {
 @pytest.mark.parametrize(("values", "message"), WRONG.values(), ids=WRONG)
 def test_names_what_is_wrong(digits, values, message):
     with pytest.raises(ParamsError, match=message):
-        params.check(with_values(digits, values))
+        check(with_values(digits, values))
 
 
 def test_reports_all_errors_at_once(digits):
@@ -118,9 +161,32 @@ def test_reports_all_errors_at_once(digits):
         params.check(with_values(digits, {"student.batch_size": 0, "balance.on_empty": "ignore"}))
 
 
-def test_missing_key_is_named(digits):
-    with pytest.raises(ParamsError, match="student: missing"):
-        params.check({key: value for key, value in digits.items() if key != "student"})
+def test_all_networks_and_the_source_report_at_once(digits):
+    wrong = {"teacher.model.depth": 9, "student.model.width": None, "data.test": None}
+    with pytest.raises(
+        ParamsError, match=r"(?s)params\.yaml:.*data\.test.*teacher\.model:.*student\.model: resnet needs"
+    ):
+        check(with_values(digits, wrong))
+
+
+@pytest.mark.parametrize(
+    "name", ["student", "student.mix", "noise.randaugment.fill", "teacher.optimizer.learning_rate"]
+)
+def test_missing_key_is_named(digits, name):
+    values = with_values(digits, {})
+    *sections, last = name.split(".")
+    inner = values
+    for section in sections:
+        inner = inner[section]
+    del inner[last]
+    with pytest.raises(ParamsError, match=f"  {name}: missing"):
+        params.check(values)
+
+
+def test_a_section_whose_name_decides_may_leave_out_what_has_a_default(digits):
+    values = with_values(digits, {"teacher.optimizer": {"name": "adam", "learning_rate": 0.1}})
+    del values["teacher"]["model"]["size"]
+    assert check(values).teacher.optimizer.momentum == 0.9
 
 
 @pytest.mark.parametrize(
@@ -159,8 +225,8 @@ def test_a_generation_overrides_only_what_it_names(digits):
 def test_a_generation_has_its_own_noise(digits):
     values = {"generations.gen2": {"teacher": "student-gen1", "noise": {"randaugment": {"magnitude": 3}}}}
     settings = params.check(with_values(digits, values))
-    assert settings.generation("gen1").noise == settings.noise == settings.training_of("teacher")[1]
-    training, noise = settings.training_of("student-gen2")
+    assert settings.generation("gen1").noise == settings.noise == settings.training_of(TEACHER)[1]
+    training, noise = settings.training_of(Model("gen2"))
     assert training == settings.student
     assert (noise.randaugment.magnitude, noise.randaugment.ops, noise.dropout) == (3, 2, 0.5)
     assert settings.with_noise(noise).noise == noise
@@ -169,7 +235,7 @@ def test_a_generation_has_its_own_noise(digits):
 def test_a_generation_with_another_kind_of_model_inherits_no_size(digits):
     given = {"teacher": "teacher", "student": {"model": {"name": "article_resnet50"}}}
     chosen = params.check(with_values(digits, {"generations": {"gen1": given}})).generation("gen1")
-    assert chosen.student.model.depth is None
+    assert chosen.student.model.model_dump() == {"name": "article_resnet50"}
 
 
 def test_start_from_an_equal_network_of_another_generation(digits):
@@ -178,7 +244,21 @@ def test_start_from_an_equal_network_of_another_generation(digits):
         "gen1": {"teacher": "teacher", "student": {"model": {"depth": 14}}},
         "gen2": {"teacher": "student-gen1", "student": same},
     }
-    assert params.check(with_values(digits, {"generations": chain})).generation("gen2").student.init == "teacher"
+    assert check(with_values(digits, {"generations": chain})).generation("gen2").student.init == "teacher"
+
+
+def test_networks_are_equal_whatever_is_written_out_of_what_is_off(digits):
+    own = {"name": "efficientnet", "size": "b0"}
+    chain = {"gen1": {"teacher": "teacher", "student": {"init": "teacher", "model": own}}}
+    values = {
+        "teacher.model": own | {"small_images": False, "depth": None},
+        "data.image_size": 32,
+        "generations": chain,
+    }
+    assert check(with_values(digits, values))
+    values["teacher.model"]["small_images"] = True
+    with pytest.raises(ParamsError, match=r"student\.model is efficientnet b0 and teacher is efficientnet b0 True"):
+        check(with_values(digits, values))
 
 
 @pytest.mark.parametrize("name", ["root", "unlabelled_from"])
@@ -220,11 +300,12 @@ def test_unknown_generation(changed):
         changed().generation("gen7")
 
 
-def test_committed_params_are_the_digits_preset(digits):
-    assert params.read_yaml(ROOT / "params.yaml") == digits
+def test_the_committed_params_are_what_the_schema_says(digits):
+    """`python -m commands.preset digits --new` writes them."""
+    assert (ROOT / "params.yaml").read_text() == presets.fresh(digits)
 
 
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_validates(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert params.check(presets.values(name))
+    assert check(presets.values(name))

@@ -1,20 +1,19 @@
 """Presets: written without losing comments or leaking values, or printed as overrides for DVC."""
 
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 from ruamel.yaml import YAML
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from support import ROOT, with_values
 
-NAMES = [
-    *("cifar10", "cifar10-4k", "cifar10-article", "cifar10-cpu", "digits", "iterated"),
-    *("paper", "paper-cifar10-cpu", "paper-digits", "paper-v1", "paper-v2"),
-]
+NAMES = sorted(path.stem for path in (ROOT / "presets").iterdir())
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +21,95 @@ def _at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def test_all_presets_are_listed():
-    assert sorted(presets.names()) == NAMES
-    assert presets.names()[0] == "digits"
+def test_the_readme_lists_all_presets():
+    section = (ROOT / "README.md").read_text().partition("\n## Presets\n")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    assert sorted(re.findall(r"`(\S+?)`", " ".join(first_cells))) == sorted(NAMES)
+    assert NAMES[0] == "digits"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_rewriting_keeps_comments_and_gives_the_presets_values(name):
-    text = (ROOT / "params.yaml").read_text()
+    text = presets.fresh(presets.defaults()) + "# a note of the user's own\n"
     written = presets.rewrite(text, presets.values(name))
     assert YAML(typ="safe").load(written) == presets.values(name)
-    assert written.count("#") == text.count("#")
+    comments = [[line.partition("#")[2] for line in t.splitlines() if "#" in line] for t in (text, written)]
+    assert comments[0] == comments[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_of_an_earlier_preset_stays(name):
-    text = (ROOT / "params.yaml").read_text()
+    text = presets.fresh(presets.defaults())
     detour = presets.rewrite(text, presets.values(name))
     assert presets.rewrite(detour, presets.values("digits")) == text
+
+
+def test_every_parameter_has_its_comment_once():
+    """Spot checks by hand: beside, above, of a section, of the networks, of the student only."""
+    written = presets.fresh(presets.defaults())
+    for lines in (
+        "\nseed: 0 # of the trainings: weights, order of images, noise\n",
+        "\n\naugmentation: # of every training, noise or not\n  flip: false # left to right\n",
+        "\n  # or the path of any folder of images\n  unlabelled_from: data/pools/held-back\n",
+        "\n    name: resnet # article_resnet50 (of fixed size) | efficientnet | resnet | wide_resnet\n",
+        "\n    width: 16 # resnet: filters of the first stage; wide_resnet: widening factor\n",
+        "\n  batch_size: 64 # labelled images a step (mix: concat: all images a step)\n",
+        "\n# Each generation names its teacher",
+        "\n  gen1: {teacher: teacher}\n\neval:\n",
+        "\n  # other labelled images, name: folder of classes, or of a pair of .npy files\n  extra_tests: {}\n",
+    ):
+        assert written.count(lines) == 1, lines
+    assert max(map(len, written.splitlines())) <= 120
+
+
+def test_a_file_in_its_folder_is_a_network_or_a_source(tmp_path):
+    """Nothing else has to be edited: names, parameters, comments and rules come from the file."""
+    for name in ("noisy_student", "commands", "stages", "presets"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    library = tmp_path / "noisy_student"
+    (library / "models/networks/linear.py").write_text(NETWORK)
+    (library / "sources/adapters/nothing.py").write_text(SOURCE)
+    done = _run(tmp_path, "digits", root=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = (tmp_path / "params.yaml").read_text()
+    assert "    bias: null # linear: of all classes\n" in written
+    assert "  source: digits # cifar10 | digits | folder | nothing | svhn\n" in written
+    values = {"teacher.model": {"name": "linear", "bias": 4}, "data.source": "nothing", "data.test": None}
+    (tmp_path / "params.yaml").write_text(presets.fresh(with_values(presets.defaults(), values)))
+    done = _run(tmp_path, root=tmp_path, command="check")
+    said = "error: params.yaml:\n  data.test: nothing has no test split of its own; give the number of images to cut\n"
+    assert done.stderr.startswith(f"{said}  teacher.model: no bias above 3\nMend"), done.stderr
+
+
+NETWORK = """
+from pydantic import Field, model_validator
+from noisy_student.models.network import Network
+
+class Linear(Network):
+    bias: int = Field(description="of all classes")
+
+    @model_validator(mode="after")
+    def _check(self):
+        if self.bias > 3:
+            raise ValueError("no bias above 3")
+        return self
+"""
+SOURCE = """
+from noisy_student.sources.interface import Rules
+
+RULES = Rules(test=False)
+"""
+
+
+def test_the_settings_import_neither_networks_nor_sources():
+    """So a changed network does not make the images anew, nor a changed source the teacher."""
+    code = "import sys, noisy_student.settings.params; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    own = {name for name in done.stdout.split() if name.startswith("noisy_student.")}
+    assert own == {f"noisy_student.{name}" for name in ("settings", "settings.params", "settings.schema")} | {
+        "noisy_student.runtime",
+        "noisy_student.runtime.errors",
+    }
 
 
 def test_differences_tell_null_from_missing():
@@ -80,16 +150,15 @@ def test_the_papers_chains():
 
 
 def test_a_preset_extends_another(tmp_path, monkeypatch):
-    text = (ROOT / "presets/digits.yaml").read_text()
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     for name, content in {
-        "digits": text,
+        "digits": "{}\n",
         "one": "seed: 1\nteacher: {steps: 400}\n",
         "two": "extends: one\nteacher: {batch_size: 8}\n",
         "ring": "extends: ring\n",
     }.items():
         (tmp_path / f"{name}.yaml").write_text(content)
-    expected = with_values(YAML(typ="safe").load(text), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8})
+    expected = with_values(presets.defaults(), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8})
     assert presets.values("two") == expected
     with pytest.raises(ParamsError, match=r"presets/ring.yaml extends itself: ring -> ring"):
         presets.values("ring")
@@ -100,9 +169,8 @@ def test_unknown_preset():
         presets.values("imagenet")
 
 
-def test_an_overlay_with_a_typo_is_named(tmp_path, monkeypatch, digits):
+def test_an_overlay_with_a_typo_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
-    YAML().dump(digits, tmp_path / "digits.yaml")
     (tmp_path / "mine.yaml").write_text("# mine\nteacher: {stpes: 3}\n")
     with pytest.raises(ParamsError, match=r"presets/mine\.yaml:\n  teacher\.stpes: unknown parameter"):
         presets.values("mine")
@@ -118,6 +186,18 @@ def test_command_writes_and_says_what_changed(tmp_path):
     assert "Before that: data.root=data/raw/cifar10: no such file or folder" in done.stdout  # not in tmp_path
 
 
+def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path):
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    assert _run(tmp_path, "iterated").returncode == 0
+    iterated = (tmp_path / "params.yaml").read_text()
+    assert iterated == presets.fresh(presets.values("iterated"))
+    (tmp_path / "params.yaml").write_text(iterated.replace("# of the splits", "# mine"))
+    assert _run(tmp_path, "iterated").returncode == 0
+    assert "# mine" in (tmp_path / "params.yaml").read_text()
+    assert _run(tmp_path, "iterated", "--new").returncode == 0
+    assert (tmp_path / "params.yaml").read_text() == iterated
+
+
 def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)
@@ -128,11 +208,11 @@ def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
     assert (tmp_path / "params.yaml").read_text() == text
 
 
-def _run(folder, *arguments):
+def _run(folder, *arguments, command="preset", root=ROOT):
     return subprocess.run(
-        [sys.executable, "-m", "commands.preset", *arguments],
+        [sys.executable, "-m", f"commands.{command}", *arguments],
         cwd=folder,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(root), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,

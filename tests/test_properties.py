@@ -12,19 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from noisy_student.data.images import read_folder, try_image
+from commands.check import check
+from commands.preset import defaults
+from noisy_student.data.images import try_image
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError, ParamsError
-from noisy_student.settings import params
-from noisy_student.settings.schema import AugmentationParams
+from noisy_student.settings.schema import AugmentationParams, DataParams
+from noisy_student.sources import staging
 from noisy_student.sources.adapters import cifar10
-from noisy_student.sources.reader import ImageReader
+from noisy_student.sources.reader import MemoryReader, read_folder
+from noisy_student.sources.staging import ShardReader
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
-from support import ROOT, with_values
+from support import with_values
 
-DIGITS = params.read_yaml(ROOT / "presets/digits.yaml")
+DIGITS = defaults()
 
 
 def _paths(tree, before=()):
@@ -46,7 +49,7 @@ ANYTHING = st.recursive(
 def test_any_value_anywhere_is_accepted_or_named(path, value):
     message, checked = "", None
     try:
-        checked = params.check(with_values(DIGITS, {".".join(path): value}))
+        checked = check(with_values(DIGITS, {".".join(path): value}))
     except ParamsError as error:
         message = str(error)
     if checked is None:
@@ -122,7 +125,7 @@ def test_any_archive_is_read_or_refused(members, flip, monkeypatch_module):
         monkeypatch_module.setattr(cifar10, "locate", lambda *arguments, **options: path)
         values = DIGITS["data"] | {"source": "cifar10", "root": folder, "image_size": 32, "sha256": None}
         with contextlib.suppress(DataError):
-            source = cifar10.load(params.DataParams(**values))
+            source = cifar10.load(DataParams(**values))
             assert source.train.images.shape[1:] == (32, 32, 3)
             assert len(source.train.images) == len(source.train.labels)
 
@@ -150,29 +153,35 @@ class _Stop(Exception):
 
 @settings(max_examples=40, deadline=None)
 @given(stops=st.lists(st.integers(0, 12), max_size=4), spoil=st.none() | st.integers(0, 11))
-def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, stops, spoil):
-    options = {"size": 4, "resize": "squash", "recursive": False}
+def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, stops, spoil, monkeypatch_module):
+    monkeypatch_module.setattr(staging, "_CHUNK", 1)
     with tempfile.TemporaryDirectory() as kept:
-        for stop in stops:
-            reader = ImageReader(Checkpoints(Path(kept), every_minutes=0, keep=None))
-            left = iter(range(stop))
 
-            def read(path, *, size, resize, reader=reader, left=left):
+        def read(stop=None):
+            left = iter(range(12 if stop is None else stop))
+
+            def read_or_stop(path, **options):
                 if next(left, None) is None:
                     raise _Stop
-                return reader(path, size=size, resize=resize)
+                return try_image(path, **options)
 
+            monkeypatch_module.setattr(staging, "try_image", read_or_stop)
+            shards = Checkpoints(Path(kept), every_minutes=0, keep=None)
+            reader = ShardReader(shards, encoding="png", size=4, resize="squash")
+            images, *rest = read_folder(folder, reader, recursive=False)
+            return images[:], rest
+
+        for stop in stops:
             with contextlib.suppress(_Stop):
-                read_folder(folder, **options, read=read)
+                read(stop)
         if spoil is not None:  # a shard is damaged between two runs
             shards = sorted(Path(kept).iterdir())
             for shard in shards[spoil : spoil + 1]:
                 shard.write_bytes(shard.read_bytes()[:-3])
-        reader = ImageReader(Checkpoints(Path(kept), every_minutes=0, keep=None))
-        found = read_folder(folder, **options, read=reader)
-    expected = read_folder(folder, **options)
-    np.testing.assert_array_equal(found[0], expected[0])
-    assert found[1:] == expected[1:]
+        found, rest = read()
+    expected, *others = read_folder(folder, MemoryReader(size=4, resize="squash"), recursive=False)
+    np.testing.assert_array_equal(found, expected)
+    assert rest == others
 
 
 @settings(max_examples=40, deadline=None)
@@ -193,8 +202,8 @@ def test_what_is_left_of_a_round_is_what_would_have_come(rows, batch_size, round
 
     whole, resumed = batches(), batches()
     whole.round = resumed.round = done // round_steps
-    resumed.start = done % round_steps
-    expected = [whole[index] for index in range(whole.num_batches)][resumed.start :]
+    resumed.done = done % round_steps
+    expected = [whole[index] for index in range(whole.num_batches)][resumed.done :]
     found = [resumed[index] for index in range(resumed.num_batches)]
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from commands.check import check
+from commands.preset import defaults
 from noisy_student.runtime import checkpoints
-from noisy_student.settings import params
+from noisy_student.runtime.errors import ParamsError
 from small import SMALL, stage
 from support import ROOT, set_params, with_values
 
@@ -15,7 +17,7 @@ LISTED = {
     "student": STAGES["student"]["do"]["params"],
     "pseudolabel": STAGES["pseudolabel"]["do"]["params"],
 }
-SMALL_DIGITS = with_values(params.read_yaml(ROOT / "presets/digits.yaml"), SMALL)
+SMALL_DIGITS = with_values(defaults(), SMALL)
 # Values that differ from the small workspace's and are valid by themselves; None: cannot change alone.
 OTHER = {"backend": None, "data.image_size": None, "input_noise": "host", "precision": "float32"}
 # of pseudolabel, if the teacher is noised only: tested below
@@ -79,8 +81,8 @@ def _values(key, value):
 
 def _is_valid(values):
     try:
-        params.check(with_values(SMALL_DIGITS, values))
-    except params.ParamsError:
+        check(with_values(SMALL_DIGITS, values))
+    except ParamsError:
         return False
     return True
 

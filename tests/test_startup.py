@@ -7,17 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_array, write_array
 from support import ROOT
 
 FRAMEWORKS = ("keras", "tensorflow", "jax", "torch", "numba")
 LIBRARIES = ("vl_convert", "scipy", "sklearn")
-MODULES = tuple(f"stages.{name}" for name in ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")) + (
-    "commands.check",
-    "commands.preset",
-)
+STAGES = sorted({f"stages.{path.stem}" for path in (ROOT / "stages").glob("[a-z]*.py")} - {"stages.entry"})
 
 # Importing what is refused fails: nothing is found by looking at what happens to be imported.
 REFUSING = """
@@ -47,7 +44,7 @@ def _run(module, refused, *arguments, folder):
     )
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*STAGES, "commands.check", "commands.preset"])
 def test_help_needs_neither_frameworks_nor_libraries(module, tmp_path):
     done = _run(module, (*FRAMEWORKS, *LIBRARIES), "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -46,7 +46,7 @@ class Generation:
         teacher, student: names of its models.
         pseudolabel: PseudoLabelParams.
         uses_labels: whether its student learned from pseudo-labels.
-        confidence: rows of `charts.confidence_rows`.
+        confidence: rows of `confidence_rows`.
         class_counts: rows of {class, images, when}.
         pictures: {caption: path of a PNG}.
     """
@@ -96,7 +96,8 @@ def gather():
     """
     settings = params.load()
     figures, classes = read_json(layout.EVAL_METRICS), read_json(layout.CLASSES)
-    names = [layout.TEACHER, *map(layout.student, settings.generations)]
+    models = [layout.TEACHER, *map(layout.Model, settings.generations)]
+    names = [model.name for model in models]
     if set(figures) != set(names):
         raise DataError(
             f"{layout.EVAL_METRICS}: figures of {', '.join(figures)}, but params.yaml has "
@@ -108,7 +109,7 @@ def gather():
         values=values,
         data=read_json(layout.DATA_METRICS),
         classes=classes,
-        models=[_model(name, figures[name], classes) for name in names],
+        models=[_model(model, figures[model.name], classes) for model in models],
         generations=[_generation(settings, key) for key in settings.generations],
         reliability=read_csv(layout.EVAL_TABLES / "reliability.csv", text=_NAMES),
         pictures=_test_pictures(settings),
@@ -135,28 +136,28 @@ def _check_up_to_date(values):
                 )
 
 
-def _model(name, figures, classes):
-    measured = read_json(layout.robustness(name)) if layout.robustness(name).exists() else None
+def _model(model, figures, classes):
+    measured = read_json(model.robustness) if model.robustness.exists() else None
     if measured is not None and measured["robustness"] == "off":
         measured = None
     confusion, place = np.zeros((len(classes), len(classes)), int), {c: k for k, c in enumerate(classes)}
-    path = layout.EVAL_TABLES / f"confusion-{name}.csv"
+    path = layout.EVAL_TABLES / f"confusion-{model.name}.csv"
     for row in read_csv(path, text=("actual", "predicted")):
         cells = row.get("actual"), row.get("predicted")
         if not set(cells) <= set(place):
             raise _damaged(path, f"the classes {cells} are not in {layout.CLASSES}")
         confusion[place[cells[0]], place[cells[1]]] += 1
-    curves = read_csv(layout.curves(name), text=_NAMES)
+    curves = read_csv(model.curves, text=_NAMES)
     if not curves:
-        raise _damaged(layout.curves(name), "no rows")
+        raise _damaged(model.curves, "no rows")
     return Model(
-        name=name,
+        name=model.name,
         figures=figures,
-        summary=read_json(layout.summary(name)),
+        summary=read_json(model.summary),
         curves=curves,
         confusion=confusion,
         robustness=measured,
-        attacks=read_csv(layout.robustness_tables(name) / "attacks.csv", text=_NAMES) if measured else [],
+        attacks=read_csv(model.robustness_tables / "attacks.csv", text=_NAMES) if measured else [],
     )
 
 
@@ -165,7 +166,7 @@ def _generation(settings, key):
     return Generation(
         key=key,
         teacher=chosen.teacher,
-        student=layout.student(key),
+        student=layout.Model(key).name,
         pseudolabel=chosen.pseudolabel,
         uses_labels=chosen.student.uses_pseudo_labels,
         confidence=read_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", text=("label",)),
@@ -177,11 +178,11 @@ def _generation(settings, key):
 def _test_pictures(settings):
     found = {"Input noise: images, and fresh draws of their noise": layout.EVAL_PLOTS / "noise.png"}
     for key in settings.generations:
-        first, second = settings.generation(key).teacher, layout.student(key)
+        first, second = settings.generation(key).teacher, layout.Model(key).name
         for wrong, right in ((first, second), (second, first)):
             path = layout.EVAL_PLOTS / f"{wrong}-wrong-{right}-right.png"
             found[f"Test images that {wrong} gets wrong and {right} gets right"] = path
-    corrupted = layout.robustness_plots(layout.TEACHER) / "corruptions.png"
+    corrupted = layout.TEACHER.robustness_plots / "corruptions.png"
     if corrupted.exists():
         found["Corruptions of test images, by severity"] = corrupted
     return found

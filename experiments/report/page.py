@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from commands import presets
+from commands import preset as presets
 from experiments.report import charts, scripts
 from experiments.report.pipeline import picture
 from experiments.study.figures import arms
@@ -15,6 +15,7 @@ from experiments.study.report import conclusions
 from experiments.study.tables import main_cells
 from noisy_student.drawing import charts as drawing
 from noisy_student.drawing.canvas import VEGA_LITE
+from noisy_student.runtime.environment import Provenance
 
 
 def render(run):
@@ -63,7 +64,7 @@ def _study(findings):
 
 def _changed(values):
     """[(parameter, the digits' preset, here)] where params.yaml differs from the base preset."""
-    found = presets.differences(presets.values(presets.BASE), values)
+    found = presets.differences(presets.defaults(), values)
     return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(found.items())]
 
 
@@ -71,16 +72,15 @@ def _machine(record):
     """What ran the stages: of each fact all values that occur, and the stages' seconds."""
     if not record:
         return None
-    entries = list(record.values())
-    cpus = {f"{entry['cpu']['name']}, {entry['threads']} threads" for entry in entries}
+    entries, origins = list(record.values()), [Provenance.recorded(entry) for entry in record.values()]
     devices = {device for entry in entries for device in entry.get("devices", ())}
-    versions = {f"{name} {version}" for entry in entries for name, version in entry["versions"].items()}
+    versions = {f"{name} {version}" for origin in origins for name, version in origin.versions.items()}
     return {
-        "Commit": ", ".join(sorted({entry["commit"] or "unknown" for entry in entries})),
+        "Commit": ", ".join(sorted({origin.commit or "unknown" for origin in origins})),
         "Finished": max(entry["finished"] for entry in entries),
-        "Processor": "; ".join(sorted(cpus)),
+        "Processor": "; ".join(sorted({origin.machine for origin in origins})),
         "Devices": ", ".join(sorted(devices)) or "not recorded",
-        "Platform": ", ".join(sorted({entry["platform"] for entry in entries})),
+        "Platform": ", ".join(sorted({origin.platform for origin in origins})),
         "Versions": ", ".join(sorted(versions)),
         "Seconds": ", ".join(f"{stage} {entry['seconds']:.0f}" for stage, entry in record.items()),
     }

@@ -15,7 +15,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from commands import presets
+from commands import preset as presets
 from experiments.workspace import copy_project
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError

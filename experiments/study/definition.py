@@ -3,14 +3,17 @@
 import copy
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from commands import presets
-from noisy_student.runtime import layout
+from commands import preset as presets
+from commands.check import check
+from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.layout import Model
 from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
@@ -20,23 +23,6 @@ RESULTS = Path("docs/studies")
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
 MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes")
-
-# columns that a table can show: {column: (title, factor)}
-FIGURES = {
-    "accuracy": ("test accuracy, %", 100),
-    "teacher_accuracy": ("its teacher's, %", 100),
-    "nll": ("loss, nats", 1),
-    "ece": ("calibration error, %", 100),
-    "validation_accuracy": ("validation accuracy, %", 100),
-    "pseudo_label_coverage": ("labels kept, %", 100),
-    "pseudo_label_accuracy": ("of them right, %", 100),
-    "corruption_error": ("error on corrupted images, %", 100),
-    "flip_probability": ("flip probability, %", 100),
-    "fgsm_accuracy": ("accuracy under FGSM 4/255, %", 100),
-    "teacher_corruption_error": ("teacher: error on corrupted images, %", 100),
-    "teacher_flip_probability": ("teacher: flip probability, %", 100),
-    "teacher_fgsm_accuracy": ("teacher: accuracy under FGSM 4/255, %", 100),
-}
 
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
@@ -68,7 +54,7 @@ class Study(Section):
         claim: what the paper or the article says to it.
         notes: what the reader of the results should know.
         model: whose test accuracy is compared.
-        also: further columns of the rows that are compared, see `FIGURES`.
+        also: further columns of the rows that are compared, see `columns.METRICS`.
         control: the arm with which others are compared.
         seeds: how many are asked for, counted from 0.
         arms: {key: Arm}.
@@ -100,8 +86,8 @@ class Study(Section):
             if control not in self.arms:
                 raise ValueError(f"control={control}: no such arm; choose one of {', '.join(self.arms)}")
         for column in self.also:
-            if column not in FIGURES:
-                raise ValueError(f"also: no such figure as {column}; choose of {', '.join(FIGURES)}")
+            if column not in METRICS:
+                raise ValueError(f"also: no such metric as {column}; choose of {', '.join(METRICS)}")
         return self
 
     def controls_of(self, arm):
@@ -144,9 +130,9 @@ class Study(Section):
                 _put(values, name, value)
         for name, value in {**dict(changes), "seed": seed, "data.seed": seed}.items():
             _put(values, name, value)
-        settings = params.check(values, where=f"arm {arm} with the preset {preset}")
+        settings = check(values, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
-        students = [layout.student(key) for key in settings.generations]
+        students = [Model(key).name for key in settings.generations]
         if model not in students:
             raise ParamsError(
                 f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."
@@ -163,23 +149,58 @@ def _put(values, name, value):
     values[last] = copy.deepcopy(value)
 
 
-def settings_digest(values):
-    """Eight hex digits that tell runs with other results apart, whatever the machine.
+def settings_digest(values: dict) -> str:
+    """Eight hex digits that tell runs with other results apart, see `changed`.
 
     Args:
         values: nested dict of all parameters.
     """
-    text = json.dumps(without_machine(values), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(json.dumps(changed(values), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def without_machine(values):
-    """All parameters but those of `MACHINE`, as a nested dict."""
-    values = copy.deepcopy(values)
-    for name in MACHINE:
-        section, key = name.split(".")
-        del values[section][key]
-    return values
+def changed(values: dict) -> Changes:
+    """The parameters that are not at their defaults, but for those of `MACHINE`.
+
+    A parameter that did not exist when a row was measured, and is at its default now, changes nothing. What users
+    name themselves (`generations`, `eval.extra_tests`) counts as one parameter.
+
+    Raises:
+        ParamsError: a parameter does not exist or is out of its range.
+    """
+    found = _changed(params.check(values), defaults())
+    return {name: value for name, value in found.items() if name not in MACHINE}
+
+
+def defaults() -> dict:
+    """The default of every parameter, as a nested dict."""
+    return _defaults_in(Path.cwd())
+
+
+@cache
+def _defaults_in(folder):
+    return presets.values(presets.BASE)
+
+
+def _changed(section, given, prefix=""):
+    """The same of one section of the schema, names with the prefix, against the nested dict of its defaults.
+
+    In a network, optimizer or schedule of another name than the default's it is the schema's own defaults that count,
+    as far as there are any: the given ones are those of another.
+    """
+    found, other = {}, getattr(section, "name", None) != given.get("name")
+    fields = type(section).model_fields | {name: presets.network_fields()[name] for name in section.model_extra or {}}
+    for name, field in fields.items():
+        value, default = getattr(section, name), given.get(name)
+        if isinstance(value, Section) and isinstance(default, dict):
+            found |= _changed(value, default, f"{prefix}{name}.")
+            continue
+        if not field.is_required() and (name not in given or (other and name != "name")):
+            default = field.get_default(call_default_factory=True)
+        elif other and name not in type(section).model_fields:
+            default = None
+        if value != default:
+            found[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
+    return found
 
 
 def names():

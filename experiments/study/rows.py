@@ -8,20 +8,25 @@ import json
 import math
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 import dvc.api
 import numpy as np
 from ruamel.yaml import YAML
 
-from experiments.study.definition import FIGURES, RESULTS, without_machine
+from experiments.study.columns import METRICS
+from experiments.study.definition import RESULTS, changed
 from noisy_student.runtime import layout
+from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv
+from noisy_student.runtime.layout import Model
 
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
-COLUMNS = (*KEYS, *FIGURES, *FACTS)
+COLUMNS = (*KEYS, *METRICS, *FACTS)
 _MEASURED = ("accuracy", "teacher_accuracy", "seconds")  # in every row
+_NEEDED = (*KEYS, *_MEASURED, "settings", "commit", "machine")  # the other columns may be missing in a table
 _FROM_CACHE = "training from DVC's cache"
 _SEPARATOR = "; "  # of the facts in the column "machine"
 
@@ -44,11 +49,14 @@ def images_path(preset):
 def read(study, preset):
     """{(arm, seed): row}, with numbers as floats and None for what was not measured.
 
+    Columns that were added since a table was written are read as not measured.
+
     Raises:
         UserError: the file is no such table.
     """
     path = table_path(study, preset)
-    return {(arm, int(seed)): _typed(path, row) for (arm, seed), row in _read(path, COLUMNS, KEYS).items()}
+    rows = _read(path, COLUMNS, KEYS, needed=_NEEDED)
+    return {(arm, int(seed)): _typed(path, row) for (arm, seed), row in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -107,13 +115,14 @@ def add(study, preset, row, outcomes):
         own = {"images": digest, "right": _encoded(np.packbits(outcomes.right).tobytes())}
         _put(outcomes_path(study, preset), {key: row[key] for key in KEYS} | own, KEYS)
     # last: without this row the run does not count as done
-    _put(table_path(study, preset), {key: "" if value is None else value for key, value in row.items()}, KEYS)
+    new = {column: "" if row[column] is None else row[column] for column in COLUMNS}
+    _put(table_path(study, preset), new, KEYS, needed=_NEEDED)
 
 
-def _put(path, new, keys):
-    rows = _read(path, new, keys)
+def _put(path, new, keys, needed=None):
+    rows = _read(path, new, keys, needed)
     rows[tuple(str(new[key]) for key in keys)] = new
-    write_csv(path, list(rows.values()))
+    write_csv(path, [{column: row[column] for column in new} for row in rows.values()])
 
 
 def _encoded(content):
@@ -121,38 +130,34 @@ def _encoded(content):
 
 
 def measure(experiment, values, model, teacher):
-    """The figures of one run, from DVC's record of the experiment.
+    """The metrics of one run, from DVC's record of the experiment.
 
     Args:
         experiment: its name.
         values: the parameters that it was to have.
-        model: whose test figures count, e.g. "student-gen1".
+        model: whose test metrics count, e.g. "student-gen1".
         teacher: the model that it learned from.
 
     Returns:
-        (dict with the columns `FIGURES`, "seconds" of all stages that ran and "machine", Outcomes or None).
+        (dict with the columns `METRICS`, "seconds" of all stages that ran and "machine", Outcomes or None).
 
     Raises:
-        UserError: the experiment ran with other parameters.
+        UserError: the experiment ran with other parameters, or what every row has was not measured.
     """
     record = dvc.api.DVCFileSystem(rev=experiment)
 
+    @cache
     def read_json(path):
-        return json.loads(record.read_text(path.as_posix()))
+        return json.loads(record.read_text(path))
 
-    recorded = YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))
-    if without_machine(recorded) != without_machine(values):
+    if changed(YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))) != changed(values):
         raise UserError(f"experiment {experiment} ran with other parameters than it was to have")
-    figures = read_json(layout.EVAL_METRICS)
-    found = figures[model]
-    row = {key: found.get(key) for key in ("accuracy", "nll", "ece")}
-    row["teacher_accuracy"] = figures[teacher]["accuracy"]
-    row["validation_accuracy"] = read_json(layout.summary(model))["best"]["validation_accuracy"]
-    row |= {key: found.get(key) for key in ("pseudo_label_coverage", "pseudo_label_accuracy")}
-    for name, prefix in ((model, ""), (teacher, "teacher_")):
-        measured = _robustness(read_json(layout.robustness(name)))
-        row |= {f"{prefix}{key}": value for key, value in measured.items()}
-    stages = read_json(layout.RUN_RECORD) if record.exists(layout.RUN_RECORD.as_posix()) else {}
+    row = {name: column.value(read_json, model, teacher) for name, column in METRICS.items()}
+    lacking = [name for name in _MEASURED if row.get(name, 0) is None]
+    if lacking:
+        raise UserError(f"experiment {experiment} has no {', '.join(lacking)}")
+    path = layout.RUN_RECORD.as_posix()
+    stages = read_json(path) if record.exists(path) else {}
     row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
     row["machine"] = machine(stages, model)
     return row, _outcomes(record, model)
@@ -170,14 +175,8 @@ def machine(stages, model):
         stages: {stage: entry} of metrics/run.json, of the stages that ran.
         model: whose training counts.
     """
-    training = model.replace("student-", "student@")
-    found = sorted({_processor(entry) for entry in stages.values()})
-    return _SEPARATOR.join([*found, *([] if training in stages else [_FROM_CACHE])])
-
-
-def _processor(entry):
-    threads = entry["threads"]
-    return f"{entry['cpu']['name']}, {threads} thread{'s' * (threads != 1)}"
+    found = sorted({Provenance.recorded(entry).machine for entry in stages.values()})
+    return _SEPARATOR.join([*found, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
 
 
 def machines(found):
@@ -204,18 +203,11 @@ def _outcomes(record, model):
     return Outcomes(keys[order], np.array(right)[order])
 
 
-def _robustness(measured):
-    if measured["robustness"] == "off":
-        return dict.fromkeys(("corruption_error", "flip_probability", "fgsm_accuracy"))
-    return {
-        "corruption_error": measured["mean_corruption_error"],
-        "flip_probability": measured["mean_flip_probability"],
-        "fgsm_accuracy": measured["fgsm_accuracy"]["4"],
-    }
+def _read(path, columns, keys, needed=None):
+    """{key: row} of a table, all of it texts; a key is the tuple of what stands in the columns `keys`.
 
-
-def _read(path, columns, keys):
-    """{key: row} of a table, all of it texts; a key is the tuple of what stands in the columns `keys`."""
+    Of `columns` those beyond `needed` (None: all are needed) may be missing, and read as empty then.
+    """
     found = {}
     if not path.exists():
         return found
@@ -223,15 +215,20 @@ def _read(path, columns, keys):
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             names = reader.fieldnames or ()
-            if set(names) != set(columns):
-                what = f"expected the columns {', '.join(columns)}; found {', '.join(names) or 'none'}"
-                raise _damaged(path, what)
+            faults = {
+                "missing": [name for name in (columns if needed is None else needed) if name not in names],
+                "unknown": [name for name in names if name not in columns],
+                "a column stands there twice": sorted({name for name in names if names.count(name) > 1}),
+            }
+            if any(faults.values()):
+                told = "; ".join(f"{fault}: {', '.join(named)}" for fault, named in faults.items() if named)
+                raise _damaged(path, f"the columns are not those of {', '.join(columns)}; {told}")
             for row in reader:
                 key = tuple(map(row.get, keys))
                 fault = _fault(row) or ("it stands there twice" if key in found else "")
                 if fault:
                     raise _damaged(f"{path}, line {reader.line_num}", fault)
-                found[key] = row
+                found[key] = dict.fromkeys(columns, "") | row
     except (csv.Error, UnicodeDecodeError) as error:
         raise _damaged(path, f"no CSV in UTF-8 ({error})") from None
     return found
@@ -252,7 +249,7 @@ def _damaged(where, what):
 
 def _typed(path, row):
     typed = dict(row, seed=int(row["seed"]))
-    for column in (*FIGURES, "seconds"):
+    for column in (*METRICS, "seconds"):
         cell = row[column]
         try:
             typed[column] = float(cell) if cell or column in _MEASURED else None

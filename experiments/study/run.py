@@ -1,13 +1,12 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
-import hashlib
 import math
 import sys
 import threading
 import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 
 from dvc.exceptions import DvcException
 
@@ -16,7 +15,6 @@ from experiments.study.clones import (
     WORK,
     Lane,
     Stopped,
-    call,
     lanes_of_earlier_calls,
     recorded,
     shares_of_cores,
@@ -24,9 +22,10 @@ from experiments.study.clones import (
 from experiments.study.definition import settings_digest
 from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
+from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.layout import Model
 
-CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")
 _TAIL = 12  # lines of a failed experiment that are shown
 
 
@@ -51,7 +50,7 @@ class Job:
     values: dict
     code: str
 
-    @property
+    @cached_property
     def settings(self):
         """Digest of the parameters, see `definition.settings_digest`."""
         return settings_digest(self.values)
@@ -76,31 +75,16 @@ def jobs_of(name, study, preset, *, seeds, changes=()):
     Raises:
         UserError: an arm is not valid with this preset.
     """
-    code, found = code_digest(), []
+    code, found = environment.code_digest(), []
     for seed in range(seeds):
         for arm in study.arms:
             try:
                 values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
             except ParamsError as error:
                 raise ParamsError(f"study {name}: {error}") from None
-            teacher = values["generations"][model.removeprefix("student-")]["teacher"]
+            teacher = values["generations"][Model.named(model).generation]["teacher"]
             found.append(Job(name, preset, arm, seed, model, teacher, values, code))
     return found
-
-
-def code_digest():
-    """Eight hex digits of the files that decide what a stage computes."""
-    total = hashlib.sha256()
-    for path in sorted(path for pattern in CODE for path in Path().glob(pattern)):
-        total.update(f"{path.as_posix()}\n".encode() + path.read_bytes())
-    return total.hexdigest()[:8]
-
-
-def commit():
-    """The commit of the workspace, with "+changes" if code differs from it."""
-    head = call(["git", "rev-parse", "HEAD"])
-    changed = call(["git", "status", "--porcelain", "--", "dvc.yaml", "noisy_student", "stages"])
-    return head.strip() + ("+changes" if changed.strip() else "")
 
 
 def pending(jobs):
@@ -132,7 +116,7 @@ class Runner:
     """
 
     def __init__(self, at_a_time=1, say=print):
-        self.say, self._commit = say, commit()
+        self.say, self._commit = say, environment.commit()
         self._stopped, self._writing = threading.Event(), threading.Lock()
         self._lanes = [
             Lane(number, cores=cores, stopped=self._stopped, say=say)
@@ -181,9 +165,9 @@ class Runner:
                         raise Stopped
                     log, collected = WORK / f"{job.experiment}.log", job.experiment in recorded()
                     if not collected and not prepared:
-                        if code_digest() != job.code:
+                        if environment.code_digest() != job.code:
                             raise UserError(
-                                f"{', '.join(CODE)}: changed since the study was started. Start it again; "
+                                f"{', '.join(environment.CODE)}: changed since the study was started. Start it again; "
                                 "finished runs stay."
                             )
                         lane.prepare()
@@ -218,7 +202,7 @@ class Runner:
             if not collected:  # else what the record says: shared stages are in it
                 row["seconds"] = round(time.monotonic() - start, 1)
             row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": self._commit}
-            rows.add(job.study, job.preset, {column: row[column] for column in rows.COLUMNS}, outcomes)
+            rows.add(job.study, job.preset, row, outcomes)
         return row
 
 

@@ -1,6 +1,6 @@
 """What a study found, as tables of Markdown."""
 
-from experiments.study.definition import FIGURES
+from experiments.study.columns import METRICS
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.wording import interval, mean_and_deviation, rounded, told_apart
 
@@ -41,7 +41,7 @@ def further_table(findings):
     """Markdown: differences of the other columns that the study compares; empty without any."""
     lines = []
     for column in findings.study.also:
-        title, factor = FIGURES[column]
+        title, factor = METRICS[column].title, METRICS[column].factor
         for one in findings.compared(column):
             cells = [title, one.shown, findings.shown(one.control), *_difference(one.over_seeds, factor)]
             lines.append(f"| {' | '.join(cells)} |")
@@ -68,11 +68,11 @@ def images_table(findings):
 def other_table(findings):
     """Markdown: mean and standard deviation of every other column that was measured."""
     arms = list(findings.rows)
-    columns = [column for column in FIGURES if any(findings.values(arm, column).size for arm in arms)]
+    columns = [column for column in METRICS if any(findings.values(arm, column).size for arm in arms)]
     lines = [f"| mean (standard deviation) | {' | '.join(map(findings.shown, arms))} |"]
     lines.append("|---|" + "---:|" * len(arms))
     for column in columns:
-        title, factor = FIGURES[column]
+        title, factor = METRICS[column].title, METRICS[column].factor
         cells = [_with_deviation(findings.values(arm, column), factor) for arm in arms]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)

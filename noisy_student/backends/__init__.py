@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from noisy_student.runtime.errors import ParamsError
 
@@ -21,7 +22,7 @@ REQUIREMENTS = {
 }
 
 
-def select(name):
+def select(name: str) -> None:
     """Make Keras use a framework; call it before anything imports `keras`.
 
     Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
@@ -88,7 +89,7 @@ def _without_startup_log():
             os.write(2, b"".join(kept))
 
 
-def current():
+def current() -> ModuleType:
     """The module of this package for the framework that Keras runs on.
 
     Returns:
@@ -102,21 +103,15 @@ def current():
     import keras
 
     name = keras.config.backend()
-    if name == "tensorflow":
-        from noisy_student.backends import tensorflow as module
-    elif name == "jax":
-        from noisy_student.backends import jax as module
-    elif name == "torch":
-        from noisy_student.backends import torch as module
-    else:
+    if name not in REQUIREMENTS:
         raise ParamsError(
             f"Keras runs on {name}, which cannot train here. "
             "Set KERAS_BACKEND to tensorflow, jax or torch, as backend in params.yaml."
         )
-    return module
+    return importlib.import_module(f"noisy_student.backends.{name}")
 
 
-def resolve_precision(precision):
+def resolve_precision(precision: str) -> str:
     """The precision that `params.yaml` asks for, "auto" resolved by the hardware.
 
     Args:
@@ -130,7 +125,7 @@ def resolve_precision(precision):
     return "mixed_bfloat16" if current().is_bfloat16_fast() else "float32"
 
 
-def cpu_has_bfloat16():
+def cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")

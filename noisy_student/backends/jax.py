@@ -1,15 +1,19 @@
 """What only JAX can do."""
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
 
+from noisy_student.runtime.types import Pixels, Tensor
+
 FLAG = "--xla_gpu_deterministic_ops"
 
 
-def make_deterministic():
+def make_deterministic() -> None:
     """Let every operation give the same bits in every run on the same machine.
 
     On CPUs XLA does so anyway. On GPUs it needs a flag, which XLA reads at the first computation:
@@ -20,12 +24,12 @@ def make_deterministic():
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}=true".strip()
 
 
-def compiles_with_xla():
+def compiles_with_xla() -> bool:
     """Whether training steps are compiled by XLA; with JAX always."""
     return True
 
 
-def is_bfloat16_fast():
+def is_bfloat16_fast() -> bool:
     """Whether training in bfloat16 is faster than in float32: TPUs, GPUs since Ampere; not on CPUs."""
     device = jax.devices()[0]
     if device.platform == "gpu":
@@ -36,7 +40,7 @@ def is_bfloat16_fast():
     return device.platform == "tpu"
 
 
-def describe_devices():
+def describe_devices() -> list[str]:
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     return [
         "CPU" if device.platform == "cpu" else f"{device.platform.upper()} {device.device_kind}"
@@ -44,7 +48,7 @@ def describe_devices():
     ]
 
 
-def feed(batches):
+def feed(batches: keras.utils.PyDataset) -> Any:
     """What `keras.Model.fit` iterates over, once a round: the batches themselves.
 
     Args:
@@ -54,7 +58,7 @@ def feed(batches):
     return batches
 
 
-def batch_normalise(x, scale, offset, epsilon):
+def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise a batch by its own statistics; XLA fuses the operations.
 
     Args:
@@ -71,7 +75,7 @@ def batch_normalise(x, scale, offset, epsilon):
     return normalise(x, scale, offset, mean, variance, epsilon), mean, variance
 
 
-def normalise(x, scale, offset, mean, variance, epsilon):
+def normalise(x: Tensor, scale: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
     """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
     factor = scale * jax.lax.rsqrt(jnp.asarray(variance) + epsilon)
     outputs = (x.astype(jnp.float32) - jnp.asarray(mean)) * factor + offset
@@ -86,7 +90,7 @@ OPTIMIZERS = {  # XLA fuses their steps
 }
 
 
-def with_zero_gradients(outputs, weights):
+def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """The outputs: where one side of a condition leaves weights out, JAX takes zero as their gradient.
 
     Args:
@@ -96,7 +100,7 @@ def with_zero_gradients(outputs, weights):
     return outputs
 
 
-def forward(model):
+def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
     """The model as a function of batches of one constant shape, without noise of training.
 
     Args:
@@ -123,7 +127,7 @@ def forward(model):
     return run
 
 
-def input_gradient(loss):
+def input_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """The gradient of a loss in its images.
 
     Args:

@@ -1,12 +1,16 @@
 """What only TensorFlow can do."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from noisy_student.backends import cpu_has_bfloat16
+from noisy_student.runtime.types import Pixels, Tensor
 
 
-def make_deterministic():
+def make_deterministic() -> None:
     """Let every operation give the same bits in every run on the same machine.
 
     Operations without such a kernel raise an error from then on.
@@ -14,12 +18,12 @@ def make_deterministic():
     tf.config.experimental.enable_op_determinism()
 
 
-def compiles_with_xla():
+def compiles_with_xla() -> bool:
     """Whether training steps are compiled by XLA: on GPUs only, on CPUs it slows convolutions down."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
-def is_bfloat16_fast():
+def is_bfloat16_fast() -> bool:
     """Whether training in bfloat16 is faster than in float32: GPUs since Ampere, CPUs that have it."""
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
@@ -28,7 +32,7 @@ def is_bfloat16_fast():
     return details.get("compute_capability", (0, 0)) >= (8, 0)
 
 
-def describe_devices():
+def describe_devices() -> list[str]:
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     names = []
     for device in tf.config.list_physical_devices("GPU"):
@@ -37,7 +41,7 @@ def describe_devices():
     return names or ["CPU"]
 
 
-def feed(batches):
+def feed(batches: keras.utils.PyDataset) -> Any:
     """What `keras.Model.fit` iterates over, once a round.
 
     A thread makes the next two batches while the present one trains. Keras' own way from a PyDataset
@@ -65,7 +69,7 @@ def feed(batches):
     return tf.data.Dataset.range(batches.num_batches).map(fetch).prefetch(2).with_options(options)
 
 
-def batch_normalise(x, scale, offset, epsilon):
+def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise a batch by its own statistics.
 
     Args:
@@ -84,7 +88,7 @@ def batch_normalise(x, scale, offset, epsilon):
     return outputs, mean, variance * ((size - 1.0) / size)  # the kernel divides by size - 1
 
 
-def normalise(x, scale, offset, mean, variance, epsilon):
+def normalise(x: Tensor, scale: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
     """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
     outputs, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
@@ -95,7 +99,7 @@ def normalise(x, scale, offset, mean, variance, epsilon):
 class SGD(keras.optimizers.SGD):
     """Keras' SGD with one kernel for each variable's step."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Move one variable and its momentum."""
         if self.momentum == 0:
             super().update_step(gradient, variable, learning_rate)
@@ -113,7 +117,7 @@ class SGD(keras.optimizers.SGD):
 class Adam(keras.optimizers.Adam):
     """Keras' Adam with one kernel for each variable's step."""
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         """Move one variable and its moments."""
         index = self._get_variable_index(variable)
         step = tf.cast(self.iterations + 1, variable.dtype)
@@ -135,7 +139,7 @@ STEPS_AT_A_TIME = 10  # most steps that are run without coming back to Python
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
-def with_zero_gradients(outputs, weights):
+def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """The outputs: where one side of a condition leaves weights out, TensorFlow takes zero as their gradient.
 
     Args:
@@ -145,7 +149,7 @@ def with_zero_gradients(outputs, weights):
     return outputs
 
 
-def forward(model):
+def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
     """The model as a function of batches of one constant shape, without noise of training.
 
     On CPUs the weights of all but huge models become constants of the graph, so that TensorFlow folds
@@ -174,7 +178,7 @@ def forward(model):
     return lambda images: run(tf.constant(images))
 
 
-def input_gradient(loss):
+def input_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """The gradient of a loss in its images.
 
     Args:

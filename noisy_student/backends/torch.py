@@ -1,14 +1,17 @@
 """What only PyTorch can do."""
 
 import os
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import torch
 
 from noisy_student.backends import cpu_has_bfloat16
+from noisy_student.runtime.types import Pixels, Tensor
 
 
-def make_deterministic():
+def make_deterministic() -> None:
     """Let every operation give the same bits in every run on the same machine.
 
     Operations without such a kernel raise an error from then on. cuBLAS needs a fixed workspace for
@@ -19,26 +22,26 @@ def make_deterministic():
     torch.backends.cudnn.benchmark = False  # which would choose the convolution algorithm by a race
 
 
-def compiles_with_xla():
+def compiles_with_xla() -> bool:
     """Whether training steps are compiled by XLA; with PyTorch never."""
     return False
 
 
-def is_bfloat16_fast():
+def is_bfloat16_fast() -> bool:
     """Whether training in bfloat16 is faster than in float32: GPUs since Ampere, CPUs that have it."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return cpu_has_bfloat16()
 
 
-def describe_devices():
+def describe_devices() -> list[str]:
     """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
     if torch.cuda.is_available():
         return [f"GPU {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
     return ["GPU Apple MPS"] if torch.backends.mps.is_available() else ["CPU"]
 
 
-def feed(batches):
+def feed(batches: keras.utils.PyDataset) -> Any:
     """What `keras.Model.fit` iterates over, once a round: the batches themselves.
 
     Args:
@@ -47,7 +50,7 @@ def feed(batches):
     return batches
 
 
-def batch_normalise(x, scale, offset, epsilon):
+def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """Normalise a batch by its own statistics.
 
     Args:
@@ -65,7 +68,7 @@ def batch_normalise(x, scale, offset, epsilon):
     return outputs.permute(0, 2, 3, 1), mean.detach(), variance
 
 
-def normalise(x, scale, offset, mean, variance, epsilon):
+def normalise(x: Tensor, scale: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
     """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
     stored = [torch.as_tensor(getattr(value, "value", value)) for value in (mean, variance)]
     outputs = torch.nn.functional.batch_norm(x.permute(0, 3, 1, 2), *stored, scale, offset, training=False, eps=epsilon)
@@ -80,7 +83,7 @@ OPTIMIZERS = {  # Keras' are fused here
 }
 
 
-def with_zero_gradients(outputs, weights):
+def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
     """The outputs, with a gradient of zero in weights that they do not depend on.
 
     PyTorch would give these no gradient, and Keras' optimizers then leave them as they are: without weight
@@ -93,7 +96,7 @@ def with_zero_gradients(outputs, weights):
     return sum((weight.flatten()[:0].sum().to(outputs.dtype) for weight in weights), outputs)
 
 
-def forward(model):
+def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
     """The model as a function of batches of one constant shape, without noise of training.
 
     Args:
@@ -111,7 +114,7 @@ def forward(model):
     return run
 
 
-def input_gradient(loss):
+def input_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """The gradient of a loss in its images.
 
     Args:

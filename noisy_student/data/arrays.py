@@ -6,7 +6,6 @@ import numpy as np
 
 from noisy_student.data import shards
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.views import Rows
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_array, write_array
 
@@ -19,7 +18,7 @@ def write_images(folder, images, rows, data):
 
     Args:
         folder: pathlib.Path; other images in it are removed.
-        images: (M, S, S, 3) uint8, anything that can be indexed.
+        images: (M, S, S, 3) uint8, `views.SourceImages`.
         rows: (N,) which of them, in their new order.
         data: DataParams.
     """
@@ -41,12 +40,11 @@ def labelled_files(folder):
     return [*images_files(folder), Path(folder) / "labels.npy"]
 
 
-def open_images(folder, *, on_corrupt="error"):
+def open_images(folder):
     """Open the images of a folder: an array as a read-only memory map, or shards.
 
     Args:
         folder: e.g. "data/unlabelled".
-        on_corrupt: what happens to damaged shards, see `data.shards.open_shards`.
 
     Returns:
         (N, S, S, 3) uint8: an array, or `data.shards.EncodedImages`, which is indexed likewise.
@@ -55,7 +53,7 @@ def open_images(folder, *, on_corrupt="error"):
         DataError: a file is missing, damaged, or no such array.
     """
     if shards.is_sharded(folder):
-        return shards.open_shards(Path(folder), on_corrupt=on_corrupt)
+        return shards.open_shards(Path(folder))
     path = Path(folder) / "images.npy"
     images = read_array(path)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
@@ -66,56 +64,22 @@ def open_images(folder, *, on_corrupt="error"):
     return images
 
 
-def left_out(images):
-    """(n,) int64 rows of images that are passed over because their shards are damaged; see `open_images`."""
-    return images.left_out() if isinstance(images, shards.EncodedImages) else np.empty(0, np.int64)
-
-
-def damaged_shards(images):
-    """Numbers of the shards that are passed over, ascending; see `open_images`."""
-    stored = images.images if isinstance(images, Rows) else images
-    return sorted(getattr(stored, "damaged", ()))
-
-
-def usable_rows(rows, images):
-    """Rows of a pool without those of images that are passed over: they may have been chosen before.
-
-    Args:
-        rows: (N,) int64 rows of `images`.
-        images: of `open_images`.
-
-    Raises:
-        DataError: none is left.
-    """
-    without = left_out(images)
-    if not without.size:
-        return rows
-    usable = np.asarray(rows)[~np.isin(rows, without)]
-    if not len(usable):
-        raise DataError(
-            f"All {len(rows):,} chosen pseudo-labelled images lie in damaged shards. Restore them with "
-            "`dvc checkout --force`, or make them again with `dvc repro`."
-        )
-    return usable
-
-
-def open_labelled(folder, *, classes=None, on_corrupt="error"):
+def open_labelled(folder, *, classes=None):
     """Open the images of a folder, see `open_images`, and its `labels.npy`.
 
     Args:
         folder: e.g. "data/labelled".
         classes: the class names, to check that the labels lie in [0, len(classes)); None checks only that
             they are not negative.
-        on_corrupt: what happens to damaged shards, see `data.shards.open_shards`.
 
     Returns:
-        LabelledImages, without those that are passed over.
+        LabelledImages.
 
     Raises:
         DataError: a file is missing or damaged, or images and labels do not fit together.
     """
     path = Path(folder) / "labels.npy"
-    images, labels = open_images(folder, on_corrupt=on_corrupt), read_array(path)
+    images, labels = open_images(folder), read_array(path)
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
         raise DataError(
             f"{path}: expected int64 ({len(images)},), one label an image, "
@@ -128,10 +92,6 @@ def open_labelled(folder, *, classes=None, on_corrupt="error"):
             f"{path}: label {labels[wrong[0]]} in row {wrong[0]}, expected 0 to {highest} "
             f"({wrong.size:,} rows are wrong). Delete it and run `dvc repro` again."
         )
-    without = left_out(images)
-    if without.size:
-        rows = np.setdiff1d(np.arange(len(labels)), without)
-        return LabelledImages(Rows(images, rows), labels[rows])
     return LabelledImages(images, labels)
 
 

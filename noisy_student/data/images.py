@@ -1,7 +1,6 @@
 """Image files of any format, mode and size as square uint8 RGB arrays."""
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
 
@@ -56,45 +55,6 @@ def pixel_key(image):
     return hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).hexdigest().encode()
 
 
-def read_folder(root, *, size, resize, recursive, read=try_image):
-    """Read the images of a folder, sorted by name; hidden files are ignored.
-
-    Args:
-        root: a folder.
-        size: side of the images in pixels.
-        resize: as in `read_image`.
-        recursive: whether images in folders below `root` count too (links are followed). If not, such
-            a folder is reported as unreadable.
-        read: what reads a file: `try_image`, or a reader of `noisy_student.sources.reader`.
-
-    Returns:
-        images: (N, size, size, 3) uint8: an array or, from a `staging.ShardReader`, `views.Rows`.
-        names: N paths relative to `root`, with forward slashes, in the order of `images`.
-        unreadable: list of "relative path: cause" of the files that were skipped.
-    """
-    root = Path(root)
-    names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
-    label = f"read {root.name}"
-    if hasattr(read, "read_all"):
-        images, causes = read.read_all(root, names, resize=resize, name=label)
-    else:
-        images, causes = _read_all(root, names, size=size, resize=resize, name=label, read=read)
-    good = [name for name, cause in zip(names, causes, strict=True) if cause is None]
-    unreadable = [f"{name}: {cause}" for name, cause in zip(names, causes, strict=True) if cause is not None]
-    return images, good, unreadable
-
-
-def _read_all(root, names, *, size, resize, name, read):
-    images, good, causes = np.empty((len(names), size, size, 3), np.uint8), 0, []
-    for file in progress(names, name=name, unit="image"):
-        image, cause = read(root / file, size=size, resize=resize)
-        causes.append(cause)
-        if image is not None:
-            images[good] = image
-            good += 1
-    return images[:good], causes
-
-
 def resize_images(images, *, size):
     """Resample square images by Pillow's bicubic filter, unless the size fits already.
 
@@ -116,24 +76,6 @@ def resize_images(images, *, size):
 def resize_image(image, *, size):
     """Resample one image (S, S, 3) uint8 as `resize_images` does."""
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
-
-
-def _walk(root):
-    seen = set()  # real paths: a link to a folder above would never end
-    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
-        here = os.path.realpath(folder)
-        if here in seen:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
-
-
-def _raise(error):
-    raise error  # os.walk would skip the folder silently
 
 
 def _read(path, size, resize):

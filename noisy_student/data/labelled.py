@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from noisy_student.data.views import Images
+
 
 @dataclass(frozen=True)
 class LabelledImages:
@@ -14,5 +16,5 @@ class LabelledImages:
         labels: (N,) int64 in [0, number of classes).
     """
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray

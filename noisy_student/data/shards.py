@@ -11,7 +11,6 @@ threads: the decoders let go of Python's lock, and pixels need not travel betwee
 import errno
 import io
 import os
-import sys
 import tarfile
 import threading
 import zlib
@@ -28,25 +27,20 @@ from noisy_student.runtime.files import read_array, read_json, remove, write_arr
 
 SHARD = 64 * 2**20  # bytes after which the next shard begins
 OPEN_FILES = 32  # shards of a folder that stay open; further ones are opened for each image
-GREY = 128  # what is seen of an image that is passed over
 INDEX, FACTS = "index.npy", "shards.json"
-SUFFIXES = {"png": ".png", "jpeg": ".jpg"}
+SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp"}
 _HEADER = 512  # bytes of a tar member before its content
-_MEND = (
-    "Restore it with `dvc checkout --force`, or make it again with `dvc repro`. "
-    "To pass over damaged shards of other images than test images, set shards.on_corrupt: skip."
-)
+_MEND = "Restore it with `dvc checkout --force`, or make it again with `dvc repro`."
 
 
 def encode(image, encoding):
-    """Encode an image (S, S, 3) uint8 RGB: "png" (no loss) or "jpeg" (quality 95, all its colours)."""
+    """Encode an image (S, S, 3) uint8 RGB: "png" and "bmp" lose nothing, "jpeg" has quality 95, all its colours."""
     import cv2  # here, because most stages start without it
 
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    if encoding == "jpeg":
-        options = [cv2.IMWRITE_JPEG_QUALITY, 95]
-        options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(SUFFIXES[encoding], cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+    all_colours = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    options = {"png": [cv2.IMWRITE_PNG_COMPRESSION, 1], "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95, *all_colours], "bmp": []}
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(SUFFIXES[encoding], bgr, options[encoding])[1].tobytes()
 
 
 def decode(data):
@@ -142,18 +136,14 @@ class EncodedImages:
         paths: list of the shards' paths; it may grow.
         index: (N, 4) int64, see the module; may be memory-mapped.
         size: side of the images in pixels.
-        damaged: numbers of shards that are passed over: grey is seen in their place.
 
     Attributes:
         shape: (N, size, size, 3).
         encoding: of the images, "png" or "jpeg".
     """
 
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, paths, index, size, *, encoding, damaged=()):
-        self.paths, self.index, self.encoding = paths, index, encoding
-        self.size, self.damaged = size, frozenset(damaged)
+    def __init__(self, paths, index, size, *, encoding):
+        self.paths, self.index, self.size, self.encoding = paths, index, size, encoding
         self._open, self._lock = {}, threading.Lock()
         self._pool = None
 
@@ -184,21 +174,15 @@ class EncodedImages:
             pass  # what was raised in a thread is raised here
         return out
 
-    def encoded(self, row):
-        """The bytes of an image.
+    def encoded(self, row, encoding):
+        """The bytes of an image, as they lie there if the encoding is the same.
 
         Raises:
             DataError: they are damaged.
         """
-        return self._read(self.index[row])
-
-    def left_out(self):
-        """(n,) int64 rows of the shards that are passed over."""
-        return np.flatnonzero(np.isin(self.index[:, 0], list(self.damaged)))
+        return self._read(self.index[row]) if encoding == self.encoding else encode(self[row], encoding)
 
     def _decoded(self, entry):
-        if self.damaged and int(entry[0]) in self.damaged:
-            return np.full(self.shape[1:], GREY, np.uint8)
         image = decode(self._read(entry))
         if image is None or image.shape != self.shape[1:]:
             raise DataError(f"{self.paths[entry[0]]}: no image of {self.shape[1]} pixels at byte {entry[1]}. {_MEND}")
@@ -237,7 +221,7 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
 
     Args:
         folder: pathlib.Path; shards that lie there are replaced.
-        images: (M, S, S, 3) uint8: an array, `EncodedImages`, or `views.Rows` of these.
+        images: (M, S, S, 3) uint8, `EncodedImages` or `views.SourceImages`.
         rows: (N,) rows of `images`, in the order in which they are written.
         encoding: "png" or "jpeg".
         shard_bytes: size at which the next shard begins.
@@ -247,19 +231,12 @@ def write_shards(folder, images, rows, *, encoding, shard_bytes=SHARD):
     """
     folder.mkdir(parents=True, exist_ok=True)
     remove_images(folder)
-    base, base_rows = images, None
-    while hasattr(base, "rows"):
-        base_rows = base.rows if base_rows is None else base.rows[base_rows]
-        base = base.images
-    copied = isinstance(base, EncodedImages) and base.encoding == encoding
     index, shards, writer = np.empty((len(rows), 4), np.int64), [], None
     for number, row in enumerate(rows):
-        row = int(row if base_rows is None else base_rows[row])
         if writer is None:
             path = folder / f"shard-{len(shards):05d}.tar"
             writer, first = TarWriter(path, encoding=encoding, first=number), number
-        data = base.encoded(row) if copied else encode(np.ascontiguousarray(base[row]), encoding)
-        index[number] = (len(shards), *writer.add(data))
+        index[number] = (len(shards), *writer.add(images.encoded(row, encoding)))
         if writer.size >= shard_bytes or number + 1 == len(rows):
             crc32 = writer.close()
             facts = {"images": number + 1 - first, "bytes": path.stat().st_size, "crc32": crc32}
@@ -277,20 +254,18 @@ def remove_images(folder):
             remove(path)
 
 
-def open_shards(folder, *, on_corrupt="error"):
+def open_shards(folder):
     """Open the shards of a folder.
 
     Args:
         folder: pathlib.Path.
-        on_corrupt: what happens to a shard that is missing, cut off or altered: "error" stops with its name,
-            here by its size, later by the checksum of every image that is read; "skip" reads all shards once,
-            names those that are damaged and passes over them.
 
     Returns:
         EncodedImages.
 
     Raises:
-        DataError: the index does not fit the shards, a shard is damaged, or all are.
+        DataError: the index does not fit the shards, or a shard is missing or cut off. One that was altered
+            is named later, by the checksum of every image that is read.
     """
     try:
         facts = Facts.model_validate(read_json(folder / FACTS))
@@ -305,29 +280,13 @@ def open_shards(folder, *, on_corrupt="error"):
             f"{folder / INDEX}: expected int64 ({total}, 4) that belongs to {FACTS}, found {index.dtype} "
             f"{index.shape}, or it is damaged. {_MEND}"
         )
-    damaged = []
-    for number, (path, shard) in enumerate(zip(paths, shards, strict=True)):
-        fault = _fault(path, shard, thorough=on_corrupt == "skip")
-        if fault and on_corrupt == "error":
-            raise DataError(f"{path}: {fault}. {_MEND}")
-        if fault:
-            damaged.append(number)
-            print(f"warning: {path}: {fault}; its {shard.images:,} images are passed over", file=sys.stderr)
-    if damaged and len(damaged) == len(shards):
-        raise DataError(f"{folder}: all {len(shards)} shards are damaged. {_MEND.partition(' To pass')[0]}")
-    return EncodedImages(paths, index, facts.image_size, encoding=facts.encoding, damaged=damaged)
-
-
-def _fault(path, shard, *, thorough):
-    """What is wrong with a shard; None if nothing is."""
-    if not path.is_file():
-        return "there is no such shard"
-    size = path.stat().st_size
-    if size != shard.bytes:
-        return f"a shard of {size:,} bytes, expected {shard.bytes:,}"
-    if thorough and checksum(path) != shard.crc32:
-        return "a damaged shard, its checksum is wrong"
-    return None
+    for path, shard in zip(paths, shards, strict=True):
+        if not path.is_file():
+            raise DataError(f"{path}: there is no such shard. {_MEND}")
+        size = path.stat().st_size
+        if size != shard.bytes:
+            raise DataError(f"{path}: a shard of {size:,} bytes, expected {shard.bytes:,}. {_MEND}")
+    return EncodedImages(paths, index, facts.image_size, encoding=facts.encoding)
 
 
 def is_sharded(folder):

@@ -1,82 +1,99 @@
-"""Images that lie elsewhere, seen as other rows or at another size; pixels are made when asked for."""
+"""What the library takes for images, wherever they lie: pixels are read, decoded or resized when asked for."""
+
+from typing import Protocol
 
 import numpy as np
 
-from noisy_student.data.images import resize_image
+from noisy_student.data.images import pixel_key, resize_image
+from noisy_student.data.shards import encode
 
 
-class Rows:
-    """Some rows of stored images.
+class Images(Protocol):
+    """(N, S, S, 3) uint8 RGB; arrays are such, memory-mapped or not, and so are `data.shards.EncodedImages`."""
 
-    Args:
-        images: (M, S, S, 3) uint8 that can be indexed by slices and arrays of rows.
-        rows: (N,) int64.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(N, S, S, 3)."""
 
-    Attributes:
-        shape: (N, S, S, 3).
-    """
+    def __len__(self) -> int: ...
 
-    def __init__(self, images, rows):
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """(S, S, 3) of one row, else (n, S, S, 3)."""
+
+
+class SourceImages(Images, Protocol):
+    """Images that can be cut into splits and written."""
+
+    @property
+    def keys(self) -> np.ndarray:
+        """(N,) bytes, equal for equal pixels."""
+
+    def encoded(self, row: int, encoding: str) -> bytes:
+        """An image as PNG or JPEG."""
+
+
+class RawImages:
+    """An array of pixels as `SourceImages`."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.shape = pixels, pixels.shape
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        return self.pixels[rows]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """See `SourceImages`."""
+        return np.array([pixel_key(image) for image in self.pixels], "S32")
+
+    def encoded(self, row: int, encoding: str) -> bytes:
+        """See `SourceImages`."""
+        return encode(np.ascontiguousarray(self.pixels[row]), encoding)
+
+
+class Subset:
+    """Some rows of stored images, as `SourceImages`."""
+
+    def __init__(self, images: SourceImages, rows: np.ndarray) -> None:
         self.images, self.rows, self.shape = images, rows, (len(rows), *images.shape[1:])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, rows):
-        """(S, S, 3) uint8 of one row, else (n, S, S, 3)."""
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
         return self.images[self.rows[rows]]
+
+    @property
+    def keys(self) -> np.ndarray:
+        """See `SourceImages`."""
+        return self.images.keys[self.rows]
+
+    def encoded(self, row: int, encoding: str) -> bytes:
+        """See `SourceImages`."""
+        return self.images.encoded(self.rows[row], encoding)
 
 
 class Resized:
-    """Stored images at another size.
+    """Stored images at another size, a side in pixels."""
 
-    Args:
-        images: (N, S, S, 3) uint8 that can be indexed by slices and arrays of rows.
-        size: side in pixels.
-
-    Attributes:
-        shape: (N, size, size, 3).
-    """
-
-    def __init__(self, images, size):
+    def __init__(self, images: Images, size: int) -> None:
         self.images, self.shape = images, (len(images), size, size, 3)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows):
-        """A new array: (size, size, 3) uint8 of one row, else (n, size, size, 3)."""
-        found = np.asarray(self.images[rows])
-        if found.ndim == 3:
-            return resize_image(found, size=self.shape[1])
-        resized = np.empty((len(found), *self.shape[1:]), np.uint8)
-        for row, image in enumerate(found):
-            resized[row] = resize_image(image, size=self.shape[1])
+    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+        """A new array."""
+        stored = np.asarray(self.images[rows])
+        resized = np.empty((*stored.shape[:-3], *self.shape[1:]), np.uint8)
+        for place in np.ndindex(resized.shape[:-3]):
+            resized[place] = resize_image(stored[place], size=self.shape[1])
         return resized
 
 
-def at_size(images, size):
-    """The images with this side, by Pillow's bicubic filter.
-
-    Args:
-        images: (N, S, S, 3) uint8, may be memory-mapped.
-        size: in pixels; None leaves them as they are.
-
-    Returns:
-        `images` itself if they have the size, else `Resized`.
-    """
+def at_size(images: Images, size: int | None) -> Images:
+    """The images with this side in pixels, by Pillow's bicubic filter; None leaves them as they are."""
     return images if size is None or images.shape[1] == size else Resized(images, size)
-
-
-def join(parts):
-    """Several sets of images as one.
-
-    Args:
-        parts: arrays (N, S, S, 3), or `Rows` of the same images.
-
-    Returns:
-        an array, or `Rows`.
-    """
-    if isinstance(parts[0], Rows):
-        return Rows(parts[0].images, np.concatenate([part.rows for part in parts]))
-    return np.concatenate(parts)

@@ -90,44 +90,11 @@ def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dic
     return chart("Learning curves", rows, below=f"circled: what was kept ({'; '.join(texts)})", hconcat=panels)
 
 
-def confidence_rows(predicted, confidence, kept, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
-    """Count images by confidence, in bins of which each is kept or not as a whole.
-
-    Args:
-        predicted, confidence: (N,) of `best_guesses`.
-        kept: (N,) bool of `is_kept`, by the two bounds.
-        truth: (N,) int classes, -1 where unknown.
-        threshold, max_confidence: the bounds.
-
-    Returns:
-        rows of lower, upper (a bin holds lower < confidence <= upper), label ("right", "wrong" or "unknown"), images
-        and kept.
-    """
-    below = min(round(threshold * 40), 39)  # of about 40 bins
-    edges = np.unique(
-        [*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, 41 - below), max_confidence],
-    )
-    # in the type in which `is_kept` compares
-    place = np.clip(np.searchsorted(edges.astype(confidence.dtype), confidence) - 1, 0, len(edges) - 2)
-    group = np.where(truth < 0, 2, predicted != truth)
-    cells = (3, len(edges) - 1)
-    images, stay = (
-        np.bincount((group * cells[1] + place)[members], minlength=cells[0] * cells[1]).reshape(cells)
-        for members in (slice(None), kept)
-    )
-    return [
-        {"lower": float(edges[i]), "upper": float(edges[i + 1]), "label": label}
-        | {"images": int(images[g, i]), "kept": int(stay[g, i])}
-        for g, label in enumerate(("right", "wrong", "unknown"))
-        for i in np.flatnonzero(images[g])
-    ]
-
-
 def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confidence: float = 1.0) -> dict:
     """How confident the teacher is on the unlabelled pool, and how often right.
 
     Args:
-        rows: of `confidence_rows`.
+        rows: of `confidence.confidence_rows`.
         threshold, max_confidence: of the images that are kept.
     """
     counts = {

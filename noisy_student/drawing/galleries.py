@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, save_sheet, shorten
+from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_sheet, shorten
 from noisy_student.runtime.seeds import derive_seed, image_keys
-
-_MOST_CLASSES = 100  # a taller sheet can hardly be opened
 
 
 def _in_lines(cells, columns):
@@ -35,55 +33,6 @@ def noise_gallery(path: Path, images, noise, *, rows: int = 6, columns: int = 9,
     ]
     headers = ((0, "original", BLUE), (1, "noised, a fresh draw for each cell", BLACK))
     save_sheet(path, "Input noise", cells, headers=headers)
-
-
-def pseudo_label_groups(confidence, kept, rows, *, each: int):
-    """Choose the most confident images of a class that are kept, the least confident, and others.
-
-    Args:
-        confidence: (N,) highest probabilities.
-        kept: (N,) bool.
-        rows: the images predicted as the class.
-        each: most images of a group.
-
-    Returns:
-        three arrays of rows without a common one: kept, most confident first; kept, least confident
-        first; not kept, most confident first.
-    """
-    ordered = rows[np.argsort(-confidence[rows], kind="stable")]
-    chosen = ordered[kept[ordered]]
-    return chosen[:each], chosen[each:][::-1][:each], ordered[~kept[ordered]][:each]
-
-
-def pseudo_label_gallery(
-    path: Path, images, class_names: Sequence[str], predicted, confidence, kept, *, threshold: float, each: int = 4
-) -> None:
-    """Draw pseudo-labelled images by class: most confident, just above, just below the threshold.
-
-    Args:
-        path: PNG to write.
-        images: (N, H, W, 3) uint8, the unlabelled pool; only the rows shown are read.
-        class_names: K names; the first 100 classes are shown.
-        predicted, confidence: (N,) of `best_guesses`.
-        kept: (N,) bool of `is_kept`.
-        threshold: it was kept by.
-        each: most images of a group.
-    """
-    shown, rows = class_names[:_MOST_CLASSES], []
-    for k, name in enumerate(shown):
-        members, cells = np.flatnonzero(predicted == k), []
-        for group in pseudo_label_groups(confidence, kept, members, each=each):
-            cells += [(np.asarray(images[row]), [(f"{confidence[row]:.3f}", BLACK)]) for row in group]
-            cells += [None] * (each - len(group))
-        rows.append(((shorten(name), f"{kept[members].sum():,} of {len(members):,} kept"), cells))
-    more = f" (the first {len(shown)} of {len(class_names)} classes)" if len(shown) < len(class_names) else ""
-    headers = (
-        (0, "kept, most confident", BLUE),
-        (each, f"kept (above {threshold:g}), least confident", GREEN),
-        (2 * each, "not kept, most confident", VERMILLION),
-    )
-    title = f"Pseudo-labels by class, with confidence{more}"
-    save_sheet(path, title, rows, side=64, names=140, group=each, headers=headers)
 
 
 def disagreement_rows(labels, first_probs, second_probs):

@@ -1,7 +1,6 @@
 """Metrics on arrays of probabilities; no model is needed."""
 
 import numpy as np
-from scipy.stats import binomtest
 
 from noisy_student.runtime.errors import DataError
 
@@ -20,22 +19,19 @@ def _check(probs, labels):
         )
 
 
-def nll(probs, labels):
-    """Mean negative log-likelihood.
-
-    Args:
-        probs: (N, K) probabilities; the true class's is raised to 1e-7 at least.
-        labels: (N,) int classes.
-
-    Returns:
-        float, in nats.
+def nll(probs: np.ndarray, labels: np.ndarray) -> float:
+    """Mean negative log-likelihood of (N,) labels, in nats.
 
     Raises:
-        DataError: the shapes do not fit or a label is out of range (so do all functions here).
+        DataError: the shapes do not fit or a label is out of range (so do all functions here that take labels).
     """
     _check(probs, labels)
-    true = probs[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(true, 1e-7, 1.0)).mean())
+    return mean_nll(probs[np.arange(len(labels)), labels])
+
+
+def mean_nll(true_probs: np.ndarray) -> float:
+    """The same of the (N,) probabilities of the true classes, each raised to 1e-7 at least."""
+    return float(-np.log(np.clip(true_probs.astype(np.float64), 1e-7, 1.0)).mean())
 
 
 def accuracy(probs, labels):
@@ -73,55 +69,70 @@ def confusion(probs, labels):
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def reliability(probs, labels, bins=15):
+def equal_edges(bins: int) -> np.ndarray:
+    """(bins + 1,) edges of equal bins of [0, 1]."""
+    return np.arange(bins + 1) / bins  # correctly rounded, so 11 / 20 is what 0.55 is read as; linspace's is not
+
+
+def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(N,) places of values among bins. **The rule for edges**: a bin holds lower < value <= upper.
+
+    As a pseudo-label is kept when threshold < confidence <= max_confidence, no bin between such edges is half
+    kept; edges are therefore rounded to the values' own type first, as NumPy does when it compares an array
+    with one number. The first bin also holds what lies at its lower edge or below, the last what rounding has
+    put above 1.
+    """
+    return np.searchsorted(np.asarray(edges)[1:-1].astype(values.dtype), values)
+
+
+def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """(bins,) how many values each bin holds, see `bin_of`."""
+    return np.bincount(bin_of(values, edges), minlength=len(edges) - 1)
+
+
+def reliability(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict]:
+    """`reliability_of` the best classes of (N, K) probabilities."""
+    _check(probs, labels)
+    return reliability_of(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
+
+
+def reliability_of(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> list[dict]:
     """Compare confidence with accuracy in equal bins of confidence (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
-        probs: (N, K) probabilities.
-        labels: (N,) int classes.
-        bins: number of bins of [0, 1]; a bin holds lower < confidence <= upper.
+        confidence: (N,) highest probabilities.
+        correct: (N,) bool, whether their classes are right.
+        bins: of [0, 1], see `bin_of`.
 
     Returns:
-        list of `bins` dicts: lower, upper, count, confidence (mean) and accuracy, the last two None
-        in an empty bin.
+        a dict a bin: lower, upper, count, confidence (mean) and accuracy, the last two None in an empty bin.
     """
-    _check(probs, labels)
-    return _bins(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
-
-
-def _bins(confidence, correct, bins):
-    confidence = confidence.astype(np.float64)
-    edges = np.linspace(0, 1, bins + 1)
-    place = np.searchsorted(edges[1:-1], confidence)
-    result = []
-    for i in range(bins):
-        inside = place == i
+    edges = equal_edges(bins)
+    place, confidence = bin_of(confidence, edges), confidence.astype(np.float64)
+    table = []
+    for k in range(bins):
+        inside = place == k
         count = int(inside.sum())
-        result.append(
+        table.append(
             {
-                "lower": float(edges[i]),
-                "upper": float(edges[i + 1]),
+                "lower": float(edges[k]),
+                "upper": float(edges[k + 1]),
                 "count": count,
                 "confidence": float(confidence[inside].mean()) if count else None,
                 "accuracy": float(correct[inside].mean()) if count else None,
             }
         )
-    return result
+    return table
 
 
-def expected_calibration_error(probs, labels, bins=15):
-    """Mean distance of accuracy from confidence, weighted by the bins' counts; 0..1.
+def calibration_error(table: list[dict]) -> float:
+    """Mean distance of accuracy from confidence in a table of `reliability`, weighted by its counts; 0..1.
 
-    Source: Guo et al. 2017, arXiv:1706.04599, equation 3. Arguments as of `reliability`.
+    Source: Guo et al. 2017, arXiv:1706.04599, equation 3.
     """
-    _check(probs, labels)
-    return calibration_error(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
-
-
-def calibration_error(confidence, correct, bins=15):
-    """The same of the (N,) highest probabilities, and whether their classes are right ((N,) bool)."""
-    filled = [b for b in _bins(confidence, correct, bins) if b["count"]]
-    return sum(b["count"] * abs(b["accuracy"] - b["confidence"]) for b in filled) / len(correct)
+    filled = [row for row in table if row["count"]]
+    images = sum(row["count"] for row in filled)
+    return sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in filled) / images
 
 
 def accuracy_interval(correct, n):
@@ -130,5 +141,7 @@ def accuracy_interval(correct, n):
     Returns:
         (low, high) floats in 0..1.
     """
+    from scipy.stats import binomtest  # two seconds, which the stages that only count need not wait
+
     interval = binomtest(int(correct), int(n)).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)

@@ -2,8 +2,8 @@
 
 import keras
 
-from noisy_student.models.architectures import ARCHITECTURES, check_frozen, check_image_size
 from noisy_student.models.layers import Layers, layer_seed
+from noisy_student.models.networks import network_of
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 from noisy_student.runtime.errors import ParamsError
 
@@ -20,10 +20,10 @@ def block_survival(model, survival_probability):
     Returns:
         {block name: probability}, see `survival_schedule`; blocks without a shortcut count in it too.
     """
-    architecture = ARCHITECTURES[model.name]
-    names = architecture.block_names(model)
+    network = network_of(model)
+    names = network.block_names()
     schedule = dict(zip(names, survival_schedule(len(names), survival_probability), strict=True))
-    return {name: schedule[name] for name in architecture.shortcuts(model)}
+    return {name: schedule[name] for name in network.shortcuts()}
 
 
 def build(
@@ -68,24 +68,26 @@ def build(
         ParamsError: the images are too small for the strides.
         ValueError: unknown mode or coin, or a probability out of range.
     """
-    _check(model, image_size, mode)
-    architecture = ARCHITECTURES[model.name]
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
+    network = network_of(model)
+    network.check_image_size(image_size)
     layers = Layers(
         survival=block_survival(model, survival_probability),
         coin=coin,
         mode=mode,
         precision=precision if mode == "train" else "float32",
         seed=seed,
-        normalisation=architecture.NORMALISATION,
+        normalisation=network.normalisation,
     )
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
     # in float32: at lower precision the pixels would be rounded before the first layer
-    x = keras.layers.Rescaling(**architecture.RESCALING, dtype="float32", name="normalise")(images)
-    x = architecture.features(x, layers, model)
-    network = keras.Model(images, _head(x, classes, dropout, mode, seed), name=_name(model))
+    x = keras.layers.Rescaling(**network.rescaling, dtype="float32", name="normalise")(images)
+    x = network.features(x, layers)
+    built = keras.Model(images, _head(x, classes, dropout, mode, seed), name=network.title)
     if mode == "noised":
-        network.trainable = False  # Keras then normalises by the stored statistics in any call
-    return network
+        built.trainable = False  # Keras then normalises by the stored statistics in any call
+    return built
 
 
 def model_noise(noise):
@@ -112,8 +114,9 @@ def freeze(network, model, blocks):
         model: its `ModelParams`.
         blocks: how many, at least 0.
     """
-    check_frozen(model, blocks)
-    names = ARCHITECTURES[model.name].block_names(model)[:blocks]
+    described = network_of(model)
+    described.check_frozen(blocks)
+    names = described.block_names()[:blocks]
     for layer in network.layers:
         if layer.name.startswith(("stem_", *(f"{name}_" for name in names))):
             layer.trainable = False
@@ -136,12 +139,6 @@ def reseeder(network):
     return reseed
 
 
-def _check(model, image_size, mode):
-    if mode not in MODES:
-        raise ValueError(f"mode must be one of {', '.join(MODES)}; got {mode!r}")
-    check_image_size(model, image_size)
-
-
 def _head(x, classes, dropout, mode, seed):
     """Pooling, dropout and the last layer, all in float32: (N, H, W, C) -> (N, classes)."""
     x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name="pool")(x)
@@ -151,11 +148,6 @@ def _head(x, classes, dropout, mode, seed):
     initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, "logits"))
     x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name="logits")(x)
     return x if mode == "train" else keras.layers.Softmax(dtype="float32", name="probs")(x)
-
-
-def _name(model):
-    sizes = model.model_dump(exclude={"name", "small_images"}, exclude_none=True).values()
-    return "_".join(map(str, (model.name, *sizes)))
 
 
 def transfer_weights(source, target):

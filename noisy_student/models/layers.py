@@ -1,13 +1,21 @@
 """The layers that all architectures are made of: named, seeded, of one precision."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import keras
 
 from noisy_student.models.normalisation import FusedBatchNormalization
 from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, SkippableBranch, StochasticDepth
 from noisy_student.runtime.seeds import derive_seed
 
+if TYPE_CHECKING:
+    from keras import KerasTensor
 
-def layer_seed(seed, name):
+
+def layer_seed(seed: int, name: str) -> int:
     """The seed of one layer's weights or noise, in [0, 2**31): what every backend takes."""
     return derive_seed(seed, name) % 2**31
 
@@ -27,7 +35,16 @@ class Layers:
         normalisation: `momentum` and `epsilon` of every BatchNormalization.
     """
 
-    def __init__(self, *, survival, coin, mode, precision, seed, normalisation):
+    def __init__(
+        self,
+        *,
+        survival: dict[str, float],
+        coin: str,
+        mode: str,
+        precision: str,
+        seed: int,
+        normalisation: dict[str, float],
+    ) -> None:
         self.survival = survival
         self.coin = coin
         self.mode = mode
@@ -35,7 +52,18 @@ class Layers:
         self.seed = seed
         self.normalisation = normalisation
 
-    def conv(self, x, name, *, filters, kernel, stride=1, bias=False, initializer="he_normal", l2=0.0):
+    def conv(
+        self,
+        x: KerasTensor,
+        name: str,
+        *,
+        filters: int,
+        kernel: int,
+        stride: int = 1,
+        bias: bool = False,
+        initializer: str = "he_normal",
+        l2: float = 0.0,
+    ) -> KerasTensor:
         """A convolution with 'same' padding: (N, H, W, C) -> (N, ceil(H / stride), ..., filters)."""
         return keras.layers.Conv2D(
             filters,
@@ -50,7 +78,7 @@ class Layers:
             name=name,
         )(x)
 
-    def depthwise_conv(self, x, name, *, kernel, stride):
+    def depthwise_conv(self, x: KerasTensor, name: str, *, kernel: int, stride: int) -> KerasTensor:
         """A convolution of every channel by itself, with 'same' padding and without bias."""
         return keras.layers.DepthwiseConv2D(
             kernel,
@@ -70,28 +98,28 @@ class Layers:
         kinds = {"he_normal": keras.initializers.HeNormal, "glorot_uniform": keras.initializers.GlorotUniform}
         return kinds[kind](seed=seed)
 
-    def norm(self, x, name):
+    def norm(self, x: KerasTensor, name: str) -> KerasTensor:
         """Batch normalisation over all but the channels; what is saved holds Keras' own layer."""
         kind = FusedBatchNormalization if self.mode == "train" else keras.layers.BatchNormalization
         return kind(**self.normalisation, dtype=self.precision, name=name)(x)
 
-    def relu(self, x, name):
+    def relu(self, x: KerasTensor, name: str) -> KerasTensor:
         """max(x, 0)."""
         return keras.layers.ReLU(dtype=self.precision, name=name)(x)
 
-    def norm_relu(self, x, prefix):
+    def norm_relu(self, x: KerasTensor, prefix: str) -> KerasTensor:
         """Batch normalisation, then ReLU."""
         return self.relu(self.norm(x, f"{prefix}_bn"), f"{prefix}_relu")
 
-    def swish(self, x, name):
+    def swish(self, x: KerasTensor, name: str) -> KerasTensor:
         """x * sigmoid(x)."""
         return keras.layers.Activation("silu", dtype=self.precision, name=name)(x)
 
-    def norm_swish(self, x, prefix):
+    def norm_swish(self, x: KerasTensor, prefix: str) -> KerasTensor:
         """Batch normalisation, then swish."""
         return self.swish(self.norm(x, f"{prefix}_bn"), f"{prefix}_swish")
 
-    def squeeze_excite(self, x, prefix, *, filters):
+    def squeeze_excite(self, x: KerasTensor, prefix: str, *, filters: int) -> KerasTensor:
         """Weigh the channels by a small network of their means (Hu et al. 2018, arXiv:1709.01507).
 
         Args:
@@ -99,7 +127,7 @@ class Layers:
             prefix: of the layers' names.
             filters: of the network's first layer.
         """
-        options = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
+        options: dict[str, Any] = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
         means = keras.layers.GlobalAveragePooling2D(
             data_format="channels_last", keepdims=True, dtype=self.precision, name=f"{prefix}_squeeze"
         )(x)
@@ -109,7 +137,9 @@ class Layers:
         weights = keras.layers.Activation("sigmoid", dtype=self.precision, name=f"{prefix}_excite_sigmoid")(weights)
         return keras.layers.Multiply(dtype=self.precision, name=f"{prefix}_excite")([x, weights])
 
-    def add(self, shortcut, source, branch, *, block):
+    def add(
+        self, shortcut: KerasTensor, source: KerasTensor, branch: Callable[[KerasTensor], KerasTensor], *, block: str
+    ) -> KerasTensor:
         """shortcut + branch(source), the branch with the stochastic depth of this block.
 
         Args:

@@ -1,6 +1,14 @@
 """A network behind its input noise, so that the device that trains also noises."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
+import numpy as np
+
+if TYPE_CHECKING:
+    from noisy_student.noise.in_graph import InGraphNoise
 
 
 class _Noise(keras.layers.Layer):
@@ -17,7 +25,7 @@ class _Noise(keras.layers.Layer):
         return keras.KerasTensor(images.shape, dtype=images.dtype)
 
 
-def behind_noise(network, in_graph, inputs):
+def behind_noise(network: keras.Model, in_graph: InGraphNoise, inputs: dict[str, np.ndarray]) -> keras.Model:
     """Put a network behind noise that is carried out in the graph.
 
     Args:

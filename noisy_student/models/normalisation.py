@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from noisy_student import backends
+from noisy_student.runtime.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="noisy_student")
@@ -16,7 +17,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     `mask`, renormalisation and synchronised statistics are not supported.
     """
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Normalise (N, H, W, C) over all but the channels; the dtype is that of the layer's policy."""
         framework = backends.current()
         scale, offset = ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32")

@@ -1,12 +1,17 @@
 """Stochastic depth (Huang et al. 2016, arXiv:1603.09382) and dropout that stays on."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import keras
 from keras import ops
 
 from noisy_student import backends
+from noisy_student.runtime.types import Tensor
 
 
-def survival_schedule(blocks, survival_probability):
+def survival_schedule(blocks: int, survival_probability: float) -> list[float]:
     """Survival probability of every residual block: falls linearly with depth, equation 4.
 
     Args:
@@ -36,7 +41,7 @@ class StochasticDepth(keras.layers.Layer):
         seed: of the coins.
     """
 
-    def __init__(self, *, survival_probability, coin, seed, **kwargs):
+    def __init__(self, *, survival_probability: float, coin: str, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if coin not in ("batch", "sample"):
             raise ValueError(f"coin must be 'batch' or 'sample', got {coin!r}")
@@ -45,23 +50,23 @@ class StochasticDepth(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, branch, training=False):
+    def call(self, branch: Tensor, training: bool = False) -> Tensor:
         """Return `branch` scaled; its shape (N, ...) and dtype stay."""
         if not (training and self.trainable):  # a frozen block acts as at inference
             return branch * self.survival_probability
         return self.draw(branch)
 
-    def draw(self, branch):
+    def draw(self, branch: Tensor) -> Tensor:
         """Return `branch` times its coins, drawn anew."""
         coins = ops.shape(branch)[0] if self.coin == "sample" else 1
         survives = _survives(self, (coins,) + (1,) * (len(branch.shape) - 1))
         return branch * ops.cast(survives, branch.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The shape of the branch."""
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         own = {"survival_probability": self.survival_probability, "coin": self.coin, "seed": self.seed}
         return super().get_config() | own
@@ -86,14 +91,14 @@ class SkippableBranch(keras.layers.Layer):
         seed: of the coins.
     """
 
-    def __init__(self, branch, *, survival_probability, seed, **kwargs):
+    def __init__(self, branch: keras.Model, *, survival_probability: float, seed: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.branch = branch
         self.survival_probability = survival_probability
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, shortcut, source, training=False):
+    def call(self, shortcut: Tensor, source: Tensor, training: bool = False) -> Tensor:
         """Return shortcut + branch(source): the shape (N, H, W, C) and dtype of `shortcut`."""
         if not (training and self.trainable):
             return shortcut + self.survival_probability * self.branch(source, training=False)
@@ -120,18 +125,18 @@ class SkippableBranch(keras.layers.Layer):
             variable.assign(value)
         return outputs
 
-    def compute_output_shape(self, shortcut_shape, source_shape):
+    def compute_output_shape(self, shortcut_shape: tuple, source_shape: tuple) -> tuple:
         """The shape of the shortcut."""
         return shortcut_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         branch = keras.saving.serialize_keras_object(self.branch)
         own = {"branch": branch, "survival_probability": self.survival_probability, "seed": self.seed}
         return super().get_config() | own
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> SkippableBranch:
         """A layer of that configuration."""
         return cls(**(config | {"branch": keras.saving.deserialize_keras_object(config["branch"])}))
 
@@ -144,7 +149,7 @@ class SkippableBranch(keras.layers.Layer):
 class AlwaysOnStochasticDepth(StochasticDepth):
     """Stochastic depth that draws its coins at inference too."""
 
-    def call(self, branch):
+    def call(self, branch: Tensor) -> Tensor:  # type: ignore[override]  # always as in training
         """As `StochasticDepth.call` in training, frozen or not."""
         return self.draw(branch)
 
@@ -153,6 +158,6 @@ class AlwaysOnStochasticDepth(StochasticDepth):
 class AlwaysOnDropout(keras.layers.Dropout):
     """Dropout that drops units at inference too."""
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         """As `keras.layers.Dropout.call` in training."""
         return super().call(inputs, training=True)

@@ -1,11 +1,12 @@
 """What a network costs: parameters and multiply-accumulates."""
 
 import math
+from typing import Any
 
 import keras
 
 
-def macs(model):
+def macs(model: keras.Model) -> int:
     """Multiply-accumulates of the convolutions and dense layers for one image, biases not counted.
 
     Args:
@@ -21,7 +22,7 @@ def macs(model):
     return total
 
 
-def summarise(model, *, survival):
+def summarise(model: keras.Model, *, survival: dict[str, float]) -> dict[str, Any]:
     """Sum up a network as a dict that can be written as JSON.
 
     Args:

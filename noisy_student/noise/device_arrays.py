@@ -1,34 +1,41 @@
 """What the device needs to carry out a draw: small arrays, made on the host where float64 is at hand."""
 
+from __future__ import annotations
+
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noisy_student.noise import operations as kinds
+from noisy_student.runtime.types import Ints
+
+if TYPE_CHECKING:
+    from noisy_student.noise.pipeline import InputDraw
 
 ONE, HALF = 1 << 16, 1 << 15  # of Pillow's 16.16 fixed point; a pixel's centre is at HALF
 BICUBIC = (kinds.SHEAR_X_BICUBIC, kinds.SHEAR_Y_BICUBIC)
 ENHANCEMENTS = (kinds.BRIGHTNESS, kinds.CONTRAST, kinds.COLOR, kinds.SHARPNESS)
 
 
-def frames(draw, padding, width):
+def frames(draw: InputDraw, padding: int, width: int) -> Ints:
     """The matrices (N, 6) of flip, then crop."""
     mirrored = False if draw.flip is None else draw.flip
-    top, left = (0, 0) if draw.top is None else (draw.top - padding, draw.left - padding)
+    top, left = ((0 if offset is None else offset - padding) for offset in (draw.top, draw.left))
     start = np.where(mirrored, width - 1 - left, left)
     terms = (np.where(mirrored, -ONE, ONE), 0, start * ONE + HALF, 0, ONE, top * ONE + HALF)
     return np.stack(np.broadcast_arrays(*terms), axis=-1).astype(np.int32)
 
 
 @functools.lru_cache(maxsize=4096)
-def parameters(kind, value, bicubic, height, width):
+def parameters(kind: int, value: float, bicubic: bool, height: int, width: int) -> dict[str, np.ndarray]:
     """What one operation asks of the three stages; see `in_graph.InGraphNoise.prepare`."""
-    row = {
-        "kind": np.int32(kind),
-        "mask": np.int32((0xFF << (8 - int(value))) & 0xFF if kind == kinds.POSTERIZE else 0xFF),
-        "threshold": np.int32(math.ceil(value) if kind == kinds.SOLARIZE else 256),
-        "factor": np.float32(1.0 + value if kind in ENHANCEMENTS else 1.0),
+    row: dict[str, np.ndarray] = {
+        "kind": np.array(kind, np.int32),
+        "mask": np.array((0xFF << (8 - int(value))) & 0xFF if kind == kinds.POSTERIZE else 0xFF, np.int32),
+        "threshold": np.array(math.ceil(value) if kind == kinds.SOLARIZE else 256, np.int32),
+        "factor": np.array(1.0 + value if kind in ENHANCEMENTS else 1.0, np.float32),
         "matrix": np.array(_matrix(kind, value, height, width), np.int32),
     }
     if bicubic:
@@ -92,7 +99,7 @@ def _lines(tangent, across, along):
 
 
 @functools.cache
-def rounding_losses():
+def rounding_losses() -> Ints:
     """Where Pillow's autocontrast, computed in float64, falls one short of the exact quotient.
 
     Returns:

@@ -1,9 +1,29 @@
 """The checked way into the compiled kernels."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from noisy_student.runtime.types import Pixels
 
-def apply_draw(images, draw, *, padding, crop_fill, table, fill, out=None):
+if TYPE_CHECKING:
+    from noisy_student.noise.operations import Operation
+    from noisy_student.noise.pipeline import InputDraw
+
+
+def apply_draw(
+    images: Pixels,
+    draw: InputDraw,
+    *,
+    padding: int,
+    crop_fill: int,
+    table: Sequence[Operation],
+    fill: int,
+    out: Pixels | None = None,
+) -> Pixels:
     """Carry out a draw on the CPU, on one core; other Python threads run on meanwhile.
 
     The first call of a process loads the compiled kernels from `__pycache__`, the first one on a

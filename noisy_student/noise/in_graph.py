@@ -12,6 +12,10 @@ Between the steps a pixel is one int32, red lowest, so that a gather fetches it 
 float32: JAX has no float64 by default. What needs float64 is prepared on the host, once for each strength.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import keras
 import numpy as np
 from keras import ops
@@ -19,6 +23,10 @@ from keras import ops
 from noisy_student.noise import operations as kinds
 from noisy_student.noise.device_arrays import BICUBIC, HALF, frames, parameters, rounding_losses
 from noisy_student.noise.pipeline import CROP_FILL
+from noisy_student.runtime.types import Tensor
+
+if TYPE_CHECKING:
+    from noisy_student.noise.pipeline import InputDraw, InputNoise
 
 
 class InGraphNoise:
@@ -37,14 +45,14 @@ class InGraphNoise:
         noise: pipeline.InputNoise, of which `crop`, and `table` and `fill` of its RandAugment are used.
     """
 
-    def __init__(self, noise):
+    def __init__(self, noise: InputNoise) -> None:
         self.padding = noise.crop
-        self.randaugment = noise.randaugment
-        table = () if self.randaugment is None else self.randaugment.table
-        self.bicubic = any(operation.kind in BICUBIC for operation in table)
+        self.table = noise.randaugment.table if noise.randaugment else ()
+        self.fill = noise.randaugment.fill if noise.randaugment else 0
+        self.bicubic = any(operation.kind in BICUBIC for operation in self.table)
         self._losses = ops.convert_to_tensor(rounding_losses())
 
-    def prepare(self, draw, *, height, width):
+    def prepare(self, draw: InputDraw, *, height: int, width: int) -> dict[str, np.ndarray]:
         """Turn a draw into what the device needs; done on the host.
 
         Args:
@@ -61,18 +69,18 @@ class InGraphNoise:
         arrays = {}
         if draw.flip is not None or draw.top is not None:
             arrays["frame"] = frames(draw, self.padding, width)
-        if draw.op is not None:
+        if draw.op is not None and draw.value is not None:
             steps = np.stack([draw.op, draw.value], axis=-1).reshape(-1, 2)
             distinct, inverse = np.unique(steps, axis=0, return_inverse=True)
-            table = self.randaugment.table
             rows = [
-                parameters(table[int(op)].kind, value, self.bicubic, height, width) for op, value in distinct.tolist()
+                parameters(self.table[int(op)].kind, value, self.bicubic, height, width)
+                for op, value in distinct.tolist()
             ]
             index = inverse.reshape(draw.op.shape)
             arrays |= {key: np.stack([row[key] for row in rows])[index] for key in rows[0]}
         return arrays
 
-    def __call__(self, images, arrays):
+    def __call__(self, images: Tensor, arrays: dict[str, Tensor]) -> Tensor:
         """Carry out a prepared draw; done on the device.
 
         Args:
@@ -98,11 +106,10 @@ class InGraphNoise:
 
     def _step(self, pixels, given, height, width):
         """One operation on each image: (N, H * W) packed pixels in and out."""
-        fill = self.randaugment.fill
         kind = given["kind"][:, None, None]
-        pixels = _warp(pixels, given["matrix"], height, width, fill)
+        pixels = _warp(pixels, given["matrix"], height, width, self.fill)
         if self.bicubic:
-            pixels = _shear(pixels, kind, given["shift"], given["rest"], height, width, fill)
+            pixels = _shear(pixels, kind, given["shift"], given["rest"], height, width, self.fill)
         planes = _unpack(pixels)
         tables = self._tables(planes, kind, given["mask"][:, None, None], given["threshold"][:, None, None])
         planes = ops.take_along_axis(tables, planes, axis=2)
@@ -224,13 +231,14 @@ def _shear(pixels, kind, shift, rest, height, width, fill):
         place = ops.where(vertical, place * width + column, row * width + place)
         place = ops.reshape(place, (-1, height * width))
         taps.append(ops.cast(_unpack(ops.take_along_axis(pixels, place, axis=1)), "float32"))
-    values = _cubic(*taps, ops.reshape(rest - floor, (-1, 1, height * width)))
+    values = _cubic(taps, ops.reshape(rest - floor, (-1, 1, height * width)))
     inside = ops.reshape((centre >= 0) & (centre < side), (-1, height * width))
     return ops.where(inside, _pack(ops.cast(ops.clip(values, 0.0, 255.0), "int32")), fill * 0x010101)
 
 
-def _cubic(first, second, third, fourth, d):
+def _cubic(taps, d):
     """Pillow's cubic through four equidistant values, at `d` in [0, 1) between the middle two."""
+    first, second, third, fourth = taps
     linear = third - first
     square = 2 * (first - second) + third - fourth
     cube = second - first + fourth - third

@@ -1,13 +1,21 @@
 """All input noise of one training, in order."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.randaugment import RandAugment
 from noisy_student.runtime.seeds import uniforms
+from noisy_student.runtime.types import Keys, Pixels
 from noisy_student.settings.schema import AugmentationParams
+
+if TYPE_CHECKING:
+    from noisy_student.settings.params import Params
+    from noisy_student.settings.schema import RandAugmentParams
 
 # Not `randaugment.fill`: plain augmentation must be the same in trainings with and without noise.
 CROP_FILL = 128
@@ -45,18 +53,19 @@ class InputNoise:
         randaugment: sections.RandAugmentParams; None or `ops` of 0 leaves RandAugment out.
     """
 
-    def __init__(self, *, augmentation, randaugment):
+    def __init__(self, *, augmentation: AugmentationParams, randaugment: RandAugmentParams | None) -> None:
         self.flip = augmentation.flip
         self.crop = augmentation.crop
-        active = randaugment is not None and randaugment.ops > 0
-        self.randaugment = RandAugment(**randaugment.model_dump()) if active else None
+        self.randaugment = None
+        if randaugment is not None and randaugment.ops > 0:
+            self.randaugment = RandAugment(**randaugment.model_dump())
 
     @property
-    def active(self):
+    def active(self) -> bool:
         """Whether anything is switched on."""
         return bool(self.flip or self.crop or self.randaugment)
 
-    def draw(self, keys):
+    def draw(self, keys: Keys) -> InputDraw:
         """Draw what happens to N images.
 
         A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself.
@@ -76,7 +85,7 @@ class InputNoise:
             op, value = self.randaugment.draw(keys)
         return InputDraw(flip=flip, top=top, left=left, op=op, value=value)
 
-    def apply(self, images, draw, out=None):
+    def apply(self, images: Pixels, draw: InputDraw, out: Pixels | None = None) -> Pixels:
         """Carry out a draw; see the class.
 
         Args:
@@ -97,7 +106,7 @@ class InputNoise:
             out=out,
         )
 
-    def __call__(self, images, keys):
+    def __call__(self, images: Pixels, keys: Keys) -> Pixels:
         """Noise a batch.
 
         Args:
@@ -109,7 +118,7 @@ class InputNoise:
         """
         return self.apply(images, self.draw(keys)) if self.active else images
 
-    def with_captions(self, images, keys):
+    def with_captions(self, images: Pixels, keys: Keys) -> tuple[Pixels, list[list[str]]]:
         """Noise a batch as `__call__` does, and say what RandAugment did.
 
         Returns:
@@ -121,12 +130,12 @@ class InputNoise:
         return (self.apply(images, draw) if self.active else images), captions
 
 
-def no_input_noise():
+def no_input_noise() -> InputNoise:
     """Images as they are."""
     return InputNoise(augmentation=AugmentationParams(flip=False, crop=0), randaugment=None)
 
 
-def input_noise(params, *, noised):
+def input_noise(params: Params, *, noised: bool) -> InputNoise:
     """The input noise of a training: plain augmentation, with RandAugment when `noised`.
 
     Args:

@@ -1,9 +1,17 @@
 """RandAugment (Cubuk et al. 2019, arXiv:1909.13719) on batches of images."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from noisy_student.noise.operations import TABLES
 from noisy_student.runtime.seeds import uniforms
+from noisy_student.runtime.types import Floats, Ints, Keys
+
+if TYPE_CHECKING:
+    from noisy_student.noise.pipeline import InputDraw
 
 # The article's table is a list of 10 strengths for each operation, from the weakest to the strongest.
 UNIFORM_STRENGTHS = 10
@@ -25,19 +33,21 @@ class RandAugment:
         fill: grey level, 0 to 255, of what comes in at the borders.
     """
 
-    def __init__(self, *, ops, magnitude, levels, table, magnitude_sampling, fill):
+    def __init__(
+        self, *, ops: int, magnitude: int, levels: int, table: str, magnitude_sampling: str, fill: int
+    ) -> None:
         self.ops = ops
         self.fill = fill
         self.table = TABLES[table]
         if magnitude_sampling == "fixed":
-            strengths = [[o.lo + (o.hi - o.lo) * magnitude / levels] for o in self.table]
+            strengths = np.array([[o.lo + (o.hi - o.lo) * magnitude / levels] for o in self.table])
         else:
-            strengths = [np.linspace(o.lo, o.hi, UNIFORM_STRENGTHS)[:magnitude] for o in self.table]
+            strengths = np.stack([np.linspace(o.lo, o.hi, UNIFORM_STRENGTHS)[:magnitude] for o in self.table])
         whole = np.array([[o.whole] for o in self.table])
         self._strengths = np.where(whole, np.round(strengths), strengths)  # (table, strengths)
         self._signed = np.array([o.signed for o in self.table])
 
-    def draw(self, keys):
+    def draw(self, keys: Keys) -> tuple[Ints, Floats]:
         """Draw operations and strengths for N images.
 
         Args:
@@ -52,7 +62,7 @@ class RandAugment:
         negate = self._signed[op] & (sign < 0.5)
         return op, np.where(negate, -value, value) + 0.0  # no -0.0
 
-    def captions(self, draw):
+    def captions(self, draw: InputDraw) -> list[list[str]]:
         """Say in words what a draw does.
 
         Returns:
@@ -60,7 +70,7 @@ class RandAugment:
         """
         return [
             [_caption(self.table[op], value) for op, value in zip(ops, values, strict=True)]
-            for ops, values in zip(draw.op, draw.value, strict=True)
+            for ops, values in zip(draw.op, draw.value, strict=True)  # type: ignore[arg-type]  # this noise drew them
         ]
 
 

@@ -1,4 +1,11 @@
-"""Which pseudo-labelled images a student sees: the confident ones, equally many of every class."""
+"""Which pseudo-labelled images a student sees: the confident ones, equally many of every class.
+
+A balancing rule is one function of this file, `rule(confident, settings) -> rows`, found by its name: see `RULES`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -7,111 +14,114 @@ from noisy_student.runtime.errors import DataError, EmptyClassError
 
 _LINES = 5  # classes that a message names one by one
 
+RULES: dict[str, Callable] = {}  # {name: rule}, see `rule`
 
-def confident_rows(probs, *, min_confidence, max_confidence=1.0, without=()):
-    """Choose the images whose highest probability is above a threshold, and at most a bound.
 
-    Source: arXiv:1911.04252, section 3.1.
+def rule(function: Callable) -> Callable:
+    """Decorator: let a balancing rule be found by the name of its function.
 
-    Args:
-        probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
-        min_confidence, max_confidence: an image stays when its highest probability is greater than the first
-            and at most the second, see `guesses.is_kept`.
-        without: rows that cannot be chosen.
-
-    Returns:
-        (n,) int64 rows of `probs`, ascending.
-
-    Raises:
-        DataError: `probs` is no list of distributions.
-        EmptyClassError: no image is above the threshold.
+    A rule takes the `Confident` images and BalanceParams; it gives (n,) int64 rows of the pool, which may repeat.
     """
-    _check(probs)
-    return _kept(best_guesses(probs)[1], min_confidence, max_confidence, without)
+    RULES[function.__name__] = function
+    return function
 
 
-def _kept(confidence, min_confidence, max_confidence, without):
-    confidence[np.asarray(without, np.int64)] = -1.0
-    rows = np.flatnonzero(is_kept(confidence, min_confidence, max_confidence))
-    if not len(rows):
-        raise EmptyClassError(
-            f"No pseudo-label of any class is {_range(min_confidence, max_confidence)} "
-            f"(best {confidence.max():.3f}, 0 of {len(confidence):,}).\n"
-            "Lower pseudolabel.threshold or train the teacher longer."
-        )
-    return rows
+@dataclass(frozen=True)
+class Confident:
+    """The images that pass the filter, of which a rule chooses.
 
-
-def balance(probs, *, min_confidence, per_class, on_empty, class_names, max_confidence=1.0, without=()):
-    """Choose the same number of confident images for every class.
-
-    Too many: the most confident stay; too few: they are repeated in order. Images of equal
-    confidence keep the order of their rows, so nothing is random.
-    Source: arXiv:1911.04252, section 3.1.
-
-    Args:
-        probs: (N, K) float teacher distribution, may be memory-mapped; rows sum to 1.
-        min_confidence, max_confidence: an image stays when its highest probability is greater than the first
-            and at most the second, see `guesses.is_kept`.
-        per_class: images per class returned; None takes the largest class's count.
-        on_empty: "error" or "skip": what happens to a class without any confident image.
+    Attributes:
+        rows: (n,) int64 rows of the pool, ascending, at least one.
+        predicted, confidence: (N,) most probable class and its probability, of the whole pool.
+        where: the filter in words, for messages.
         class_names: K names, for messages.
-        without: rows that cannot be chosen.
+    """
+
+    rows: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    where: str
+    class_names: Sequence[str]
+
+    def by_class(self) -> list[np.ndarray]:
+        """For each of the K classes the rows that are predicted as it, most confident first, ties by row."""
+        classes = self.predicted[self.rows]
+        ordered = self.rows[np.lexsort((-self.confidence[self.rows], classes))]
+        return np.split(ordered, np.bincount(classes, minlength=len(self.class_names)).cumsum()[:-1])
+
+
+@rule
+def unbalanced(confident: Confident, settings: Any) -> np.ndarray:
+    """Every confident image once."""
+    return confident.rows
+
+
+@rule
+def equal(confident: Confident, settings: Any) -> np.ndarray:
+    """The same number of confident images for every class (arXiv:1911.04252, section 3.1).
+
+    Too many: the most confident stay; too few: they are repeated in order. Images of equal confidence keep the
+    order of their rows, so nothing is random.
 
     Returns:
-        (classes * per_class,) int64 rows of `probs`, grouped by class, most confident first; `classes`
-        is K less the skipped ones. Pixels are never copied.
+        (classes * per_class,) rows, grouped by class, most confident first; `classes` is K less the skipped ones.
+
+    Raises:
+        EmptyClassError: a class has no confident image and `on_empty` is "error".
+    """
+    by_class = confident.by_class()
+    empty = [k for k, members in enumerate(by_class) if not len(members)]
+    if empty and settings.on_empty == "error":
+        raise EmptyClassError(_empty_message(confident, empty))
+    size = max(map(len, by_class)) if settings.per_class is None else settings.per_class
+    # resize cuts, or starts again from the first
+    return np.concatenate([np.resize(members, size) for members in by_class if len(members)])
+
+
+def confident_images(
+    probs: np.ndarray,
+    *,
+    threshold: float,
+    max_confidence: float = 1.0,
+    class_names: Sequence[str],
+) -> Confident:
+    """Filter a pool by confidence (arXiv:1911.04252, section 3.1).
+
+    Args:
+        probs: (N, K) teacher distribution, may be memory-mapped; rows sum to 1.
+        threshold, max_confidence: see `is_kept`.
+        class_names: K names, for messages.
 
     Raises:
         DataError: `probs` is no list of distributions.
-        EmptyClassError: a class has no confident image and `on_empty` is "error", or no class has any.
+        EmptyClassError: no image passes.
     """
     _check(probs)
     predicted, confidence = best_guesses(probs)
-    rows = _kept(confidence, min_confidence, max_confidence, without)
-    classes = predicted[rows]
-    by_class = [rows[classes == k] for k in range(probs.shape[1])]
-    empty = [k for k, members in enumerate(by_class) if not len(members)]
-    if empty and on_empty == "error":
-        where = _range(min_confidence, max_confidence)
-        raise EmptyClassError(_empty_message(predicted, confidence, empty, where, class_names))
-    size = max(map(len, by_class)) if per_class is None else per_class
-    return np.concatenate([_take(confidence, members, size) for members in by_class if len(members)])
+    rows, where = np.flatnonzero(is_kept(confidence, threshold, max_confidence)), _range(threshold, max_confidence)
+    if not len(rows):
+        raise EmptyClassError(
+            f"No pseudo-label of any class is {where} (best {confidence.max():.3f}, 0 of {len(confidence):,}).\n"
+            "Lower pseudolabel.threshold or train the teacher longer."
+        )
+    return Confident(rows, predicted, confidence, where, class_names)
 
 
-def _take(confidence, members, size):
-    order = np.argsort(-confidence[members], kind="stable")
-    return np.resize(members[order], size)  # cuts, or starts again from the first
-
-
-def counts(probs, rows):
-    """Count the chosen images by predicted class.
-
-    Args:
-        probs: (N, K) teacher distribution, may be memory-mapped.
-        rows: (n,) rows of `probs`, repeats allowed.
-
-    Returns:
-        (K,) int64.
-    """
-    return np.bincount(best_guesses(probs)[0][rows], minlength=probs.shape[1])
-
-
-def _range(min_confidence, max_confidence):
-    above = f"above pseudolabel.threshold={min_confidence}"
+def _range(threshold, max_confidence):
+    above = f"above pseudolabel.threshold={threshold}"
     if max_confidence == 1:
         return above
     return f"{above} and at most pseudolabel.max_confidence={max_confidence}"
 
 
-def _empty_message(predicted, confidence, empty, where, class_names):
-    lines = []
+def _empty_message(confident, empty):
+    lines, names = [], confident.class_names
     for k in empty[:_LINES]:
-        own = confidence[predicted == k]
-        found = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(predicted):,}"
-        lines.append(f"class {k} ({class_names[k]}): no pseudo-label is {where} ({found} predicted as it).")
+        own = confident.confidence[confident.predicted == k]
+        best = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(confident.predicted):,}"
+        lines.append(f"class {k} ({names[k]}): no pseudo-label is {confident.where} ({best} predicted as it).")
     if len(empty) > _LINES:
-        lines.append(f"... and {len(empty) - _LINES} more of {len(class_names)} classes.")
+        lines.append(f"... and {len(empty) - _LINES} more of {len(names)} classes.")
     lines.append("Lower pseudolabel.threshold, train the teacher longer, or set balance.on_empty=skip in params.yaml.")
     return "\n".join(lines)
 

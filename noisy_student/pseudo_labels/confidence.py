@@ -5,7 +5,7 @@ import numpy as np
 _PIECE = 8 * 2**20  # bytes read at once
 
 
-def best_guesses(probs):
+def best_guesses(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the most probable class of every image, and its probability.
 
     The distributions are read in pieces: NumPy's argmax first copies an array that is read-only, as
@@ -20,15 +20,17 @@ def best_guesses(probs):
     """
     predicted, confidence = np.empty(len(probs), np.int64), np.empty(len(probs), probs.dtype)
     step = max(1, _PIECE // (probs.shape[1] * probs.itemsize))
-    for start in range(0, len(probs), step):
-        piece = slice(start, start + step)
+    for first in range(0, len(probs), step):
+        piece = slice(first, first + step)
         predicted[piece] = probs[piece].argmax(axis=1)
         confidence[piece] = probs[piece].max(axis=1)
     return predicted, confidence
 
 
-def is_kept(confidence, threshold, max_confidence=1.0):
+def is_kept(confidence: np.ndarray, threshold: float, max_confidence: float = 1.0) -> np.ndarray:
     """Which images the filter keeps: more confident than the threshold, at most as confident as a bound.
+
+    The same rule for edges as that of bins, `metrics.bin_of`.
 
     Args:
         confidence: (N,) highest probabilities.
@@ -38,12 +40,12 @@ def is_kept(confidence, threshold, max_confidence=1.0):
     Returns:
         (N,) bool.
     """
-    kept = confidence > threshold
-    return kept & (confidence <= max_confidence) if max_confidence < 1 else kept
+    above = confidence > threshold
+    return above & (confidence <= max_confidence) if max_confidence < 1 else above
 
 
-def pseudo_label_quality(probs, truth, *, threshold, max_confidence=1.0):
-    """How much of the unlabelled pool is kept, and how much of that is right.
+def confidence_rows(probs, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
+    """Count images by confidence, in bins of which each is kept or not as a whole.
 
     Args:
         probs: (N, K) teacher distribution, may be memory-mapped.
@@ -51,14 +53,25 @@ def pseudo_label_quality(probs, truth, *, threshold, max_confidence=1.0):
         threshold, max_confidence: of the images that are kept, see `is_kept`.
 
     Returns:
-        dict: coverage, share of the pool kept; accuracy, share of the kept images of known truth
-        whose label is right, None if there is none.
+        rows of lower, upper (a bin holds lower < confidence <= upper), label ("right", "wrong" or "unknown"), images
+        and kept.
     """
     predicted, confidence = best_guesses(probs)
-    kept = is_kept(confidence, threshold, max_confidence)
-    known = kept & (truth >= 0)
-    right = predicted[known] == truth[known]
-    return {
-        "coverage": float(kept.mean()),
-        "accuracy": float(right.mean()) if len(right) else None,
-    }
+    below = min(round(threshold * 40), 39)  # of about 40 bins
+    edges = np.unique(
+        [*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, 41 - below), max_confidence],
+    )
+    # in the type in which `is_kept` compares
+    place = np.clip(np.searchsorted(edges.astype(confidence.dtype), confidence) - 1, 0, len(edges) - 2)
+    group = np.where(truth < 0, 2, predicted != truth)
+    cells = (3, len(edges) - 1)
+    images, kept = (
+        np.bincount((group * cells[1] + place)[members], minlength=cells[0] * cells[1]).reshape(cells)
+        for members in (slice(None), is_kept(confidence, threshold, max_confidence))
+    )
+    return [
+        {"lower": float(edges[i]), "upper": float(edges[i + 1]), "label": label}
+        | {"images": int(images[g, i]), "kept": int(kept[g, i])}
+        for g, label in enumerate(("right", "wrong", "unknown"))
+        for i in np.flatnonzero(images[g])
+    ]

@@ -4,13 +4,18 @@ Images are float32 tensors of the backend in use; the gradient goes through the 
 What is attacked is the logits, because a softmax that is sure has no gradient left.
 """
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
 from noisy_student.robustness.severities import PGD_STEPS
+from noisy_student.runtime.types import Tensor
+
+Gradient = Callable[[Tensor, Tensor], Tensor]  # (images, labels) -> of the loss in the images
 
 
-def logits_model(model):
+def logits_model(model: keras.Model) -> keras.Model:
     """The same network, from float32 pixels to logits, sharing its weights.
 
     Args:
@@ -29,12 +34,12 @@ def logits_model(model):
     return keras.models.clone_model(inner, input_tensors=pixels, clone_function=lambda layer: layer)
 
 
-def cross_entropy(logits, labels):
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Sum over the images of the negative log-likelihood, in nats: (N, K), (N,) ints -> scalar."""
     return ops.sum(ops.sparse_categorical_crossentropy(labels, logits, from_logits=True))
 
 
-def fgsm(gradient, images, labels, epsilon):
+def fgsm(gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
     """The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572): one step of the full size.
 
     Args:
@@ -49,7 +54,9 @@ def fgsm(gradient, images, labels, epsilon):
     return ops.clip(images + epsilon * ops.sign(gradient(images, labels)), 0.0, 255.0)
 
 
-def pgd(gradient, images, labels, epsilon, start, *, steps=PGD_STEPS):
+def pgd(
+    gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float, start: Tensor, *, steps: int = PGD_STEPS
+) -> Tensor:
     """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), steps of epsilon / 4.
 
     Args:

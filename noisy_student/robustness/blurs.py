@@ -1,6 +1,9 @@
 """Corruptions by blur."""
 
+from __future__ import annotations
+
 import functools
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -8,21 +11,25 @@ from scipy.ndimage import gaussian_filter
 
 from noisy_student.robustness.pixels import shuffle_pixels, weigh_shifted
 from noisy_student.robustness.zooming import zoom
+from noisy_student.runtime.types import Floats, Pixels
+
+if TYPE_CHECKING:
+    from noisy_student.robustness.draws import Draws
 
 
-def smooth(x, deviation, *, mode="nearest", truncate=4.0):
+def smooth(x: Floats, deviation: float, *, mode: str = "nearest", truncate: float = 4.0) -> Floats:
     """Gaussian blur of each channel of each image: (N, S, S) or (N, S, S, C); deviation in pixels."""
     if not deviation:
         return x
     return gaussian_filter(x, deviation, axes=(1, 2), mode=mode, truncate=truncate)
 
 
-def gaussian_blur(x, deviation, draws):
+def gaussian_blur(x: Floats, deviation: float, draws: Draws) -> Floats:
     """Blur by a Gaussian of this standard deviation in pixels."""
     return smooth(x, deviation)
 
 
-def glass_blur(x, strength, draws):
+def glass_blur(x: Floats, strength: tuple[float, int, int], draws: Draws) -> Floats:
     """Blur, let pixels take those of neighbours (rounds times), blur again.
 
     Args:
@@ -38,7 +45,7 @@ def glass_blur(x, strength, draws):
     return smooth(levels / 255.0, deviation)
 
 
-def defocus_blur(x, strength, draws):
+def defocus_blur(x: Floats, strength: tuple[float, float], draws: Draws) -> Floats:
     """Blur by a disk: strength is (radius, softness of its edge), in pixels."""
     kernel = _disk(*strength)
     return np.stack([cv2.filter2D(image, -1, kernel) for image in x])
@@ -52,7 +59,7 @@ def _disk(radius, softness):
     return cv2.GaussianBlur(disk / disk.sum(), (size, size), softness)
 
 
-def motion_blur(levels, strength, draws):
+def motion_blur(levels: Pixels, strength: tuple[float, float], draws: Draws) -> Pixels:
     """Blur along a line, in a direction of -45 to 45 degrees.
 
     Args:
@@ -63,7 +70,7 @@ def motion_blur(levels, strength, draws):
     return blur_along(levels, strength, draws.uniform("angle", low=-45.0, high=45.0))
 
 
-def blur_along(levels, strength, angles):
+def blur_along(levels: Pixels, strength: tuple[float, float], angles: Floats) -> Pixels:
     """ImageMagick's motion blur: one half of a Gaussian along a line, cut off to whole grey levels.
 
     Args:
@@ -82,7 +89,7 @@ def blur_along(levels, strength, angles):
     return weigh_shifted(np.ascontiguousarray(levels), down, right, weights / weights.sum())
 
 
-def zoom_blur(x, factors, draws):
+def zoom_blur(x: Floats, factors: Floats, draws: Draws) -> Floats:
     """The mean of the image and of its enlargements by these factors, float32."""
     x = x.astype(np.float32)
     total = sum((zoom(x, float(factor)) for factor in factors), start=np.zeros_like(x))

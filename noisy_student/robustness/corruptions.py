@@ -5,21 +5,24 @@ of CIFAR-10-C or ImageNet-C, not the same. What an image becomes depends on its 
 and seed, not on the images beside it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from noisy_student.robustness import blurs, digital, noises, severities, weather
 from noisy_student.robustness.draws import Draws
 from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.runtime.types import Floats, Pixels, Rows
 
 _BLOCK = 200_000  # values that are worked on together: as float64 they fit into a core's cache
 # Those that take and give grey levels; the others take and give values in [0, 1].
-_ON_LEVELS = {
+_ON_LEVELS: dict[str, Callable] = {
     "motion_blur": blurs.motion_blur,
     "frost": weather.frost,
     "pixelate": digital.pixelate,
     "jpeg_compression": digital.jpeg_compression,
 }
-_ON_VALUES = {
+_ON_VALUES: dict[str, Callable] = {
     "gaussian_noise": noises.gaussian_noise,
     "shot_noise": noises.shot_noise,
     "impulse_noise": noises.impulse_noise,
@@ -38,7 +41,9 @@ _ON_VALUES = {
 }
 
 
-def corrupt(images, name, severity, *, rows, seed, frost):
+def corrupt(
+    images: Pixels, name: str, severity: int, *, rows: Rows, seed: int, frost: Callable[[], list[Pixels]]
+) -> Pixels:
     """Corrupt a block of images.
 
     Args:
@@ -71,6 +76,6 @@ def _corrupt(images, name, strength, draws, frost):
     return to_levels(_ON_VALUES[name](images / 255.0, strength, draws))
 
 
-def to_levels(values):
+def to_levels(values: Floats) -> Pixels:
     """Values, clipped to [0, 1], as uint8 grey levels, cut off."""
     return (np.clip(values, 0, 1) * 255).astype(np.uint8)

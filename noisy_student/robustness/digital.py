@@ -1,6 +1,9 @@
 """Corruptions of colour, geometry and coding."""
 
+from __future__ import annotations
+
 import io
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -8,9 +11,13 @@ from PIL import Image
 
 from noisy_student.robustness.blurs import smooth
 from noisy_student.robustness.pixels import sample_mirrored
+from noisy_student.runtime.types import Floats, Pixels
+
+if TYPE_CHECKING:
+    from noisy_student.robustness.draws import Draws
 
 
-def brightness(x, shift, draws=None):
+def brightness(x: Floats, shift: float, draws: Draws | None = None) -> Floats:
     """Raise the value of hue, saturation and value by `shift`."""
     value = x.max(axis=-1, keepdims=True)
     raised = np.clip(value + shift, 0, 1)
@@ -18,7 +25,7 @@ def brightness(x, shift, draws=None):
     return np.where(value > 0, scaled, raised)  # black has no hue: it becomes grey
 
 
-def saturate(x, strength, draws=None):
+def saturate(x: Floats, strength: tuple[float, float], draws: Draws | None = None) -> Floats:
     """Change the saturation s (of hue, saturation, value) to factor * s + shift: strength (factor, shift)."""
     factor, shift = strength
     value = x.max(axis=-1, keepdims=True)
@@ -33,13 +40,13 @@ def saturate(x, strength, draws=None):
     return value - (value - full) * ratio
 
 
-def contrast(x, factor, draws=None):
+def contrast(x: Floats, factor: float, draws: Draws | None = None) -> Floats:
     """Draw the values towards each channel's mean in the image."""
     mean = x.mean(axis=(1, 2), keepdims=True)
     return (x - mean) * factor + mean
 
 
-def pixelate(levels, share, draws=None):
+def pixelate(levels: Pixels, share: float, draws: Draws | None = None) -> Pixels:
     """Shrink to this share of the side and enlarge again, by Pillow's box filter; uint8."""
     side = levels.shape[1]
     small = int(side * share)
@@ -55,7 +62,7 @@ def pixelate(levels, share, draws=None):
     )
 
 
-def jpeg_compression(levels, quality, draws=None):
+def jpeg_compression(levels: Pixels, quality: int, draws: Draws | None = None) -> Pixels:
     """Code and decode as JPEG of this quality (Pillow's scale); uint8."""
     return np.stack([_as_jpeg(image, quality) for image in levels])
 
@@ -66,7 +73,7 @@ def _as_jpeg(image, quality):
         return np.asarray(Image.open(file))
 
 
-def elastic_transform(x, strength, draws):
+def elastic_transform(x: Floats, strength: tuple[float, float, float], draws: Draws) -> Floats:
     """A random affine map, then a random smooth displacement of every pixel; float32.
 
     Args:
@@ -90,9 +97,8 @@ def _affine(x, shifts):
     """Move three corners of a square of two thirds of the side by `shifts` (N, 3, 2) pixels."""
     side = x.shape[1]
     middle, half = side // 2, side // 3
-    corners = np.float32(
-        [[middle + half, middle + half], [middle + half, middle - half], [middle - half, middle - half]]
-    )
+    low, high = middle - half, middle + half
+    corners = np.array([[high, high], [high, low], [low, low]], np.float32)
     out = np.empty_like(x)
     for i, image in enumerate(x):
         matrix = cv2.getAffineTransform(corners, corners + shifts[i].astype(np.float32))

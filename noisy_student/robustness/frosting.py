@@ -12,6 +12,7 @@ from noisy_student.robustness.severities import SMALL
 from noisy_student.robustness.weather import cloud
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.seeds import derive_seed, generator, image_keys
+from noisy_student.runtime.types import Pixels
 
 OFFICIAL = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")  # as published: not 6
 DRAWN = 5
@@ -19,7 +20,7 @@ _LARGEST_DRAWN = 128  # pixels: side of the images that frost is drawn for; for 
 _SHRINK = 0.2  # of the published pictures, where images are small
 
 
-def pictures(folder, side):
+def pictures(folder: Path | str, side: int) -> list[Pixels]:
     """Pictures of frost to take parts of.
 
     Args:
@@ -64,7 +65,7 @@ def _official(path, side):
 
 
 @functools.cache
-def draw(index, side):
+def draw(index: int, side: int) -> Pixels:
     """Draw frost: a veil of ice, and feathers that grow from seeds, branch by branch, at 60 degrees.
 
     Args:
@@ -86,11 +87,11 @@ def draw(index, side):
             needles += _grow(start, direction + arm * math.pi / 3, length, rng, depth=3)
     ice = np.zeros((size, size), np.uint8)
     for depth, *points in sorted(needles, key=lambda needle: needle[0]):  # the brightest last
-        ends = [tuple(int(16 * value) for value in point) for point in points]  # in sixteenths of a pixel
-        cv2.line(ice, *ends, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
-    ice = ice / 255
-    glow = cv2.GaussianBlur(ice, (0, 0), side / 16)
-    light = np.clip(0.12 + 0.3 * veil + 0.45 * ice + 0.35 * glow, 0, 1)[..., None]
+        first, last = ([int(16 * value) for value in point] for point in points)  # in sixteenths of a pixel
+        cv2.line(ice, first, last, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
+    white = ice / 255
+    glow = cv2.GaussianBlur(white, (0, 0), side / 16)
+    light = np.clip(0.12 + 0.3 * veil + 0.45 * white + 0.35 * glow, 0, 1)[..., None]
     blue = 3 * (1 - np.array([0.86, 0.95, 1.0]))  # the darker, the bluer
     return (255 * light ** (1 + blue)).astype(np.uint8)
 

@@ -1,8 +1,12 @@
 """Put a model through everything: one unit of work after the other, each saved when it is done."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +17,16 @@ from noisy_student.robustness.draws import Draws
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.seeds import derive_seed, image_keys
 from noisy_student.runtime.signals import Stopped, deferred
+from noisy_student.runtime.types import Labels, Probs, Rows
+
+if TYPE_CHECKING:
+    import keras
+
+    from noisy_student.data.views import Images
+    from noisy_student.robustness.sets import Generated, Official
+    from noisy_student.runtime.checkpoints import Checkpoints
+
+Outcome = dict[str, np.ndarray]  # {what: (N,) array}, a value for each image
 
 _BLOCK = 2**20  # bytes of images whose sequences, 16 to 41 times as large, are made together
 _THREADS = 2  # the images of one unit are made while the network works on another's
@@ -26,11 +40,12 @@ class Subject:
         batch_size: images a step, or "auto", see `predict.automatic_batch_size`.
     """
 
-    def __init__(self, model, *, batch_size):
+    def __init__(self, model: keras.Model, *, batch_size: int | str) -> None:
         self.probs = Predictor(model, batch_size=batch_size)
-        self._model, self._attacked, self._compiling = model, None, threading.Lock()
+        self._model, self._compiling = model, threading.Lock()
+        self._attacked: tuple[Callable, Callable] | None = None
 
-    def gradient_and_logits(self):
+    def gradient_and_logits(self) -> tuple[Callable, Callable]:
         """Functions for `attacks`, compiled when they are first asked for."""
         with self._compiling:
             if self._attacked is None:
@@ -45,17 +60,17 @@ class Subject:
 
         return backend.input_gradient(loss), backend.forward(network)
 
-    def fitting(self, images):
+    def fitting(self, images: Images) -> Images:
         """The images at the side that the model takes."""
         return fitting(self._model, images)
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Most images a step."""
         return self.probs.size
 
 
-def outcome(probs, labels):
+def outcome(probs: Probs, labels: Labels) -> Outcome:
     """What is kept of each image's distribution.
 
     Returns:
@@ -70,12 +85,12 @@ def outcome(probs, labels):
     }
 
 
-def corruption(subject, corrupted, name, severity):
+def corruption(subject: Subject, corrupted: Generated | Official, name: str, severity: int) -> Outcome:
     """The outcome on the images of a corruption."""
     return outcome(subject.probs(corrupted.images(name, severity)), corrupted.labels)
 
 
-def perturbation(subject, images, rows, name, *, seed):
+def perturbation(subject: Subject, images: Images, rows: Rows, name: str, *, seed: int) -> Outcome:
     """How often, and how far, predictions change along the sequences of some images.
 
     Args:
@@ -90,7 +105,7 @@ def perturbation(subject, images, rows, name, *, seed):
     """
     noise, side = name in perturbations.NOISES, images.shape[1]
     size = max(1, _BLOCK // (3 * side * side))
-    found = {"flips": [], "top5": []}
+    found: dict[str, list[np.ndarray]] = {"flips": [], "top5": []}
     for start in range(0, len(rows), size):
         block = rows[start : start + size]
         frames = list(perturbations.frames(np.asarray(images[block]), name, rows=block, seed=seed))
@@ -101,7 +116,9 @@ def perturbation(subject, images, rows, name, *, seed):
     return {key: np.concatenate(parts) for key, parts in found.items() if parts}
 
 
-def attack(subject, images, labels, rows, kind, epsilon, *, seed):
+def attack(
+    subject: Subject, images: Images, labels: Labels, rows: Rows, kind: str, epsilon: float, *, seed: int
+) -> Outcome:
     """Which images are still recognised when they are attacked.
 
     Args:
@@ -141,7 +158,9 @@ def attack(subject, images, labels, rows, kind, epsilon, *, seed):
     return {"correct": np.concatenate(correct)}
 
 
-def run(units, *, name, kept=None):
+def run(
+    units: dict[tuple, Callable[[], Outcome]], *, name: str, kept: Checkpoints | None = None
+) -> dict[tuple, Outcome]:
     """Do the units of work, two at a time; go on where a stopped run was.
 
     Args:
@@ -155,7 +174,8 @@ def run(units, *, name, kept=None):
     Raises:
         Stopped: Ctrl-C or SIGTERM, if `kept` is given; the units done were saved.
     """
-    results, unsaved = {}, {}
+    results: dict[tuple, Outcome] = {}
+    unsaved: dict[tuple, Outcome] = {}
     keys = list(units)
     for number, arrays, meta in kept.in_order() if kept else ():
         if number != len(results):

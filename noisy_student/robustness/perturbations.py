@@ -16,6 +16,7 @@ from noisy_student.robustness.corruptions import to_levels
 from noisy_student.robustness.draws import Draws
 from noisy_student.robustness.severities import SMALL
 from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.runtime.types import Floats, Pixels, Rows
 
 _SPATTER = (0.6, 0.265, 1.75, 0.7, 0.6, 0)  # see weather.spatter
 _KEPT_IN_SNOW = 0.85
@@ -78,12 +79,12 @@ IMAGENET = Strengths(
 NOISES = ("gaussian_noise", "shot_noise")  # compared with the first frame, not with the one before
 
 
-def strengths(side):
+def strengths(side: int) -> Strengths:
     """The `Strengths` for images of this side in pixels."""
     return CIFAR if side < SMALL else IMAGENET
 
 
-def names(side):
+def names(side: int) -> tuple[str, ...]:
     """The ten sequences for images of this side in pixels."""
     return (
         *NOISES,
@@ -92,7 +93,7 @@ def names(side):
     )
 
 
-def frames(images, name, *, rows, seed):
+def frames(images: Pixels, name: str, *, rows: Rows, seed: int) -> Iterator[Pixels]:
     """Yield the frames of a sequence, one after the other, for a block of images.
 
     Args:
@@ -188,7 +189,7 @@ def _tilt(images, strength, draws):
         yield np.stack([cv2.warpPerspective(image, matrix, (side, side)) for image in images])
 
 
-def tilt_matrix(side, degrees):
+def tilt_matrix(side: int, degrees: float) -> Floats:
     """The projection (3, 3) of a square image that is turned by as much about both of its axes.
 
     Source: rotation about the image's centre, seen by a pinhole camera whose focal length is the diagonal.

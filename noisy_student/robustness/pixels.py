@@ -5,11 +5,13 @@ import math
 import numpy as np
 from numba import njit
 
+from noisy_student.runtime.types import Floats, Ints, Pixels
+
 _OPTIONS = {"nogil": True, "cache": True}
 
 
 @njit(**_OPTIONS)
-def shuffle_pixels(images, shifts, reach):
+def shuffle_pixels(images: Pixels, shifts: Ints, reach: int) -> None:
     """Let every pixel take the value of a random neighbour, one after the other, from the last one on.
 
     Args:
@@ -28,7 +30,7 @@ def shuffle_pixels(images, shifts, reach):
 
 
 @njit(**_OPTIONS)
-def weigh_shifted(images, down, right, weights):
+def weigh_shifted(images: Pixels, down: Ints, right: Ints, weights: Floats) -> Pixels:
     """Weighted sums of shifted copies, cut off to whole grey levels; outside lies the edge's pixel.
 
     Args:
@@ -63,7 +65,7 @@ def _mirror(position, size):
 
 
 @njit(**_OPTIONS)
-def sample_mirrored(images, ys, xs):
+def sample_mirrored(images: Floats, ys: Floats, xs: Floats) -> Floats:
     """Values between the pixels, by bilinear interpolation; outside lies the mirror image.
 
     Args:
@@ -90,7 +92,7 @@ def sample_mirrored(images, ys, xs):
 
 
 @njit(**_OPTIONS)
-def invert_distributions(levels, numbers, cumulative):
+def invert_distributions(levels: Pixels, numbers: Floats, cumulative: Floats) -> Ints:
     """Draw integers by the inverse of one of 256 distribution functions.
 
     Args:

@@ -22,8 +22,8 @@ def calibration(found, labels, threshold):
     wrong = found["predicted"] != labels
     return {
         "error": float(wrong.mean()),
-        "nll": float(-np.log(np.clip(found["true"].astype(np.float64), 1e-7, 1.0)).mean()),
-        "ece": metrics.calibration_error(found["confidence"], ~wrong),
+        "nll": metrics.mean_nll(found["true"]),
+        "ece": metrics.calibration_error(metrics.reliability_of(found["confidence"], ~wrong)),
         "brier": float(found["brier"].mean(dtype=np.float64)),
         "confident_errors": scores.confident_errors(found["confidence"], wrong, threshold),
     }

@@ -1,7 +1,11 @@
 """The corrupted images that a model is measured on: made block by block, or the published ones."""
 
+from __future__ import annotations
+
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,12 +16,17 @@ from noisy_student.robustness.corruptions import corrupt
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import open_npy
 from noisy_student.runtime.seeds import generator
+from noisy_student.runtime.types import Labels, Pixels, Rows
+
+if TYPE_CHECKING:
+    from noisy_student.data.labelled import LabelledImages
+    from noisy_student.settings.schema import DataParams
 
 OFFICIAL = "CIFAR-10-C"  # the published archive's folder
 FROST = "frost"  # the folder of the published pictures of frost
 
 
-def sample(labels, count, *, seed):
+def sample(labels: Labels, count: int, *, seed: int) -> Rows:
     """A fixed stratified choice of rows, ascending; all of them if there are no more than `count`."""
     present, index = np.unique(labels, return_inverse=True)
     count = max(count, len(present))
@@ -36,14 +45,14 @@ class Lazy:
         side: S.
     """
 
-    def __init__(self, make, rows, side):
+    def __init__(self, make: Callable[[Rows], Pixels], rows: Rows, side: int) -> None:
         self._make, self._rows = make, rows
         self.shape = (len(rows), side, side, 3)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, piece):
+    def __getitem__(self, piece: Any) -> Pixels:
         """Images of a slice, or of an array of places."""
         return self._make(self._rows[piece])
 
@@ -61,22 +70,22 @@ class Generated:
     origin = "generated"
     paired = True  # with the clean images of the same rows
 
-    def __init__(self, test, rows, *, seed, frost):
+    def __init__(self, test: LabelledImages, rows: Rows, *, seed: int, frost: Path) -> None:
         self.test, self.rows, self.seed = test, rows, seed
         self.labels = np.asarray(test.labels[rows])
         side = test.images.shape[1]
         self._pictures = functools.cache(lambda: frosting.pictures(frost, side))
 
-    def check(self, names):
+    def check(self, names: Sequence[str]) -> None:
         """Raise DataError if a corruption cannot be made."""
         if "frost" in names:
             self._pictures()
 
-    def clean(self, place):
+    def clean(self, place: int) -> np.ndarray:
         """(S, S, 3): what one of the images was before."""
         return np.asarray(self.test.images[self.rows[place]])
 
-    def images(self, name, severity):
+    def images(self, name: str, severity: int) -> Lazy:
         """(N, S, S, 3) uint8, made when they are asked for."""
 
         def make(rows):
@@ -106,7 +115,7 @@ class Official:
 
     origin = "published"
 
-    def __init__(self, folder, *, most, side, classes, clean, seed):
+    def __init__(self, folder: Path, *, most: int | None, side: int, classes: int, clean: Labels, seed: int) -> None:
         self.folder, self.side = Path(folder), side
         path = self.folder / "labels.npy"
         labels = self._read("labels.npy")
@@ -126,16 +135,16 @@ class Official:
         self.labels = blocks[0][self.rows]
         self.paired = np.array_equal(blocks[0], clean)
 
-    def check(self, names):
+    def check(self, names: Sequence[str]) -> None:
         """Raise DataError if a file is missing, damaged or of the wrong kind."""
         for name in names:
             self._open(name)
 
-    def clean(self, place):
+    def clean(self, place: int) -> None:
         """None: the archive does not hold the images as they were."""
         return None
 
-    def images(self, name, severity):
+    def images(self, name: str, severity: int) -> Lazy:
         """(N, S, S, 3) uint8, read when they are asked for."""
         array, first = self._open(name), self.images_each * (severity - 1)
         return Lazy(lambda rows: resize_images(np.asarray(array[first + rows]), size=self.side), self.rows, self.side)
@@ -167,14 +176,16 @@ _MEND = (
 )
 
 
-def sources(data):
+def sources(data: DataParams) -> list[list]:
     """What there is of published files, to be compared: [path, size, date] of each."""
     folders = [Path(data.root) / name for name in (OFFICIAL, FROST)]
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
 
 
-def corrupted_test_set(data, test, *, most, classes):
+def corrupted_test_set(
+    data: DataParams, test: LabelledImages, *, most: int | None, classes: int
+) -> Generated | Official:
     """The published archive if it lies in the source's folder, else corruptions of the test split.
 
     Args:

@@ -4,6 +4,8 @@ Two tables: that of CIFAR-10-C for images below 64 pixels, that of ImageNet-C fo
 holds severities 1 to 5; what a number means stands beside the function that takes it.
 """
 
+from typing import Any
+
 import numpy as np
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -127,7 +129,7 @@ ALEXNET = {
 ALEXNET_CLEAN = 0.4348
 
 
-def constants(name, severity, side):
+def constants(name: str, severity: int, side: int) -> Any:
     """The strength of a corruption.
 
     Args:

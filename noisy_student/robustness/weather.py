@@ -1,10 +1,19 @@
 """Corruptions by weather, and by what it leaves on the lens."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
 
 from noisy_student.robustness.blurs import blur_along, smooth
 from noisy_student.robustness.zooming import zoom
+from noisy_student.runtime.types import Floats, Pixels
+
+if TYPE_CHECKING:
+    from noisy_student.robustness.draws import Draws
 
 WATER = np.array([175, 238, 238]) / 255  # pale turquoise
 MUD = np.array([63, 42, 20]) / 255
@@ -12,7 +21,7 @@ _GREY = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _BEND = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 
 
-def snow(x, strength, draws):
+def snow(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
     """Whiten the image and lay driven flakes over it; float32.
 
     Args:
@@ -22,10 +31,10 @@ def snow(x, strength, draws):
         draws: draws.Draws.
     """
     flakes = start_snow(x, strength, draws)
-    return add_snow(x, flakes, strength[4:6], draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
+    return add_snow(x, flakes, (strength[4], strength[5]), draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
 
 
-def start_snow(x, strength, draws):
+def start_snow(x: Floats, strength: Sequence[float], draws: Draws) -> Pixels:
     """Flakes that do not move yet: (N, S, S, 1) uint8; arguments as of `snow`."""
     mean, deviation, enlargement, threshold = strength[:4]
     flakes = draws.normal("flakes", *x.shape[1:3], 1, mean=mean, deviation=deviation)
@@ -34,7 +43,7 @@ def start_snow(x, strength, draws):
     return (np.clip(flakes, 0, 1) * 255).astype(np.uint8)
 
 
-def add_snow(x, flakes, blur, angles, kept):
+def add_snow(x: Floats, flakes: Pixels, blur: tuple[float, float], angles: Floats, kept: float) -> Floats:
     """Drive the flakes (radius and deviation, degrees), whiten x but for the share `kept`, add them."""
     x = x.astype(np.float32)
     driven = blur_along(flakes, blur, angles) / 255.0
@@ -42,7 +51,7 @@ def add_snow(x, flakes, blur, angles, kept):
     return kept * x + (1 - kept) * white + driven + np.rot90(driven, 2, axes=(1, 2))
 
 
-def frost(levels, strength, draws, pictures):
+def frost(levels: Pixels, strength: tuple[float, float], draws: Draws, pictures: list[Pixels]) -> Floats:
     """Lay a part of a picture of frost over the image.
 
     Args:
@@ -65,7 +74,7 @@ def frost(levels, strength, draws, pictures):
     return strength[0] * levels + strength[1] * layer
 
 
-def fog(x, strength, draws):
+def fog(x: Floats, strength: tuple[float, float], draws: Draws) -> Floats:
     """Mix in a cloud, keeping the image's largest value: strength is (thickness, decay of the detail)."""
     thickness, decay = strength
     brightest = x.max(axis=(1, 2, 3), keepdims=True)
@@ -73,7 +82,7 @@ def fog(x, strength, draws):
     return thick * brightest / (brightest + thickness)
 
 
-def cloud(side, decay, draws):
+def cloud(side: int, decay: float, draws: Draws) -> Floats:
     """A fractal height map by the diamond-square algorithm, on a torus.
 
     Args:
@@ -109,7 +118,7 @@ def cloud(side, decay, draws):
     return (heights / heights.max(axis=(1, 2), keepdims=True))[:, :side, :side]
 
 
-def spatter(x, strength, draws):
+def spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
     """Drops of water (light) or mud (dark) on the lens; float32.
 
     Args:
@@ -126,14 +135,14 @@ def spatter(x, strength, draws):
     return x * (1 - mud) + MUD * mud
 
 
-def start_spatter(x, strength, draws):
+def start_spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
     """How thick the liquid lies: (N, S, S) float64; arguments as of `spatter`."""
     mean, deviation, smoothness, threshold = strength[:4]
     liquid = smooth(draws.normal("liquid", *x.shape[1:3], mean=mean, deviation=deviation), smoothness)
     return np.where(liquid < threshold, 0, liquid)
 
 
-def add_water(x, liquid, weight):
+def add_water(x: Floats, liquid: Floats, weight: float) -> Floats:
     """Let drops shine: brightest by their edges, where the light is bent."""
     shine = np.stack([_shine((layer * 255).astype(np.uint8)) for layer in liquid])
     most = shine.max(axis=(1, 2), keepdims=True)

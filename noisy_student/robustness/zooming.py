@@ -5,8 +5,10 @@ import math
 
 import numpy as np
 
+from noisy_student.runtime.types import Floats
 
-def zoom(x, factor):
+
+def zoom(x: Floats, factor: float) -> Floats:
     """Enlarge the middle of square images to the full size.
 
     Args:

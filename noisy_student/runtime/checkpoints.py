@@ -14,12 +14,14 @@ import shutil
 import sys
 import time
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from noisy_student.runtime import environment, locks
+from noisy_student.runtime import declared_code, environment, locks
 
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")
 _META = "meta"  # the array that holds the JSON text
@@ -205,44 +207,29 @@ def remove(folder):
     return True
 
 
-def digest(values, files):
-    """A digest of all that a result depends on.
+def digest(stage: str, values: dict[str, Any], files: Iterable[str | Path]) -> str:
+    """24 hexadecimal digits of all that a result depends on.
 
-    Besides the arguments these are the project's modules that are loaded, the versions of the libraries, and
-    the hardware; see `environment.fingerprint`.
+    Besides the arguments these are the code that dvc.yaml declares for the stage, the versions of the libraries,
+    and the hardware; see `declared_code.files_of` and `environment.fingerprint`.
 
     Args:
+        stage: of DVC, e.g. "student@gen1".
         values: parameters, as JSON can hold them.
-        files: paths whose content counts.
-
-    Returns:
-        24 hexadecimal digits.
+        files: the inputs, whose content counts.
     """
     total = hashlib.blake2b(digest_size=12)
-    facts = {"values": values, "environment": environment.fingerprint()}
+    code = {name: _hash(path) for name, path in declared_code.files_of(stage).items()}
+    facts = {"values": values, "code": code, "environment": environment.fingerprint()}
     total.update(json.dumps(facts, sort_keys=True, default=str).encode())
-    for path in [*files, *_project_modules()]:
-        with open(path, "rb") as file:
-            total.update(hashlib.file_digest(file, "blake2b").digest())
+    for path in files:
+        total.update(_hash(path).encode())
     return total.hexdigest()
 
 
-def _project_modules():
-    """Source files of the loaded modules of this project, and of the script that runs, by their names.
-
-    Those of the noise's kernels too, which are loaded when the first batch is made.
-    """
-    home = Path(__file__).resolve().parents[2]
-    ours, kernels = [home / "noisy_student", home / "stages"], home / "noisy_student/noise/kernels"
-    found = {
-        name: module.__file__
-        for name, module in list(sys.modules.items())
-        if name.split(".")[0] in ("noisy_student", "stages", "__main__") and getattr(module, "__file__", None)
-    }
-    found |= {f"noisy_student.noise.kernels.{path.stem}": str(path) for path in kernels.glob("*.py")}
-    return [
-        path for _, path in sorted(found.items()) if any(Path(path).resolve().is_relative_to(folder) for folder in ours)
-    ]
+def _hash(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _warn(message):

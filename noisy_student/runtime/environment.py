@@ -1,14 +1,19 @@
-"""What besides inputs, parameters and code decides the bytes of a result."""
+"""Which code, machine and versions made a result: what besides inputs and parameters decides its bytes."""
+
+from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")  # what decides what a stage computes
 PACKAGES = (
     *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py"),
     *("opencv-python-headless", "scikit-learn", "vl-convert-python"),
@@ -29,7 +34,7 @@ VARIABLES = (
 )
 
 
-def versions():
+def versions() -> dict[str, str]:
     """{package: version} of the installed packages that compute."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -39,7 +44,7 @@ def versions():
 
 
 @functools.cache
-def cpu():
+def cpu() -> dict[str, str]:
     """The processor: its name and the instruction sets that kernels are chosen by."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -55,17 +60,13 @@ def cpu():
     }
 
 
-def threads():
+def threads() -> int:
     """How many processors this process may use; kernels share their work out among so many threads."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def fingerprint():
-    """All facts of this module that can change the bytes of a result.
-
-    Returns:
-        dict of what JSON can hold.
-    """
+def fingerprint() -> dict:
+    """All facts of this machine and its libraries that can change the bytes of a result; JSON can hold them."""
     return {
         "versions": versions(),
         "platform": f"{sys.platform} {platform.machine()}",
@@ -75,16 +76,49 @@ def fingerprint():
     }
 
 
-def commit():
-    """The git commit of the working tree, with "+changes" if files differ from it; None without git."""
+def commit() -> str | None:
+    """The git commit of the working tree, with "+changes" if `CODE` differs from it; None without git."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.yaml"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        head = _git("rev-parse", "HEAD")
+        return head + ("+changes" if _git("status", "--porcelain", "--", *(f":(glob){path}" for path in CODE)) else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def code_digest() -> str:
+    """Eight hex digits of `CODE`."""
+    total = hashlib.sha256()
+    for path in sorted(path for pattern in CODE for path in Path().glob(pattern)):
+        total.update(f"{path.as_posix()}\n".encode() + path.read_bytes())
+    return total.hexdigest()[:8]
+
+
+def _git(*arguments):
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """By which code, on which machine, with which versions a result was made: part of its entry in metrics/run.json."""
+
+    commit: str | None
+    versions: dict
+    platform: str
+    cpu: dict
+    threads: int
+    variables: dict
+
+    @classmethod
+    def here(cls) -> Provenance:
+        """That of this process."""
+        return cls(commit(), **fingerprint())
+
+    @classmethod
+    def recorded(cls, entry: dict) -> Provenance:
+        """That of an entry of metrics/run.json."""
+        return cls(**{part.name: entry.get(part.name) for part in fields(cls)})
+
+    @property
+    def machine(self) -> str:
+        """In words."""
+        return f"{self.cpu['name']}, {self.threads} thread{'s' * (self.threads != 1)}"

@@ -2,13 +2,13 @@
 
 import contextlib
 import csv
-import errno
 import glob
 import io
 import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -114,13 +114,15 @@ def _number(cell):
 
 def write_array(path, array):
     """Write an array as `.npy`, atomically; object arrays are refused."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
+    with atomic_path(path) as temporary:
         try:
-            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-        except OSError as error:  # NumPy says how many values it could write, but neither where nor why
-            if error.errno is not None:
-                raise
-            raise OSError(errno.ENOSPC, f"not enough room on the disk, {error}", str(path)) from error
+            with temporary.open("wb") as file:
+                plain = SimpleNamespace(
+                    write=file.write
+                )  # to a real file NumPy writes in C: a full disk can pass unseen
+                np.save(plain, np.ascontiguousarray(array), allow_pickle=False)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextlib.contextmanager

@@ -1,8 +1,11 @@
-"""Where the stages keep their files, relative to the repository's root.
+"""Where the stages keep their files, relative to the repository's root, and what models are called.
 
 `dvc.yaml` names the same paths; `tests/test_dvc_yaml.py` compares the two.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 
 LABELLED = Path("data/labelled")
@@ -17,98 +20,102 @@ RUN_RECORD = Path("metrics/run.json")  # no output of DVC: it holds times
 EVAL_PLOTS = Path("metrics/plots/eval")
 EVAL_TABLES = Path("metrics/tables/eval")
 
-TEACHER = "teacher"
+
+class _Named:
+    """A path with the name of a model in it."""
+
+    def __init__(self, template: str):
+        self.template = template
+
+    def __get__(self, model: Model, owner: type) -> Path:
+        return Path(self.template.format(model.name))
 
 
-def student(generation):
-    """Name of the student model of a generation."""
-    return f"student-{generation}"
+@dataclass(frozen=True)
+class Model:
+    """A trained model, known by its generation's key in params.yaml (None: the teacher), and where its files lie."""
+
+    generation: str | None = None
+
+    path = _Named("models/{}.keras")
+    curves = _Named("metrics/training/{}.csv")
+    summary = _Named("metrics/models/{}.json")  # its size, and how its training went
+    robustness = _Named("metrics/robustness/{}.json")
+    robustness_tables = _Named("metrics/tables/robustness/{}")
+    robustness_plots = _Named("metrics/plots/robustness/{}")
+    robustness_outcomes = _Named("data/robustness/{}")  # what it said of each corrupted image
+
+    @classmethod
+    def named(cls, name: str) -> Model:
+        """The model whose `name` it is."""
+        model = cls(name.partition("-")[2] or None)
+        if model.name != name:
+            raise ValueError(f"{name!r}: a model is called teacher or student-KEY")
+        return model
+
+    @property
+    def section(self) -> str:
+        """The section of params.yaml that it is trained by, to which messages point."""
+        return "teacher" if self.generation is None else "student"
+
+    @property
+    def name(self) -> str:
+        """ "teacher" or "student-KEY", in files, metrics and seeds."""
+        return self.section if self.generation is None else f"{self.section}-{self.generation}"
+
+    @property
+    def stage(self) -> str:
+        """The stage of DVC that trains it, e.g. "student@gen1"."""
+        return self.section if self.generation is None else f"{self.section}@{self.generation}"
+
+    @property
+    def robustness_stage(self) -> str:
+        """The stage of DVC that measures it on changed images."""
+        return "robustness-teacher" if self.generation is None else f"robustness@{self.generation}"
 
 
-def model(name):
-    """The saved model of "teacher" or "student-KEY"."""
-    return Path(f"models/{name}.keras")
+TEACHER = Model()
 
 
-def curves(name):
-    """The learning curves of a training."""
-    return Path(f"metrics/training/{name}.csv")
-
-
-def summary(name):
-    """Size of a model and how its training went."""
-    return Path(f"metrics/models/{name}.json")
-
-
-def pseudo_labels(generation):
+def pseudo_labels(generation: str) -> Path:
     """The teacher's distributions over the unlabelled pool."""
     return Path(f"data/pseudo_labels/{generation}.npy")
 
 
-def balanced(generation):
+def balanced(generation: str) -> Path:
     """The rows of the unlabelled pool that the student is trained on."""
     return Path(f"data/balanced/{generation}.npy")
 
 
-def balance_tables(generation):
+def balance_tables(generation: str) -> Path:
     """What filtering and balancing did, as CSV."""
     return Path(f"metrics/tables/balance/{generation}")
 
 
-def extra_test(key):
+def extra_test(key: str) -> Path:
     """The images of an extra test set."""
     return Path(f"data/extra/{key}")
 
 
-def unlisted_extra_tests(extra_tests):
+def unlisted_extra_tests(extra_tests) -> list[Path]:
     """Folders of test sets that `params.yaml` does not list any more; see `unlisted`."""
     folders = (path for path in Path("data/extra").glob("*") if path.is_dir())
     return sorted(path for path in folders if path.name not in extra_tests)
 
 
-def robustness(name):
-    """Figures of a model's robustness."""
-    return Path(f"metrics/robustness/{name}.json")
-
-
-def robustness_tables(name):
-    """The same in detail, as CSV."""
-    return Path(f"metrics/tables/robustness/{name}")
-
-
-def robustness_plots(name):
-    """The same as pictures."""
-    return Path(f"metrics/plots/robustness/{name}")
-
-
-def robustness_outcomes(name):
-    """What the model said of each corrupted image."""
-    return Path(f"data/robustness/{name}")
-
-
-def unlisted(generations):
+def unlisted(generations) -> list[Path]:
     """Files and folders of generations that `params.yaml` does not list any more.
 
     `eval` depends on whole folders, so they would enter its record in dvc.lock. DVC's cache keeps copies.
-
-    Args:
-        generations: the keys that are listed.
     """
-    patterns = (
-        ("models/student-*.keras", "student-"),
-        ("metrics/models/student-*.json", "student-"),
-        ("metrics/training/student-*.csv", "student-"),
-        ("metrics/tables/balance/*", ""),
-        ("metrics/robustness/student-*.json", "student-"),
-        ("metrics/plots/robustness/student-*", "student-"),
-        ("metrics/tables/robustness/student-*", "student-"),
-        ("data/robustness/student-*", "student-"),
-        ("data/pseudo_labels/*.npy", ""),
-        ("data/balanced/*.npy", ""),
-    )
+    listed = {path for key in generations for path in _of_generation(key)}
+    patterns = _of_generation("*")
+    return [path for pattern in patterns for path in sorted(Path().glob(str(pattern))) if path not in listed]
+
+
+def _of_generation(key):
+    """Where the files of a generation and of its student lie."""
     return [
-        path
-        for pattern, prefix in patterns
-        for path in sorted(Path().glob(pattern))
-        if path.stem.removeprefix(prefix) not in generations
+        *(getattr(Model(key), name) for name, file in vars(Model).items() if isinstance(file, _Named)),
+        *(balance_tables(key), pseudo_labels(key), balanced(key)),
     ]

@@ -3,8 +3,10 @@
 import datetime
 import json
 import sys
+from dataclasses import asdict
 
-from noisy_student.runtime import checkpoints, environment, layout, locks
+from noisy_student.runtime import checkpoints, layout, locks
+from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.files import write_json
 
 
@@ -22,8 +24,7 @@ def record(stage, *, seconds, details=None):
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
         **(details or {}),
-        "commit": environment.commit(),
-        **environment.fingerprint(),
+        **asdict(Provenance.here()),
     }
     top = checkpoints.root()
     try:

@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.schema import (
     AugmentationParams,
     BalanceParams,
@@ -19,11 +20,12 @@ from noisy_student.settings.schema import (
     PseudoLabelParams,
     Section,
     Seed,
-    ShardsParams,
     StudentParams,
     TrainingParams,
     check_name,
 )
+
+_MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
 
 class GenerationParams(Section):
@@ -39,21 +41,34 @@ class GenerationParams(Section):
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Seed
-    backend: Literal["tensorflow", "jax", "torch"]
-    precision: Literal["auto", "float32", "mixed_bfloat16"]
-    input_noise: Literal["auto", "host", "device"]
-    data: DataParams
-    teacher: TrainingParams
-    student: StudentParams
-    noise: NoiseParams
-    augmentation: AugmentationParams
-    pseudolabel: PseudoLabelParams
-    balance: BalanceParams
-    generations: dict[str, dict]
-    eval: EvalParams
-    shards: ShardsParams
-    checkpoint: CheckpointParams
+    seed: Seed = Field(0, description="of the trainings: weights, order of images, noise")
+    backend: Literal["tensorflow", "jax", "torch"] = Field("tensorflow", description="tensorflow | jax | torch")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
+        "auto", description="auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
+    )
+    input_noise: Literal["auto", "host", "device"] = Field(
+        "auto",
+        description="auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment",
+    )
+    data: DataParams = DataParams()
+    teacher: TrainingParams = TrainingParams()
+    student: StudentParams = StudentParams()
+    noise: NoiseParams = NoiseParams()
+    augmentation: AugmentationParams = Field(AugmentationParams(), description="of every training, noise or not")
+    pseudolabel: PseudoLabelParams = PseudoLabelParams()
+    balance: BalanceParams = BalanceParams()
+    generations: dict[str, dict] = Field(
+        {"gen1": {"teacher": "teacher"}},
+        description="""\
+Each generation names its teacher and may override student, pseudolabel, balance and noise; a network,
+an optimizer or a schedule of another name is given whole. E.g.
+  gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
+    )
+    eval: EvalParams = EvalParams()
+    checkpoint: CheckpointParams = Field(
+        CheckpointParams(),
+        description="for stages that are killed or stopped: they go on from there; changes no result",
+    )
 
     @field_validator("generations", mode="before")
     @classmethod
@@ -71,7 +86,7 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _generations(self):
-        models = {"teacher": self.teacher.model}
+        models = {TEACHER.name}
         for key, given in self.generations.items():
             if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
                 raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
@@ -81,17 +96,11 @@ class Params(Section):
                     f"choose one of {', '.join(sorted(models))}"
                 )
             try:
-                student = self.generation(key).student
+                self.generation(key)
             except ValidationError as error:
                 # pydantic would otherwise report the place without the generation's name
-                raise ValueError("; ".join(f"generations.{key}.{_describe(d)}" for d in error.errors())) from None
-            if student.init == "teacher" and student.model != models[given["teacher"]]:
-                raise ValueError(
-                    f"generations.{key}: student.init=teacher needs the teacher's network, but student.model "
-                    f"is {_size(student.model)} and {given['teacher']} is {_size(models[given['teacher']])}; "
-                    "make them equal or set student.init: random"
-                )
-            models[f"student-{key}"] = student.model
+                raise ValueError("; ".join(faults(error, f"generations.{key}"))) from None
+            models.add(Model(key).name)
         return self
 
     def generation(self, key):
@@ -115,20 +124,16 @@ class Params(Section):
         }
         return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
 
-    def training_of(self, model):
-        """(TrainingParams, NoiseParams) by which "teacher" or "student-KEY" is trained."""
-        if model == "teacher":
+    def training_of(self, model: Model) -> tuple[TrainingParams, NoiseParams]:
+        """By what a model is trained."""
+        if model == TEACHER:
             return self.teacher, self.noise
-        chosen = self.generation(model.removeprefix("student-"))
+        chosen = self.generation(model.generation)
         return chosen.student, chosen.noise
 
     def with_noise(self, noise):
         """These parameters with another section `noise`."""
         return self.model_copy(update={"noise": noise})
-
-
-def _size(model):
-    return " ".join(f"{value}" for value in model.model_dump(exclude_defaults=True).values())
 
 
 def _merge(base, override, where):
@@ -169,23 +174,57 @@ def check(values, where="params.yaml"):
     Raises:
         ParamsError: names every parameter that is wrong, what was found and what is allowed.
     """
+    missing = [_MISSING.format(name) for name in _missing(Params, values)]
     try:
-        return Params.model_validate(values)
+        settings = Params.model_validate(values)
     except ValidationError as error:
-        lines = [_describe(detail) for detail in error.errors()]
-        raise ParamsError(f"{where}:\n  " + "\n  ".join(lines) + f"\nMend {where} and run again.") from None
+        refuse([*faults(error), *missing], where)
+        raise
+    refuse(missing, where)
+    return settings
 
 
-def _describe(detail):
+def refuse(wrong: list[str], where="params.yaml"):
+    """Raise a ParamsError that names all faults of a file, if there is any."""
+    if wrong:
+        raise ParamsError(f"{where}:\n  " + "\n  ".join(wrong) + f"\nMend {where} and run again.")
+
+
+def section_of(annotation) -> type[Section] | None:
+    """The section that a parameter is, by its annotation."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def _missing(section, values, place=""):
+    """Yield the dotted names that are not given; what only one `name` needs may be left out."""
+    for name, field in section.model_fields.items():
+        inner = section_of(field.annotation)
+        if name not in values:
+            yield f"{place}{name}"
+        elif inner and not inner.partial and isinstance(values[name], dict):
+            yield from _missing(inner, values[name], f"{place}{name}.")
+
+
+def faults(error: ValidationError, place="") -> list[str]:
+    """What is wrong, a line each, with the full name of the parameter.
+
+    Args:
+        error: of a section.
+        place: of the section, e.g. "teacher.model".
+    """
+    return [_describe(detail, [place] if place else []) for detail in error.errors()]
+
+
+def _describe(detail, within):
     branches = ("constrained-str", "dict[str,constrained-str]")  # pydantic's names for parts of a union
-    place = ".".join(str(part) for part in detail["loc"] if part not in branches)
+    place = ".".join(str(part) for part in (*within, *detail["loc"]) if part not in branches)
     place = place.removesuffix(".[key]")  # pydantic's, for a mapping's key
     found = detail["input"]
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown parameter; check its spelling"
     elif detail["type"] == "missing":
-        return f"{place}: missing; see presets/digits.yaml"
+        return _MISSING.format(place)
     shown = "" if isinstance(found, dict) else f" (found {found!r})"
     return f"{place}: {message}{shown}" if place else message
 

@@ -1,9 +1,24 @@
-"""The sections of `params.yaml`: every parameter, its range and what must hold between them."""
+"""The sections of `params.yaml`: every parameter, its range, default and comment, and what must hold between them.
 
+Networks and sources are known by the names of their files only: a stage that uses none must not depend on their code.
+Their own parameters and rules are checked by the stages that use them, and by `commands.check` before all stages.
+"""
+
+import pkgutil
+from collections.abc import Iterable
+from pathlib import Path
 from posixpath import normpath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
 
 # Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
 # repository, because DVC wants every dependency to exist.
@@ -19,11 +34,9 @@ OUTPUTS = (
     *("models", "metrics"),
 )
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
-Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
@@ -36,6 +49,25 @@ def _prediction_batch_size(value):
 
 # A plain validator, because pydantic would report a union once for each of its sides.
 PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
+
+
+def _files(folder: str) -> list[str]:
+    """Names of the modules in a folder of the library, none of which is imported."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / folder)]))
+
+
+def one_of(kind: str, names: Iterable[str]) -> AfterValidator:
+    """A validator that lists the names if another one is given."""
+
+    def check(name):
+        if name not in names:
+            raise ValueError(f"no such {kind}; choose one of {', '.join(names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+NETWORKS, SOURCES = _files("models/networks"), _files("sources/adapters")
 
 
 def check_input(name, path):
@@ -56,59 +88,62 @@ def check_name(key):
 
 
 class Section(BaseModel):
-    """A section of the parameters: unknown keys are errors, nothing is converted silently."""
+    """A section of the parameters: unknown keys are errors, nothing is converted silently.
+
+    A `Field` holds a parameter's default and its comment in params.yaml. DVC wants every parameter to stand in the
+    file; `partial` says that a section may leave out what has a default, because its `name` decides what it needs.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    partial: ClassVar[bool] = False
 
 
 class DataParams(Section):
-    """Where images come from and how they are split; all counts are images.
+    """Where images come from and how they are split; all counts are images."""
 
-    `store` is how `prepare` keeps them: as "arrays" of pixels, or as "shards" of encoded images, for more
-    than the memory holds. Shards of "png" hold the same pixels as arrays, those of "jpeg" take a quarter of
-    the room.
-    """
-
-    source: Literal["digits", "cifar10", "folder", "svhn"]
-    root: Annotated[str, Field(min_length=1)]
-    seed: Seed
-    image_size: ImageSize
-    resize: Literal["squash", "crop"]
-    store: Literal["arrays", "shards"]
-    encoding: Literal["png", "jpeg"]
-    labelled: Positive | None
-    validation: Positive | None
-    unlabelled: Positive | None
-    unlabelled_from: Annotated[str, Field(min_length=1)]
-    test: Positive | None
-    sha256: Sha256 | dict[str, Sha256] | None
+    source: Annotated[str, one_of("source", SOURCES)] = Field("digits", description=" | ".join(SOURCES))
+    root: Annotated[str, Field(min_length=1)] = Field(
+        "data/raw/digits", description="folder of the source's files; a path in this repository or an absolute one"
+    )
+    seed: Seed = Field(0, description="of the splits")
+    image_size: ImageSize = Field(16, description="pixels; images are resized to a square of this side")
+    resize: Literal["squash", "crop"] = Field(
+        "squash", description="squash | crop: what happens to images that are not square"
+    )
+    store: Literal["arrays", "shards"] = Field(
+        "arrays",
+        description="arrays | shards: how prepare keeps them; shards for more images than the memory holds",
+    )
+    encoding: Literal["png", "jpeg"] = Field("png", description="of shards: png (no loss) | jpeg (quality 95)")
+    labelled: Positive | None = Field(100, description="images with labels, validation not counted; null: all")
+    validation: Positive | None = Field(
+        200, description="images cut from the labelled source, to choose checkpoints; null: the folder's val/"
+    )
+    unlabelled: Positive | None = Field(None, description="at most so many unlabelled images; null: all")
+    unlabelled_from: Annotated[str, Field(min_length=1)] = Field(
+        HELD_BACK,
+        description=f"""\
+{HELD_BACK}: the training images that are neither labelled nor validation
+{OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
+{LABELLED_POOL}: the labelled images themselves (a control: no further images)
+{PHOTOGRAPHS}: patches of two photographs, out of the domain of the digits
+or the path of any folder of images""",
+    )
+    test: Positive | None = Field(
+        500, description="test images: cut off a source that has no test split, at most so many of others; null: all"
+    )
+    sha256: Sha256 | dict[str, Sha256] | None = Field(
+        None,
+        description="of the source's archive, or of its files {name: sha256}; null: the official ones",
+    )
 
     @model_validator(mode="after")
-    def _check_paths(self):
+    def _check(self):
         for pool in (HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS):
             if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
             check_input(f"data.{name}", getattr(self, name))
-        return self
-
-    @model_validator(mode="after")
-    def _check_sha256(self):
-        fitting = {"cifar10": str, "svhn": dict}.get(self.source)
-        if self.sha256 is not None and (fitting is None or not isinstance(self.sha256, fitting)):
-            wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}"}.get(fitting)
-            raise ValueError(f"data.sha256: {self.source} takes {wanted or 'none'}, or null")
-        return self
-
-    @model_validator(mode="after")
-    def _check(self):
-        if self.source == "digits" and self.test is None:
-            raise ValueError("data.test: the digits have no test split of their own; give the number of images to cut")
-        if self.source in ("digits", "cifar10") and self.unlabelled_from == OWN_SPLIT:
-            raise ValueError(
-                f"data.unlabelled_from: {self.source} has no unlabelled split of its own; "
-                f"use {HELD_BACK} or the path of a folder of images"
-            )
         if self.labelled is None and self.unlabelled_from == HELD_BACK:
             raise ValueError(
                 "data.labelled: all images would be labelled, so none is held back as unlabelled; "
@@ -118,88 +153,53 @@ class DataParams(Section):
 
 
 class ModelParams(Section):
-    """A network of `noisy_student.models`.
+    """The name of a network, a file of `models/networks/`, and values for it, which `models.networks` checks.
 
-    `depth` is the number of weighted layers; `width` is the filters of the first stage (resnet) or
-    the widening factor (wide_resnet). An efficientnet takes a `size` of b0 to b7 or l0 to l2, or instead the
-    coefficients by which B0 is scaled; `small_images` keeps more of images of 32 pixels. The article's
-    ResNet-50 takes nothing.
+    What other networks take may stand here too, as null: then `dvc exp run -S` finds it.
     """
 
-    name: Literal["resnet", "wide_resnet", "efficientnet", "article_resnet50"]
-    depth: Positive | None = None
-    width: Positive | None = None
-    size: Literal["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "l0", "l1", "l2"] | None = None
-    width_coefficient: Coefficient | None = None
-    depth_coefficient: Coefficient | None = None
-    small_images: bool = False
-
-    @model_validator(mode="after")
-    def _check(self):
-        self._check_fitting()
-        if self.name == "efficientnet":
-            given = [value is not None for value in (self.width_coefficient, self.depth_coefficient)]
-            if not (any(given) != (self.size is not None) and all(given) == any(given)):
-                raise ValueError("efficientnet needs either size, or both width_coefficient and depth_coefficient")
-            return self
-        if self.name == "article_resnet50":
-            return self
-        if self.depth is None or self.width is None:
-            raise ValueError(f"{self.name} needs depth and width")
-        extra = {"resnet": 2, "wide_resnet": 4}[self.name]
-        if self.depth < 6 + extra or (self.depth - extra) % 6:
-            raise ValueError(
-                f"{self.name} has depth 6n + {extra} (n >= 1): {6 + extra}, {12 + extra}, "
-                f"{18 + extra}, ...; got {self.depth}"
-            )
-        return self
-
-    def _check_fitting(self):
-        """Refuse what another network takes."""
-        fitting = {
-            "efficientnet": {"size", "width_coefficient", "depth_coefficient", "small_images"},
-            "article_resnet50": set(),
-        }.get(self.name, {"depth", "width"})
-        given = {name for name, value in self if name != "name" and value not in (None, False)}
-        if given - fitting:
-            raise ValueError(
-                f"{self.name} takes {', '.join(sorted(fitting)) or 'no size, it is fixed'}: leave "
-                f"{', '.join(sorted(given - fitting))} out (null)"
-            )
+    model_config = ConfigDict(extra="allow")
+    partial = True
+    name: Annotated[str, one_of("network", NETWORKS)]
 
 
 class OptimizerParams(Section):
-    """`weight_decay` is decoupled (per step, times the learning rate) and spares biases and norms.
+    """`weight_decay` is decoupled: per step, times the learning rate. rmsprop's values are EfficientNet's."""
 
-    So adam with a weight decay is AdamW. `momentum` is of sgd (Nesterov's) and rmsprop; `rho`, the decay of
-    the mean square, and `epsilon` are rmsprop's, with the values of EfficientNet's official code.
-    """
-
-    name: Literal["sgd", "adam", "rmsprop"]
+    partial = True
+    name: Literal["sgd", "adam", "rmsprop"] = Field(
+        description="sgd (Nesterov) | adam (with weight_decay: AdamW) | rmsprop"
+    )
     learning_rate: Annotated[float, Field(gt=0.0)]
-    momentum: Fraction = 0.9
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    rho: Fraction = 0.9
-    epsilon: Annotated[float, Field(gt=0.0)] = 1e-3
+    momentum: Fraction = Field(0.9, description="sgd and rmsprop")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
+        0.0, description="decoupled; biases and normalisation are spared"
+    )
+    rho: Fraction = Field(0.9, description="rmsprop only")  # the decay of its mean square
+    epsilon: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="rmsprop only")
 
 
 class ScheduleParams(Section):
-    """How the learning rate changes.
+    """How the learning rate changes; in the warm-up it rises from 0.
 
-    `warmup` is the share of all steps in which the rate rises from 0. An exponential schedule multiplies the
-    rate by `decay_rate` after every share `decay_every` of all steps. The plateau rules hold from
-    epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
-    `plateau_patience` epochs without a better validation loss, the training stops after
-    `stop_patience` such epochs.
+    The plateau rules hold from epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
+    `plateau_patience` epochs without a better validation loss, the training stops after `stop_patience` such epochs.
     """
 
-    name: Literal["constant", "cosine", "linear", "exponential"]
-    warmup: Fraction = 0.0
-    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 0.97
-    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
-    plateau_from_epoch: Positive | None = None
-    plateau_patience: Positive = 3
-    stop_patience: Positive = 10
+    partial = True
+    name: Literal["constant", "cosine", "linear", "exponential"] = Field(
+        description="constant | cosine | linear (towards 0) | exponential (in stairs)"
+    )
+    warmup: Fraction = Field(0.0, description="share of the steps")
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.97, description="exponential: factor ...")
+    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        None, description="... after every such share of the steps"
+    )
+    plateau_from_epoch: Positive | None = Field(
+        None, description="from this epoch on: reduce the rate and stop early, by validation loss"
+    )
+    plateau_patience: Positive = Field(3, description="epochs")
+    stop_patience: Positive = Field(10, description="epochs")
 
     @model_validator(mode="after")
     def _check(self):
@@ -216,42 +216,43 @@ class FinetuneParams(Section):
     Touvron et al. (2019, arXiv:1906.06423) found that a network trained at one resolution is best used at a
     higher one after such a correction; Noisy Student does so for 1.5 epochs (section 3.1).
 
-    `epochs` may be a fraction, 0 leaves it out; `image_size` of null is the training's. `augment` says
-    whether the training's input noise goes on; dropout and, in blocks that learn, stochastic depth do in any
-    case. `freeze_blocks` keeps the stem and so many blocks as they are, null none. The learning rate falls
-    to 0 along half a cosine; the optimizer is otherwise the training's, and there is no moving average.
+    Dropout and, in blocks that learn, stochastic depth go on in any case; there is no moving average.
     """
 
-    epochs: Annotated[float, Field(ge=0.0)]
-    image_size: ImageSize | None
-    augment: bool
-    freeze_blocks: Annotated[int, Field(ge=0)] | None
-    batch_size: Positive
-    learning_rate: Annotated[float, Field(gt=0.0)]
+    epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="passes over them, fractions allowed; 0: off")
+    image_size: ImageSize | None = Field(None, description="pixels; null: that of the training")
+    augment: bool = Field(False, description="whether the input noise of the training goes on")
+    freeze_blocks: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="the stem and so many blocks stay as they are; null: all learn"
+    )
+    batch_size: Positive = 64
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(
+        0.01, description="falls to 0 along half a cosine; the optimizer is otherwise the training's"
+    )
 
 
 class TrainingParams(Section):
-    """One training; `epochs` or `steps`, not both.
+    """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved."""
 
-    `validate_every` counts steps and divides `steps`; with `epochs` it is null: every epoch is
-    validated. `ema` is the decay of the weights' moving average (0: off), which is then what is
-    validated and saved. `image_size` is the side to which images are resized for this training; null leaves
-    them at `data.image_size`.
-    """
-
-    model: ModelParams
-    image_size: ImageSize | None
-    noise: bool
-    epochs: Positive | None
-    steps: Positive | None
-    validate_every: Positive | None
-    select_by: Literal["loss", "accuracy"]
-    batch_size: Positive
-    optimizer: OptimizerParams
-    schedule: ScheduleParams
-    label_smoothing: Fraction
-    ema: Fraction
-    finetune: FinetuneParams
+    model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
+    image_size: ImageSize | None = Field(
+        None, description="pixels to which this training resizes the images; null: data.image_size"
+    )
+    noise: bool = Field(False, description="true: trained with the section noise")
+    epochs: Positive | None = Field(None, description="passes over the data, or ...")
+    steps: Positive | None = Field(800, description="... batches; one of the two is null")
+    validate_every: Positive | None = Field(50, description="steps; with epochs null: every epoch")
+    select_by: Literal["loss", "accuracy"] = Field(
+        "loss", description="loss | accuracy: which checkpoint is best, on validation images"
+    )
+    batch_size: Positive = 64
+    optimizer: OptimizerParams = OptimizerParams(name="sgd", learning_rate=0.1, weight_decay=0.005)
+    schedule: ScheduleParams = ScheduleParams(name="cosine", warmup=0.1)
+    label_smoothing: Fraction = Field(0.0, description="of labels and hard pseudo-labels, never of soft ones")
+    ema: Fraction = Field(0.0, description="decay of the weights' moving average; 0: off")
+    finetune: FinetuneParams = Field(
+        FinetuneParams(), description="afterwards, on the labelled images, as a rule at a higher resolution"
+    )
 
     @model_validator(mode="after")
     def _check_length(self):
@@ -281,10 +282,24 @@ class StudentParams(TrainingParams):
     "none" trains on labelled images only (the control that shows what noise alone does).
     """
 
-    mix: Literal["ratio", "concat", "pseudo", "none"]
-    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)]
-    unlabelled_weight: Annotated[float, Field(gt=0.0)]
-    init: Literal["random", "teacher"]
+    noise: bool = True
+    steps: Positive | None = 1600
+    validate_every: Positive | None = 100
+    batch_size: Positive = Field(64, description="labelled images a step (mix: concat: all images a step)")
+    ema: Fraction = 0.99
+    mix: Literal["ratio", "concat", "pseudo", "none"] = Field(
+        "ratio",
+        description="ratio | concat (the article) | pseudo (no labels: finetune follows) | none (no pseudo-labels)",
+    )
+    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = Field(
+        1.0, description="mix: ratio: pseudo-labelled images a step for one labelled image"
+    )
+    unlabelled_weight: Annotated[float, Field(gt=0.0)] = Field(
+        1.0, description="mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)"
+    )
+    init: Literal["random", "teacher"] = Field(
+        "random", description="random | teacher: the weights that the student starts from"
+    )
 
     @property
     def uses_pseudo_labels(self):
@@ -298,14 +313,16 @@ class StudentParams(TrainingParams):
 
 
 class RandAugmentParams(Section):
-    """`ops` operations an image (0: off); strength `magnitude` out of `levels`."""
+    """RandAugment (Cubuk et al. 2019, arXiv:1909.13719)."""
 
-    ops: Annotated[int, Field(ge=0, le=10)]
-    magnitude: Annotated[int, Field(ge=0)]
-    levels: Positive
-    table: Literal["article", "standard"]
-    magnitude_sampling: Literal["fixed", "uniform"]
-    fill: Annotated[int, Field(ge=0, le=255)]
+    ops: Annotated[int, Field(ge=0, le=10)] = Field(2, description="N, operations an image; 0: off")
+    magnitude: Annotated[int, Field(ge=0)] = Field(10, description="M, their strength ...")
+    levels: Positive = Field(10, description="... out of this")
+    table: Literal["article", "standard"] = Field("standard", description="standard (Cubuk et al. 2019) | article")
+    magnitude_sampling: Literal["fixed", "uniform"] = Field(
+        "fixed", description="fixed | uniform: an index below M for each op, as in the article"
+    )
+    fill: Annotated[int, Field(ge=0, le=255)] = Field(128, description="grey level of what comes in at the borders")
 
     @model_validator(mode="after")
     def _check(self):
@@ -320,43 +337,41 @@ class RandAugmentParams(Section):
 
 
 class StochasticDepthParams(Section):
-    """`survival_probability` is that of the last block (1: off)."""
+    """See `models.stochastic_depth`."""
 
-    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)]
-    coin: Literal["batch", "sample"]
+    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.8, description="of the last block; falls linearly from 1; 1: off"
+    )
+    coin: Literal["batch", "sample"] = Field("batch", description="batch | sample: which images share a coin")
 
 
 class NoiseParams(Section):
     """The noise of a student (and of a teacher with `teacher.noise`)."""
 
-    randaugment: RandAugmentParams
-    dropout: Fraction
-    stochastic_depth: StochasticDepthParams
+    randaugment: RandAugmentParams = RandAugmentParams()
+    dropout: Fraction = Field(0.5, description="before the last layer")
+    stochastic_depth: StochasticDepthParams = StochasticDepthParams()
 
 
 class AugmentationParams(Section):
-    """Plain augmentation of every training, noise or not.
+    """Plain augmentation, beside the noise."""
 
-    flip: mirror half of the images left to right; crop: pad by so many pixels and cut at random.
-    """
-
-    flip: bool
-    crop: Annotated[int, Field(ge=0, le=64)]
+    flip: bool = Field(False, description="left to right")
+    crop: Annotated[int, Field(ge=0, le=64)] = Field(0, description="pixels of padding before a random crop")
 
 
 class PseudoLabelParams(Section):
-    """How the teacher labels, and which labels are kept.
+    """How the teacher labels, and which labels are kept."""
 
-    threshold, max_confidence: an image is kept when its highest probability is greater than the first and
-    at most the second; batch_size: images a step of labelling, "auto" by network and device, see
-    `predict.automatic_batch_size`.
-    """
-
-    threshold: Fraction
-    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    kind: Literal["soft", "hard"]
-    batch_size: PredictionBatchSize
-    noise: bool
+    threshold: Fraction = Field(0.75, description="keep images whose highest probability is greater")
+    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="... and at most this; 1: no bound"
+    )
+    kind: Literal["soft", "hard"] = Field("soft", description="soft | hard")
+    batch_size: PredictionBatchSize = Field(
+        "auto", description="images a step of labelling; auto: by network, image size and device"
+    )
+    noise: bool = Field(False, description="true: the teacher is noised while it labels (the paper's ablation)")
 
     @model_validator(mode="after")
     def _check(self):
@@ -366,24 +381,29 @@ class PseudoLabelParams(Section):
 
 
 class BalanceParams(Section):
-    """`per_class`: images a class after balancing; null takes the largest class's count."""
+    """How many pseudo-labelled images every class has."""
 
-    enabled: bool
-    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None
-    on_empty: Literal["error", "skip"]
+    enabled: bool = True
+    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        None, description="images a class; null: as many as the largest class has"
+    )
+    on_empty: Literal["error", "skip"] = Field("error", description="error | skip: a class without any confident image")
 
 
 class EvalParams(Section):
     """What is measured of the models, on images that none of them was trained on.
 
-    batch_size: test images a step; "auto" as for pseudo-labels; robustness: "fast" measures a sample of the
-    test images at three severities, "full" all; extra_tests: {name: folder} of further labelled images, see
-    `robustness.extra`; that no model was trained on these is for the user to see to.
+    That no model was trained on the images of `extra_tests` is for the user to see to.
     """
 
-    batch_size: PredictionBatchSize
-    robustness: Literal["off", "fast", "full"]
-    extra_tests: dict[str, Annotated[str, Field(min_length=1)]]
+    batch_size: PredictionBatchSize = Field("auto", description="images a step")
+    robustness: Literal["off", "fast", "full"] = Field(
+        "fast",
+        description="corruptions, perturbations, attacks, calibration: off | fast (a sample of the test images) | full",
+    )
+    extra_tests: dict[str, Annotated[str, Field(min_length=1)]] = Field(
+        {}, description="other labelled images, name: folder of classes, or of a pair of .npy files"
+    )
 
     @field_validator("extra_tests")
     @classmethod
@@ -394,16 +414,10 @@ class EvalParams(Section):
         return extra_tests
 
 
-class ShardsParams(Section):
-    """`on_corrupt`: whether a damaged shard stops a stage, or is named and passed over.
-
-    Test images are never passed over: the figures would be those of other images.
-    """
-
-    on_corrupt: Literal["error", "skip"]
-
-
 class CheckpointParams(Section):
-    """`every_minutes`: longest work that a killed stage repeats; 0 saves at every opportunity."""
+    """When stages that take long save what they have done."""
 
-    every_minutes: Annotated[float, Field(ge=0.0)]
+    every_minutes: Annotated[float, Field(ge=0.0)] = Field(
+        5.0,
+        description="longest work between two; also at the end of epochs, if that is cheap; 0: all the time",
+    )

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student.data.images import read_folder, resize_images
+from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import open_npy
+from noisy_student.sources.reader import MemoryReader, read_folder
 
 _LAYOUT = (
     "Give a folder <class>/* of images, or one with two arrays: *data.npy or images.npy, uint8 (N, S, S, 3), "
@@ -38,7 +39,7 @@ def load_extra(name, path, *, classes, size, resize):
     arrays = sorted(path.glob("*.npy"))
     if arrays:
         return _pair(arrays, where, len(classes), size), list(range(len(classes)))
-    return _folders(path, where, classes, size, resize)
+    return _folders(path, where, classes, MemoryReader(size=size, resize=resize))
 
 
 def _pair(arrays, where, classes, size):
@@ -68,7 +69,7 @@ def _open(path, where):
         raise DataError(f"{where}: {path.name} is not a readable .npy array ({error}). {_LAYOUT}") from error
 
 
-def _folders(path, where, classes, size, resize):
+def _folders(path, where, classes, read):
     found = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     unknown = [name for name in found if name not in classes]
     if unknown or not found:
@@ -81,12 +82,12 @@ def _folders(path, where, classes, size, resize):
         )
     images, labels, present = [], [], [k for k, name in enumerate(classes) if name in found]
     for label in present:
-        read, _, skipped = read_folder(path / classes[label], size=size, resize=resize, recursive=False)
-        if not len(read):
+        own, _, skipped = read_folder(path / classes[label], read, recursive=False)
+        if not len(own):
             cause = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "empty"
             raise DataError(f"{where}: no readable image in {classes[label]}/ ({cause}). Remove the folder.")
-        images.append(read)
-        labels += [label] * len(read)
+        images.append(own)
+        labels += [label] * len(own)
         for line in skipped:
             print(f"skipped {classes[label]}/{line}")
-    return LabelledImages(np.concatenate(images), np.array(labels, np.int64)), present
+    return LabelledImages(read.join(images), np.array(labels, np.int64)), present

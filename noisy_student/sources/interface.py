@@ -1,10 +1,49 @@
-"""What every adapter returns: the images of a source, by split, before they are cut into ours."""
+"""What every adapter has: its rules, and `load(data, read)`, which returns a `Source`.
 
+`data` is the section `DataParams`, `read` what reads an image file, see `noisy_student.data.images.read_folder`.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.settings.schema import HELD_BACK, OWN_SPLIT, DataParams
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a source has, and so what the section `data` may ask for.
+
+    Attributes:
+        test, unlabelled: whether it has such a split of its own.
+        sha256: of its official archive, or {file name: hash}, which `data.sha256` may replace; None: of nothing.
+    """
+
+    test: bool = True
+    unlabelled: bool = True
+    sha256: str | dict[str, str] | None = None
+
+    def faults(self, data: DataParams) -> Iterator[str]:
+        """Yield what is wrong, a line each."""
+        if data.sha256 is not None:
+            yield from self._faults_of_hashes(data)
+        if data.test is None and not self.test:
+            yield f"data.test: {data.source} has no test split of its own; give the number of images to cut"
+        if data.unlabelled_from == OWN_SPLIT and not self.unlabelled:
+            yield (
+                f"data.unlabelled_from: {data.source} has no unlabelled split of its own; "
+                f"use {HELD_BACK} or the path of a folder of images"
+            )
+
+    def _faults_of_hashes(self, data):
+        wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}"}.get(type(self.sha256), "none")
+        if type(data.sha256) is not type(self.sha256):
+            yield f"data.sha256: {data.source} takes {wanted}, or null"
+        elif isinstance(self.sha256, dict) and set(data.sha256) - set(self.sha256):
+            unknown, known = ", ".join(sorted(set(data.sha256) - set(self.sha256))), ", ".join(self.sha256)
+            yield f"data.sha256: {data.source} has no file {unknown}; the names are {known}"
 
 
 @dataclass(frozen=True)

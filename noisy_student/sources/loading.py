@@ -3,35 +3,36 @@
 import dataclasses
 from pathlib import Path
 
-from noisy_student.data.images import read_folder, try_image
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS
+from noisy_student.settings.params import refuse
+from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
-from noisy_student.sources.adapters import cifar10, digits, folder, svhn
-
-ADAPTERS = {
-    "digits": lambda data, read: digits.load(data),
-    "cifar10": lambda data, read: cifar10.load(data),
-    "folder": folder.load,
-    "svhn": lambda data, read: svhn.load(data),
-}
+from noisy_student.sources.adapters import ADAPTERS
+from noisy_student.sources.reader import MemoryReader, read_folder
 
 
-def load_source(data, read=try_image):
+def source_faults(data: DataParams) -> list[str]:
+    """What the section `data` asks of its source that it does not have, a line each."""
+    return list(ADAPTERS[data.source].RULES.faults(data))
+
+
+def load_source(data, read=None):
     """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
 
     Args:
         data: `DataParams`.
-        read: what reads an image file, see `noisy_student.data.images.read_folder`.
+        read: `Reader` of image files; None: a `MemoryReader`.
 
     Returns:
         Source. Its `unlabelled` is None if the pool comes from the training images.
 
     Raises:
+        ParamsError: the parameters ask for what the source does not have.
         DataError: images are missing, damaged or contradict the parameters; see the adapters.
     """
+    refuse(source_faults(data))
     try:
-        return _load_source(data, read)
+        return _load_source(data, read or MemoryReader(size=data.image_size, resize=data.resize))
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}. Check data.root={data.root} and data.unlabelled_from="
@@ -40,7 +41,7 @@ def load_source(data, read=try_image):
 
 
 def _load_source(data, read):
-    source = ADAPTERS[data.source](data, read)
+    source = ADAPTERS[data.source].load(data, read)
     if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
         return source
     if data.unlabelled_from == PHOTOGRAPHS:
@@ -63,7 +64,7 @@ def _with_folder(source, data, read):
         raise DataError(
             f"data.unlabelled_from={path}: expected a folder of images there, found {found}. Correct the path."
         )
-    images, _, skipped = read_folder(path, size=data.image_size, resize=data.resize, recursive=True, read=read)
+    images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
             f"data.unlabelled_from={path}: no readable image in this folder or below it "

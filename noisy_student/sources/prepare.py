@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student.data.arrays import write_images
-from noisy_student.data.images import pixel_key, try_image
 from noisy_student.data.splits import stratified
-from noisy_student.data.views import Rows
+from noisy_student.data.views import RawImages, SourceImages, Subset
 from noisy_student.runtime import files, seeds
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL
@@ -29,7 +28,7 @@ class Pool:
         keys: (N,) bytes, equal for equal pixels.
     """
 
-    images: np.ndarray
+    images: SourceImages
     rows: np.ndarray
     labels: np.ndarray
     keys: np.ndarray
@@ -46,7 +45,7 @@ class Pool:
         return self.take(np.setdiff1d(np.arange(len(self)), index))
 
 
-def prepare(data, out=Path("data"), *, read=try_image):
+def prepare(data, out=Path("data"), *, read=None):
     """Cut a source into splits and write them; the same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
@@ -57,7 +56,7 @@ def prepare(data, out=Path("data"), *, read=try_image):
         data: `DataParams`.
         out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
             test, the images of unlabelled, truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
-        read: what reads an image file, see `noisy_student.data.images.read_folder`.
+        read: `sources.reader.Reader` of image files; None reads them into memory.
 
     Returns:
         dict for metrics/data.json: source, image size, images a split and a class, duplicates dropped,
@@ -92,10 +91,10 @@ def _rng(data, purpose):
 def _pool(images, labels=None):
     """A pool in canonical order: by label, then by pixels, whatever the order of the source."""
     labels = np.full(len(images), -1, np.int64) if labels is None else labels
-    staged = isinstance(images, Rows)
-    keys = images.images.keys[images.rows] if staged else np.array([pixel_key(i) for i in images], "S32")
+    stored = images if isinstance(images, Subset) else RawImages(images)
+    keys = stored.keys
     rows = np.lexsort((keys, labels))
-    return Pool(images, rows, labels[rows], keys[rows])
+    return Pool(stored, rows, labels[rows], keys[rows])
 
 
 def _split(source, data):

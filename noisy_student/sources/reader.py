@@ -1,37 +1,80 @@
-"""Image files read one after the other, remembered in shards, so that a stopped reading goes on."""
+"""What reads folders of image files: into memory, or so that a stopped reading goes on."""
 
 import contextlib
 import os
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from noisy_student.data.images import try_image
+from noisy_student.data.views import Images
 from noisy_student.runtime import checkpoints
-from noisy_student.runtime.signals import Orphaned, Stopped, is_orphaned
+from noisy_student.runtime.progress import progress
+from noisy_student.runtime.signals import Stopped
+from noisy_student.settings.schema import DataParams
 from noisy_student.sources.staging import STOPPED, ShardReader
 
-SHARD = 64 * 2**20  # most bytes of pixels that wait in memory for the next shard
+
+class Reader(Protocol):
+    """Reads image files as square images of one size."""
+
+    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Images, list[str | None]]:
+        """Read files.
+
+        Args:
+            paths: of the files.
+            title: what the progress bar says.
+
+        Returns:
+            (images of the files that can be read, causes): for every file None, or why it cannot.
+        """
+
+    def join(self, parts: Sequence[Images]) -> Images:
+        """The images of several calls as one."""
+
+
+class MemoryReader:
+    """Reads into arrays.
+
+    Args:
+        size, resize: see `data.images.read_image`.
+    """
+
+    def __init__(self, *, size: int, resize: str) -> None:
+        self.size, self.resize = size, resize
+
+    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[np.ndarray, list[str | None]]:
+        """See `Reader`."""
+        images, readable, causes = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0, []
+        for path in progress(paths, name=title, unit="image"):
+            image, cause = try_image(path, size=self.size, resize=self.resize)
+            causes.append(cause)
+            if cause is None:
+                images[readable] = image
+                readable += 1
+        return images[:readable], causes
+
+    def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """See `Reader`."""
+        return np.concatenate(parts)
 
 
 @contextlib.contextmanager
-def remembering_reader(data, *, every_minutes):
-    """An `ImageReader`, or a `ShardReader` where images are kept in shards, for the stage prepare.
-
-    What it remembers is removed on success.
+def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[ShardReader]:
+    """The reader of the stage prepare. What it remembers is removed on success.
 
     Args:
-        data: `DataParams`.
         every_minutes: longest reading that a killed process repeats.
 
     Raises:
         Stopped: Ctrl-C or SIGTERM; what was read is not read again.
     """
-    digest = checkpoints.digest(data.model_dump(), [])
+    digest = checkpoints.digest("prepare", data.model_dump(), [])
     with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
-        reader = ImageReader(kept)
-        if data.store == "shards":
-            reader = ShardReader(kept, encoding=data.encoding, size=data.image_size)
+        encoding = data.encoding if data.store == "shards" else "bmp"  # for arrays: quick, and loses nothing
+        reader = ShardReader(kept, encoding=encoding, size=data.image_size, resize=data.resize)
         try:
             yield reader
         except KeyboardInterrupt as interrupt:
@@ -41,75 +84,38 @@ def remembering_reader(data, *, every_minutes):
             print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)
 
 
-class ImageReader:
-    """Reads like `try_image`, but takes from shards what an earlier, stopped process has read.
-
-    The files must come in the same order as then. From the first one on whose path, size or date differs,
-    all are read anew.
+def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, list[str], list[str]]:
+    """Read the images of a folder, sorted by name; hidden files are ignored.
 
     Args:
-        kept: checkpoints.Checkpoints with `keep=None`; a shard's number is that of its first file.
+        recursive: whether images in folders below `root` count too (links are followed). If not, such
+            a folder is reported as unreadable.
+
+    Returns:
+        images: (N, S, S, 3) uint8.
+        names: N paths relative to `root`, with forward slashes, in the order of `images`.
+        unreadable: list of "relative path: cause" of the files that were skipped.
     """
+    names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
+    images, causes = read([root / name for name in names], title=f"read {root.name}")
+    readable = [name for name, cause in zip(names, causes, strict=True) if cause is None]
+    unreadable = [f"{name}: {cause}" for name, cause in zip(names, causes, strict=True) if cause is not None]
+    return images, readable, unreadable
 
-    def __init__(self, kept):
-        self.kept = kept
-        self._earlier, self._asked = self._replay(), 0
-        self._first, self._files, self._images, self._bytes = 0, [], [], 0
 
-    def __call__(self, path, *, size, resize):
-        """As `noisy_student.data.images.try_image`.
+def _walk(root):
+    seen = set()  # real paths: a link to a folder above would never end
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            if not name.startswith("."):
+                yield Path(folder, name).relative_to(root).as_posix()
 
-        Raises:
-            Orphaned: the DVC that started this process is gone.
-        """
-        if is_orphaned():
-            raise Orphaned
-        facts = os.stat(path) if os.path.isfile(path) else None
-        key = [str(path), size, resize, *((facts.st_size, facts.st_mtime_ns) if facts else ())]
-        found = self._from_earlier(key)
-        if found is None:
-            found = try_image(path, size=size, resize=resize)
-            self._remember(key, *found)
-        self._asked += 1
-        return found
 
-    def _from_earlier(self, key):
-        if self._earlier is None:
-            return None
-        expected, found = next(self._earlier, (None, None))
-        if expected == key:
-            self.kept.resumed_from = self._asked + 1
-            return found
-        self._earlier = None
-        return None
-
-    def _replay(self):
-        """Yield (key, (image, cause)) of the shards that follow one another."""
-        for (number, end), (_, arrays, meta) in zip(
-            pairwise([*self.kept.numbers(), None]), self.kept.in_order(), strict=False
-        ):
-            images = iter(arrays["images"])
-            # a later shard may have taken the place of this one's end, where files had changed
-            for key, cause in meta["files"][: None if end is None else end - number]:
-                yield key, (next(images) if cause is None else None, cause)
-
-    def save(self):
-        """Save what is not in a shard yet."""
-        files = len(self._files)
-        if files:
-            images = self._images[: sum(cause is None for _, cause in self._files)]
-            images = np.stack(images) if images else np.empty((0, 1, 1, 3), np.uint8)
-            self.kept.drop_from(self._first)
-            self.kept.save(self._first, {"images": images}, {"files": self._files})
-            self._first += files
-            self._files, self._images, self._bytes = [], [], 0
-
-    def _remember(self, key, image, cause):
-        if not self._files:
-            self._first = self._asked
-        if image is not None:
-            self._images.append(image)
-            self._bytes += image.nbytes
-        self._files.append([key, cause])  # last: an interrupt between the two leaves an image too many
-        if self._bytes >= SHARD or self.kept.due():
-            self.save()
+def _raise(error):
+    raise error  # os.walk would skip the folder silently

@@ -1,45 +1,15 @@
-"""Test figures of the teacher and of every generation's student."""
+"""Test metrics of the teacher and of every generation's student."""
 
 import keras
-import numpy as np
 
-from noisy_student.drawing import charts, galleries
+from noisy_student.drawing import charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_csv, read_json, write_csv
-
-
-def evaluate(probs, labels, *, class_names, regularisation=0.0):
-    """The figures of one model on labelled images.
-
-    Args:
-        probs: (N, K) float32.
-        labels: (N,) integers.
-        class_names: K names.
-        regularisation: sum of the model's weight penalties, in nats.
-
-    Returns:
-        dict: loss = nll + regularisation (what the article reports), nll in nats, accuracy in
-        [0, 1] with its 95 % Wilson interval, top5 where there are more than 5 classes, ece (15
-        bins), recall of each class. `recall` and `accuracy_interval` are lists, which
-        `dvc metrics diff` leaves out of its table.
-    """
-    nll, accuracy = metrics.nll(probs, labels), metrics.accuracy(probs, labels)
-    figures_of = {"loss": nll + regularisation, "nll": nll, "accuracy": accuracy}
-    if len(class_names) > 5:
-        figures_of["top5"] = metrics.top_k_accuracy(probs, labels, 5)
-    figures_of["ece"] = metrics.expected_calibration_error(probs, labels)
-    correct = int((probs.argmax(axis=1) == labels).sum())
-    figures_of["accuracy_interval"] = list(metrics.accuracy_interval(correct, len(labels)))
-    recalls = metrics.recall_per_class(probs, labels)
-    figures_of["recall"] = [
-        {"class": name, "recall": None if np.isnan(recall) else float(recall)}
-        for name, recall in zip(class_names, recalls, strict=True)
-    ]
-    return figures_of
+from noisy_student.steps.reported import Predictions, evaluate
 
 
 def predict_all(models, test, *, batch_size):
@@ -63,20 +33,18 @@ def predict_all(models, test, *, batch_size):
 
 
 def evaluate_all(predictions, labels, *, class_names, quality):
-    """The content of metrics/eval.json: a dict of figures a model.
+    """The content of metrics/eval.json: {model's name: {metric's name: value}}.
 
     Args:
         predictions: see `predict_all`.
         labels: (N,) integers.
         class_names: K names.
-        quality: {student's name: `guesses.pseudo_label_quality` of its pseudo-labels}.
+        quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
     """
-    table = {}
-    for name, (probs, penalty) in predictions.items():
-        table[name] = evaluate(probs, labels, class_names=class_names, regularisation=penalty)
-        found = quality.get(name, {})
-        table[name] |= {f"pseudo_label_{key}": value for key, value in found.items() if value is not None}
-    return table
+    return {
+        name: evaluate(Predictions(probs, labels, class_names, penalty)) | quality.get(name, {})
+        for name, (probs, penalty) in predictions.items()
+    }
 
 
 def write_eval_plots(predictions, test, *, class_names, teachers):
@@ -122,8 +90,9 @@ def draw_curves(names):
     """
     table = []
     for name in names:
-        rows = [{"model": name, **row} for row in read_csv(layout.curves(name))]
-        best = {name: read_json(layout.summary(name))["best"]}
+        model = layout.Model.named(name)
+        rows = [{"model": name, **row} for row in read_csv(model.curves)]
+        best = {name: read_json(model.summary)["best"]}
         save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", charts.learning_curves(rows, best))
         table += rows
     write_csv(layout.EVAL_TABLES / "curves.csv", table)
@@ -143,10 +112,7 @@ def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max
     folder, bounds = layout.EVAL_PLOTS, {"threshold": threshold, "max_confidence": max_confidence}
     counts = read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when"))
     save_chart(folder / f"class-counts-{key}.png", charts.class_counts(counts))
-    predicted, confidence = best_guesses(probs)
-    labels = predicted, confidence, is_kept(confidence, **bounds)
-    rows = charts.confidence_rows(*labels, truth, **bounds)
+    rows = confidence_rows(probs, truth, **bounds)
     write_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", rows)
     save_chart(folder / f"confidence-{key}.png", charts.confidence_histogram(rows, **bounds))
-    path = folder / f"pseudo-labels-{key}.png"
-    galleries.pseudo_label_gallery(path, images, class_names, *labels, threshold=threshold)
+    pool.pseudo_label_gallery(folder / f"pseudo-labels-{key}.png", images, probs, class_names, **bounds)

@@ -6,24 +6,25 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student import backends
-from noisy_student.data.arrays import labelled_files, open_labelled
+from noisy_student.data.inputs import Inputs
 from noisy_student.drawing import charts, galleries
 from noisy_student.drawing.canvas import save_chart
+from noisy_student.inference.saving import load
 from noisy_student.robustness import measure, perturbations, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings.params import Params
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
 FAST_SEVERITIES = (1, 3, 5)
 
 
-def measure_and_write(params, name, threshold):
-    """Measure a model as `eval.robustness` says and write its figures, tables and pictures.
+def measure_and_write(params: Params, model: Model, threshold: float) -> dict:
+    """Measure a model as `eval.robustness` says and write its metrics, tables and pictures.
 
     Args:
-        params: Params.
-        name: "teacher" or "student-KEY".
         threshold: of the pseudo-labels that its confidence is compared with.
 
     Returns:
@@ -33,15 +34,15 @@ def measure_and_write(params, name, threshold):
         UserError: an input is missing or damaged.
         Stopped: Ctrl-C or SIGTERM; what was measured was saved.
     """
-    return _Measurement(params, name, threshold).run()
+    return _Measurement(params, model, threshold).run()
 
 
 class _Measurement:
-    def __init__(self, params, name, threshold):
-        self.params, self.name, self.threshold = params, name, threshold
+    def __init__(self, params, model, threshold):
+        self.params, self.model, self.name, self.threshold = params, model, model.name, threshold
         self.fast = params.eval.robustness == "fast"
-        self.classes = read_json(layout.CLASSES)
-        self.test = open_labelled(layout.TEST, classes=self.classes)
+        self.inputs = Inputs()
+        self.classes, self.test = self.inputs.classes, self.inputs.test
         most = FAST_IMAGES if self.fast else None
         self.corrupted = corrupted_test_set(params.data, self.test, most=most, classes=len(self.classes))
         self.corrupted.check(severities.ALL)
@@ -51,46 +52,36 @@ class _Measurement:
         self.levels = FAST_SEVERITIES if self.fast else severities.SEVERITIES
         self.extra = {
             key: (
-                open_labelled(layout.extra_test(key), classes=self.classes),
-                read_json(layout.extra_test(key) / "present.json"),
+                self.inputs.images_and_labels(layout.extra_test(key)),
+                read_json(self.inputs.file(layout.extra_test(key) / "present.json")),
             )
             for key in params.eval.extra_tests
         }
-        self.teacher = None if name == layout.TEACHER else read_json(layout.robustness(layout.TEACHER))
+        self.teacher = None if model == TEACHER else read_json(TEACHER.robustness)
 
     def _sample(self, most):
         return sample(np.asarray(self.test.labels), most or len(self.test.labels), seed=self.params.data.seed)
 
     def run(self):
-        from noisy_student.inference.saving import load
-
         backends.current().make_deterministic()
-        path, devices = layout.model(self.name), backends.current().describe_devices()
-        subject = measure.Subject(load(path, classes=len(self.classes)), batch_size=self.params.eval.batch_size)
+        trained = load(self.inputs.file(self.model.path), classes=len(self.classes))
+        subject = measure.Subject(trained, batch_size=self.params.eval.batch_size)
+        devices = backends.current().describe_devices()
         used = self.params.model_dump(include={"backend", "eval", "data"}) | {"devices": devices}
         used["published"] = sources(self.params.data)
-        inputs = [path, *labelled_files(layout.TEST)]
-        for key in self.extra:
-            inputs += labelled_files(layout.extra_test(key))
         with checkpoints.opened(
-            self._stage(),
-            checkpoints.digest(used, inputs),
+            self.model.robustness_stage,
+            checkpoints.digest(self.model.robustness_stage, used, self.inputs.files),
             every_minutes=self.params.checkpoint.every_minutes,
             keep=None,
-        ) as kept:
-            results = measure.run(self._units(subject), name=f"robustness {self.name}", kept=kept)
+        ) as saved:
+            results = measure.run(self._units(subject), name=f"robustness {self.name}", kept=saved)
             self._write(results)
         return {
             "images": len(self.corrupted.labels),
-            "resumed_from_unit": kept.resumed_from,
+            "resumed_from_unit": saved.resumed_from,
             "devices": devices,
         }
-
-    def _stage(self):
-        """The name by which DVC knows what this does."""
-        if self.name == layout.TEACHER:
-            return "robustness-teacher"
-        return f"robustness@{self.name.removeprefix('student-')}"
 
     def _units(self, subject):
         """What is measured, in this order."""
@@ -154,10 +145,10 @@ class _Measurement:
             }
         self._write_tables(results, rows, figures)
         self._draw(results, rows, figures)
-        write_json(layout.robustness(self.name), figures)
+        write_json(self.model.robustness, figures)
 
     def _write_tables(self, results, rows, figures):
-        tables, outcomes = layout.robustness_tables(self.name), layout.robustness_outcomes(self.name)
+        tables, outcomes = self.model.robustness_tables, self.model.robustness_outcomes
         write_csv(tables / "corruptions.csv", rows)
         write_csv(
             tables / "sequences.csv",
@@ -176,24 +167,22 @@ class _Measurement:
         return [("corruption", name, level) for name in severities.ALL for level in self.levels]
 
     def _draw(self, results, rows, figures):
-        plots, tables, attacked = layout.robustness_plots(self.name), {}, []
+        plots, tables, attacked = self.model.robustness_plots, {}, []
         if self.teacher is not None:
-            path = layout.robustness_tables(layout.TEACHER) / "corruptions.csv"
-            tables[layout.TEACHER] = read_csv(path, text=("corruption",))
-            attacked = [{"model": layout.TEACHER, **row} for row in _attack_rows(self.teacher)]
+            tables[TEACHER.name] = read_csv(TEACHER.robustness_tables / "corruptions.csv", text=("corruption",))
+            attacked = [{"model": TEACHER.name, **row} for row in _attack_rows(self.teacher)]
         tables[self.name] = rows
         attacked += [{"model": self.name, **row} for row in _attack_rows(figures)]
-        by_severity = charts.error_by_severity(tables, extra=severities.EXTRA)
-        save_chart(plots / "error_by_severity.png", by_severity)
+        save_chart(plots / "error_by_severity.png", charts.error_by_severity(tables, extra=severities.EXTRA))
         save_chart(plots / "errors.png", charts.errors(self.name, rows, extra=severities.EXTRA))
         save_chart(plots / "attacks.png", charts.attacks(attacked))
         if self.teacher is None:
             self._draw_sheets(plots)
             return
         galleries.gained_gallery(
-            plots / f"{layout.TEACHER}-wrong-{self.name}-right.png",
+            plots / f"{TEACHER.name}-wrong-{self.name}-right.png",
             self._gained(results),
-            first=layout.TEACHER,
+            first=TEACHER.name,
             second=self.name,
             class_names=self.classes,
         )
@@ -213,7 +202,7 @@ class _Measurement:
 
     def _gained(self, results):
         """Of each corruption and severity the image whose true class gains most from teacher to student."""
-        labels, outcomes = self.corrupted.labels, layout.robustness_outcomes(layout.TEACHER)
+        labels, outcomes = self.corrupted.labels, TEACHER.robustness_outcomes
         before = {part: read_array(outcomes / f"{part}.npy") for part in ("predicted", "true")}
         cells, taken = [], set()
         for index, key in enumerate(self._corruption_keys()):

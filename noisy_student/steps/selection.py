@@ -2,20 +2,35 @@
 
 import numpy as np
 
-from noisy_student.pseudo_labels.balancing import balance, confident_rows, counts
+from noisy_student.data.inputs import Inputs
+from noisy_student.inference.metrics import equal_edges, histogram
+from noisy_student.pseudo_labels.balancing import RULES, confident_images
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
-from noisy_student.runtime.files import write_csv
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import write_array, write_csv
+from noisy_student.settings.params import Params
 
 
-def select(probs, pseudolabel, balancing, *, class_names, without=()):
-    """Filter by confidence and, if asked for, balance the classes.
+def select_and_write(params: Params, generation: str) -> None:
+    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
+    chosen, inputs = params.generation(generation), Inputs()
+    names, probs = inputs.classes, inputs.probs(generation)
+    if chosen.student.uses_pseudo_labels:
+        rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
+    else:  # none need be confident
+        rows = np.empty(0, np.int64)
+    write_tables(layout.balance_tables(generation), probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
+    write_array(layout.balanced(generation), rows)
+
+
+def select(probs, pseudolabel, balancing, *, class_names):
+    """Filter by confidence, then choose by the balancing rule.
 
     Args:
-        probs: (N, K) float32, the teacher's distributions.
-        pseudolabel: PseudoLabelParams, for the threshold.
+        probs: (N, K) float32, the teacher's distributions, may be memory-mapped.
+        pseudolabel: PseudoLabelParams, for the bounds of confidence.
         balancing: BalanceParams.
         class_names: K names, for messages.
-        without: rows that cannot be chosen.
 
     Returns:
         int64 rows of `probs`; with balancing they repeat.
@@ -23,22 +38,9 @@ def select(probs, pseudolabel, balancing, *, class_names, without=()):
     Raises:
         EmptyClassError: no image is confident, or none of a class and `on_empty` is "error".
     """
-    if balancing.enabled:
-        return balance(
-            probs,
-            min_confidence=pseudolabel.threshold,
-            max_confidence=pseudolabel.max_confidence,
-            per_class=balancing.per_class,
-            on_empty=balancing.on_empty,
-            class_names=class_names,
-            without=without,
-        )
-    return confident_rows(
-        probs,
-        min_confidence=pseudolabel.threshold,
-        max_confidence=pseudolabel.max_confidence,
-        without=without,
-    )
+    bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
+    confident = confident_images(probs, **bounds, class_names=class_names)
+    return RULES["equal" if balancing.enabled else "unbalanced"](confident, balancing)
 
 
 def write_tables(folder, probs, rows, *, class_names, pseudolabel):
@@ -46,29 +48,25 @@ def write_tables(folder, probs, rows, *, class_names, pseudolabel):
 
     Args:
         folder: pathlib.Path.
-        probs: (N, K) float32.
+        probs: (N, K) float32, may be memory-mapped.
         rows: what `select` chose.
         class_names: K names.
         pseudolabel: PseudoLabelParams, for the bounds of confidence.
     """
-    bounds = {"threshold": pseudolabel.threshold, "max_confidence": pseudolabel.max_confidence}
-    before = counts(probs, np.flatnonzero(is_kept(best_guesses(probs)[1], **bounds)))
-    after = counts(probs, rows)
-    write_csv(
-        folder / "class_counts.csv",
-        [
-            {"class": name, "images": int(number), "when": when}
-            for when, numbers in (("filtered", before), ("balanced", after))
-            for name, number in zip(class_names, numbers, strict=True)
-        ],
-    )
-    write_csv(folder / "confidence.csv", confidence_bins(probs))
+    predicted, confidence = best_guesses(probs)
+    passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
+    table = []
+    for when, chosen in (("filtered", passed), ("balanced", rows)):
+        counts = np.bincount(predicted[chosen], minlength=len(class_names)).tolist()
+        table += [{"class": name, "images": n, "when": when} for name, n in zip(class_names, counts, strict=True)]
+    write_csv(folder / "class_counts.csv", table)
+    write_csv(folder / "confidence.csv", confidence_bins(confidence))
 
 
-def confidence_bins(probs, *, bins=20):
-    """Histogram of the highest probability over [0, 1], a dict a bin."""
-    numbers, edges = np.histogram(probs.max(axis=1), bins=bins, range=(0.0, 1.0))
+def confidence_bins(confidence, *, bins=20):
+    """Histogram of (N,) highest probabilities over [0, 1], a dict a bin; its lower edge names a bin."""
+    edges = equal_edges(bins)
     return [
         {"confidence": round(float(lower), 4), "images": int(number)}
-        for lower, number in zip(edges[:-1], numbers, strict=True)
+        for lower, number in zip(edges[:-1], histogram(confidence, edges), strict=True)
     ]

@@ -1,61 +1,73 @@
 """A training as a stage: from its inputs to the files that it leaves behind."""
 
 from noisy_student import backends
-from noisy_student.data.arrays import damaged_shards
-from noisy_student.inference.saving import save
-from noisy_student.runtime import checkpoints, layout
+from noisy_student.data.inputs import Inputs
+from noisy_student.inference.saving import load, save
+from noisy_student.models.checks import network_faults
+from noisy_student.runtime import checkpoints
 from noisy_student.runtime.files import write_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings.params import Params, refuse
+from noisy_student.training.shares import student_shares, teacher_shares
 from noisy_student.training.train import train
 
 
-def train_and_write(params, training, shares, *, stage, name, inputs, settings=None, **options):
-    """Train, going on from a checkpoint if there is one, and write what the stage leaves behind.
+def train_teacher(params: Params) -> dict:
+    """Train the teacher on the labelled images and write it; see `_train_and_write`."""
+    inputs = Inputs()
+    shares = teacher_shares(params.teacher, inputs.labelled, classes=len(inputs.classes))
+    return _train_and_write(params, TEACHER, shares, inputs)
 
-    Args:
-        params, training, shares, options: see `noisy_student.training.train.train`.
-        stage: of DVC, e.g. "student@gen1".
-        name: "teacher" or "student-KEY".
-        inputs: the files that `shares` and `options` were read from.
-        settings: further parameters that they depend on, as JSON can hold them.
+
+def train_student(params: Params, generation: str) -> dict:
+    """Train the student of a generation on labelled and pseudo-labelled images; see `_train_and_write`."""
+    chosen, inputs = params.generation(generation), Inputs()
+    shares = student_shares(
+        chosen.student,
+        inputs.labelled,
+        unlabelled=inputs.pool,
+        rows=inputs.rows(generation) if chosen.student.uses_pseudo_labels else None,
+        probs=inputs.probs(generation),
+        kind=chosen.pseudolabel.kind,
+        classes=len(inputs.classes),
+    )
+    teacher = None
+    if chosen.student.init == "teacher":
+        teacher = load(inputs.file(Model.named(chosen.teacher).path))
+    return _train_and_write(params, Model(generation), shares, inputs, initial=teacher)
+
+
+def _train_and_write(params, model, shares, inputs, *, initial=None):
+    """Train, going on from a checkpoint if there is one, and write curves, summary and, last, the model.
 
     Returns:
         dict for the record of the run: steps, the step that it went on from, precision, devices.
     """
-    used = _used(params, training, shares, name, settings)
-    used["damaged"] = [damaged_shards(options[part].images) for part in ("labelled", "validation")]
-    digest = checkpoints.digest(used, inputs)
-    with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes) as kept:
-        trained = train(params, training, shares, name=name, checkpoints=kept, **options)
-        write_training(name, trained)
+    refuse(network_faults(params))
+    training, noise = params.training_of(model)
+    params, images = params.with_noise(noise), {"labelled": inputs.labelled, "validation": inputs.validation}
+    digest = checkpoints.digest(model.stage, _used(params, model, shares), inputs.files)
+    with checkpoints.opened(model.stage, digest, every_minutes=params.checkpoint.every_minutes) as saved:
+        options = {"classes": len(inputs.classes), "initial": initial, "checkpoints": saved}
+        trained = train(params, training, shares, name=model.name, **images, **options)
+        write_csv(model.curves, trained.history)
+        write_json(model.summary, trained.summary)
+        save(trained.model, model.path)
     return {
         "steps": trained.summary["steps"],
-        "resumed_from_step": kept.resumed_from,
+        "resumed_from_step": saved.resumed_from,
         "precision": trained.summary["precision"],
         "devices": backends.current().describe_devices(),
     }
 
 
-def _used(params, training, shares, name, settings):
+def _used(params, model, shares):
     """What decides a training besides its inputs, code and environment."""
-    used = params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"})
-    used |= {
-        "name": name,
-        "settings": settings,
+    own = params.teacher if model == TEACHER else params.generation(model.generation)
+    return params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"}) | {
+        "name": model.name,
+        "training": own.model_dump(),
         "image_size": params.data.image_size,
-        "training": training.model_dump(),
         "shares": [(share.name, share.batch_size, share.weight) for share in shares],
         "devices": backends.current().describe_devices(),
     }
-    return used
-
-
-def write_training(name, trained):
-    """Write learning curves, summary and, last, the model.
-
-    Args:
-        name: "teacher" or "student-KEY".
-        trained: `noisy_student.training.train.Trained`.
-    """
-    write_csv(layout.curves(name), trained.history)
-    write_json(layout.summary(name), trained.summary)
-    save(trained.model, layout.model(name))

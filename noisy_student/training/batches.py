@@ -85,8 +85,8 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__()
         self.in_graph = in_graph
         self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
-        self.round = 0  # set at the start of every round, see callbacks.Rounds
-        self.start = 0  # steps of the round that are done already, when a training goes on within one
+        self.round = 0
+        self.done = 0  # steps of the round that were taken before, when a training goes on within one
         self._streams = [ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares]
         self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
         self.batch_size = sum(share.batch_size for share in shares)
@@ -97,7 +97,7 @@ class TrainingBatches(keras.utils.PyDataset):
     @property
     def num_batches(self):
         """Steps that are left in a round."""
-        return self.round_steps - self.start
+        return self.round_steps - self.done
 
     def __getitem__(self, index):
         """Batch `index` of those that are left in the round.
@@ -106,17 +106,16 @@ class TrainingBatches(keras.utils.PyDataset):
             (images, targets, weights): (B, H, W, 3) uint8, (B, K) float32 and (B,) float32. With `in_graph`,
             instead of images a dict of "images" as they are and of what `InGraphNoise.prepare` returns.
         """
-        step, first = self.round * self.round_steps + self.start + index, self.shares[0].examples
+        step, first = self.round * self.round_steps + self.done + index, self.shares[0].examples
         images = np.empty((self.batch_size, *first.shape), np.uint8)
         targets = np.empty((self.batch_size, first.classes), np.float32)
         keys = np.empty(self.batch_size, np.uint64)
-        start = 0
+        here = slice(0, 0)
         for share, stream, seed in zip(self.shares, self._streams, self._noise_seeds, strict=True):
-            here = slice(start, start + share.batch_size)
+            here = slice(here.stop, here.stop + share.batch_size)
             epochs, rows = stream.at(step)
             share.examples.write(rows, images[here], targets[here])
             keys[here] = image_keys(seed, epochs, rows)
-            start = here.stop
         if self.in_graph is not None:
             height, width = images.shape[1:3]
             draw = self.in_graph.prepare(self.noise.draw(keys), height=height, width=width)

@@ -1,158 +1,128 @@
 """The whole state of a training: saved now and then, restored to the bit."""
 
+import contextlib
 import time
+from dataclasses import dataclass, field, fields, replace
 
 import keras
 import numpy as np
 
-from noisy_student.runtime.signals import Stopped
-from noisy_student.training.callbacks import synchronise
+from noisy_student.runtime.signals import Stopped, deferred
 
-_RULES = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.EarlyStopping)
-# what they remember between epochs
-_REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
+Arrays = list[np.ndarray]
 
 
-class Snapshots(keras.callbacks.Callback):
-    """Save the state of a training at the end of its rounds, within them, and when it is asked to stop.
+@dataclass
+class State:
+    """All that a training is at a step. Every field is saved and restored: to add one is enough.
 
-    A state is all a training is at a step: weights, optimizer (with momentum, moving average and learning
-    rate), the states of all random generators, running means of the round, the learning curves, the best
-    weights, and what the plateau rules remember. Order of the data and noise of the input are functions of
-    the step. Must be the last callback: what the others do at the end of a round is part of the state.
+    Order of the data and noise of the input are functions of the step, and the rules that end a training are
+    functions of the history: they have no state.
 
-    Args:
-        kept: checkpoints.Checkpoints.
-        batches: training.batches.TrainingBatches, that know the round and where in it the fit starts.
-        validation: callbacks.Validation.
-        callbacks: all others of the training.
-        requests: signals.Requests.
-        name: of the training.
-        steps: of the whole training.
+    Attributes:
+        history: a row of the learning curves for every round that is done.
+        index: steps of the round after them that are done, too.
+        best: the row of the best round.
+        seconds: of training, over all processes that worked on it.
+        best_weights: the weights of the best round.
+        variables: weights, optimizer, random generators; held only while they are saved or restored.
+        metrics: the running means of the round, likewise.
     """
 
-    def __init__(self, kept, *, batches, validation, callbacks, requests, name, steps):
-        super().__init__()
-        self.kept, self.batches, self.validation = kept, batches, validation
-        self.rules = [callback for callback in callbacks if isinstance(callback, _RULES)]
-        self.requests, self.name, self.steps = requests, name, steps
-        self.state = None  # restored before the first step of the next fit
-        self.seconds = 0.0  # of training before this process
-        self._start = time.perf_counter()
+    history: list[dict] = field(default_factory=list)
+    index: int = 0
+    best: dict | None = None
+    seconds: float = 0.0
+    best_weights: Arrays = field(default_factory=list)
+    variables: Arrays = field(default_factory=list)
+    metrics: Arrays = field(default_factory=list)
 
-    @property
-    def position(self):
-        """Where to go on: (round, step in it, whether the plateau rules have ended the training)."""
-        if self.state is None:
-            return 0, 0, False
-        meta = self.state[1]
-        return meta["round"], meta["index"], meta["stopped"]
+    @classmethod
+    def newest(cls, checkpoints):
+        """The state in the newest checkpoint; that of the start if there is none."""
+        loaded = checkpoints and checkpoints.newest()
+        if loaded is None:
+            return cls()
+        checkpoints.resumed_from, arrays, values = loaded
+        lists = {}
+        for key, array in arrays.items():  # in the order in which they were saved
+            lists.setdefault(key.rpartition("_")[0], []).append(array)
+        return cls(**values, **lists)
 
-    @property
-    def seconds_so_far(self):
-        """Seconds of training, over all processes that worked on it."""
-        return self.seconds + time.perf_counter() - self._start
+    def save(self, checkpoints, model, *, number: int):
+        """Write a checkpoint of this state and of all that `model` remembers."""
+        began = time.monotonic()
+        _synchronise(model)
+        metrics = model.metrics_variables if self.index else []
+        values = vars(replace(self, variables=_arrays(_variables(model)), metrics=_arrays(metrics)))
+        lists = {each.name: values.pop(each.name) for each in fields(self) if each.type == Arrays}
+        arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
+        checkpoints.save(number, arrays, values, since=began)
 
-    def load(self):
-        """Take the newest checkpoint, if there is one, as the state to go on from."""
-        found = self.kept.newest()
-        if found is None:
+    def restore(self, model, example):
+        """Put the variables that were loaded, if any, into `model`, once; `example` is a batch for it."""
+        if not self.variables:
             return
-        number, arrays, meta = found
-        self.state, self.seconds = (arrays, meta), meta["seconds"]
-        self.kept.resumed_from = number
-        self.validation.restore(arrays, meta["validation"])
-        print(f"{self.name}: resumed_from_step={number} of {self.steps}", flush=True)
+        _build(model, example)
+        for variable, array in zip(_variables(model), self.variables, strict=True):
+            variable.assign(array)
+        for variable, array in zip(model.metrics_variables if self.metrics else [], self.metrics, strict=True):
+            variable.assign(array)
+        self.variables, self.metrics = [], []
 
-    def on_epoch_begin(self, epoch, logs=None):
-        """Restore the state, once."""
-        if self.state is not None:
-            self._restore(*self.state)
-            self.state = None
 
-    def on_train_batch_end(self, batch, logs=None):
-        """Save within a round, if it is time or the training shall stop."""
-        index = self.batches.start + batch + 1
-        if index == self.batches.round_steps:
-            return  # on_epoch_end follows
-        asked = self.requests.pending()
-        if asked is not None or self.kept.due():
-            self._save(self.batches.round, index)
-            self._stop(asked)
+@contextlib.contextmanager
+def saving(state: State, checkpoints, model, phase):
+    """Within the block a signal to stop is obeyed at the next moment at which the state can be saved.
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Save at the end of a round."""
-        if self.batches.start:  # the fit ends here and leaves the moving average in the model: keep the rest
-            self.state = self.capture(epoch + 1, 0)
-        asked = self.requests.pending()
-        if asked is not None or self.kept.due(natural=True):
-            self._save(epoch + 1, 0)
-            self._stop(asked)
+    Args:
+        state: of the training.
+        checkpoints: runtime.checkpoints.Checkpoints; None: nothing is saved.
+        model: that is fitted.
+        phase: phases.Phase.
 
-    def capture(self, round_number, index):
-        """The state as (arrays, meta) before step `index` of a round."""
-        synchronise(self.model)
-        arrays = {f"variable_{i}": _array(v) for i, v in enumerate(_variables(self.model))}
-        if index:
-            arrays |= {f"metric_{i}": _array(v) for i, v in enumerate(self.model.metrics_variables)}
-        best, validation = self.validation.state()
-        meta = {
-            "round": round_number,
-            "index": index,
-            "step": round_number * self.batches.round_steps + index,
-            "stopped": bool(self.model.stop_training),
-            "rules": [_remembered(rule) for rule in self.rules],
-            "validation": validation,
-            "seconds": self.seconds_so_far,
-        }
-        return arrays | best, meta
+    Yields:
+        Callable that saves the state if that is due, or `now`. `natural`: see `Checkpoints.due`.
 
-    def save_end(self, rounds):
-        """Save that all rounds are done: what follows need not do them again."""
-        self._save(rounds, 0)
+    Raises:
+        Stopped: by that callable, when the training was asked to stop.
+    """
+    began = time.perf_counter() - state.seconds
+    with deferred() if checkpoints else contextlib.nullcontext() as requests:
 
-    def _save(self, round_number, index):
-        start = time.monotonic()
-        arrays, meta = self.capture(round_number, index)
-        self.kept.save(meta["step"], arrays, meta, since=start)
+        def save(*, natural=False, now=False):
+            state.seconds = time.perf_counter() - began
+            asked = requests and requests.pending()
+            if checkpoints and (now or asked is not None or checkpoints.due(natural=natural)):
+                state.save(checkpoints, model, number=len(state.history) * phase.round_steps + state.index)
+            if asked is not None:
+                numbers = checkpoints.numbers()
+                where = f"saved at step {numbers[-1]} of {phase.steps}" if numbers else "nothing could be saved"
+                raise Stopped(f"{phase.name}: stopped; {where}. Run the same command again to go on.", asked)
 
-    def _stop(self, asked):
-        if asked is None:
-            return
-        numbers = self.kept.numbers()
-        where = f"saved at step {numbers[-1]} of {self.steps}" if numbers else "nothing could be saved"
-        raise Stopped(f"{self.name}: stopped; {where}. Run the same command again to go on.", asked)
+        yield save
 
-    def _restore(self, arrays, meta):
-        self._build()
-        for i, variable in enumerate(_variables(self.model)):
-            variable.assign(arrays[f"variable_{i}"])
-        if meta["index"]:
-            for i, variable in enumerate(self.model.metrics_variables):
-                variable.assign(arrays[f"metric_{i}"])
-        for rule, values in zip(self.rules, meta["rules"], strict=True):
-            for name, value in values.items():
-                setattr(rule, name, value)
 
-    def _build(self):
-        """Make the optimizer's and the metrics' variables, which Keras makes in the first step."""
-        self.model.optimizer.build(self.model.trainable_variables)
-        _, targets, weights = self.batches[0]
-        self.model.compute_metrics(None, targets, np.full_like(targets, 0.5), sample_weight=weights)
-        self.model.reset_metrics()
+def _synchronise(model):
+    """Let the variables hold what the training has made of them: JAX' trainer keeps them to itself between steps."""
+    if keras.backend.backend() == "jax":
+        model.jax_state_sync()
+
+
+def _build(model, example):
+    """Make the optimizer's and the metrics' variables, which Keras makes in the first step."""
+    model.optimizer.build(model.trainable_variables)
+    _, targets, weights = example
+    model.compute_metrics(None, targets, np.full_like(targets, 0.5), sample_weight=weights)
+    model.reset_metrics()
 
 
 def _variables(model):
     """Every variable but the metrics': weights, statistics, random generators, optimizer; each once."""
     metrics = {id(variable) for variable in model.metrics_variables}
-    found = {id(v): v for v in (*model.variables, *model.optimizer.variables)}
-    return [variable for key, variable in found.items() if key not in metrics]
+    unique = {id(variable): variable for variable in (*model.variables, *model.optimizer.variables)}
+    return [variable for key, variable in unique.items() if key not in metrics]
 
 
-def _array(variable):
-    return np.array(keras.ops.convert_to_numpy(variable.value))  # a copy: the next step overwrites it
-
-
-def _remembered(rule):
-    values = {name: getattr(rule, name) for name in _REMEMBERED if hasattr(rule, name)}
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in values.items()}
+def _arrays(variables):
+    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]  # copies: a step overwrites them

@@ -1,33 +1,29 @@
-"""One training from parameters to the best model."""
+"""One training from parameters to the best model. From top to bottom: `train`, a phase of it, its loop over rounds."""
 
-import math
-import time
+import functools
 from dataclasses import dataclass
 
 import keras
 
 from noisy_student import backends
+from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import at_size
-from noisy_student.models.architectures import check_training
-from noisy_student.models.build import (
-    block_survival,
-    build,
-    freeze,
-    model_noise,
-    transfer_weights,
-)
+from noisy_student.inference import metrics
+from noisy_student.inference.predict import predict_logits, to_probs
+from noisy_student.models.build import block_survival, build, freeze, model_noise, transfer_weights
+from noisy_student.models.checks import check_training
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise, no_input_noise
-from noisy_student.runtime.seeds import derive_seed
-from noisy_student.runtime.signals import deferred
-from noisy_student.settings.schema import ScheduleParams, TrainingParams
+from noisy_student.runtime.progress import bar
+from noisy_student.training import plateau
 from noisy_student.training.batches import TrainingBatches
-from noisy_student.training.callbacks import Validation, make_callbacks
-from noisy_student.training.optimization import make_optimizer, make_schedule
-from noisy_student.training.shares import teacher_shares
-from noisy_student.training.snapshots import Snapshots
+from noisy_student.training.divergence import check_finite, check_learning
+from noisy_student.training.optimization import make_optimizer
+from noisy_student.training.phases import finetune_phase, main_phase
+from noisy_student.training.snapshots import State, saving
+from noisy_student.training.within_round import WithinRound
 
 
 @dataclass(frozen=True)
@@ -43,88 +39,6 @@ class Trained:
     model: keras.Model
     history: list
     summary: dict
-
-
-def round_length(training, shares):
-    """(steps a round, rounds) of a training.
-
-    An epoch is the number of steps in which every image of every share was seen at least once.
-    """
-    if training.epochs is None:
-        return training.validate_every, training.steps // training.validate_every
-    return max(math.ceil(len(s.examples) / s.batch_size) for s in shares), training.epochs
-
-
-def steps_per_execution(round_steps, *, most):
-    """Steps that are run without coming back to Python: the largest divisor of a round up to `most`."""
-    return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A training, or the fine-tuning that follows it.
-
-    Attributes:
-        name: in messages, e.g. "student-gen1".
-        training: TrainingParams that hold for it.
-        shares: what its batches are made of.
-        image_size: side of its images in pixels.
-        augmented: whether the input noise of the training acts.
-        round_steps, rounds: its length.
-        frozen: how many blocks stay as they are, besides the stem; None: everything learns.
-        seed: of weights, order and noise.
-    """
-
-    name: str
-    training: TrainingParams
-    shares: list
-    image_size: int
-    augmented: bool
-    round_steps: int
-    rounds: int
-    frozen: int | None
-    seed: int
-
-
-def _main_phase(params, training, shares, *, name, stored):
-    steps, rounds = round_length(training, shares)
-    return Phase(
-        name=name,
-        training=training,
-        shares=shares,
-        image_size=training.image_size or stored,
-        augmented=True,
-        round_steps=steps,
-        rounds=rounds,
-        frozen=None,
-        seed=derive_seed(params.seed, name),
-    )
-
-
-def _finetune_phase(main, labelled, *, classes):
-    """The phase after `main`, of one round; None if there is none."""
-    training, tuning = main.training, main.training.finetune
-    if not tuning.epochs:
-        return None
-    changes = {
-        "image_size": tuning.image_size or main.image_size,
-        "batch_size": tuning.batch_size,
-        "optimizer": training.optimizer.model_copy(update={"learning_rate": tuning.learning_rate}),
-        "schedule": ScheduleParams(name="cosine"),
-        "ema": 0.0,
-    }
-    tuned = training.model_copy(update=changes)
-    return Phase(
-        name=f"{main.name} finetune",
-        training=tuned,
-        shares=teacher_shares(tuned, labelled, classes=classes),
-        image_size=tuned.image_size,
-        augmented=tuning.augment,
-        round_steps=max(1, math.ceil(tuning.epochs * len(labelled.labels) / tuning.batch_size)),
-        rounds=1,
-        frozen=tuning.freeze_blocks,
-        seed=derive_seed(main.seed, "finetune"),
-    )
 
 
 def train(params, training, shares, *, name, labelled, validation, classes, initial=None, checkpoints=None):
@@ -153,14 +67,14 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
     """
     backends.current().make_deterministic()
     check_training(training, validation.images.shape[1], where=name.partition("-")[0])
-    main = last = _main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
-    tuning = _finetune_phase(main, labelled, classes=classes)
+    main = last = main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
+    tuning = finetune_phase(main, labelled, classes=classes)
     work = {"params": params, "validation": validation, "classes": classes}
-    model, kept, _ = _run(main, initial, checkpoints, followed=tuning is not None, **work)
-    history, added = kept.history, {}
+    model, state, _ = _fit_phase(main, initial, checkpoints, followed=tuning is not None, **work)
+    history, added = state.history, {}
     if tuning is not None:
         inner = checkpoints and checkpoints.within("finetune")
-        model, tuned, before = _run(tuning, model, inner, compared=True, **work)
+        model, tuned, before = _fit_phase(tuning, model, inner, compared=True, **work)
         if inner:
             checkpoints.resumed_from += inner.resumed_from
         history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
@@ -173,7 +87,7 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
     survival = noise.get("survival_probability", 1.0)
     summary = summarise(final, survival=block_survival(training.model, survival))
     summary |= {"precision": backends.resolve_precision(params.precision)}
-    summary |= {"steps": history[-1]["step"], "best": kept.best, **added}
+    summary |= {"steps": history[-1]["step"], "best": state.best, **added}
     return Trained(final, history, summary)
 
 
@@ -186,11 +100,11 @@ def _effect(tuning, before, after):
     return {"image_size": tuning.image_size, "steps": tuning.round_steps, **rows}
 
 
-def _run(phase, initial, checkpoints, *, params, validation, classes, followed=False, compared=False):
+def _fit_phase(phase, initial, checkpoints, *, params, validation, classes, followed=False, compared=False):
     """Run one phase.
 
     Args:
-        phase: Phase.
+        phase: phases.Phase.
         initial: model to start from; None: random weights.
         checkpoints: see `train`.
         params, validation, classes: see `train`.
@@ -198,12 +112,11 @@ def _run(phase, initial, checkpoints, *, params, validation, classes, followed=F
         compared: whether it is validated before the first step, too.
 
     Returns:
-        (the training model with the best weights, its callbacks.Validation, the figures of its validation
+        (the training model with the best weights, its snapshots.State, the metrics of its validation
         before the first step or None).
     """
-    training = phase.training
-    noise = model_noise(params.noise if training.noise else None)
-    model = build(
+    training, noise = phase.training, model_noise(params.noise if phase.training.noise else None)
+    network = build(
         training.model,
         mode="train",
         classes=classes,
@@ -213,37 +126,107 @@ def _run(phase, initial, checkpoints, *, params, validation, classes, followed=F
         **noise,
     )
     if initial is not None:
-        transfer_weights(initial, model)
+        transfer_weights(initial, network)
     if phase.frozen is not None:
-        freeze(model, training.model, phase.frozen)
+        freeze(network, training.model, phase.frozen)
     on_input = input_noise(params, noised=training.noise) if phase.augmented else no_input_noise()
     in_graph = InGraphNoise(on_input) if _noised_on_device(params, on_input) else None
     batches = TrainingBatches(
         phase.shares, noise=on_input, round_steps=phase.round_steps, seed=phase.seed, in_graph=in_graph
     )
-    fitted = model if in_graph is None else behind_noise(model, in_graph, batches[0][0])
-    kept = Validation(
-        model,
-        at_size(validation.images, phase.image_size),
-        validation.labels,
-        batch_size=2 * training.batch_size,  # needs no more memory than a training step
-        select_by=training.select_by,
-        rate=make_schedule(training, steps=phase.rounds * phase.round_steps),
-        name=phase.name,
-        round_steps=phase.round_steps,
+    model = network if in_graph is None else behind_noise(network, in_graph, batches[0][0])
+    validation = LabelledImages(at_size(validation.images, phase.image_size), validation.labels)
+    before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
+    compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
+    state = fit_rounds(phase, model, network, batches, validation, checkpoints, followed=followed)
+    network.set_weights(state.best_weights)
+    return network, state, before
+
+
+def fit_rounds(phase, model, network, batches, validation, checkpoints=None, *, followed=False):
+    """The loop: fit one round after the other and validate after each.
+
+    Args:
+        phase: phases.Phase.
+        model: compiled `keras.Model` that is fitted.
+        network: what gives logits for images: `model`, or what it puts behind noise.
+        batches: batches.TrainingBatches.
+        validation: LabelledImages at the size of the phase.
+        checkpoints: see `train`.
+        followed: whether the state is saved at the end in any case.
+
+    Returns:
+        snapshots.State; the model has the weights of the last step.
+    """
+    training, state = phase.training, State.newest(checkpoints)
+    if checkpoints and checkpoints.resumed_from:
+        print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
+    feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
+    with (
+        saving(state, checkpoints, model, phase) as save,
+        bar(total=phase.steps, name=phase.name, unit="step") as shown,
+    ):
+        within = WithinRound(state, phase, batches, save=save, shown=shown)
+        while not _ended(phase, state.history):
+            # go to the round and fit it, or what is left of it
+            batches.round, batches.done = len(state.history), state.index
+            logs = model.fit(feed(batches.num_batches), callbacks=[within], verbose=0, shuffle=False).history
+            first, last = batches.round * phase.round_steps + 1, (batches.round + 1) * phase.round_steps
+            rate = phase.rate_at(last, model.optimizer)
+            check_finite(phase.name, "loss", logs["loss"][0], steps=(first, last), rate=rate)
+
+            # validate: `fit` has put the moving average of the weights, if there is one, in their place
+            row = {
+                "step": last,
+                "train_loss": float(logs["loss"][0]),
+                "train_accuracy": float(logs["accuracy"][0]),
+                "learning_rate": rate,
+                **validate(network, validation, batch_size=2 * training.batch_size),
+            }
+            check_finite(phase.name, "validation loss", row["validation_loss"], steps=(first, last), rate=rate)
+
+            # consider the best and append the row; go on with the weights themselves
+            if state.best is None or _rank(row, training.select_by) > _rank(state.best, training.select_by):
+                state.best, state.best_weights = row, network.get_weights()
+            state.history.append(row)
+            state.index = 0
+            if within.weights is not None:
+                model.set_weights(within.weights)
+            shown.set_postfix(val_accuracy=f"{row['validation_accuracy']:.4f}")
+
+            # obey the rules, and save what has become of the training
+            check_learning(phase, state.history, validation.labels, batch_size=batches.batch_size)
+            if plateau.reduces(state.history, training.schedule):
+                model.optimizer.learning_rate = plateau.FACTOR * float(model.optimizer.learning_rate)
+            save(natural=True, now=followed and _ended(phase, state.history))
+    _report(phase.name, state)
+    return state
+
+
+def _ended(phase, history):
+    return len(history) == phase.rounds or plateau.stops(history, phase.training.schedule)
+
+
+def validate(network, labelled, *, batch_size: int) -> dict[str, float]:
+    """Loss and accuracy of a network that gives logits, as the rows of the learning curves name them."""
+    probs = to_probs(predict_logits(network, labelled.images, batch_size=batch_size))
+    return {
+        "validation_loss": metrics.nll(probs, labelled.labels),
+        "validation_accuracy": metrics.accuracy(probs, labelled.labels),
+    }
+
+
+def _rank(row, select_by):
+    loss, accuracy = -row["validation_loss"], row["validation_accuracy"]
+    return (loss, accuracy) if select_by == "loss" else (accuracy, loss)
+
+
+def _report(name, state):
+    best = state.best
+    print(
+        f"{name}: {state.history[-1]['step']} steps in {state.seconds:.0f} s; best at step {best['step']}: "
+        f"validation accuracy {best['validation_accuracy']:.4f}, loss {best['validation_loss']:.4f}"
     )
-    before = kept.measure() if compared else None
-    seconds = _fit(fitted, phase, batches, kept, checkpoints=checkpoints, followed=followed)
-    model.set_weights(kept.best_weights)
-    _report(phase.name, kept, seconds)
-    return model, kept, before
-
-
-def _noised_on_device(params, on_input):
-    """Whether the device that trains carries out the input noise: accelerators, unless told otherwise."""
-    if params.input_noise == "auto":
-        return on_input.active and backends.current().describe_devices() != ["CPU"]
-    return on_input.active and params.input_noise == "device"
 
 
 def compile_for_training(model, training, *, rate, round_steps):
@@ -264,50 +247,13 @@ def compile_for_training(model, training, *, rate, round_steps):
     )
 
 
-def _fit(model, phase, batches, validation, *, checkpoints, followed):
-    """Fit all rounds that are not done yet; return the seconds that the whole phase took."""
-    training, name, rounds = phase.training, phase.name, phase.rounds
-    compile_for_training(model, training, rate=validation.rate, round_steps=batches.round_steps)
-    steps = rounds * batches.round_steps
-    callbacks = make_callbacks(training, name=name, batches=batches, validation=validation, steps=steps)
-    if checkpoints is None:
-        start = time.perf_counter()
-        fit_rounds(model, batches, callbacks, 0, rounds)
-        return time.perf_counter() - start
-    with deferred() as requests:
-        state = Snapshots(
-            checkpoints,
-            batches=batches,
-            validation=validation,
-            callbacks=callbacks,
-            requests=requests,
-            name=name,
-            steps=steps,
-        )
-        state.load()
-        first, done, stopped = state.position
-        ended = stopped or first == rounds
-        if done and not stopped:  # the rest of a round is a fit of its own: Keras knows equal epochs only
-            batches.start = done
-            fit_rounds(model, batches, [*callbacks, state], first, first + 1)
-            batches.start = 0
-            first, _, stopped = state.position
-        if not stopped and first < rounds:
-            fit_rounds(model, batches, [*callbacks, state], first, rounds)
-        if followed and not ended:
-            state.save_end(rounds)
-        return state.seconds_so_far
+def steps_per_execution(round_steps: int, *, most: int) -> int:
+    """Steps that are run without coming back to Python: the largest divisor of a round up to `most`."""
+    return max(steps for steps in range(1, most + 1) if round_steps % steps == 0)
 
 
-def fit_rounds(model, batches, callbacks, first, end):
-    """Fit a compiled model from round `first` up to, but without, round `end`."""
-    feed = backends.current().feed(batches)
-    model.fit(feed, initial_epoch=first, epochs=end, callbacks=callbacks, verbose=0, shuffle=False)
-
-
-def _report(name, kept, seconds):
-    steps, best = kept.history[-1]["step"], kept.best
-    print(
-        f"{name}: {steps} steps in {seconds:.0f} s; best at step {best['step']}: validation accuracy "
-        f"{best['validation_accuracy']:.4f}, loss {best['validation_loss']:.4f}"
-    )
+def _noised_on_device(params, on_input):
+    """Whether the device that trains carries out the input noise: accelerators, unless told otherwise."""
+    if params.input_noise == "auto":
+        return on_input.active and backends.current().describe_devices() != ["CPU"]
+    return on_input.active and params.input_noise == "device"

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from noisy_student.data.images import read_folder, read_image, resize_images
+from noisy_student.data.images import read_image, resize_images
 from noisy_student.runtime.errors import DataError
+from noisy_student.sources.reader import MemoryReader, read_folder
 
 
 def read(path, size=4, resize="squash"):
@@ -175,7 +176,7 @@ def test_read_folder_skips_and_names_what_is_unreadable(tmp_path):
         Image.new("L", (4, 4), value).save(tmp_path / name)
     damage(tmp_path, "text")
     damage(tmp_path, "folder")
-    images, names, unreadable = read_folder(tmp_path, size=4, resize="squash", recursive=False)
+    images, names, unreadable = read_folder(tmp_path, MemoryReader(size=4, resize="squash"), recursive=False)
     assert names == ["a.png", "b.png"]
     assert images[:, 0, 0, 0].tolist() == [1, 2]
     assert unreadable == ["folder.png: a folder", "text.png: not an image that Pillow can read"]
@@ -190,7 +191,7 @@ def test_read_folder_recursive_follows_links_without_going_round(tmp_path):
     Image.new("L", (4, 4), 9).save(elsewhere / "9.png")
     (tmp_path / "linked").symlink_to(elsewhere)
     (tmp_path / "x" / "round").symlink_to(tmp_path)
-    images, names, unreadable = read_folder(tmp_path, size=4, resize="squash", recursive=True)
+    images, names, unreadable = read_folder(tmp_path, MemoryReader(size=4, resize="squash"), recursive=True)
     assert names == ["1.png", "linked/9.png", "x/2.png"]
     assert images[:, 0, 0, 0].tolist() == [1, 9, 2]
     assert unreadable == []

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.settings.schema import OWN_SPLIT
 from noisy_student.sources.adapters import svhn
 from noisy_student.sources.loading import load_source
@@ -87,7 +87,7 @@ def test_svhn_damaged_file_of_the_right_hash(svhn_case, tmp_path):
 
 
 def test_svhn_unknown_file_name(data_params):
-    with pytest.raises(DataError, match=r"data\.sha256: svhn has no file train\.mat; the names are train_32x32"):
+    with pytest.raises(ParamsError, match=r"data\.sha256: svhn has no file train\.mat; the names are train_32x32"):
         load_source(data_params(source="svhn", sha256={"train.mat": "0" * 64}))
 
 

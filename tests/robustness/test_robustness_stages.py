@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import brier_score_loss, log_loss
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.data.arrays import open_labelled
 from noisy_student.inference.saving import load
 from noisy_student.robustness import report, severities
@@ -72,9 +72,9 @@ def measured(finished, tmp_path_factory):
 
 def test_figures_tables_and_pictures_of_every_model(measured):
     for name in NAMES:
-        figures = json.loads((measured / layout.robustness(name)).read_text())
+        figures = json.loads((measured / layout.Model.named(name).robustness).read_text())
         assert (figures["images"], figures["sequences"], figures["attacked"]) == (20, 10, 10)
-        with (measured / layout.robustness_tables(name) / "corruptions.csv").open() as file:
+        with (measured / layout.Model.named(name).robustness_tables / "corruptions.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert len(rows) == 1 + 19 * 3
         errors = [float(r["error"]) for r in rows if r["corruption"] in severities.STANDARD]
@@ -84,11 +84,11 @@ def test_figures_tables_and_pictures_of_every_model(measured):
         assert figures["fgsm_accuracy"]["0"] == figures["pgd_accuracy"]["0"]
         assert set(figures["calibration"]) == {"clean", "severity_1", "severity_3", "severity_5"}
         assert len(figures["flip_probability"]) == 10
-        for path in (measured / layout.robustness_plots(name)).glob("*.png"):
+        for path in (measured / layout.Model.named(name).robustness_plots).glob("*.png"):
             assert min(Image.open(path).size) > 200, path
-    teacher = json.loads((measured / layout.robustness("teacher")).read_text())
+    teacher = json.loads((measured / layout.TEACHER.robustness).read_text())
     assert teacher["mce_to_teacher"] == 1.0
-    shown = {p.name for name in NAMES for p in (measured / layout.robustness_plots(name)).iterdir()}
+    shown = {p.name for name in NAMES for p in (measured / layout.Model.named(name).robustness_plots).iterdir()}
     assert {"corruptions.png", "sequences.png", "attacks.png", "errors.png"} <= shown
     assert "teacher-wrong-student-gen1-right.png" in shown
 
@@ -97,7 +97,7 @@ def test_outcomes_are_those_of_scikit_learn(measured, monkeypatch):
     monkeypatch.chdir(measured)
     names = json.loads(layout.CLASSES.read_text())
     test = open_labelled(layout.TEST, classes=names)
-    probs = Subject(load(layout.model("teacher")), batch_size="auto").probs(test.images)
+    probs = Subject(load(layout.TEACHER.path), batch_size="auto").probs(test.images)
     labels = np.asarray(test.labels)
     found = report.calibration(outcome(probs, labels), labels, 0.3)
     assert found["error"] == pytest.approx((probs.argmax(axis=1) != labels).mean())
@@ -177,18 +177,18 @@ def test_two_units_are_done_at_a_time_and_results_keep_their_order():
 
 
 def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
-    (workspace / layout.robustness_plots("teacher")).mkdir(parents=True)
-    (workspace / layout.robustness_plots("teacher") / "old.png").write_bytes(b"")
+    (workspace / layout.TEACHER.robustness_plots).mkdir(parents=True)
+    (workspace / layout.TEACHER.robustness_plots / "old.png").write_bytes(b"")
     _measure()
     for name in NAMES:
-        assert json.loads(layout.robustness(name).read_text()) == {"robustness": "off"}
-        assert not list(layout.robustness_plots(name).iterdir())
+        assert json.loads(layout.Model.named(name).robustness.read_text()) == {"robustness": "off"}
+        assert not list(layout.Model.named(name).robustness_plots.iterdir())
 
 
 def test_full_measures_all_images_and_severities(workspace, monkeypatch):
     _set(workspace, {"eval.robustness": "full"})
     settings = params.load()
-    measurement = steps_robustness._Measurement(settings, "teacher", 0.5)
+    measurement = steps_robustness._Measurement(settings, layout.TEACHER, 0.5)
     keys = list(measurement._units(None))
     assert sum(key[0] == "corruption" for key in keys) == 19 * 5
     assert len(measurement.rows) == len(measurement.sequence_rows) == SMALL["data.test"]
@@ -207,7 +207,7 @@ def test_extra_tests_are_measured_and_forgotten(fast):
     _set(fast, {"eval.extra_tests": {"shifted": "mine"}})
     _measure()
     assert not (fast / "data/extra/gone").exists()
-    figures = json.loads(layout.robustness("student-gen1").read_text())["extra_tests"]
+    figures = json.loads(layout.Model("gen1").robustness.read_text())["extra_tests"]
     evaluated = json.loads((fast / "metrics/eval.json").read_text())["student-gen1"]
     assert list(figures) == ["shifted"]
     assert figures["shifted"]["accuracy"] == pytest.approx(evaluated["accuracy"])  # the same images
@@ -217,5 +217,5 @@ def test_extra_tests_are_measured_and_forgotten(fast):
 
 def test_a_teacher_that_was_not_measured_is_named(fast):
     assert stage("robustness_teacher") is None
-    layout.robustness("teacher").unlink()
+    layout.TEACHER.robustness.unlink()
     assert "metrics/robustness/teacher.json" in stage("robustness", "gen1")

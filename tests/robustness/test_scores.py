@@ -17,8 +17,6 @@ def test_mean_corruption_error():
 
 
 def test_mce_divides_sums_not_single_errors():
-    # sums: fog 0.4 / 0.4 = 1, snow 0.8 / 0.8 = 1; of ratios it would be (0.5 + 1.5 + 0.5 + 1.5) / 4 = 1 too
-    assert scores.mce(ERRORS, REFERENCE) == pytest.approx(1.0)
     uneven = {"fog": [0.1, 0.3], "snow": [0.2, 0.6]}
     other = {"fog": [0.1, 0.1], "snow": [0.2, 0.6]}
     # fog 0.4 / 0.2 = 2, snow 1: mean 1.5; ratio of the means would be 1.2 / 1.0, mean of ratios (1+3+1+1)/4

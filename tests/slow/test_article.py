@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.settings import params
 from support import ROOT

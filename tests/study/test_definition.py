@@ -1,29 +1,25 @@
 """Studies as files: those that are shipped, and mistakes in them."""
 
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import Field, create_model
 from ruamel.yaml import YAML
 
-from commands import presets
-from experiments.study import definition, run
+from commands import preset as presets
+from experiments.study import definition, rows, run
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings import params
+from noisy_student.settings.schema import Section
 from support import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
-ASKED = {
-    *("article", "controls", "noise", "threshold", "generations", "teacher-size", "unlabelled-amount"),
-    *("soft-vs-hard", "student-size", "balancing", "joint-vs-finetune", "batch-ratio", "warm-start"),
-    "model-size",
-}
+COMMITTED = [("digits", "generations"), ("digits", "warm-start"), ("cifar10-cpu", "article")]
 
 
 @pytest.fixture(autouse=True)
 def at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
-
-
-def test_all_studies_are_there():
-    assert ASKED <= set(NAMES) == set(definition.names())
 
 
 @pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
@@ -76,11 +72,83 @@ def test_the_digest_tells_settings_apart_but_not_machines():
     assert first != definition.settings_digest(study.values("noised", "digits", 0))
 
 
+class Small(Section):
+    name: Literal["small"] = "small"
+    width: int
+
+
+class Big(Section):
+    name: Literal["big"] = "big"
+    width: int = 5
+    head: float = 0.1
+    bias: bool | None = None
+
+
+class Toy(Section):
+    """A schema whose networks bring defaults of their own."""
+
+    seed: int
+    data: dict[str, str | None]
+    model: Annotated[Small | Big, Field(discriminator="name")]
+    tuning: Small | None
+    added: float = 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, {}),
+        ({"seed": 1}, {"seed": 1}),
+        ({"added": 0.5}, {}),  # a parameter that the defaults do not have yet
+        ({"added": 0.7}, {"added": 0.7}),
+        ({"data": {"root": "/x"}}, {"data": {"root": "/x"}}),  # what users name is one parameter
+        ({"model": {"name": "small", "width": 4}}, {"model.width": 4}),
+        ({"model": {"name": "big"}}, {"model.name": "big"}),
+        ({"model": {"name": "big", "width": 5, "head": 0.1, "bias": None}}, {"model.name": "big"}),
+        # 3 is the default of another network, so it says something here
+        ({"model": {"name": "big", "width": 3}}, {"model.name": "big", "model.width": 3}),
+        ({"tuning": {"width": 3}}, {"tuning": {"name": "small", "width": 3}}),
+    ],
+)
+def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
+    base = {"seed": 0, "data": {"root": None}, "model": {"name": "small", "width": 3}, "tuning": None}
+    monkeypatch.setattr(params, "check", Toy.model_validate)
+    monkeypatch.setattr(definition, "defaults", lambda: base)
+    assert definition.changed(base | change) == expected
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["left out", "written down"])
+@pytest.mark.parametrize(("preset", "name"), COMMITTED)
+def test_a_new_parameter_at_its_default_leaves_committed_rows_recognised(monkeypatch, preset, name, listed):
+    given = {kind: params.Params.model_fields[kind].annotation for kind in ("data", "teacher")}
+    export = create_model("Export", __base__=Section, opset=(int, 17))
+    new = {
+        "data": (create_model("Data", __base__=given["data"], margin=(int, 4)), ...),
+        "teacher": (create_model("Teacher", __base__=given["teacher"], patience=(float | None, None)), ...),
+        "export": (export, export()),
+    }
+    monkeypatch.setattr(params, "Params", create_model("More", __base__=params.Params, **new))
+    study = definition.load(name)
+    seeds = 1 + max(seed for _, seed in rows.read(name, preset))
+    jobs = run.jobs_of(name, study, preset, seeds=seeds)
+    if listed:
+        for job in jobs:
+            job.values["data"]["margin"], job.values["export"], job.values["teacher"]["patience"] = (
+                4,
+                {"opset": 17},
+                None,
+            )
+    assert run.pending(jobs) == []
+    changes = {"data.margin": 5} if listed else {"export.opset": 18}
+    with pytest.raises(UserError, match="was measured with other parameters"):
+        run.pending(run.jobs_of(name, study, preset, seeds=1, changes=changes))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"control": "other"}, "control=other: no such arm; choose one of clean, noised"),
-        ({"also": ["acuracy"]}, "also: no such figure as acuracy; choose of accuracy, "),
+        ({"also": ["acuracy"]}, "also: no such metric as acuracy; choose of accuracy, "),
         ({"seeds": 1}, "seeds: Input should be greater than or equal to 2"),
         ({"question": None}, "question: Input should be a valid string"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import definition, figures, report, rows, tables, wording
+from experiments.study import columns, definition, figures, report, rows, tables, wording
 from experiments.study.findings import Findings
 from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.runtime.errors import UserError
@@ -69,7 +69,9 @@ def test_rows_come_back_as_they_were(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda text: text.replace("accuracy,", "acuracy,", 1), "expected the columns"),
+        (lambda text: text.replace("accuracy,", "acuracy,", 1), "missing: accuracy; unknown: acuracy"),
+        (lambda text: text.replace("nll,", "nlll,", 1), "columns are not those of .*; unknown: nlll"),
+        (lambda text: text.replace("nll,", "ece,", 1), "a column stands there twice: ece"),
         (lambda text: text.replace("0.9,", "high,", 1), "accuracy of arm clean, seed 0 is 'high', no number"),
         (lambda text: text.replace("0.9,", "nan,", 1), "accuracy of arm clean, seed 0 is 'nan', no number"),
         (lambda text: text.replace("0.9,", ",", 1), "accuracy of arm clean, seed 0 is '', no number"),
@@ -78,7 +80,7 @@ def test_rows_come_back_as_they_were(folder):
         (lambda text: text + text.splitlines()[1], "line 3: it stands there twice"),
         (lambda text: text + "<<<<<<< HEAD\n", "line 3: fewer cells than columns"),
         (lambda text: text.replace("clean,0", "clean,0,0", 1), "line 2: more cells than columns"),
-        (lambda text: "", "found none"),
+        (lambda text: "", "missing: arm, seed, "),
     ],
 )
 def test_rows_that_were_altered(folder, change, message):
@@ -88,6 +90,17 @@ def test_rows_that_were_altered(folder, change, message):
     with pytest.raises(UserError, match=message) as error:
         rows.read("article", "digits")
     assert str(error.value).startswith(str(path))
+
+
+def test_tables_from_before_a_column_was_added(folder, monkeypatch):
+    add_all({"clean": [0.9, 0.8]})
+    before = rows.read("article", "digits")
+    monkeypatch.setitem(columns.METRICS, "brier", columns.Column("Brier score", 1, dict.get, "brier"))
+    monkeypatch.setattr(rows, "COLUMNS", (*rows.KEYS, *columns.METRICS, *rows.FACTS))
+    assert rows.read("article", "digits") == {key: found | {"brier": None} for key, found in before.items()}
+    rows.add("article", "digits", row("clean", 2, 0.7, brier=0.25), None)
+    assert [found["brier"] for found in rows.read("article", "digits").values()] == [None, None, 0.25]
+    assert "| Brier score |" in tables.other_table(Findings("article", definition.load("article"), "digits"))
 
 
 @pytest.mark.parametrize(

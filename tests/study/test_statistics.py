@@ -43,16 +43,6 @@ def test_accuracies_on_few_test_images_are_covered_too():
     assert 0.93 <= coverage(rng, 3, 0.8, interval=difference_over_seeds, grid=0.2 / 0.7) <= 0.97
 
 
-def test_a_bootstrap_over_few_seeds_would_not():
-    def bootstrapped(values, control):
-        gained = values - control
-        means = np.sort(gained[rng.integers(0, 3, (200, 3))].mean(axis=1))
-        return type("Interval", (), {"low": means[4], "high": means[194]})
-
-    rng = np.random.default_rng(0)
-    assert coverage(rng, 3, 0.7, interval=bootstrapped) < 0.85  # why Student's t is used
-
-
 def test_the_interval_by_the_closed_form():
     values, control = np.array([0.91, 0.94, 0.90, 0.95]), np.array([0.90, 0.90, 0.91, 0.93])
     found = difference_over_seeds(values, control)

@@ -9,10 +9,10 @@ import pytest
 from noisy_student import backends
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.settings.schema import AugmentationParams
-from noisy_student.training import callbacks
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
 from noisy_student.training.train import steps_per_execution
+from noisy_student.training.within_round import WithinRound
 
 
 def _batches(**options):
@@ -48,9 +48,10 @@ def _mean_of_images():
     return model
 
 
-def _fit(batches, *more):
-    fed = backends.current().feed(batches)
-    _mean_of_images().fit(fed, epochs=2, verbose=0, shuffle=False, callbacks=[callbacks.Rounds(batches), *more])
+def _fit(batches, *callbacks):
+    fed, model = backends.current().feed(batches), _mean_of_images()
+    for batches.round in (0, 1):
+        model.fit(fed, verbose=0, shuffle=False, callbacks=[*callbacks])
 
 
 def test_a_round_is_fed_in_order_and_the_next_one_follows_it():
@@ -91,23 +92,15 @@ def test_steps_at_a_time_divide_a_round(round_steps, expected):
     assert steps_per_execution(round_steps, most=10) == expected
 
 
-def test_progress_counts_steps_taken_several_at_a_time(monkeypatch):
-    class Bar:
-        n = 0
-
-        def update(self, steps):
-            self.n += steps
-
-        set_postfix = close = lambda self, *arguments: None
-
-    shown = Bar()
-    monkeypatch.setattr(callbacks, "bar", lambda **options: shown)
-    batches = SimpleNamespace(round_steps=4, start=0)
-    progress = callbacks.Progress(name="teacher", steps=8, batches=batches)
-    progress.on_train_begin()
-    for epoch in range(2):
-        progress.on_epoch_begin(epoch)
-        for last in (1, 3):  # Keras names the last step of those taken together
-            progress.on_train_batch_end(last)
-        assert shown.n == 4 * (epoch + 1)
-        progress.on_epoch_end(epoch, {"val_accuracy": 0.5})
+def test_progress_counts_steps_taken_several_at_a_time():
+    """And those that were taken before a training went on within a round."""
+    shown = SimpleNamespace(n=0)
+    shown.update = lambda steps: setattr(shown, "n", shown.n + steps)
+    batches, phase = SimpleNamespace(round=0, done=2), SimpleNamespace(round_steps=4)
+    within = WithinRound(SimpleNamespace(), phase, batches, save=lambda: None, shown=shown)
+    counted = []
+    for batches.round, batches.done, lasts in ((0, 2, [1]), (1, 0, [1, 3])):  # Keras names the last step of several
+        for last in lasts:
+            within.on_train_batch_end(last)
+            counted.append(shown.n)
+    assert counted == [4, 6, 8]

@@ -6,8 +6,8 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.models.architectures import check_training
 from noisy_student.models.build import build, model_noise, transfer_weights
+from noisy_student.models.checks import check_training
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params

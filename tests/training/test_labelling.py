@@ -21,10 +21,10 @@ from noisy_student.models.build import build
 from noisy_student.runtime import layout
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import array_writer, read_array
+from noisy_student.runtime.files import array_writer, read_array, write_array, write_json
 from noisy_student.settings import params
 from noisy_student.settings.schema import ModelParams
-from noisy_student.steps.labelling import pseudo_label
+from noisy_student.steps.labelling import label_pool
 from support import with_values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
@@ -45,13 +45,15 @@ def teacher(digits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = params.check(with_values(digits, {"teacher.model.width": 4, "pseudolabel.batch_size": 8}))
     model = build(settings.teacher.model, mode="inference", classes=10, image_size=16, seed=1)
-    save(_unsettled(model), layout.model("teacher"))
+    save(_unsettled(model), layout.TEACHER.path)
+    write_json(layout.CLASSES, [str(digit) for digit in range(10)])
     return settings, model
 
 
 def _labels(settings, images=IMAGES):
-    pseudo_label(settings, "gen1", images, "labels.npy")
-    return np.array(read_array("labels.npy"))
+    write_array(layout.UNLABELLED / "images.npy", images)
+    label_pool(settings, "gen1")
+    return np.array(read_array(layout.pseudo_labels("gen1")))
 
 
 def _noised(digits, **values):
@@ -147,10 +149,10 @@ def test_noised_labelling_without_any_noise_is_un_noised(teacher, digits):
 
 
 def test_an_empty_pool_is_refused_and_nothing_written(teacher, tmp_path):
-    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=r"pseudolabel gen1: there are 0 images.*data\.unlabelled_from"):
         _labels(teacher[0], IMAGES[:0])
-    assert sorted(tmp_path.rglob("*")) == before
+    assert not list(tmp_path.glob("data/pseudo_labels/*"))
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def _network(name, depth, width, size):
@@ -261,7 +263,7 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
         )
     )
     whole = _labels(settings)
-    (tmp_path / "labels.npy").unlink()
+    layout.pseudo_labels("gen1").unlink()
     for _ in range(2):
         with monkeypatch.context() as patch:
             _killed_after(patch, 2)
@@ -278,4 +280,4 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
     assert [int(path.name[:12]) for path in sorted(folder.glob("*.npz"))] == [0, 4, 8, 12, 16]
     np.testing.assert_array_equal(_labels(settings), whole)
     assert not (tmp_path / "checkpoints").exists()
-    assert not list(tmp_path.glob(".tmp-*"))
+    assert not list(tmp_path.rglob(".tmp-*"))

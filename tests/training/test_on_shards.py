@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from commands import presets
+from commands import preset as presets
 from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
 from small import stage

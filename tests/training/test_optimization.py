@@ -1,13 +1,11 @@
 """Learning-rate schedules and optimizers against hand-worked values."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
 
 from noisy_student.settings import params
-from noisy_student.training.callbacks import PlateauFrom, make_callbacks
+from noisy_student.training import plateau
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer, make_schedule
 from support import with_values
 
@@ -115,7 +113,7 @@ def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
 
 
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
-    from commands import presets
+    from commands import preset as presets
     from support import ROOT
 
     monkeypatch.chdir(ROOT)
@@ -125,48 +123,74 @@ def test_article_uses_adam_at_keras_defaults(monkeypatch):
     assert {**optimizer.get_config(), "name": ""} == {**default, "name": ""}
 
 
-class _FakeModel:
+def _schedule(digits, **values):
+    schedule = {"name": "constant", **values}
+    changes = {"epochs": 60, "steps": None, "validate_every": None, "schedule": schedule}
+    return params.check(with_values(digits, {f"teacher.{k}": v for k, v in changes.items()})).teacher.schedule
+
+
+class _Model:
     def __init__(self):
         self.optimizer = keras.optimizers.SGD(1.0)
+        self.stop_training = False
 
 
-def _rates(callback, losses):
-    callback.set_model(_FakeModel())
-    callback.on_train_begin()
-    rates = []
-    for epoch, loss in enumerate(losses):
-        callback.on_epoch_end(epoch, {"val_loss": loss})
-        rates.append(round(float(callback.model.optimizer.learning_rate), 6))
-    return rates
-
-
-def test_plateau_sleeps_before_its_first_epoch():
-    losses = [1.0] * 9
-    awake = _rates(PlateauFrom(1, monitor="val_loss", factor=0.1, patience=3), losses)
-    asleep = _rates(PlateauFrom(5, monitor="val_loss", factor=0.1, patience=3), losses)
-    assert awake == [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.01, 0.01, 0.01]
-    assert asleep == [1.0] * 7 + [0.1, 0.1]
-
-
-def test_stopping_sleeps_before_its_first_epoch(digits):
-    """The loss is lowest at the start, but what counts begins at epoch 5: stop 3 epochs after that."""
-    schedule = {"name": "constant", "plateau_from_epoch": 5, "plateau_patience": 2, "stop_patience": 3}
-    values = {"epochs": 20, "steps": None, "validate_every": None, "schedule": schedule}
-    training = params.check(with_values(digits, {f"teacher.{key}": value for key, value in values.items()})).teacher
-    callbacks = make_callbacks(
-        training,
-        name="teacher",
-        batches=None,
-        validation=SimpleNamespace(labels=np.zeros(1, np.int64)),
-        steps=20,
+def _by_keras(losses, schedule):
+    """Which rounds reduce the rate, and the one that stops, by Keras' own callbacks; counted from 1."""
+    first = schedule.plateau_from_epoch
+    reducing = keras.callbacks.ReduceLROnPlateau(monitor="val_loss", factor=0.1, patience=schedule.plateau_patience)
+    stopping = keras.callbacks.EarlyStopping(
+        monitor="val_loss", patience=schedule.stop_patience, start_from_epoch=first - 1
     )
-    (stopping,) = [found for found in callbacks if isinstance(found, keras.callbacks.EarlyStopping)]
-    model = _FakeModel()
-    model.stop_training = False
-    stopping.set_model(model)
-    stopping.on_train_begin()
-    for epoch, loss in enumerate([1.0, *[2.0] * 19], start=1):
-        stopping.on_epoch_end(epoch - 1, {"val_loss": loss})
+    model, rate, reduced = _Model(), 1.0, []
+    for callback in (reducing, stopping):
+        callback.set_model(model)
+        callback.on_train_begin()
+    for epoch, loss in enumerate(losses):
+        if epoch + 1 >= first:
+            reducing.on_epoch_end(epoch, {"val_loss": loss})
+        stopping.on_epoch_end(epoch, {"val_loss": loss})
+        if float(model.optimizer.learning_rate) < rate:
+            rate = float(model.optimizer.learning_rate)
+            reduced.append(epoch + 1)
         if model.stop_training:
-            break
-    assert epoch == 8
+            return reduced, epoch + 1
+    return reduced, None
+
+
+def _by_ours(losses, schedule):
+    history, reduced = [], []
+    for epoch, loss in enumerate(losses, start=1):
+        history.append({"validation_loss": loss})
+        if plateau.reduces(history, schedule):
+            reduced.append(epoch)
+        if plateau.stops(history, schedule):
+            return reduced, epoch
+    return reduced, None
+
+
+@pytest.mark.parametrize(("first", "patience", "stop"), [(1, 1, 9), (1, 3, 7), (5, 3, 10), (9, 2, 3)])
+def test_plateau_rules_are_those_of_keras(digits, first, patience, stop):
+    """Losses that fall by less than 1e-4, by more, that rise, and that differ only beyond single precision."""
+    schedule = _schedule(digits, plateau_from_epoch=first, plateau_patience=patience, stop_patience=stop)
+    rng, seen = np.random.default_rng(first), set()
+    for _ in range(20):
+        falls = rng.choice([0.1, 2e-4, 1.01e-4, 0.99e-4, 1e-9, 0.0, -0.05], 40, p=[0.1] + [0.15] * 6)
+        losses = [float(loss) for loss in 1.0 - np.cumsum(falls)]
+        expected = _by_keras(losses, schedule)
+        assert _by_ours(losses, schedule) == expected
+        seen.add((bool(expected[0]), expected[1] is not None))
+    assert (True, True) in seen, "some must reduce the rate and stop"
+
+
+def test_without_plateau_rules_nothing_happens(digits):
+    assert _by_ours([1.0] * 40, _schedule(digits)) == ([], None)
+
+
+def test_plateau_sleeps_before_its_first_epoch(digits):
+    """By hand: the loss is lowest at the start, but what counts begins at epoch 5: stop 5 epochs after that."""
+    losses = [1.0, *[2.0] * 19]
+    asleep = _schedule(digits, plateau_from_epoch=5, plateau_patience=3, stop_patience=5)
+    assert _by_ours(losses, asleep) == ([8], 10)
+    awake = _schedule(digits, plateau_from_epoch=1, plateau_patience=3, stop_patience=7)
+    assert _by_ours(losses, awake) == ([4, 7], 8)

@@ -4,8 +4,10 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 
@@ -15,9 +17,10 @@ from noisy_student.runtime import signals
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DivergenceError
 from noisy_student.settings import params
-from noisy_student.training import callbacks, train
-from noisy_student.training.divergence import Divergence, entropy, guessing_limit
+from noisy_student.training import train, within_round
+from noisy_student.training.divergence import check_learning, entropy, guessing_limit
 from noisy_student.training.shares import student_shares
+from noisy_student.training.snapshots import Arrays, State
 from support import with_values
 
 CLASSES = 3
@@ -180,16 +183,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, who
 def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch):
     number = signal.SIGTERM
     settings = params.check(with_values(digits, EVERYTHING))
-    real = callbacks.Rounds.on_epoch_begin
+    real = within_round.WithinRound.on_epoch_begin
 
     def signalled(self, epoch, logs=None):
         real(self, epoch, logs)
-        if epoch == 1:
+        if self.batches.round == 1:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
-        patch.setattr(callbacks.Rounds, "on_epoch_begin", signalled)
+        patch.setattr(within_round.WithinRound, "on_epoch_begin", signalled)
         with pytest.raises(signals.Stopped, match=r"saved at step \d+ of 24.*to go on") as stop:
             _train(settings, Checkpoints(tmp_path, every_minutes=60))
     assert stop.value.number == number
@@ -226,11 +229,30 @@ def test_one_class_of_nearly_all_images_is_no_reason_to_stop(share, loss, stoppe
     assert entropy(labels) == pytest.approx(0.32508, abs=1e-5)
     row = {"step": 0, "learning_rate": 0.1, "train_accuracy": 0.88, "validation_accuracy": 0.94}
     history = [row | {"step": step, "validation_loss": loss} for step in (200, 300, 400)]
-    batches = SimpleNamespace(round_steps=100, batch_size=128)
-    validation = SimpleNamespace(labels=labels, history=history)
-    watch = Divergence(validation, batches=batches, warmup=100, name="student-gen1")
+    training = SimpleNamespace(schedule=SimpleNamespace(warmup=0.25))  # 100 steps
+    phase = SimpleNamespace(name="student-gen1", training=training, round_steps=100, steps=400)
     with pytest.raises(DivergenceError) if stopped else contextlib.nullcontext():
-        watch.on_epoch_end(3)
+        check_learning(phase, history, labels, batch_size=128)
+
+
+def test_a_new_field_of_the_state_is_saved_and_restored(tmp_path):
+    """To add a field is enough, be it of arrays or of what JSON can hold."""
+
+    @dataclass
+    class Longer(State):
+        scalars: dict = field(default_factory=dict)
+        more: Arrays = field(default_factory=list)
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    arrays = [np.arange(n, dtype=np.float32) + n for n in range(12)]  # in order, though "10" sorts before "2"
+    kept = Checkpoints(tmp_path, every_minutes=0)
+    Longer(index=3, best_weights=arrays[:2], scalars={"x": 0.1}, more=arrays).save(kept, model, number=3)
+    restored = Longer.newest(kept)
+    assert (restored.index, restored.scalars, kept.resumed_from) == (3, {"x": 0.1}, 3)
+    for found, saved in ((restored.more, arrays), (restored.best_weights, arrays[:2])):
+        for one, other in zip(found, saved, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_guessing_hardly_exceeds_its_limit():
@@ -241,9 +263,7 @@ def test_guessing_hardly_exceeds_its_limit():
 
 def test_infinite_loss_within_a_round_is_seen_before_its_end(digits, monkeypatch):
     """The step is named to within what was run since the last look, not only the round."""
-    from noisy_student.training import divergence
-
-    monkeypatch.setattr(divergence, "SECONDS", 0.0)
+    monkeypatch.setattr(within_round, "SECONDS", 0.0)
     monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: 1)
     values = {"student.optimizer.learning_rate": 1e30, "student.schedule": {"name": "constant"}}
     settings = params.check(with_values(digits, EVERYTHING | values))

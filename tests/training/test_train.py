@@ -1,5 +1,7 @@
 """Whole trainings on a few images: determinism, the best checkpoint, averages, divergence."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -7,11 +9,13 @@ import pytest
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
+from noisy_student.noise.pipeline import no_input_noise
 from noisy_student.runtime.errors import DivergenceError, ParamsError
 from noisy_student.settings import params
-from noisy_student.training import callbacks
+from noisy_student.training.batches import TrainingBatches
+from noisy_student.training.phases import main_phase, round_length
 from noisy_student.training.shares import student_shares, teacher_shares
-from noisy_student.training.train import round_length, train
+from noisy_student.training.train import fit_rounds, train
 from support import with_values
 
 CLASSES = 3
@@ -227,8 +231,12 @@ class _Scripted:
     """Stands for a model: says what it is told to, and which round it is as its weights."""
 
     def __init__(self, probs_by_round):
-        self.probs_by_round, self.round = probs_by_round, 0
+        self.probs_by_round, self.round = probs_by_round, -1
         self.optimizer = keras.optimizers.SGD(0.1)
+
+    def fit(self, feed, **options):
+        self.round += 1
+        return SimpleNamespace(history={"loss": [1.0], "accuracy": [0.5]})
 
     def predict_on_batch(self, images):
         return np.log(self.probs_by_round[self.round])
@@ -238,20 +246,18 @@ class _Scripted:
 
 
 @pytest.mark.parametrize(("select_by", "best"), [("loss", 1), ("accuracy", 0)])
-def test_checkpoints_are_chosen_by_loss_or_by_accuracy(select_by, best, monkeypatch):
+def test_checkpoints_are_chosen_by_loss_or_by_accuracy(digits, select_by, best):
     """Round 0: all right, hardly sure. Round 1: sure of three, wrong on the fourth by a hair."""
-    monkeypatch.setattr(callbacks, "synchronise", lambda model: None)
     hardly, sure = [0.55, 0.45], [0.99, 0.01]
     model = _Scripted([np.array([hardly] * 4), np.array([sure, sure, sure, [0.49, 0.51]])])
-    images, labels = np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64)
-    kept = callbacks.Validation(
-        model, images, labels, batch_size=4, select_by=select_by, rate=0.1, name="teacher", round_steps=5
-    )
-    kept.set_model(model)
-    for model.round in (0, 1):
-        kept.on_epoch_end(model.round, {"loss": 1.0, "accuracy": 0.5})
-    assert [row["validation_accuracy"] for row in kept.history] == [1.0, 0.75]
-    assert (kept.best_weights, kept.best["step"]) == (best, 5 * (best + 1))
+    settings = _settings(digits, **{"teacher.select_by": select_by, "teacher.steps": 6})
+    shares = teacher_shares(settings.teacher, _images(30, seed=0), classes=CLASSES)
+    phase = main_phase(settings, settings.teacher, shares, name="teacher", stored=8)
+    batches = TrainingBatches(shares, noise=no_input_noise(), round_steps=3, seed=0)
+    validation = LabelledImages(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64))
+    state = fit_rounds(phase, model, model, batches, validation)
+    assert [row["validation_accuracy"] for row in state.history] == [1.0, 0.75]
+    assert (state.best_weights, state.best["step"]) == (best, 3 * (best + 1))
 
 
 @pytest.mark.parametrize("ema", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])

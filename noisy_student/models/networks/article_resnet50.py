@@ -6,47 +6,33 @@ the 128 and of the 512 stage has stride 2; convolutions have biases; only the pr
 he_normal weights and an L2 penalty of 1e-4, all else is at Keras' defaults.
 """
 
-RESCALING = {"scale": 1 / 255, "offset": 0.0}
-NORMALISATION = {"momentum": 0.99, "epsilon": 1e-3}  # Keras' defaults, as in the article
+from typing import ClassVar
+
+from noisy_student.models.network import Network
+
 EXPANSION = 4
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 1), (512, 3, 2))  # filters, blocks, stride of the first
 
 
-def _blocks():
-    """(block name, filters, stride) of every block, first block first."""
-    for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
-        for block in range(1, blocks + 1):
-            yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
+class ArticleResNet50(Network):
+    """Of fixed size: it has no parameters."""
 
+    rescaling: ClassVar = {"scale": 1 / 255, "offset": 0.0}
+    normalisation: ClassVar = {"momentum": 0.99, "epsilon": 1e-3}  # Keras' defaults, as in the article
 
-def block_names(model):
-    """Names of the 16 residual blocks in order; the size is fixed, so `model` does not matter."""
-    return [name for name, _, _ in _blocks()]
+    def blocks(self):
+        """Yield (block name, filters, stride) of the 16 residual blocks."""
+        for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
+            for block in range(1, blocks + 1):
+                yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
 
-
-def shortcuts(model):
-    """Names of the blocks that have a shortcut: all."""
-    return block_names(model)
-
-
-def total_stride(model):
-    """How many times smaller than the images the features are."""
-    return 4
-
-
-def features(images, layers, model):
-    """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 2048).
-
-    Args:
-        images: a Keras tensor.
-        layers: a `Layers`.
-        model: a `ModelParams`; the size is fixed, so it does not matter.
-    """
-    x = _conv(images, layers, "stem_conv", filters=32, kernel=5)
-    x = layers.norm_relu(x, "stem")
-    for name, filters, stride in _blocks():
-        x = _block(x, layers, name, filters=filters, stride=stride)
-    return x
+    def features(self, images, layers):
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 2048)."""
+        x = _conv(images, layers, "stem_conv", filters=32, kernel=5)
+        x = layers.norm_relu(x, "stem")
+        for name, filters, stride in self.blocks():
+            x = _block(x, layers, name, filters=filters, stride=stride)
+        return x
 
 
 def _conv(x, layers, name, *, filters, kernel, stride=1):

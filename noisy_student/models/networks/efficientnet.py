@@ -9,14 +9,15 @@ its input changes; its probability follows from its place among all blocks.
 """
 
 import math
-from typing import NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
+from pydantic import Field, model_validator
+
+from noisy_student.models.network import Network
+from noisy_student.settings.schema import one_of
+
+Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255
-RESCALING = {
-    "scale": [1 / (255 * deviation) for deviation in DEVIATION],
-    "offset": [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
-}
-NORMALISATION = {"momentum": 0.99, "epsilon": 1e-3}
 DIVISOR = 8  # of the number of filters
 SQUEEZE = 0.25  # filters between squeeze and excitation, for each filter that enters the block
 STEM_FILTERS, TOP_FILTERS = 32, 1280
@@ -80,11 +81,6 @@ class _Block(NamedTuple):
         return self.stride == 1 and self.filters_in == self.filters
 
 
-def coefficients(model):
-    """(width, depth) coefficients of a `ModelParams`."""
-    return SIZES[model.size] if model.size else (model.width_coefficient, model.depth_coefficient)
-
-
 def scaled_filters(filters, width):
     """`filters` times `width`, rounded to a multiple of 8, but down by no more than a tenth."""
     exact = filters * width
@@ -92,55 +88,69 @@ def scaled_filters(filters, width):
     return rounded + DIVISOR if rounded < 0.9 * exact else rounded
 
 
-def _stride(model, place):
-    return 1 if model.small_images and place in SMALL_IMAGES else STAGES[place].stride
+class EfficientNet(Network):
+    """B0, scaled by a published size or by two coefficients."""
 
+    rescaling: ClassVar = {
+        "scale": [1 / (255 * deviation) for deviation in DEVIATION],
+        "offset": [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)],
+    }
+    normalisation: ClassVar = {"momentum": 0.99, "epsilon": 1e-3}
+    untitled: ClassVar = {"small_images"}
+    too_small = " or model.small_images to true"
 
-def _blocks(model):
-    """Every block, first one first."""
-    width, depth = coefficients(model)
-    filters_in = scaled_filters(STEM_FILTERS, width)
-    for place, stage in enumerate(STAGES):
-        filters = scaled_filters(stage.filters, width)
-        for number in range(math.ceil(depth * stage.blocks)):
-            stride = _stride(model, place) if number == 0 else 1
-            name = f"stage{place + 1}_block{number + 1}"
-            yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
-            filters_in = filters
+    size: Annotated[str, one_of("size", SIZES)] | None = Field(
+        None, description="b0 to b7, l0 to l2; or null, and both coefficients"
+    )
+    width_coefficient: Coefficient | None = Field(None, description="how many times wider than B0")
+    depth_coefficient: Coefficient | None = Field(None, description="how many times deeper than B0")
+    small_images: bool = Field(False, description="for images of 32 pixels, strides of 8 in all in place of 32")
 
+    @model_validator(mode="after")
+    def _check(self):
+        given = [value is not None for value in (self.width_coefficient, self.depth_coefficient)]
+        if any(given) == (self.size is not None) or all(given) != any(given):
+            raise ValueError("efficientnet needs either size, or both width_coefficient and depth_coefficient")
+        return self
 
-def block_names(model):
-    """Names of all blocks in order; `model` is a `ModelParams`."""
-    return [block.name for block in _blocks(model)]
+    @property
+    def coefficients(self):
+        """Of width and of depth."""
+        return SIZES[self.size] if self.size else (self.width_coefficient, self.depth_coefficient)
 
+    def _stride(self, place):
+        return 1 if self.small_images and place in SMALL_IMAGES else STAGES[place].stride
 
-def shortcuts(model):
-    """Names of the blocks that have a shortcut, in order."""
-    return [block.name for block in _blocks(model) if block.shortcut]
+    def blocks(self):
+        """Yield every block."""
+        width, depth = self.coefficients
+        filters_in = scaled_filters(STEM_FILTERS, width)
+        for place, stage in enumerate(STAGES):
+            filters = scaled_filters(stage.filters, width)
+            for number in range(math.ceil(depth * stage.blocks)):
+                stride = self._stride(place) if number == 0 else 1
+                name = f"stage{place + 1}_block{number + 1}"
+                yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
+                filters_in = filters
 
+    def shortcuts(self):
+        """Names of the blocks whose input has the shape of their output."""
+        return [block.name for block in self.blocks() if block.shortcut]
 
-def total_stride(model):
-    """How many times smaller than the images the features are: 32, or 8 with `small_images`."""
-    return 2 * math.prod(_stride(model, place) for place in range(len(STAGES)))
+    @property
+    def total_stride(self):
+        """32, or 8 with `small_images`."""
+        return 2 * math.prod(self._stride(place) for place in range(len(STAGES)))
 
-
-def features(images, layers, model):
-    """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), 1280 * width).
-
-    s is the `total_stride`.
-
-    Args:
-        images: a Keras tensor.
-        layers: a `Layers`.
-        model: a `ModelParams` with `size`, or the two coefficients.
-    """
-    width, _ = coefficients(model)
-    x = _conv(images, layers, "stem_conv", filters=scaled_filters(STEM_FILTERS, width), kernel=3, stride=2)
-    x = layers.norm_swish(x, "stem")
-    for block in _blocks(model):
-        x = _bottleneck(x, layers, block)
-    x = _conv(x, layers, "top_conv", filters=scaled_filters(TOP_FILTERS, width), kernel=1)
-    return layers.norm_swish(x, "top")
+    def features(self, images, layers):
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), 1280 * width)."""
+        width, _ = self.coefficients
+        x = _conv(images, layers, "stem_conv", filters=scaled_filters(STEM_FILTERS, width), kernel=3, stride=2)
+        x = layers.norm_swish(x, "stem")
+        for block in self.blocks():
+            x = _bottleneck(x, layers, block)
+        x = _conv(x, layers, "top_conv", filters=scaled_filters(TOP_FILTERS, width), kernel=1)
+        return layers.norm_swish(x, "top")
 
 
 def _conv(x, layers, name, **options):

@@ -4,49 +4,37 @@ Depth 6n + 2: a 3x3 convolution, then three stages of n blocks with w, 2w and 4w
 is a 1x1 convolution with batch normalisation where the shape changes (the paper's option B).
 """
 
-RESCALING = {"scale": 1 / 127.5, "offset": -1.0}
-# Keras' momentum of 0.99 would take hundreds of steps to forget the initial statistics, longer than
-# a short training has; these are the values of the usual CIFAR implementations.
-NORMALISATION = {"momentum": 0.9, "epsilon": 1e-5}
+from pydantic import Field, model_validator
+
+from noisy_student.models.network import Network, blocks_a_stage
+from noisy_student.settings.schema import Positive
 
 
-def _stages(model):
-    """(block name, filters, stride) of every block, first block first."""
-    blocks = (model.depth - 2) // 6
-    for stage in range(3):
-        for block in range(blocks):
-            stride = 2 if stage > 0 and block == 0 else 1
-            yield f"stage{stage + 1}_block{block + 1}", model.width * 2**stage, stride
+class ResNet(Network):
+    """Three stages of basic blocks."""
 
+    depth: Positive = Field(description="6n + 2 weighted layers")
+    width: Positive = Field(description="filters of the first stage")
 
-def block_names(model):
-    """Names of the residual blocks in order; `model` is a `ModelParams` with depth and width."""
-    return [name for name, _, _ in _stages(model)]
+    @model_validator(mode="after")
+    def _check(self):
+        blocks_a_stage(self.name, self.depth, 2)
+        return self
 
+    def blocks(self):
+        """Yield (block name, filters, stride) of every block."""
+        for stage in range(3):
+            for block in range(blocks_a_stage(self.name, self.depth, 2)):
+                stride = 2 if stage > 0 and block == 0 else 1
+                yield f"stage{stage + 1}_block{block + 1}", self.width * 2**stage, stride
 
-def shortcuts(model):
-    """Names of the blocks that have a shortcut: all."""
-    return block_names(model)
-
-
-def total_stride(model):
-    """How many times smaller than the images the features are."""
-    return 4
-
-
-def features(images, layers, model):
-    """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 4 * width).
-
-    Args:
-        images: a Keras tensor.
-        layers: a `Layers`.
-        model: a `ModelParams` with depth 6n + 2 and width, the filters of the first stage.
-    """
-    x = layers.conv(images, "stem_conv", filters=model.width, kernel=3)
-    x = layers.norm_relu(x, "stem")
-    for name, filters, stride in _stages(model):
-        x = _block(x, layers, name, filters=filters, stride=stride)
-    return x
+    def features(self, images, layers):
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 4 * width)."""
+        x = layers.conv(images, "stem_conv", filters=self.width, kernel=3)
+        x = layers.norm_relu(x, "stem")
+        for name, filters, stride in self.blocks():
+            x = _block(x, layers, name, filters=filters, stride=stride)
+        return x
 
 
 def _block(x, layers, name, *, filters, stride):

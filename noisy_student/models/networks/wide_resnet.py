@@ -4,46 +4,36 @@ Depth 6n + 4: a 3x3 convolution of 16 filters, then three stages of n blocks wit
 filters. No dropout inside the blocks.
 """
 
-RESCALING = {"scale": 1 / 127.5, "offset": -1.0}
-NORMALISATION = {"momentum": 0.9, "epsilon": 1e-5}  # why: see resnet.py
+from pydantic import Field, model_validator
+
+from noisy_student.models.network import Network, blocks_a_stage
+from noisy_student.settings.schema import Positive
 
 
-def _stages(model):
-    """(block name, filters, stride) of every block, first block first."""
-    blocks = (model.depth - 4) // 6
-    for stage in range(3):
-        for block in range(blocks):
-            stride = 2 if stage > 0 and block == 0 else 1
-            yield f"stage{stage + 1}_block{block + 1}", 16 * model.width * 2**stage, stride
+class WideResNet(Network):
+    """Three stages of basic blocks, `width` times wider than a ResNet."""
 
+    depth: Positive = Field(description="6n + 4 weighted layers")
+    width: Positive = Field(description="widening factor")
 
-def block_names(model):
-    """Names of the residual blocks in order; `model` is a `ModelParams` with depth and width."""
-    return [name for name, _, _ in _stages(model)]
+    @model_validator(mode="after")
+    def _check(self):
+        blocks_a_stage(self.name, self.depth, 4)
+        return self
 
+    def blocks(self):
+        """Yield (block name, filters, stride) of every block."""
+        for stage in range(3):
+            for block in range(blocks_a_stage(self.name, self.depth, 4)):
+                stride = 2 if stage > 0 and block == 0 else 1
+                yield f"stage{stage + 1}_block{block + 1}", 16 * self.width * 2**stage, stride
 
-def shortcuts(model):
-    """Names of the blocks that have a shortcut: all."""
-    return block_names(model)
-
-
-def total_stride(model):
-    """How many times smaller than the images the features are."""
-    return 4
-
-
-def features(images, layers, model):
-    """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width).
-
-    Args:
-        images: a Keras tensor.
-        layers: a `Layers`.
-        model: a `ModelParams` with depth 6n + 4 and width, the widening factor k.
-    """
-    x = layers.conv(images, "stem_conv", filters=16, kernel=3)
-    for name, filters, stride in _stages(model):
-        x = _block(x, layers, name, filters=filters, stride=stride)
-    return layers.norm_relu(x, "head")
+    def features(self, images, layers):
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width)."""
+        x = layers.conv(images, "stem_conv", filters=16, kernel=3)
+        for name, filters, stride in self.blocks():
+            x = _block(x, layers, name, filters=filters, stride=stride)
+        return layers.norm_relu(x, "head")
 
 
 def _block(x, layers, name, *, filters, stride):

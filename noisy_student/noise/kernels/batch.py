@@ -1,6 +1,7 @@
 """The entry point of the compiled engine: one call noises a whole batch."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def _from_to(source, target, kind, value, height, width, grey, found, sums, line
         shear_y_bicubic(source, target, height, width, value, grey, line)
 
 
-def versioned(paths):
+def versioned(paths: Sequence[Path]) -> Callable[[Callable], Callable]:
     """Name a function after the contents of files, too: Numba finds what it has cached by that name.
 
     By itself Numba notices changes of the function's own file only, and would go on with old kernels.

@@ -15,11 +15,11 @@ from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.sources.download import locate
-from noisy_student.sources.interface import Source
+from noisy_student.sources.interface import Rules, Source
 
 NAME = "cifar-10-binary.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{NAME}"
-SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+RULES = Rules(unlabelled=False, sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = ("test_batch.bin",)
@@ -33,11 +33,8 @@ META_LIMIT = 4096  # bytes
 ARCHIVE_LIMIT = 10 * MEMBER_LIMIT  # bytes of all members, those that are passed over too
 
 
-def load(data):
+def load(data, read=None):
     """Load CIFAR-10 from the user's archive under `data.root`, or download it.
-
-    Args:
-        data: `DataParams`; a string in `data.sha256` replaces the official archive's hash.
 
     Returns:
         Source: train and test split at `data.image_size`.
@@ -49,7 +46,7 @@ def load(data):
     root = Path(data.root)
     if not (root / NAME).exists():
         _refuse_pickles(root)
-    archive = locate(NAME, url=URL, root=root, sha256=data.sha256 or SHA256)
+    archive = locate(NAME, url=URL, root=root, sha256=data.sha256 or RULES.sha256)
     members = _read_members(archive)
     return Source(
         classes=_class_names(members, archive),

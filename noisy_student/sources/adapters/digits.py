@@ -7,14 +7,13 @@ import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.sources.interface import Source
+from noisy_student.sources.interface import Rules, Source
+
+RULES = Rules(test=False, unlabelled=False)
 
 
-def load(data):
-    """Load the digits as one set; `prepare` cuts the test split from it.
-
-    Args:
-        data: `DataParams`; only `image_size` matters here.
+def load(data, read=None):
+    """Load the digits as one set, at `data.image_size`; `prepare` cuts the test split from it.
 
     Returns:
         Source: grey levels 0..16 scaled to 0..255, repeated to RGB, enlarged to `data.image_size`.

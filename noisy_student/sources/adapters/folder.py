@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student.data.images import read_folder, try_image
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.views import join
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.schema import OWN_SPLIT
 from noisy_student.sources.ground_truth import labels_of
-from noisy_student.sources.interface import Source
+from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.reader import read_folder
+
+RULES = Rules()
 
 LAYOUT = (
     "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**; without test/, "
@@ -22,13 +23,13 @@ LAYOUT = (
 )
 
 
-def load(data, read=try_image):
+def load(data, read):
     """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
 
     Args:
         data: `DataParams`; val/ is read only if `data.validation` is null, and unlabelled/ only if
             `data.unlabelled_from` is the source's own split.
-        read: what reads a file, see `read_folder`.
+        read: `Reader` of image files.
 
     Returns:
         Source: images resized to `data.image_size` by `data.resize`; unreadable files are skipped and
@@ -52,14 +53,14 @@ def load(data, read=try_image):
         found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
         raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
     unreadable = []
-    train = _read_split(root, "train", classes, data, unreadable, read)
+    train = _read_split(root, "train", classes, unreadable, read)
     if tested == "val" and not _class_folders(root / tested):
-        test = _read_flat(root, classes, data, unreadable, read)
+        test = _read_flat(root, classes, unreadable, read)
     else:
-        test = _read_split(root, tested, classes, data, unreadable, read)
+        test = _read_split(root, tested, classes, unreadable, read)
     validation = None
     if data.validation is None and (root / "val").is_dir():
-        validation = _read_split(root, "val", classes, data, unreadable, read)
+        validation = _read_split(root, "val", classes, unreadable, read)
     return Source(
         classes=classes,
         train=train,
@@ -78,7 +79,7 @@ def _class_folders(split):
     return tuple(names)
 
 
-def _read_split(root, split, classes, data, unreadable, read):
+def _read_split(root, split, classes, unreadable, read):
     surplus = sorted(set(_class_folders(root / split)) - set(classes))
     if surplus:
         raise DataError(
@@ -89,28 +90,24 @@ def _read_split(root, split, classes, data, unreadable, read):
     unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
     images, labels = [], []
     for label, name in enumerate(classes):
-        images.append(_read_class(root, f"{split}/{name}", data, unreadable, read))
+        images.append(_read_class(root, f"{split}/{name}", unreadable, read))
         labels += [label] * len(images[-1])
-    return LabelledImages(join(images), np.array(labels, np.int64))
+    return LabelledImages(read.join(images), np.array(labels, np.int64))
 
 
-def _read_flat(root, classes, data, unreadable, read):
+def _read_flat(root, classes, unreadable, read):
     """The images of val/ that lie in no folders."""
-    images, names, skipped = read_folder(
-        root / "val", size=data.image_size, resize=data.resize, recursive=False, read=read
-    )
+    images, names, skipped = read_folder(root / "val", read, recursive=False)
     unreadable += [f"val/{line}" for line in skipped]
     if not names:
         raise DataError(f"{root / 'val'}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
     return LabelledImages(images, labels_of(root, names, classes))
 
 
-def _read_class(root, folder, data, unreadable, read):
+def _read_class(root, folder, unreadable, read):
     images, skipped = (), []
     if (root / folder).is_dir():
-        images, _, skipped = read_folder(
-            root / folder, size=data.image_size, resize=data.resize, recursive=False, read=read
-        )
+        images, _, skipped = read_folder(root / folder, read, recursive=False)
     unreadable += [f"{folder}/{line}" for line in skipped]
     if not len(images):
         found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
@@ -125,8 +122,6 @@ def _read_class(root, folder, data, unreadable, read):
 def _read_unlabelled(root, data, unreadable, read):
     if data.unlabelled_from != OWN_SPLIT or not (root / "unlabelled").is_dir():
         return None
-    images, _, skipped = read_folder(
-        root / "unlabelled", size=data.image_size, resize=data.resize, recursive=True, read=read
-    )
+    images, _, skipped = read_folder(root / "unlabelled", read, recursive=True)
     unreadable += [f"unlabelled/{line}" for line in skipped]
     return images

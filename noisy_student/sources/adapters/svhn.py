@@ -11,25 +11,24 @@ from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.schema import OWN_SPLIT
 from noisy_student.sources.download import locate
-from noisy_student.sources.interface import Source
+from noisy_student.sources.interface import Rules, Source
 
 # The server is not known to answer by https; the hashes below hold either way.
 URL = "http://ufldl.stanford.edu/housenumbers"
-SHA256 = {
-    "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
-    "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
-    "extra_32x32.mat": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
-}
+RULES = Rules(
+    sha256={
+        "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+        "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+        "extra_32x32.mat": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+    }
+)
 CLASSES = tuple("0123456789")
 
 
-def load(data):
+def load(data, read=None):
     """Load SVHN from the user's files under `data.root`, or download them.
 
-    Args:
-        data: `DataParams`; `data.sha256` may map file names to hashes that replace the official ones. The
-            split "extra" (531,131 images, 1.3 GB) is touched only if `data.unlabelled_from` is the
-            source's own split.
+    The split "extra" (531,131 images, 1.3 GB) is touched only if `data.unlabelled_from` is the source's own split.
 
     Returns:
         Source: train and test split at `data.image_size`, and "extra" as unlabelled with known truth.
@@ -38,7 +37,7 @@ def load(data):
         DataError: a file is damaged or holds something else.
         DownloadError: a file cannot be downloaded.
     """
-    hashes = _hashes(data.sha256)
+    hashes = RULES.sha256 | (data.sha256 or {})
     extra = _read("extra_32x32.mat", data, hashes) if data.unlabelled_from == OWN_SPLIT else None
     own = {} if extra is None else {"unlabelled": extra.images, "unlabelled_labels": extra.labels}
     return Source(
@@ -47,15 +46,6 @@ def load(data):
         test=_read("test_32x32.mat", data, hashes),
         **own,
     )
-
-
-def _hashes(given):
-    unknown = set(given or {}) - set(SHA256)
-    if unknown:
-        raise DataError(
-            f"data.sha256: svhn has no file {', '.join(sorted(unknown))}; the names are {', '.join(SHA256)}."
-        )
-    return SHA256 | (given or {})
 
 
 def _read(name, data, hashes):

@@ -1,0 +1,65 @@
+"""What a stage reads: opened where it is first asked for, checked, and remembered for the checkpoints' digest."""
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from noisy_student.data.arrays import images_files, labelled_files, open_images, open_labelled, open_probs, open_rows
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_json
+
+
+class Inputs:
+    """The inputs of one run of a stage.
+
+    Attributes:
+        files: those by which all that was opened is known, in that order.
+    """
+
+    def __init__(self):
+        self.files: list[Path] = []
+
+    def file(self, path: Path) -> Path:
+        """The path, remembered: whoever asks for it opens it."""
+        self.files.append(path)
+        return path
+
+    def images_and_labels(self, folder: Path) -> LabelledImages:
+        """A labelled folder of `prepare`'s or of an extra test set."""
+        self.files += labelled_files(folder)
+        return open_labelled(folder, classes=self.classes)
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Their names."""
+        return read_json(self.file(layout.CLASSES))
+
+    @cached_property
+    def labelled(self) -> LabelledImages:
+        return self.images_and_labels(layout.LABELLED)
+
+    @cached_property
+    def validation(self) -> LabelledImages:
+        return self.images_and_labels(layout.VALIDATION)
+
+    @cached_property
+    def test(self) -> LabelledImages:
+        """Only for stages that report on it."""
+        return self.images_and_labels(layout.TEST)
+
+    @cached_property
+    def pool(self):
+        """(N, S, S, 3) uint8, the unlabelled images."""
+        self.files += images_files(layout.UNLABELLED)
+        return open_images(layout.UNLABELLED)
+
+    def probs(self, generation: str) -> np.ndarray:
+        """(N, K) float32, what the teacher of a generation says of the pool."""
+        path = self.file(layout.pseudo_labels(generation))
+        return open_probs(path, images=len(self.pool), classes=len(self.classes))
+
+    def rows(self, generation: str) -> np.ndarray:
+        """The rows of the pool that balancing chose for a generation's student."""
+        return open_rows(self.file(layout.balanced(generation)), images=len(self.pool))

@@ -1,0 +1,65 @@
+"""What can be said against the networks of params.yaml before one is built."""
+
+from noisy_student.models.networks import network_of
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import Model
+from noisy_student.settings.params import Params
+from noisy_student.settings.schema import TrainingParams
+
+
+def check_training(training: TrainingParams, stored: int, *, where: str):
+    """Check a training's network, and the sizes of the training and of its fine-tuning against it.
+
+    Args:
+        stored: data.image_size.
+        where: its section, e.g. "teacher".
+
+    Raises:
+        ParamsError: names the parameter that is wrong.
+    """
+    network = network_of(training.model, f"{where}.model")
+    size, place = stored, "data.image_size"
+    if training.image_size:
+        size, place = training.image_size, f"{where}.image_size"
+    network.check_image_size(size, where=place)
+    tuning = training.finetune
+    if tuning.epochs:
+        if tuning.image_size:
+            size, place = tuning.image_size, f"{where}.finetune.image_size"
+        network.check_image_size(size, where=place)
+        network.check_frozen(tuning.freeze_blocks, where=f"{where}.finetune.freeze_blocks")
+
+
+def network_faults(settings: Params) -> list[str]:
+    """What is wrong with the networks of all trainings, a line each."""
+    checks = [lambda: check_training(settings.teacher, settings.data.image_size, where="teacher")]
+    checks.append(lambda: network_of(settings.student.model, "student.model"))
+    wrong = _messages(checks)
+    # what is wrong in a common section would be wrong in every generation
+    return wrong or _messages([lambda key=key: _check_generation(settings, key) for key in settings.generations])
+
+
+def _messages(checks):
+    wrong = []
+    for check in checks:
+        try:
+            check()
+        except ParamsError as error:
+            wrong.append(str(error))
+    return wrong
+
+
+def _check_generation(settings, key):
+    chosen = settings.generation(key)
+    student, teacher = chosen.student, settings.training_of(Model.named(chosen.teacher))[0]
+    check_training(student, settings.data.image_size, where=f"generations.{key}.student")
+    own, its = network_of(student.model), network_of(teacher.model)
+    if student.init == "teacher" and own != its:
+        raise ParamsError(
+            f"generations.{key}: student.init=teacher needs the teacher's network, but student.model is "
+            f"{_size(own)} and {chosen.teacher} is {_size(its)}; make them equal or set student.init: random"
+        )
+
+
+def _size(network):
+    return " ".join(map(str, network.model_dump(exclude_defaults=True).values()))

@@ -1,0 +1,81 @@
+"""What every network is: its parameters, what can be said of it without building it, and its layers."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.settings.schema import Section
+
+
+class Network(Section):
+    """A network; a file of `networks/` holds one subclass and gives it its `name`.
+
+    The fields are what the section `model` takes besides the name; validators refuse what cannot be built. No
+    network imports Keras: `features` makes its layers by a `models.layers.Layers`.
+    """
+
+    name: str
+
+    rescaling: ClassVar[dict] = {"scale": 1 / 127.5, "offset": -1.0}  # of the pixels
+    # Keras' momentum of 0.99 would take hundreds of steps to forget the initial statistics, longer than
+    # a short training has; these are the values of the usual CIFAR implementations.
+    normalisation: ClassVar[dict] = {"momentum": 0.9, "epsilon": 1e-5}
+    untitled: ClassVar[set[str]] = set()  # fields that do not stand in the title
+    too_small: ClassVar[str] = ""  # what else helps if images are too small
+
+    @property
+    def title(self) -> str:
+        """The name of the Keras model, e.g. "resnet_8_16"; it stands in its file."""
+        return "_".join(map(str, self.model_dump(exclude=self.untitled, exclude_none=True).values()))
+
+    @property
+    def total_stride(self) -> int:
+        """How many times smaller than the images the features are."""
+        return 4
+
+    def blocks(self) -> Iterator[tuple]:
+        """Yield a tuple for every block, first block first; it begins with the name."""
+        raise NotImplementedError
+
+    def block_names(self) -> list[str]:
+        """Names of all blocks in order."""
+        return [name for name, *_ in self.blocks()]
+
+    def shortcuts(self) -> list[str]:
+        """Names of the blocks that have a shortcut, in order; all unless a network says otherwise."""
+        return self.block_names()
+
+    def features(self, images: Any, layers: Any) -> Any:
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), C); s is the `total_stride`."""
+        raise NotImplementedError
+
+    def check_image_size(self, size: int, *, where: str = "data.image_size"):
+        """Raise ParamsError unless the strides leave something of an image; `where` is the parameter that says so."""
+        least = self.total_stride
+        if size < least:
+            raise ParamsError(
+                f"{where}={size}: too small for {self.name}, whose strides shrink an image {least} times. "
+                f"Set {where} to {least} or more{self.too_small} in params.yaml."
+            )
+
+    def check_frozen(self, blocks: int | None, *, where: str = "finetune.freeze_blocks"):
+        """Raise ParamsError if more blocks shall be frozen than there are; None: none shall."""
+        most = len(self.block_names())
+        if blocks is not None and blocks > most:
+            raise ParamsError(
+                f"{where}={blocks}: {self.name} has only {most} blocks with this size. "
+                "Lower it in params.yaml, or set it to null so that all learn."
+            )
+
+
+def blocks_a_stage(name: str, depth: int, extra: int) -> int:
+    """n of a network of three stages of n blocks, whose depth is 6n + `extra`.
+
+    Raises:
+        ValueError: there is no such n.
+    """
+    if depth < 6 + extra or (depth - extra) % 6:
+        raise ValueError(
+            f"{name} has depth 6n + {extra} (n >= 1): {6 + extra}, {12 + extra}, {18 + extra}, ...; got {depth}"
+        )
+    return (depth - extra) // 6
