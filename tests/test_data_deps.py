@@ -152,7 +152,7 @@ def test_templates_are_resolved_as_by_dvc(runs, tmp_path):
     """What is compared with the accesses is what DVC makes of dvc.yaml."""
     values = runs[0].params
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(presets.rewrite((ROOT / "params.yaml").read_text(), values))
+    (tmp_path / "params.yaml").write_text(presets.fresh(values))
     repo = Repo.init(tmp_path, no_scm=True)
     by_dvc = {
         stage.name: (

@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from scipy.io import savemat
 
 from accesses import EXEMPT, faults, recorded, within
-from commands import presets
+from commands import preset as presets
 from commands.deps import stage_scripts
 from noisy_student.settings.schema import LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS
 from small import SMALL, stage
@@ -64,7 +64,7 @@ def values(request, tmp_path, monkeypatch, digits, random_images, write_cifar10,
 @pytest.mark.parametrize("store", ["arrays", "shards"])
 def test_prepare_reads_its_deps_and_writes_its_outs(values, tmp_path, store):
     values = with_values(values, {"data.store": store})
-    (tmp_path / "params.yaml").write_text(presets.rewrite((ROOT / "params.yaml").read_text(), values))
+    (tmp_path / "params.yaml").write_text(presets.fresh(values))
     with recorded("prepare", values) as accesses:
         assert stage("prepare") is None
     found = faults(PREPARE, [accesses])
