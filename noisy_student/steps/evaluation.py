@@ -2,14 +2,49 @@
 
 import keras
 
+from noisy_student import backends
+from noisy_student.data.arrays import open_probs, open_truth
+from noisy_student.data.inputs import Inputs
 from noisy_student.drawing import charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
+from noisy_student.inference.saving import load
+from noisy_student.noise.pipeline import input_noise
 from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime import layout
-from noisy_student.runtime.files import read_csv, read_json, write_csv
-from noisy_student.steps.reported import Predictions, evaluate
+from noisy_student.runtime.files import read_csv, read_json, remove, write_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings.params import Params
+from noisy_student.steps.reported import Predictions, evaluate, pseudo_label_quality
+
+
+def evaluate_and_write(params: Params) -> None:
+    """Evaluate all models of params.yaml on the test split: write metrics, tables and pictures."""
+    backends.current().make_deterministic()
+    for path in layout.unlisted(params.generations):
+        print(f"removing {path}: not a generation of params.yaml any more")
+        remove(path)
+    inputs, students = Inputs(), {key: Model(key) for key in params.generations}
+    names = inputs.classes
+    truth = open_truth(layout.TRUTH, classes=len(names))
+    labels = {key: open_probs(layout.pseudo_labels(key), images=len(truth), classes=len(names)) for key in students}
+    test = inputs.test
+    models = {model.name: load(model.path, classes=len(names)) for model in (TEACHER, *students.values())}
+    predictions = predict_all(models, test, batch_size=params.eval.batch_size)
+    quality, teachers = {}, {}
+    for key, student in students.items():
+        generation, probs = params.generation(key), labels[key]
+        teachers[student.name] = generation.teacher
+        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        draw_pseudo_labels(key, inputs.pool, probs, class_names=names, truth=truth, **bounds)
+        if generation.student.uses_pseudo_labels:
+            quality[student.name] = pseudo_label_quality(probs, truth, **bounds)
+    draw_curves(models)
+    noise = input_noise(params, noised=True)
+    galleries.noise_gallery(layout.EVAL_PLOTS / "noise.png", inputs.labelled.images, noise, seed=params.seed)
+    write_eval_plots(predictions, test, class_names=names, teachers=teachers)
+    write_json(layout.EVAL_METRICS, evaluate_all(predictions, test.labels, class_names=names, quality=quality))
 
 
 def predict_all(models, test, *, batch_size):
@@ -90,7 +125,7 @@ def draw_curves(names):
     """
     table = []
     for name in names:
-        model = layout.Model.named(name)
+        model = Model.named(name)
         rows = [{"model": name, **row} for row in read_csv(model.curves)]
         best = {name: read_json(model.summary)["best"]}
         save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", charts.learning_curves(rows, best))
