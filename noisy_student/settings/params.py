@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -23,6 +23,7 @@ from noisy_student.settings.schema import (
     StudentParams,
     TrainingParams,
     check_name,
+    parameter,
 )
 
 _MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
@@ -41,37 +42,34 @@ class GenerationParams(Section):
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Seed = Field(0, description="of the trainings: weights, order of images, noise")
-    backend: Literal["tensorflow", "jax", "torch"] = Field("tensorflow", description="tensorflow | jax | torch")
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
-        "auto", description="auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
+    seed: Seed = parameter(0, "of the trainings: weights, order of images, noise")
+    backend: Literal["tensorflow", "jax", "torch"] = parameter("tensorflow", "tensorflow | jax | torch")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = parameter(
+        "auto", "auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
     )
-    input_noise: Literal["auto", "host", "device"] = Field(
-        "auto",
-        description="auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment",
+    input_noise: Literal["auto", "host", "device"] = parameter(
+        "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
     data: DataParams = DataParams()
     teacher: TrainingParams = TrainingParams()
     student: StudentParams = StudentParams()
     noise: NoiseParams = NoiseParams()
-    augmentation: AugmentationParams = Field(AugmentationParams(), description="of every training, noise or not")
+    augmentation: AugmentationParams = parameter(AugmentationParams(), "of every training, noise or not")
     pseudolabel: PseudoLabelParams = PseudoLabelParams()
     balance: BalanceParams = BalanceParams()
-    generations: dict[str, dict] = Field(
+    generations: dict[str, dict] = parameter(
         {"gen1": {"teacher": "teacher"}},
-        description="""\
+        """\
 Each generation names its teacher and may override student, pseudolabel, balance and noise; a network,
 an optimizer or a schedule of another name is given whole. E.g.
   gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
     )
-    release: str = Field(
-        "student-gen1",
-        description="the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation",
+    release: str = parameter(
+        "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
     )
     eval: EvalParams = EvalParams()
-    checkpoint: CheckpointParams = Field(
-        CheckpointParams(),
-        description="for stages that are killed or stopped: they go on from there; changes no result",
+    checkpoint: CheckpointParams = parameter(
+        CheckpointParams(), "for stages that are killed or stopped: they go on from there; changes no result"
     )
 
     @field_validator("generations", mode="before")

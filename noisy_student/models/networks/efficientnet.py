@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import Field, model_validator
 
 from noisy_student.models.network import Network
-from noisy_student.settings.schema import one_of
+from noisy_student.settings.schema import one_of, parameter
 
 Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255
@@ -99,12 +99,12 @@ class EfficientNet(Network):
     untitled: ClassVar = {"small_images"}
     too_small = " or model.small_images to true"
 
-    size: Annotated[str, one_of("size", SIZES)] | None = Field(
-        None, description="b0 to b7, l0 to l2; or null, and both coefficients"
+    size: Annotated[str, one_of("size", SIZES)] | None = parameter(
+        None, "b0 to b7, l0 to l2; or null, and both coefficients"
     )
-    width_coefficient: Coefficient | None = Field(None, description="how many times wider than B0")
-    depth_coefficient: Coefficient | None = Field(None, description="how many times deeper than B0")
-    small_images: bool = Field(False, description="for images of 32 pixels, strides of 8 in all in place of 32")
+    width_coefficient: Coefficient | None = parameter(None, "how many times wider than B0")
+    depth_coefficient: Coefficient | None = parameter(None, "how many times deeper than B0")
+    small_images: bool = parameter(False, "for images of 32 pixels, strides of 8 in all in place of 32")
 
     @model_validator(mode="after")
     def _check(self):
