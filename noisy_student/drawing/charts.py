@@ -102,7 +102,7 @@ def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confi
         for label in ("all", "right", "wrong", "unknown")
     }
     images, kept = counts.pop("all")
-    names = {k: f"{_TRUTH[k][0]}: {n:,} ({own:,} kept)" for k, (n, own) in counts.items() if n}
+    names = {k: f"{_TRUTH[k][0]}: {n:,} ({own:,} kept)" for k, (n, own) in counts.items() if n or not images}
     scale = {"domain": list(names.values()), "range": [_TRUTH[label][1] for label in names]}
     bars = {
         "x": axis("lower", "confidence (highest probability)", bin="binned", scale={"domain": [0, 1]}),
