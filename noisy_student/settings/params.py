@@ -64,6 +64,10 @@ Each generation names its teacher and may override student, pseudolabel, balance
 an optimizer or a schedule of another name is given whole. E.g.
   gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
     )
+    release: str = Field(
+        "student-gen1",
+        description="the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation",
+    )
     eval: EvalParams = EvalParams()
     checkpoint: CheckpointParams = Field(
         CheckpointParams(),
@@ -101,6 +105,8 @@ an optimizer or a schedule of another name is given whole. E.g.
                 # pydantic would otherwise report the place without the generation's name
                 raise ValueError("; ".join(faults(error, f"generations.{key}"))) from None
             models.add(Model(key).name)
+        if self.release not in models:
+            raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
 
     def generation(self, key):
