@@ -160,7 +160,6 @@ def confusion(name: str, matrix, class_names: Sequence[str]) -> dict:
     Args:
         name: of the model.
         matrix: (K, K) int, rows: truth, columns: prediction.
-        class_names: K names.
     """
     matrix = np.asarray(matrix)
     total = np.maximum(1, matrix.sum(axis=1))

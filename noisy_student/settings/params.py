@@ -1,8 +1,10 @@
 """`params.yaml` as a whole: reading, checking, and what a generation overrides."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -25,6 +27,9 @@ from noisy_student.settings.schema import (
     check_name,
     parameter,
 )
+
+if TYPE_CHECKING:
+    from noisy_student.settings.params import Params
 
 _MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
@@ -107,7 +112,7 @@ an optimizer or a schedule of another name is given whole. E.g.
             raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
 
-    def generation(self, key):
+    def generation(self, key: str) -> GenerationParams:
         """The parameters of one generation: the common sections with its own overrides.
 
         `generations.KEY` may hold `student`, `pseudolabel`, `balance` and `noise`, each with only the
@@ -135,7 +140,7 @@ an optimizer or a schedule of another name is given whole. E.g.
         chosen = self.generation(model.generation)
         return chosen.student, chosen.noise
 
-    def with_noise(self, noise):
+    def with_noise(self, noise: NoiseParams) -> Params:
         """These parameters with another section `noise`."""
         return self.model_copy(update={"noise": noise})
 
@@ -153,7 +158,7 @@ def _merge(base, override, where):
     return merged
 
 
-def read_yaml(path):
+def read_yaml(path: Path | str) -> dict[str, Any]:
     """Read a YAML 1.2 file as DVC does (so 1e-3 is a number).
 
     Raises:
@@ -172,7 +177,7 @@ def read_yaml(path):
     return value
 
 
-def check(values, where="params.yaml"):
+def check(values: dict[str, Any], where: str = "params.yaml") -> Params:
     """Validate a nested dict of parameters.
 
     Raises:
@@ -188,13 +193,13 @@ def check(values, where="params.yaml"):
     return settings
 
 
-def refuse(wrong: list[str], where="params.yaml"):
+def refuse(wrong: list[str], where: str = "params.yaml") -> None:
     """Raise a ParamsError that names all faults of a file, if there is any."""
     if wrong:
         raise ParamsError(f"{where}:\n  " + "\n  ".join(wrong) + f"\nMend {where} and run again.")
 
 
-def section_of(annotation) -> type[Section] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """The section that a parameter is, by its annotation."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
@@ -209,7 +214,7 @@ def _missing(section, values, place=""):
             yield from _missing(inner, values[name], f"{place}{name}.")
 
 
-def faults(error: ValidationError, place="") -> list[str]:
+def faults(error: ValidationError, place: str = "") -> list[str]:
     """What is wrong, a line each, with the full name of the parameter.
 
     Args:
@@ -233,7 +238,7 @@ def _describe(detail, within):
     return f"{place}: {message}{shown}" if place else message
 
 
-def load(path="params.yaml"):
+def load(path: Path | str = "params.yaml") -> Params:
     """Read and validate all sections of `params.yaml` at once.
 
     Raises:
@@ -242,11 +247,8 @@ def load(path="params.yaml"):
     return check(read_yaml(path), where=str(path))
 
 
-def check_paths(settings):
+def check_paths(settings: Params) -> None:
     """Check that folders of images exist and can be read; DVC's own message names no parameter.
-
-    Args:
-        settings: Params.
 
     Raises:
         ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.

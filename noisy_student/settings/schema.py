@@ -75,7 +75,7 @@ def parameter(default: Any, comment: str) -> Any:
     return Field(default, description=comment)
 
 
-def check_input(name, path):
+def check_input(name: str, path: str) -> None:
     """Raise ValueError if a path lies in or above what the stages write."""
     normal = normpath(path)
     for out in OUTPUTS:
@@ -86,7 +86,7 @@ def check_input(name, path):
             )
 
 
-def check_name(key):
+def check_name(key: str) -> None:
     """Raise ValueError unless a key can name files."""
     if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
@@ -300,12 +300,12 @@ class StudentParams(TrainingParams):
     )
 
     @property
-    def uses_pseudo_labels(self):
+    def uses_pseudo_labels(self) -> bool:
         """Whether the student learns from any."""
         return self.mix != "none"
 
     @property
-    def unlabelled_batch_size(self):
+    def unlabelled_batch_size(self) -> int:
         """Pseudo-labelled images a step in the "ratio" mix."""
         return max(1, round(self.batch_size * self.unlabelled_ratio))
 

@@ -1,5 +1,10 @@
 """Test metrics of the teacher and of every generation's student."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import keras
 
 from noisy_student import backends
@@ -15,8 +20,13 @@ from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_csv, read_json, remove, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.runtime.types import Labels, Probs
 from noisy_student.settings.params import Params
 from noisy_student.steps.reported import Predictions, evaluate, pseudo_label_quality
+
+if TYPE_CHECKING:
+    from noisy_student.data.labelled import LabelledImages
+    from noisy_student.data.views import Images
 
 
 def evaluate_and_write(params: Params) -> None:
@@ -47,12 +57,13 @@ def evaluate_and_write(params: Params) -> None:
     write_json(layout.EVAL_METRICS, evaluate_all(predictions, test.labels, class_names=names, quality=quality))
 
 
-def predict_all(models, test, *, batch_size):
+def predict_all(
+    models: dict[str, keras.Model], test: LabelledImages, *, batch_size: int | str
+) -> dict[str, tuple[Probs, float]]:
     """Distributions and weight penalties of every model.
 
     Args:
         models: {name: inference model}.
-        test: LabelledImages.
         batch_size: images a step, or "auto", see `predict_probs`.
 
     Returns:
@@ -67,13 +78,13 @@ def predict_all(models, test, *, batch_size):
     }
 
 
-def evaluate_all(predictions, labels, *, class_names, quality):
+def evaluate_all(
+    predictions: dict[str, tuple[Probs, float]], labels: Labels, *, class_names: Sequence[str], quality: dict[str, dict]
+) -> dict[str, dict]:
     """The content of metrics/eval.json: {model's name: {metric's name: value}}.
 
     Args:
         predictions: see `predict_all`.
-        labels: (N,) integers.
-        class_names: K names.
         quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
     """
     return {
@@ -82,13 +93,17 @@ def evaluate_all(predictions, labels, *, class_names, quality):
     }
 
 
-def write_eval_plots(predictions, test, *, class_names, teachers):
+def write_eval_plots(
+    predictions: dict[str, tuple[Probs, float]],
+    test: LabelledImages,
+    *,
+    class_names: Sequence[str],
+    teachers: dict[str, str],
+) -> None:
     """Write confusion matrices, reliability diagram and the galleries of disagreement.
 
     Args:
         predictions: see `predict_all`.
-        test: LabelledImages.
-        class_names: K names.
         teachers: {student's name: its teacher's name}.
     """
     folder, tables, reliability = layout.EVAL_PLOTS, layout.EVAL_TABLES, {}
@@ -117,7 +132,7 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
             )
 
 
-def draw_curves(names):
+def draw_curves(names: Iterable[str]) -> None:
     """Draw the learning curves of every training, and write them as one long table: model, step, values.
 
     Args:
@@ -133,14 +148,22 @@ def draw_curves(names):
     write_csv(layout.EVAL_TABLES / "curves.csv", table)
 
 
-def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max_confidence):
+def draw_pseudo_labels(
+    key: str,
+    images: Images,
+    probs: Probs,
+    *,
+    class_names: Sequence[str],
+    truth: Labels,
+    threshold: float,
+    max_confidence: float,
+) -> None:
     """Draw what the teacher of a generation says of the pool, and what filtering and balancing made of it.
 
     Args:
         key: of the generation.
         images: (N, H, W, 3) uint8, the pool; only the rows shown are read.
         probs: (N, K) float32, the teacher's distributions.
-        class_names: K names.
         truth: (N,) int classes, -1 where unknown.
         threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
     """
