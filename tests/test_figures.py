@@ -182,21 +182,20 @@ def test_equal_input_gives_equal_bytes(name, tmp_path):
 
 
 def test_the_machines_fonts_do_not_show(tmp_path):
-    """Letters that the font lacks would come from any other that is found."""
+    """Drawn as where no font is installed; a letter that ours lacks would come from any other that is found."""
     code = (
-        "import sys; from pathlib import Path; from noisy_student.drawing import canvas, charts\n"
-        "canvas._OTHERS = canvas.re.compile('(?!)')\n"  # nothing is replaced: the machine's fonts would be asked
-        "save = lambda name: canvas.save_chart(Path(name), charts.confusion('✗ 猫 é', [[3, 1], [0, 2]], ['a', '☃']))\n"
-        "save(sys.argv[1])\n"
-        "import os; sys.exit(os.environ.get('FONTCONFIG_FILE', '') != sys.argv[2])"
+        "import os, sys; from pathlib import Path; from noisy_student.drawing import canvas, charts\n"
+        "canvas._OTHERS = canvas.re.compile('(?!)')\n"  # nothing is replaced: other fonts would be asked
+        "if len(sys.argv) > 2: canvas._converter = lambda: canvas.vl_convert\n"  # as the environment has it
+        "before = dict(os.environ)\n"
+        "canvas.save_chart(Path(sys.argv[1]), charts.confusion('✗ 猫 é', [[3, 1], [0, 2]], ['a', '☃']))\n"
+        "sys.exit(dict(os.environ) != before)"
     )
-    configured = tmp_path / "fonts.conf"
-    configured.write_text("<fontconfig><dir>/nowhere</dir></fontconfig>")
-    for name, setting in (("a.png", ""), ("b.png", str(configured))):
-        environment = {k: v for k, v in os.environ.items() if k != "FONTCONFIG_FILE"} | {"PYTHONPATH": str(ROOT)}
-        environment |= {"FONTCONFIG_FILE": setting} if setting else {}
-        run = [sys.executable, "-c", code, str(tmp_path / name), setting]
-        assert subprocess.run(run, env=environment, check=False).returncode == 0  # and the setting is as before
+    none, environment = tmp_path / "fonts.conf", {**os.environ, "PYTHONPATH": str(ROOT)}
+    none.write_text("<fontconfig><dir>/nowhere</dir></fontconfig>")
+    for arguments, more in ((["a.png"], {}), (["b.png", "bare"], {"FONTCONFIG_FILE": str(none)})):
+        run = [sys.executable, "-c", code, *arguments]
+        assert subprocess.run(run, cwd=tmp_path, env=environment | more, check=False).returncode == 0
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
