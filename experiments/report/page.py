@@ -64,7 +64,7 @@ def _study(findings):
 
 def _changed(values):
     """[(parameter, the digits' preset, here)] where params.yaml differs from the base preset."""
-    found = presets.differences(presets.values(presets.BASE), values)
+    found = presets.differences(presets.defaults(), values)
     return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(found.items())]
 
 

@@ -22,7 +22,7 @@ FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
-MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes")
+MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
 
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]

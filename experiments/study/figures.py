@@ -25,7 +25,7 @@ def arms(findings):
     arm = axis("arm", None, "nominal", sort=list(names.values()), scale={"domain": list(names.values())})
     dot = {"type": "point", "filled": True, "opacity": 1, "tooltip": True, "size": 24, "color": GREY, "yOffset": 7}
     diamond = dot | {"shape": "diamond", "size": 80, "color": BLACK, "yOffset": 0}
-    line = {"type": "rule", "strokeDash": [6, 4], "color": BLACK}
+    line = {"type": "rule", "strokeDash": [6, 4], "color": BLACK, "description": "no difference"}
     zero = {"data": {"values": [{}]}, "mark": line, "encoding": {"x": {"datum": 0}}}
     labels = {"labelLimit": 400, "grid": True}
     return chart(

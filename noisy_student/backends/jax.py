@@ -91,12 +91,7 @@ OPTIMIZERS = {  # XLA fuses their steps
 
 
 def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """The outputs: where one side of a condition leaves weights out, JAX takes zero as their gradient.
-
-    Args:
-        outputs: tensor.
-        weights: tensors.
-    """
+    """The outputs: where one side of a condition leaves weights out, JAX takes zero as their gradient."""
     return outputs
 
 

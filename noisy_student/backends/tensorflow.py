@@ -140,12 +140,7 @@ OPTIMIZERS = {"sgd": SGD, "adam": Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
 def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """The outputs: where one side of a condition leaves weights out, TensorFlow takes zero as their gradient.
-
-    Args:
-        outputs: tensor.
-        weights: tensors.
-    """
+    """The outputs: where one side of a condition leaves weights out, TensorFlow takes zero as their gradient."""
     return outputs
 
 
@@ -154,9 +149,6 @@ def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
 
     On CPUs the weights of all but huge models become constants of the graph, so that TensorFlow folds
     normalisation into the convolutions; later changes of the weights are not seen.
-
-    Args:
-        model: a `keras.Model`.
 
     Returns:
         Callable: uint8 NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.

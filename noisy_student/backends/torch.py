@@ -90,7 +90,6 @@ def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
     decay and without the step of their momentum.
 
     Args:
-        outputs: tensor.
         weights: tensors, each with a gradient.
     """
     return sum((weight.flatten()[:0].sum().to(outputs.dtype) for weight in weights), outputs)
@@ -98,9 +97,6 @@ def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
 
 def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
     """The model as a function of batches of one constant shape, without noise of training.
-
-    Args:
-        model: a `keras.Model`.
 
     Returns:
         Callable: uint8 NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.

@@ -1,11 +1,10 @@
 """Images in shards: .tar files of encoded images that any program opens, and an index for random access.
 
-A folder holds `shard-00000.tar`, ..., whose members are `000000000.png` (or .jpg), numbered by row;
-`index.npy`, (N, 4) int64: shard, offset and length of the encoded image in it, and CRC-32 of its bytes; and
-`shards.json`: size of the images, encoding, and of every shard its number of images, bytes and CRC-32. Only
-the index is mapped into memory. Encoded images are read when they are asked for, and decoded by several
-threads: the decoders let go of Python's lock, and pixels need not travel between processes
-(benchmarks/stores.py).
+A folder holds `shard-00000.tar`, ..., whose members are `000000000.png` (or .jpg), numbered by row; `index.npy`, (N, 4)
+int64: shard, offset and length of the encoded image in it, and CRC-32 of its bytes; and `shards.json`: size of the
+images, encoding, and of every shard its number of images, bytes and CRC-32. Only the index is mapped into memory.
+Encoded images are read when they are asked for, and decoded by several threads: the decoders let go of Python's lock,
+and pixels need not travel between processes (benchmarks/stores.py).
 """
 
 import errno

@@ -8,8 +8,7 @@ from noisy_student.runtime.errors import DataError
 def stratified(labels, count, *, rng, name, classes):
     """Choose `count` rows at random so that every class keeps its share of them.
 
-    Shares are rounded by largest remainder, ties in favour of the lower label; every class gets at least
-    one row.
+    Shares are rounded by largest remainder, ties in favour of the lower label; every class gets at least one row.
 
     Args:
         labels: (N,) int64 in [0, K).

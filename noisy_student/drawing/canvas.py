@@ -8,8 +8,8 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import numpy as np
 import vl_convert
@@ -52,6 +52,7 @@ def printable(text: str) -> str:
 
 def shorten(text: str, most: int = 16) -> str:
     """Cut a name to `most` characters so that captions do not overlap."""
+    text = printable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -139,7 +140,8 @@ def save_sheet(
     def left(column):
         return _MARGIN + names + column * (side + _GAP) + column // group * 3 * _GAP
 
-    width = max(left(columns) + _MARGIN, _MARGIN * 2 + 8 * max(len(title), len(below)))
+    ends = [left(columns), _MARGIN + 10 * len(printable(title)), _MARGIN + 7 * len(printable(below))]
+    width = max(ends + [left(column) + 8 * len(text) for column, text, _ in headers]) + _MARGIN
     sheet = _Sheet(width, top + len(rows) * pitch + _MARGIN)
     sheet.text(title, _MARGIN, _MARGIN + 12, size=16, bold=True)
     sheet.text(below, _MARGIN, _MARGIN + 32)

@@ -72,7 +72,7 @@ def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dic
         rows: model, step, train_loss, validation_loss, train_accuracy, validation_accuracy.
         best: {model: the row of the checkpoint that was kept}.
     """
-    kept = {"values": [{"model": name, **row} for name, row in best.items()]}
+    kept = {"values": [{**row, "model": name} for name, row in best.items()]}
     texts = [f"{name}: step {row['step']:.0f}, {row['validation_accuracy']:.2%} right" for name, row in best.items()]
     panels = []
     for quantity in ("loss", "accuracy"):
@@ -103,14 +103,14 @@ def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confi
         for label in ("all", "right", "wrong", "unknown")
     }
     images, kept = counts.pop("all")
-    names = {k: f"{_TRUTH[k][0]}: {n:,} ({own:,} kept)" for k, (n, own) in counts.items() if n}
+    names = {k: f"{_TRUTH[k][0]}: {n:,} ({own:,} kept)" for k, (n, own) in counts.items() if n or not images}
     scale = {"domain": list(names.values()), "range": [_TRUTH[label][1] for label in names]}
     bars = {
         "x": axis("lower", "confidence (highest probability)", bin="binned", scale={"domain": [0, 1]}),
         "x2": {"field": "upper"},
         "y": axis("images", "images", stack="zero"),
         "color": axis("group", None, "nominal", scale=scale),
-        "order": {"field": "label", "sort": "descending"},
+        "order": {"field": "label"},  # what is right lies below
     }
     rule = {"type": "rule", "strokeDash": [6, 4], "color": BLACK, "strokeWidth": 2}
     bounds = {"values": [{"bound": bound} for bound in (threshold, max_confidence) if bound < 1]}
@@ -161,7 +161,6 @@ def confusion(name: str, matrix, class_names: Sequence[str]) -> dict:
     Args:
         name: of the model.
         matrix: (K, K) int, rows: truth, columns: prediction.
-        class_names: K names.
     """
     matrix = np.asarray(matrix)
     total = np.maximum(1, matrix.sum(axis=1))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.types import Floats, Ints, Labels, Probs
 
 
 def _check(probs, labels):
@@ -34,19 +35,19 @@ def mean_nll(true_probs: np.ndarray) -> float:
     return float(-np.log(np.clip(true_probs.astype(np.float64), 1e-7, 1.0)).mean())
 
 
-def accuracy(probs, labels):
+def accuracy(probs: Probs, labels: Labels) -> float:
     """Share of images, 0..1, whose most probable class is the label (ties: the lower class)."""
     return top_k_accuracy(probs, labels, 1)
 
 
-def top_k_accuracy(probs, labels, k):
+def top_k_accuracy(probs: Probs, labels: Labels, k: int) -> float:
     """Share of images, 0..1, whose label is among the `k` most probable classes (ties: lower first)."""
     _check(probs, labels)
     best = np.argsort(-probs, axis=1, kind="stable")[:, :k]
     return float((best == labels[:, None]).any(axis=1).mean())
 
 
-def recall_per_class(probs, labels):
+def recall_per_class(probs: Probs, labels: Labels) -> Floats:
     """Share of each class's images that are predicted as it.
 
     Returns:
@@ -57,7 +58,7 @@ def recall_per_class(probs, labels):
     return np.divide(matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=total > 0)
 
 
-def confusion(probs, labels):
+def confusion(probs: Probs, labels: Labels) -> Ints:
     """Count images by true class (rows) and predicted class (columns).
 
     Returns:
@@ -77,10 +78,9 @@ def equal_edges(bins: int) -> np.ndarray:
 def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """(N,) places of values among bins. **The rule for edges**: a bin holds lower < value <= upper.
 
-    As a pseudo-label is kept when threshold < confidence <= max_confidence, no bin between such edges is half
-    kept; edges are therefore rounded to the values' own type first, as NumPy does when it compares an array
-    with one number. The first bin also holds what lies at its lower edge or below, the last what rounding has
-    put above 1.
+    As a pseudo-label is kept when threshold < confidence <= max_confidence, no bin between such edges is half kept;
+    edges are therefore rounded to the values' own type first, as NumPy does when it compares an array with one number.
+    The first bin also holds what lies at its lower edge or below, the last what rounding has put above 1.
     """
     return np.searchsorted(np.asarray(edges)[1:-1].astype(values.dtype), values)
 
@@ -135,7 +135,7 @@ def calibration_error(table: list[dict]) -> float:
     return sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in filled) / images
 
 
-def accuracy_interval(correct, n):
+def accuracy_interval(correct: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of `correct` out of `n` images.
 
     Returns:

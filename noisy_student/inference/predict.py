@@ -1,7 +1,11 @@
 """Class distributions of many images, batch by batch."""
 
+from __future__ import annotations
+
 import contextlib
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +14,13 @@ from noisy_student.data.views import at_size
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.signals import Stopped, deferred
+from noisy_student.runtime.types import Floats, Pixels, Probs, Rows
+
+if TYPE_CHECKING:
+    import keras
+
+    from noisy_student.data.views import Images
+    from noisy_student.runtime.checkpoints import Checkpoints
 
 # Bytes that the largest layer output of a batch may take. On CPUs benchmarks/labelling.py finds the best
 # speed at 4 to 16 MiB: less is too little work for a kernel, more does not fit the caches.
@@ -18,7 +29,7 @@ ACCELERATOR_BUDGET = 256 * 2**20
 SMALLEST, LARGEST = 4, 4096  # images
 
 
-def automatic_batch_size(model, *, accelerator):
+def automatic_batch_size(model: keras.Model, *, accelerator: bool) -> int:
     """Images a step at which a model predicts about as fast as it can.
 
     A function of the model and the kind of device only, not of free memory or a measurement: rounding
@@ -37,7 +48,16 @@ def automatic_batch_size(model, *, accelerator):
     return int(np.clip(2 ** (fitting.bit_length() - 1), SMALLEST, LARGEST)) if fitting else SMALLEST
 
 
-def predict_probs(model, images, *, batch_size="auto", name="predict", noise=None, out=None, kept=None):
+def predict_probs(
+    model: keras.Model,
+    images: Images,
+    *,
+    batch_size: int | str = "auto",
+    name: str = "predict",
+    noise: Callable[[Pixels, Rows], Pixels] | None = None,
+    out: Probs | None = None,
+    kept: Checkpoints | None = None,
+) -> Probs:
     """The model's distribution for every image, un-noised unless `noise` is given.
 
     Every batch has the same size, the last one filled up with black images: the model is compiled once,
@@ -52,8 +72,7 @@ def predict_probs(model, images, *, batch_size="auto", name="predict", noise=Non
         noise: callable (images (n, H, W, 3) of the model's size, their rows (n,) int64) -> images, the
             paper's ablation of a noised teacher.
         out: (N, K) float32 to write into, may be memory-mapped; None: a new array.
-        kept: checkpoints.Checkpoints with `keep=None`, for shards of rows to go on from and to write; None:
-            neither.
+        kept: checkpoints.Checkpoints with `keep=None`, for shards of rows to go on from and to write; None: neither.
 
     Returns:
         `out`; rows sum to 1.
@@ -91,11 +110,11 @@ class Predictor:
         size: images a step.
     """
 
-    def __init__(self, model, *, batch_size="auto"):
+    def __init__(self, model: keras.Model, *, batch_size: int | str = "auto") -> None:
         self.size = _batch_size(model, batch_size)
         self._model, self._forward = model, backends.current().forward(model)
 
-    def __call__(self, images, *, name="predict"):
+    def __call__(self, images: Images, *, name: str = "predict") -> Probs:
         """(N, H, W, 3) uint8, anything that can be sliced -> (N, K) float32; errors as of `predict_probs`."""
         images = _fitting(self._model, images, name)
         pieces = [probs for _, probs in _outputs(self._forward, images, self.size, None, 0)]
@@ -142,7 +161,7 @@ class _Shards:
             raise Stopped(f"{self.name}: stopped; {saved}. Run the same command again to go on.", asked)
 
 
-def fitting(model, images):
+def fitting(model: keras.Model, images: Images) -> Images:
     """The images at the side that the model takes; those of another one are resized when they are read."""
     return at_size(images, model.input_shape[1])
 
@@ -193,7 +212,7 @@ def _filled(batch, size):
     return full
 
 
-def predict_logits(model, images, *, batch_size):
+def predict_logits(model: keras.Model, images: Images, *, batch_size: int) -> Floats:
     """Logits of a training model, un-noised, with its present weights.
 
     The images are shared out equally among as few batches as possible, so that hardly any is filled up.
@@ -202,9 +221,6 @@ def predict_logits(model, images, *, batch_size):
         model: a training model of `noisy_student.models.build`.
         images: (N, H, W, 3) uint8, N > 0, may be memory-mapped.
         batch_size: most images a step.
-
-    Returns:
-        (N, K) float32.
     """
     steps = math.ceil(len(images) / batch_size)
     size = math.ceil(len(images) / steps)
@@ -212,7 +228,7 @@ def predict_logits(model, images, *, batch_size):
     return np.concatenate([model.predict_on_batch(_filled(batch, size))[: len(batch)] for batch in batches])
 
 
-def to_probs(logits):
+def to_probs(logits: Floats) -> Probs:
     """Softmax over the last axis, in float64, returned as float32."""
     logits = np.asarray(logits, np.float64)
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -19,14 +19,13 @@ INFLATION = 20  # times larger unpacked: weights hardly shrink, what shrinks so 
 MEND = "Delete it and run `dvc repro` again."
 
 
-def save(model, path):
+def save(model: keras.Model, path: Path) -> None:
     """Write a model as a `.keras` file, atomically.
 
     Models of equal configuration and equal weights give equal bytes, whenever and wherever they are
     saved with the same versions of Keras and h5py.
 
     Args:
-        model: a `keras.Model`.
         path: ends in `.keras`; its folder is created.
     """
     with atomic_path(path) as temporary:
@@ -48,7 +47,7 @@ def _with_fixed_dates(data):
     return fixed.getvalue()
 
 
-def load(path, *, classes=None):
+def load(path: Path, *, classes: int | None = None) -> keras.Model:
     """Read a `.keras` file in safe mode: no code from the file is run.
 
     Args:

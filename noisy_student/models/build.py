@@ -1,5 +1,10 @@
 """Build a network from its parameters, for training or for inference."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import keras
 
 from noisy_student.models.layers import Layers, layer_seed
@@ -7,10 +12,14 @@ from noisy_student.models.networks import network_of
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 from noisy_student.runtime.errors import ParamsError
 
+if TYPE_CHECKING:
+    from noisy_student.models.network import Network
+    from noisy_student.settings.schema import ModelParams, NoiseParams
+
 MODES = ("train", "inference", "noised")
 
 
-def block_survival(model, survival_probability):
+def block_survival(model: Network, survival_probability: float) -> dict[str, float]:
     """Survival probability of each block that has a shortcut, in order.
 
     Args:
@@ -27,17 +36,17 @@ def block_survival(model, survival_probability):
 
 
 def build(
-    model,
+    model: ModelParams,
     *,
-    classes,
-    image_size,
-    survival_probability=1.0,
-    coin="batch",
-    dropout=0.0,
-    mode="train",
-    precision="float32",
-    seed=0,
-):
+    classes: int,
+    image_size: int,
+    survival_probability: float = 1.0,
+    coin: str = "batch",
+    dropout: float = 0.0,
+    mode: str = "train",
+    precision: str = "float32",
+    seed: int = 0,
+) -> keras.Model:
     """Build a network that takes uint8 images (N, image_size, image_size, 3).
 
     Layers with weights have the same names and shapes in all modes, but not always the same order, which
@@ -90,7 +99,7 @@ def build(
     return built
 
 
-def model_noise(noise):
+def model_noise(noise: NoiseParams | None) -> dict[str, Any]:
     """Arguments of `build` for the noise inside the model.
 
     Args:
@@ -106,7 +115,7 @@ def model_noise(noise):
     }
 
 
-def freeze(network, model, blocks):
+def freeze(network: keras.Model, model: ModelParams, blocks: int) -> None:
     """Let the stem and the first blocks keep their weights and statistics, and act as at inference.
 
     Args:
@@ -122,7 +131,7 @@ def freeze(network, model, blocks):
             layer.trainable = False
 
 
-def reseeder(network):
+def reseeder(network: keras.Model) -> Callable[[int], None]:
     """A function that sets all random generators of a network as if they had been called `count` times.
 
     Args:
@@ -150,7 +159,7 @@ def _head(x, classes, dropout, mode, seed):
     return x if mode == "train" else keras.layers.Softmax(dtype="float32", name="probs")(x)
 
 
-def transfer_weights(source, target):
+def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy all weights between two builds of the same `ModelParams`, layer by layer, by name.
 
     Modes, survival probabilities and dropout may differ. Nothing is copied unless everything fits.

@@ -7,7 +7,7 @@ from noisy_student.settings.params import Params
 from noisy_student.settings.schema import TrainingParams
 
 
-def check_training(training: TrainingParams, stored: int, *, where: str):
+def check_training(training: TrainingParams, stored: int, *, where: str) -> None:
     """Check a training's network, and the sizes of the training and of its fine-tuning against it.
 
     Args:

@@ -143,10 +143,8 @@ class Layers:
         """shortcut + branch(source), the branch with the stochastic depth of this block.
 
         Args:
-            shortcut: Keras tensor.
             source: Keras tensor that the branch starts from.
             branch: function of a Keras tensor that makes the layers of the branch.
-            block: name of the block.
         """
         if self.mode == "train" and self.coin == "batch" and self.survival[block] < 1.0:
             inputs = keras.Input(source.shape[1:], dtype=source.dtype, name=f"{block}_source")

@@ -1,9 +1,12 @@
 """What every network is: its parameters, what can be said of it without building it, and its layers."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import Section
+
+Blocks = Iterator[tuple]  # one a block, first block first; each begins with the block's name
 
 
 class Network(Section):
@@ -32,9 +35,13 @@ class Network(Section):
         """How many times smaller than the images the features are."""
         return 4
 
+    def blocks(self) -> Blocks:
+        """Yield a tuple for every block, first block first; it begins with the name."""
+        raise NotImplementedError
+
     def block_names(self) -> list[str]:
         """Names of all blocks in order."""
-        raise NotImplementedError
+        return [name for name, *_ in self.blocks()]
 
     def shortcuts(self) -> list[str]:
         """Names of the blocks that have a shortcut, in order; all unless a network says otherwise."""
@@ -44,7 +51,7 @@ class Network(Section):
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), C); s is the `total_stride`."""
         raise NotImplementedError
 
-    def check_image_size(self, size: int, *, where: str = "data.image_size"):
+    def check_image_size(self, size: int, *, where: str = "data.image_size") -> None:
         """Raise ParamsError unless the strides leave something of an image; `where` is the parameter that says so."""
         least = self.total_stride
         if size < least:
@@ -53,7 +60,7 @@ class Network(Section):
                 f"Set {where} to {least} or more{self.too_small} in params.yaml."
             )
 
-    def check_frozen(self, blocks: int | None, *, where: str = "finetune.freeze_blocks"):
+    def check_frozen(self, blocks: int | None, *, where: str = "finetune.freeze_blocks") -> None:
         """Raise ParamsError if more blocks shall be frozen than there are; None: none shall."""
         most = len(self.block_names())
         if blocks is not None and blocks > most:

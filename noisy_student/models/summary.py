@@ -30,9 +30,8 @@ def summarise(model: keras.Model, *, survival: dict[str, float]) -> dict[str, An
         survival: {block name: survival probability}, see `noisy_student.models.build.block_survival`.
 
     Returns:
-        name; classes; image_size (pixels); parameters (all weights, the running statistics of batch
-        normalisation included); trainable_parameters; macs (one image); survival_probability (a copy
-        of `survival`).
+        name; classes; image_size (pixels); parameters (all weights, the running statistics of batch normalisation
+        included); trainable_parameters; macs (one image); survival_probability (a copy of `survival`).
     """
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     return {

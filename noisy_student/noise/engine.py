@@ -26,12 +26,10 @@ def apply_draw(
 ) -> Pixels:
     """Carry out a draw on the CPU, on one core; other Python threads run on meanwhile.
 
-    The first call of a process loads the compiled kernels from `__pycache__`, the first one on a
-    machine compiles them.
+    The first call of a process loads the compiled kernels from `__pycache__`, the first one on a machine compiles them.
 
     Args:
         images: (N, H, W, 3) uint8; not changed, unless it is `out`.
-        draw: pipeline.InputDraw of N images.
         padding: pixels that the crop's offsets count from; 0 without crops.
         crop_fill: grey level, 0 to 255, of what the crop shows outside of the image.
         table: tuple of operations.Operation that `draw.op` numbers.

@@ -56,7 +56,6 @@ class InGraphNoise:
         """Turn a draw into what the device needs; done on the host.
 
         Args:
-            draw: pipeline.InputDraw of N images.
             height: of the images, 3 to 2048 pixels.
             width: of the images, likewise.
 

@@ -69,12 +69,6 @@ class InputNoise:
         """Draw what happens to N images.
 
         A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself.
-
-        Args:
-            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
-
-        Returns:
-            InputDraw.
         """
         flip = top = left = op = value = None
         if self.flip:
@@ -90,7 +84,6 @@ class InputNoise:
 
         Args:
             images: (N, H, W, 3) uint8; not changed, unless it is `out`.
-            draw: InputDraw of N images.
             out: (N, H, W, 3) uint8, C-contiguous, to write into; may be `images`. None: a new array.
 
         Returns:
@@ -111,7 +104,6 @@ class InputNoise:
 
         Args:
             images: (N, H, W, 3) uint8; not changed.
-            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
 
         Returns:
             (N, H, W, 3) uint8; `images` itself, not a copy, if nothing is switched on.
@@ -139,7 +131,6 @@ def input_noise(params: Params, *, noised: bool) -> InputNoise:
     """The input noise of a training: plain augmentation, with RandAugment when `noised`.
 
     Args:
-        params: params.Params.
         noised: whether the section `noise` applies.
     """
     return InputNoise(augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None)

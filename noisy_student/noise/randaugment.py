@@ -50,9 +50,6 @@ class RandAugment:
     def draw(self, keys: Keys) -> tuple[Ints, Floats]:
         """Draw operations and strengths for N images.
 
-        Args:
-            keys: (N,) uint64 of `noisy_student.runtime.seeds.image_keys`.
-
         Returns:
             (op, value): the two attributes of pipeline.InputDraw.
         """

@@ -3,6 +3,7 @@
 import numpy as np
 
 from noisy_student.inference.metrics import bin_of
+from noisy_student.runtime.types import Labels, Probs
 
 _PIECE = 8 * 2**20  # bytes read at once
 
@@ -17,8 +18,7 @@ def best_guesses(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         probs: (N, K) float, may be memory-mapped; K > 0.
 
     Returns:
-        (predicted, confidence): (N,) int64, of equally probable classes the first, and (N,) of the dtype of
-        `probs`.
+        (predicted, confidence): (N,) int64, of equally probable classes the first, and (N,) of the dtype of `probs`.
     """
     predicted, confidence = np.empty(len(probs), np.int64), np.empty(len(probs), probs.dtype)
     step = max(1, _PIECE // (probs.shape[1] * probs.itemsize))
@@ -46,7 +46,7 @@ def is_kept(confidence: np.ndarray, threshold: float, max_confidence: float = 1.
     return above & (confidence <= max_confidence) if max_confidence < 1 else above
 
 
-def confidence_rows(probs, truth, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
+def confidence_rows(probs: Probs, truth: Labels, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
     """Count images by confidence, in bins of which each is kept or not as a whole.
 
     Args:

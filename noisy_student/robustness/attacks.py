@@ -45,7 +45,6 @@ def fgsm(gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float) -> 
     Args:
         gradient: callable (images, labels) -> gradient of the loss in the images.
         images: (N, H, W, 3) float32 in 0..255.
-        labels: (N,) ints.
         epsilon: largest change of a value, in grey levels.
 
     Returns:
@@ -62,7 +61,6 @@ def pgd(
     Args:
         gradient, images, labels, epsilon: as of `fgsm`.
         start: (N, H, W, 3) float32 in [-1, 1): where in the ball of radius epsilon it begins.
-        steps: how many.
 
     Returns:
         (N, H, W, 3) within epsilon of the images, and within 0..255.

@@ -35,7 +35,6 @@ def glass_blur(x: Floats, strength: tuple[float, int, int], draws: Draws) -> Flo
     Args:
         x: (N, S, S, 3) float64 in [0, 1].
         strength: (standard deviation in pixels, reach in pixels, rounds).
-        draws: draws.Draws.
     """
     deviation, reach, rounds = strength
     side = x.shape[1]
@@ -63,9 +62,7 @@ def motion_blur(levels: Pixels, strength: tuple[float, float], draws: Draws) -> 
     """Blur along a line, in a direction of -45 to 45 degrees.
 
     Args:
-        levels: (N, S, S, 3) uint8.
         strength: (radius, standard deviation) in pixels.
-        draws: draws.Draws.
     """
     return blur_along(levels, strength, draws.uniform("angle", low=-45.0, high=45.0))
 

@@ -51,7 +51,6 @@ def corrupt(
         name: one of `severities.ALL`.
         severity: 1 to 5.
         rows: (N,) ints: which images of their data set these are; decides the random numbers.
-        seed: int.
         frost: callable without arguments that gives `frosting.pictures`.
 
     Returns:

@@ -79,7 +79,6 @@ def elastic_transform(x: Floats, strength: tuple[float, float, float], draws: Dr
     Args:
         x: (N, S, S, 3) in [0, 1].
         strength: (size of the displacement, its smoothness, size of the affine map's), shares of the side.
-        draws: draws.Draws.
     """
     side = x.shape[1]
     size, smoothness, affine = (side * share for share in strength)

@@ -24,8 +24,7 @@ def pictures(folder: Path | str, side: int) -> list[Pixels]:
     """Pictures of frost to take parts of.
 
     Args:
-        folder: where the published pictures frost1.png to frost5.jpg may lie; if it does not exist, frost is
-            drawn.
+        folder: where the published pictures frost1.png to frost5.jpg may lie; if it does not exist, frost is drawn.
         side: of the images that will be frosted.
 
     Returns:

@@ -74,8 +74,7 @@ def outcome(probs: Probs, labels: Labels) -> Outcome:
     """What is kept of each image's distribution.
 
     Returns:
-        dict of (N,) arrays: predicted (int32), confidence, true (the label's probability) and brier
-        (float32).
+        dict of (N,) arrays: predicted (int32), confidence, true (the label's probability) and brier (float32).
     """
     return {
         "predicted": probs.argmax(axis=1).astype(np.int32),
@@ -94,11 +93,9 @@ def perturbation(subject: Subject, images: Images, rows: Rows, name: str, *, see
     """How often, and how far, predictions change along the sequences of some images.
 
     Args:
-        subject: Subject.
         images: (M, S, S, 3) uint8.
         rows: (N,) which of them.
         name: of `perturbations.names`.
-        seed: int.
 
     Returns:
         dict of (N,) float64: flips and, where there are more than 5 classes, top5.
@@ -122,7 +119,6 @@ def attack(
     """Which images are still recognised when they are attacked.
 
     Args:
-        subject: Subject.
         images: (M, S, S, 3) uint8.
         labels: (M,) ints.
         rows: (N,) which of them.

@@ -1,7 +1,6 @@
 """Sequences of images that change little by little, as in CIFAR-10-P and ImageNet-P (arXiv:1903.12261).
 
-The models' predictions should not change along a sequence. Where a frame shows more than the image, the rest
-is black.
+The models' predictions should not change along a sequence. Where a frame shows more than the image, the rest is black.
 """
 
 from collections.abc import Callable, Iterator
@@ -97,10 +96,8 @@ def frames(images: Pixels, name: str, *, rows: Rows, seed: int) -> Iterator[Pixe
     """Yield the frames of a sequence, one after the other, for a block of images.
 
     Args:
-        images: (N, S, S, 3) uint8.
         name: one of `names`.
         rows: (N,) ints: which images of their data set these are; decides the random numbers.
-        seed: int.
 
     Yields:
         (N, S, S, 3) uint8; 16 to 41 frames.

@@ -1,18 +1,26 @@
 """From the outcomes of `measure` to the figures in metrics/robustness and to tables."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from noisy_student.inference import metrics
 from noisy_student.robustness import scores, severities
 from noisy_student.robustness.severities import STANDARD
+from noisy_student.runtime.types import Labels, Probs
+
+if TYPE_CHECKING:
+    from noisy_student.robustness.measure import Outcome
 
 
-def calibration(found, labels, threshold):
+def calibration(found: Outcome, labels: Labels, threshold: float) -> dict[str, float]:
     """How far the confidence can be trusted.
 
     Args:
         found: an outcome of `measure`.
-        labels: (N,) ints.
         threshold: of pseudo-labels.
 
     Returns:
@@ -29,7 +37,9 @@ def calibration(found, labels, threshold):
     }
 
 
-def corruption_rows(results, labels, *, clean, clean_labels, threshold):
+def corruption_rows(
+    results: dict[tuple, Outcome], labels: Labels, *, clean: Outcome, clean_labels: Labels, threshold: float
+) -> list[dict]:
     """The table of corruptions: one dict a corruption and severity, the clean images first.
 
     Args:
@@ -47,12 +57,19 @@ def corruption_rows(results, labels, *, clean, clean_labels, threshold):
     return rows
 
 
-def errors_of(rows, names):
+def errors_of(rows: list[dict], names: Sequence[str]) -> dict[str, list[float]]:
     """{corruption: errors by severity} of `corruption_rows`."""
     return {name: [row["error"] for row in rows if row["corruption"] == name] for name in names}
 
 
-def summary(results, rows, *, reference, paired=True, imagenet=False):
+def summary(
+    results: dict[tuple, Outcome],
+    rows: list[dict],
+    *,
+    reference: dict | None,
+    paired: bool = True,
+    imagenet: bool = False,
+) -> dict[str, Any]:
     """The content of metrics/robustness/NAME.json, but for what the caller knows.
 
     Args:
@@ -119,12 +136,10 @@ def _by_severity(rows):
     return found
 
 
-def extra_test(probs, labels, *, present, test_accuracy):
+def extra_test(probs: Probs, labels: Labels, *, present: Sequence[int], test_accuracy: float) -> dict[str, Any]:
     """Accuracy on another test set.
 
     Args:
-        probs: (N, K) probabilities.
-        labels: (N,) int classes.
         present: the classes that the set can hold: the others' probabilities do not count, as for
             ImageNet-A's 200 classes.
         test_accuracy: on the project's own test split.

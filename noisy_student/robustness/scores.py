@@ -3,10 +3,16 @@
 Errors and probabilities are shares, 0..1; lower is better in all of them.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
+from noisy_student.runtime.types import Floats, Ints, Labels, Mask, Probs
 
-def mean_corruption_error(errors):
+Errors = dict[str, list[float]]  # {corruption: errors by severity}
+
+
+def mean_corruption_error(errors: Errors) -> float:
     """The plain mean over corruptions and severities, which the field reports for CIFAR-10-C.
 
     Args:
@@ -18,7 +24,7 @@ def mean_corruption_error(errors):
     return float(np.mean([np.mean(row) for row in errors.values()]))
 
 
-def mce(errors, reference):
+def mce(errors: Errors, reference: dict[str, float]) -> float | None:
     """The mean corruption error relative to another model's, ImageNet-C's "mCE".
 
     Args:
@@ -32,7 +38,7 @@ def mce(errors, reference):
     return _mean_ratio((np.mean(errors[name]), np.mean(reference[name])) for name in errors)
 
 
-def relative_mce(errors, clean, reference, reference_clean):
+def relative_mce(errors: Errors, clean: float, reference: dict[str, float], reference_clean: float) -> float | None:
     """How much more errors corruption brings, relative to another model: ImageNet-C's "relative mCE".
 
     Args:
@@ -55,7 +61,7 @@ def _mean_ratio(pairs):
     return float(np.mean([above / below for above, below in pairs]))
 
 
-def flips(predicted, *, noise):
+def flips(predicted: Ints, *, noise: bool) -> Floats:
     """How often the prediction changes along each image's sequence.
 
     Args:
@@ -69,7 +75,7 @@ def flips(predicted, *, noise):
     return (predicted[1:] != before).mean(axis=0)
 
 
-def mfr(probabilities, reference):
+def mfr(probabilities: dict[str, float], reference: dict[str, float]) -> float | None:
     """The mean flip rate: flip probabilities relative to another model's.
 
     Args:
@@ -82,7 +88,7 @@ def mfr(probabilities, reference):
     return _mean_ratio((probabilities[name], reference[name]) for name in probabilities)
 
 
-def top5_distances(probs, *, noise):
+def top5_distances(probs: Floats, *, noise: bool) -> Floats:
     """How much the five best classes change places along each image's sequence.
 
     Args:
@@ -102,12 +108,8 @@ def top5_distances(probs, *, noise):
     return np.abs(np.arange(1, 6) - moved).sum(axis=-1).mean(axis=0)
 
 
-def brier(probs, labels):
+def brier(probs: Probs, labels: Labels) -> Floats:
     """Brier's score of each image: sum over k of (p_k - [k is the label])^2, 0..2.
-
-    Args:
-        probs: (N, K) probabilities.
-        labels: (N,) int classes.
 
     Returns:
         (N,) float64.
@@ -117,6 +119,6 @@ def brier(probs, labels):
     return (difference**2).sum(axis=1)
 
 
-def confident_errors(confidence, wrong, threshold):
+def confident_errors(confidence: Floats, wrong: Mask, threshold: float) -> float:
     """Share of all images that are wrong with a confidence above the threshold of pseudo-labels."""
     return float((wrong & (confidence > threshold)).mean())

@@ -189,10 +189,7 @@ def corrupted_test_set(
     """The published archive if it lies in the source's folder, else corruptions of the test split.
 
     Args:
-        data: DataParams.
-        test: LabelledImages.
         most: images used, a stratified choice; None: all.
-        classes: how many.
 
     Raises:
         DataError: the archive is there, but not whole.

@@ -28,7 +28,6 @@ def snow(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
         x: (N, S, S, 3) in [0, 1].
         strength: (mean and deviation of the flakes' noise, its enlargement, threshold, radius and deviation
             of the motion blur, share of the image that is not whitened).
-        draws: draws.Draws.
     """
     flakes = start_snow(x, strength, draws)
     return add_snow(x, flakes, (strength[4], strength[5]), draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
@@ -55,9 +54,7 @@ def frost(levels: Pixels, strength: tuple[float, float], draws: Draws, pictures:
     """Lay a part of a picture of frost over the image.
 
     Args:
-        levels: (N, S, S, 3) uint8.
         strength: (weight of the image, weight of the frost).
-        draws: draws.Draws.
         pictures: list of (H, W, 3) uint8, larger than the images.
 
     Returns:
@@ -86,7 +83,6 @@ def cloud(side: int, decay: float, draws: Draws) -> Floats:
     """A fractal height map by the diamond-square algorithm, on a torus.
 
     Args:
-        side: in pixels.
         decay: by which the height of the detail falls from one scale to the next smaller one.
         draws: draws.Draws of N images.
 
@@ -125,7 +121,6 @@ def spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
         x: (N, S, S, 3) in [0, 1].
         strength: (mean and deviation of the drops' noise, its smoothness in pixels, threshold, weight of the
             water or smoothness of the mud, 0 for water and 1 for mud).
-        draws: draws.Draws.
     """
     x, liquid = x.astype(np.float32), start_spatter(x, strength, draws)
     if not strength[5]:

@@ -1,9 +1,10 @@
 """What a killed stage goes on from: files that are whole or ignored, kept apart by what they were made of.
 
-They lie in `$DVC_ROOT/checkpoints/<stage>/<digest>`, where DVC neither resets nor looks for them; the
-digest is that of everything that the stage's result depends on, so that no stage ever goes on from
-another configuration's work.
+They lie in `$DVC_ROOT/checkpoints/<stage>/<digest>`, where DVC neither resets nor looks for them; the digest is that of
+everything that the stage's result depends on, so that no stage ever goes on from another configuration's work.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -14,20 +15,25 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noisy_student.runtime import declared_code, environment, locks
 
+if TYPE_CHECKING:
+    from noisy_student.runtime.checkpoints import Checkpoints
+
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")
+Saved = tuple[int, dict[str, np.ndarray], dict[str, Any]]  # number, arrays, meta
+
 _META = "meta"  # the array that holds the JSON text
 
 
-def root():
+def root() -> Path:
     """`checkpoints` of the repository: below `$DVC_ROOT`, which DVC sets, or below the current directory."""
     return Path(os.environ.get("DVC_ROOT", ".")) / "checkpoints"
 
@@ -52,14 +58,14 @@ class Checkpoints:
     saved_at: float = field(default_factory=time.monotonic)
     cost: float = 0.0
 
-    def within(self, name):
+    def within(self, name: str) -> Checkpoints:
         """The checkpoints of a later part of the same work, in a folder of that name in this one."""
         folder = self.folder / name
         for path in folder.glob(".tmp-*"):
             path.unlink()
         return replace(self, folder=folder, resumed_from=0)
 
-    def due(self, *, natural=False):
+    def due(self, *, natural: bool = False) -> bool:
         """Whether it is time to save: often enough, and for at most 1 % of the time.
 
         Args:
@@ -70,7 +76,9 @@ class Checkpoints:
         least = 0.0 if natural else 60.0 * self.every_minutes
         return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
 
-    def save(self, number, arrays, meta, *, since=None):
+    def save(
+        self, number: int, arrays: dict[str, np.ndarray], meta: dict[str, Any], *, since: float | None = None
+    ) -> bool:
         """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
 
         Args:
@@ -106,11 +114,11 @@ class Checkpoints:
             self.saved_at = time.monotonic()
             self.cost = self.saved_at - start
 
-    def numbers(self):
+    def numbers(self) -> list[int]:
         """The numbers that there are files of, ascending."""
         return [int(_NAME.fullmatch(path.name)[1]) for path in self._paths()]
 
-    def newest(self):
+    def newest(self) -> Saved | None:
         """The newest whole checkpoint; damaged ones are named and removed.
 
         Returns:
@@ -122,7 +130,7 @@ class Checkpoints:
                 return loaded
         return None
 
-    def in_order(self):
+    def in_order(self) -> Iterator[Saved]:
         """Yield (number, arrays, meta) from the first one on, up to one that is damaged."""
         for path in self._paths():
             loaded = _load(path)
@@ -130,7 +138,7 @@ class Checkpoints:
                 return
             yield loaded
 
-    def drop_from(self, number):
+    def drop_from(self, number: int) -> None:
         """Remove the shards from this number on: they would stand in the way of their successors."""
         for path in self._paths():
             if int(path.name[:12]) >= number:
@@ -148,7 +156,7 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def opened(stage, digest, *, every_minutes, keep=2):
+def opened(stage: str, digest: str, *, every_minutes: float, keep: int | None = 2) -> Iterator[Checkpoints]:
     """The checkpoints of a stage, locked against everybody else who makes the same, removed on success.
 
     Args:
@@ -167,7 +175,7 @@ def opened(stage, digest, *, every_minutes, keep=2):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def present():
+def present() -> list[dict[str, Any]]:
     """All folders of checkpoints.
 
     Returns:
@@ -197,7 +205,7 @@ def present():
     return found
 
 
-def remove(folder):
+def remove(folder: Path) -> bool:
     """Remove a folder of `present`; return False and leave it if a process is at work on it."""
     try:
         with locks.held(folder.with_suffix(".lock"), what="", within=root(), wait=False):

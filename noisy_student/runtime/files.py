@@ -7,16 +7,19 @@ import io
 import json
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisy_student.runtime.errors import DataError
 
 
 @contextlib.contextmanager
-def atomic_path(path):
+def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it replaces `path` only if the block succeeds.
 
     The temporary file keeps the suffix of `path`, because some writers choose the format by it. What killed
@@ -46,7 +49,7 @@ def _is_alive(pid):
     return True
 
 
-def remove(path):
+def remove(path: Path | str) -> None:
     """Remove a file, or a folder with all that is in it."""
     if Path(path).is_dir():
         shutil.rmtree(path)
@@ -54,18 +57,18 @@ def remove(path):
         Path(path).unlink()
 
 
-def write_bytes(path, data):
+def write_bytes(path: Path | str, data: bytes) -> None:
     """Write bytes atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
-def write_json(path, value):
+def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON, atomically, with a newline at the end."""
     write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
-def read_json(path):
+def read_json(path: Path | str) -> Any:
     """Read a JSON file that this package wrote.
 
     Raises:
@@ -77,7 +80,7 @@ def read_json(path):
         raise DataError(f"{path}: cannot be read as JSON ({error}). Run `dvc repro`.") from error
 
 
-def write_csv(path, rows):
+def write_csv(path: Path | str, rows: list[dict]) -> None:
     """Write a list of dicts with equal keys as CSV, atomically."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
@@ -86,7 +89,7 @@ def write_csv(path, rows):
     write_bytes(path, text.getvalue().encode())
 
 
-def read_csv(path, *, text=()):
+def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Rows of a CSV file that this package wrote: cells as numbers, empty ones as None.
 
     Args:
@@ -112,7 +115,7 @@ def _number(cell):
     return int(cell) if cell.isdecimal() else float(cell)
 
 
-def write_array(path, array):
+def write_array(path: Path | str, array: np.ndarray) -> None:
     """Write an array as `.npy`, atomically; object arrays are refused."""
     with atomic_path(path) as temporary:
         try:
@@ -126,7 +129,7 @@ def write_array(path, array):
 
 
 @contextlib.contextmanager
-def array_writer(path, *, shape, dtype):
+def array_writer(path: Path | str, *, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Iterator[np.ndarray]:
     """Yield a `.npy` file as a writable memory map; it replaces `path` only if the block succeeds.
 
     Its pages belong to the file: an array larger than the memory can be written. It is on the disk, not only
@@ -155,7 +158,7 @@ def _reserve(file):
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
-def read_array(path):
+def read_array(path: Path | str) -> np.ndarray:
     """Open a `.npy` file as a read-only memory map; pickled objects are refused.
 
     Raises:
@@ -169,7 +172,7 @@ def read_array(path):
         raise DataError(f"{path}: not a readable .npy array ({error}). Delete it and run `dvc repro` again.") from error
 
 
-def open_npy(path):
+def open_npy(path: Path | str) -> np.ndarray:
     """Open a `.npy` file as a read-only memory map.
 
     Raises:

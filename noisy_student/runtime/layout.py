@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,13 +98,13 @@ def extra_test(key: str) -> Path:
     return Path(f"data/extra/{key}")
 
 
-def unlisted_extra_tests(extra_tests) -> list[Path]:
+def unlisted_extra_tests(extra_tests: Collection[str]) -> list[Path]:
     """Folders of test sets that `params.yaml` does not list any more; see `unlisted`."""
     folders = (path for path in Path("data/extra").glob("*") if path.is_dir())
     return sorted(path for path in folders if path.name not in extra_tests)
 
 
-def unlisted(generations) -> list[Path]:
+def unlisted(generations: Collection[str]) -> list[Path]:
     """Files and folders of generations that `params.yaml` does not list any more.
 
     `eval` depends on whole folders, so they would enter its record in dvc.lock. DVC's cache keeps copies.

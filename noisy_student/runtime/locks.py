@@ -4,15 +4,15 @@ import contextlib
 import fcntl
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def held(path, *, what, within, wait=True):
+def held(path: Path | str, *, what: str, within: Path | str, wait: bool = True) -> Iterator[None]:
     """Hold a lock on a file; wait, with a message, as long as another process holds it.
 
-    The lock is the kernel's (flock): it is gone with the process, however that ended. The file is
-    removed afterwards.
+    The lock is the kernel's (flock): it is gone with the process, however that ended. The file is removed afterwards.
 
     Args:
         path: file to lock; its folder is created.
@@ -42,7 +42,7 @@ def _prune(folder, top):
             folder = folder.parent
 
 
-def is_held(path):
+def is_held(path: Path | str) -> bool:
     """Whether some process holds the lock of this file."""
     try:
         with Path(path).open("rb") as file:

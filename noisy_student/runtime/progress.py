@@ -1,11 +1,15 @@
 """Progress bars with rate and remaining time; silent when the output is not a terminal."""
 
 import sys
+from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+T = TypeVar("T")
 
-def progress(items, *, name, scale=1, unit="step"):
+
+def progress(items: Collection[T], *, name: str, scale: int = 1, unit: str = "step") -> Iterator[T]:
     """Iterate over `items` behind a progress bar on standard error.
 
     Args:
@@ -20,6 +24,6 @@ def progress(items, *, name, scale=1, unit="step"):
             shown.update(scale)
 
 
-def bar(*, total, name, unit, **options):
+def bar(*, total: int, name: str, unit: str, **options: Any) -> tqdm:
     """A progress bar on standard error to be moved by hand; see tqdm."""
     return tqdm(total=total, desc=name, unit=f" {unit}s", unit_scale=True, file=sys.stderr, disable=None, **options)

@@ -4,13 +4,14 @@ import datetime
 import json
 import sys
 from dataclasses import asdict
+from typing import Any
 
 from noisy_student.runtime import checkpoints, layout, locks
 from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.files import write_json
 
 
-def record(stage, *, seconds, details=None):
+def record(stage: str, *, seconds: float, details: dict[str, Any] | None = None) -> None:
     """Put what is to be known of a stage's run in the place of what the file says of it.
 
     What cannot be written is a warning: the stage itself has succeeded.
@@ -35,7 +36,7 @@ def record(stage, *, seconds, details=None):
         print(f"warning: {layout.RUN_RECORD} could not be written ({error})", file=sys.stderr, flush=True)
 
 
-def read():
+def read() -> dict[str, dict]:
     """{stage: entry} of the file; empty if there is none, or none that can be read."""
     try:
         found = json.loads(layout.RUN_RECORD.read_bytes())

@@ -5,6 +5,8 @@ import hashlib
 
 import numpy as np
 
+from noisy_student.runtime.types import Floats, Ints, Keys
+
 # SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195, figure 17): the distance of two states, and the
 # finaliser by Stafford that it takes (shift, factor), (shift, factor), shift.
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -14,7 +16,7 @@ MIXING = tuple(
 LAST_SHIFT = np.uint64(31)
 
 
-def derive_seed(seed, *path):
+def derive_seed(seed: int, *path: object) -> int:
     """Derive an independent 63-bit seed for one purpose.
 
     Args:
@@ -28,12 +30,12 @@ def derive_seed(seed, *path):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def generator(seed, *path):
+def generator(seed: int, *path: object) -> np.random.Generator:
     """A NumPy generator seeded by `derive_seed(seed, *path)`."""
     return np.random.default_rng(derive_seed(seed, *path))
 
 
-def image_keys(seed, epochs, rows):
+def image_keys(seed: int, epochs: int | Ints, rows: Ints) -> Keys:
     """One key for every image that is noised: a function of (seed, epoch, row) and of nothing else.
 
     Within an epoch no two rows have the same key, because the finaliser is one-to-one.
@@ -42,9 +44,6 @@ def image_keys(seed, epochs, rows):
         seed: int, best of `derive_seed`; its lowest 64 bits count.
         epochs: int or (N,) ints >= 0: how often the data have been gone through.
         rows: (N,) ints >= 0: which image of the data.
-
-    Returns:
-        (N,) uint64.
     """
     start = np.array([seed % 2**64], np.uint64)
     for counter in (epochs, rows):
@@ -52,14 +51,13 @@ def image_keys(seed, epochs, rows):
     return start
 
 
-def uniforms(keys, purpose, count):
+def uniforms(keys: Keys, purpose: str, count: int) -> Floats:
     """Uniform numbers of each key for one purpose: SplitMix64, started at the key and the purpose.
 
     Whatever is drawn for one purpose leaves the numbers of all others as they are. An integer below n is
     `floor(n * u)`.
 
     Args:
-        keys: (N,) uint64 of `image_keys`.
         purpose: what the numbers are for, e.g. "crop".
         count: how many numbers a key.
 

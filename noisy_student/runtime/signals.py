@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import psutil
 
@@ -26,12 +27,12 @@ class Stopped(Exception):
         cause: the number of the signal, or the KeyboardInterrupt that it raised.
     """
 
-    def __init__(self, message, cause):
+    def __init__(self, message: str, cause: int | KeyboardInterrupt) -> None:
         super().__init__(message)
         self.number = number_of(cause) if isinstance(cause, KeyboardInterrupt) else cause
 
 
-def number_of(interrupt):
+def number_of(interrupt: KeyboardInterrupt) -> int:
     """The signal that a KeyboardInterrupt stands for."""
     kinds = {Terminated: signal.SIGTERM, Orphaned: signal.SIGHUP}
     return kinds.get(type(interrupt), signal.SIGINT)
@@ -58,7 +59,7 @@ def _link_to_dvc():
 _LINK = _link_to_dvc() if _DVC_STAGE in os.environ else None  # as it is when the process starts
 
 
-def is_orphaned():
+def is_orphaned() -> bool:
     """Whether the DVC that started this stage was killed.
 
     Such a stage saves and ends where it can: whoever starts DVC again then finds its work, instead of
@@ -76,15 +77,15 @@ def is_orphaned():
 class Requests:
     """Whether the work shall stop; see `deferred`."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal = None
 
-    def pending(self):
+    def pending(self) -> int | None:
         """The number of the signal that asks to stop, or None; an orphan is asked by SIGHUP."""
         return signal.SIGHUP if self.signal is None and is_orphaned() else self.signal
 
 
-def raise_on_sigterm():
+def raise_on_sigterm() -> None:
     """Let SIGTERM raise `Terminated`, so that temporary files are removed and locks are let go."""
 
     def handler(number, frame):
@@ -94,7 +95,7 @@ def raise_on_sigterm():
 
 
 @contextlib.contextmanager
-def deferred():
+def deferred() -> Iterator[Requests]:
     """Within the block the first Ctrl-C or SIGTERM is only noted; a second one acts at once.
 
     A signal that is ignored, as Ctrl-C is by a job in the background of a script, stays ignored.

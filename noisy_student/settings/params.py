@@ -1,10 +1,12 @@
 """`params.yaml` as a whole: reading, checking, and what a generation overrides."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -23,9 +25,13 @@ from noisy_student.settings.schema import (
     StudentParams,
     TrainingParams,
     check_name,
+    parameter,
 )
 
-_MISSING = "{}: missing; `python -m commands.preset` writes whole files"
+if TYPE_CHECKING:
+    from noisy_student.settings.params import Params
+
+_MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
 
 class GenerationParams(Section):
@@ -41,33 +47,34 @@ class GenerationParams(Section):
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Seed = Field(0, description="of the trainings: weights, order of images, noise")
-    backend: Literal["tensorflow", "jax", "torch"] = Field("tensorflow", description="tensorflow | jax | torch")
-    precision: Literal["auto", "float32", "mixed_bfloat16"] = Field(
-        "auto", description="auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
+    seed: Seed = parameter(0, "of the trainings: weights, order of images, noise")
+    backend: Literal["tensorflow", "jax", "torch"] = parameter("tensorflow", "tensorflow | jax | torch")
+    precision: Literal["auto", "float32", "mixed_bfloat16"] = parameter(
+        "auto", "auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
     )
-    input_noise: Literal["auto", "host", "device"] = Field(
-        "auto",
-        description="auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment",
+    input_noise: Literal["auto", "host", "device"] = parameter(
+        "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
     data: DataParams = DataParams()
     teacher: TrainingParams = TrainingParams()
     student: StudentParams = StudentParams()
     noise: NoiseParams = NoiseParams()
-    augmentation: AugmentationParams = Field(AugmentationParams(), description="of every training, noise or not")
+    augmentation: AugmentationParams = parameter(AugmentationParams(), "of every training, noise or not")
     pseudolabel: PseudoLabelParams = PseudoLabelParams()
     balance: BalanceParams = BalanceParams()
-    generations: dict[str, dict] = Field(
+    generations: dict[str, dict] = parameter(
         {"gen1": {"teacher": "teacher"}},
-        description="""\
+        """\
 Each generation names its teacher and may override student, pseudolabel, balance and noise; a network,
 an optimizer or a schedule of another name is given whole. E.g.
   gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
     )
+    release: str = parameter(
+        "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
+    )
     eval: EvalParams = EvalParams()
-    checkpoint: CheckpointParams = Field(
-        CheckpointParams(),
-        description="for stages that are killed or stopped: they go on from there; changes no result",
+    checkpoint: CheckpointParams = parameter(
+        CheckpointParams(), "for stages that are killed or stopped: they go on from there; changes no result"
     )
 
     @field_validator("generations", mode="before")
@@ -101,9 +108,11 @@ an optimizer or a schedule of another name is given whole. E.g.
                 # pydantic would otherwise report the place without the generation's name
                 raise ValueError("; ".join(faults(error, f"generations.{key}"))) from None
             models.add(Model(key).name)
+        if self.release not in models:
+            raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
 
-    def generation(self, key):
+    def generation(self, key: str) -> GenerationParams:
         """The parameters of one generation: the common sections with its own overrides.
 
         `generations.KEY` may hold `student`, `pseudolabel`, `balance` and `noise`, each with only the
@@ -131,7 +140,7 @@ an optimizer or a schedule of another name is given whole. E.g.
         chosen = self.generation(model.generation)
         return chosen.student, chosen.noise
 
-    def with_noise(self, noise):
+    def with_noise(self, noise: NoiseParams) -> Params:
         """These parameters with another section `noise`."""
         return self.model_copy(update={"noise": noise})
 
@@ -149,7 +158,7 @@ def _merge(base, override, where):
     return merged
 
 
-def read_yaml(path):
+def read_yaml(path: Path | str) -> dict[str, Any]:
     """Read a YAML 1.2 file as DVC does (so 1e-3 is a number).
 
     Raises:
@@ -168,7 +177,7 @@ def read_yaml(path):
     return value
 
 
-def check(values, where="params.yaml"):
+def check(values: dict[str, Any], where: str = "params.yaml") -> Params:
     """Validate a nested dict of parameters.
 
     Raises:
@@ -184,13 +193,13 @@ def check(values, where="params.yaml"):
     return settings
 
 
-def refuse(wrong: list[str], where="params.yaml"):
+def refuse(wrong: list[str], where: str = "params.yaml") -> None:
     """Raise a ParamsError that names all faults of a file, if there is any."""
     if wrong:
         raise ParamsError(f"{where}:\n  " + "\n  ".join(wrong) + f"\nMend {where} and run again.")
 
 
-def section_of(annotation) -> type[Section] | None:
+def section_of(annotation: Any) -> type[Section] | None:
     """The section that a parameter is, by its annotation."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
@@ -205,7 +214,7 @@ def _missing(section, values, place=""):
             yield from _missing(inner, values[name], f"{place}{name}.")
 
 
-def faults(error: ValidationError, place="") -> list[str]:
+def faults(error: ValidationError, place: str = "") -> list[str]:
     """What is wrong, a line each, with the full name of the parameter.
 
     Args:
@@ -229,7 +238,7 @@ def _describe(detail, within):
     return f"{place}: {message}{shown}" if place else message
 
 
-def load(path="params.yaml"):
+def load(path: Path | str = "params.yaml") -> Params:
     """Read and validate all sections of `params.yaml` at once.
 
     Raises:
@@ -238,11 +247,8 @@ def load(path="params.yaml"):
     return check(read_yaml(path), where=str(path))
 
 
-def check_paths(settings):
+def check_paths(settings: Params) -> None:
     """Check that folders of images exist and can be read; DVC's own message names no parameter.
-
-    Args:
-        settings: Params.
 
     Raises:
         ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.

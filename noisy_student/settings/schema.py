@@ -5,9 +5,10 @@ Their own parameters and rules are checked by the stages that use them, and by `
 """
 
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from posixpath import normpath
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -55,7 +56,9 @@ def _files(folder: str) -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parents[1] / folder)]))
 
 
-def _one_of(kind: str, names: list[str]) -> AfterValidator:
+def one_of(kind: str, names: Iterable[str]) -> AfterValidator:
+    """A validator that lists the names if another one is given."""
+
     def check(name):
         if name not in names:
             raise ValueError(f"no such {kind}; choose one of {', '.join(names)}")
@@ -67,7 +70,12 @@ def _one_of(kind: str, names: list[str]) -> AfterValidator:
 NETWORKS, SOURCES = _files("models/networks"), _files("sources/adapters")
 
 
-def check_input(name, path):
+def parameter(default: Any, comment: str) -> Any:
+    """A field of a section: its default, and its comment in params.yaml."""
+    return Field(default, description=comment)
+
+
+def check_input(name: str, path: str) -> None:
     """Raise ValueError if a path lies in or above what the stages write."""
     normal = normpath(path)
     for out in OUTPUTS:
@@ -78,7 +86,7 @@ def check_input(name, path):
             )
 
 
-def check_name(key):
+def check_name(key: str) -> None:
     """Raise ValueError unless a key can name files."""
     if not key.replace("-", "").replace("_", "").isalnum() or not key.isascii():
         raise ValueError(f"the key {key!r} names files: use letters, digits, - and _ only")
@@ -87,8 +95,8 @@ def check_name(key):
 class Section(BaseModel):
     """A section of the parameters: unknown keys are errors, nothing is converted silently.
 
-    A `Field` holds a parameter's default and its comment in params.yaml. DVC wants every parameter to stand in the
-    file; `partial` says that a section may leave out what has a default, because its `name` decides what it needs.
+    DVC wants every parameter to stand in params.yaml; `partial` says that a section may leave out what has a default,
+    because its `name` decides what it needs.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
@@ -98,40 +106,36 @@ class Section(BaseModel):
 class DataParams(Section):
     """Where images come from and how they are split; all counts are images."""
 
-    source: Annotated[str, _one_of("source", SOURCES)] = Field("digits", description=" | ".join(SOURCES))
-    root: Annotated[str, Field(min_length=1)] = Field(
-        "data/raw/digits", description="folder of the source's files; a path in this repository or an absolute one"
+    source: Annotated[str, one_of("source", SOURCES)] = parameter("digits", " | ".join(SOURCES))
+    root: Annotated[str, Field(min_length=1)] = parameter(
+        "data/raw/digits", "folder of the source's files; a path in this repository or an absolute one"
     )
-    seed: Seed = Field(0, description="of the splits")
-    image_size: ImageSize = Field(16, description="pixels; images are resized to a square of this side")
-    resize: Literal["squash", "crop"] = Field(
-        "squash", description="squash | crop: what happens to images that are not square"
+    seed: Seed = parameter(0, "of the splits")
+    image_size: ImageSize = parameter(16, "pixels; images are resized to a square of this side")
+    resize: Literal["squash", "crop"] = parameter("squash", "squash | crop: what happens to images that are not square")
+    store: Literal["arrays", "shards"] = parameter(
+        "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
-    store: Literal["arrays", "shards"] = Field(
-        "arrays",
-        description="arrays | shards: how prepare keeps them; shards for more images than the memory holds",
+    encoding: Literal["png", "jpeg"] = parameter("png", "of shards: png (no loss) | jpeg (quality 95)")
+    labelled: Positive | None = parameter(100, "images with labels, validation not counted; null: all")
+    validation: Positive | None = parameter(
+        200, "images cut from the labelled source, to choose checkpoints; null: the folder's val/"
     )
-    encoding: Literal["png", "jpeg"] = Field("png", description="of shards: png (no loss) | jpeg (quality 95)")
-    labelled: Positive | None = Field(100, description="images with labels, validation not counted; null: all")
-    validation: Positive | None = Field(
-        200, description="images cut from the labelled source, to choose checkpoints; null: the folder's val/"
-    )
-    unlabelled: Positive | None = Field(None, description="at most so many unlabelled images; null: all")
-    unlabelled_from: Annotated[str, Field(min_length=1)] = Field(
+    unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; null: all")
+    unlabelled_from: Annotated[str, Field(min_length=1)] = parameter(
         HELD_BACK,
-        description=f"""\
+        f"""\
 {HELD_BACK}: the training images that are neither labelled nor validation
 {OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
 {LABELLED_POOL}: the labelled images themselves (a control: no further images)
 {PHOTOGRAPHS}: patches of two photographs, out of the domain of the digits
 or the path of any folder of images""",
     )
-    test: Positive | None = Field(
-        500, description="test images: cut off a source that has no test split, at most so many of others; null: all"
+    test: Positive | None = parameter(
+        500, "test images: cut off a source that has no test split, at most so many of others; null: all"
     )
-    sha256: Sha256 | dict[str, Sha256] | None = Field(
-        None,
-        description="of the source's archive, or of its files {name: sha256}; null: the official ones",
+    sha256: Sha256 | dict[str, Sha256] | None = parameter(
+        None, "of the source's archive, or of its files {name: sha256}; null: the official ones"
     )
 
     @model_validator(mode="after")
@@ -157,7 +161,7 @@ class ModelParams(Section):
 
     model_config = ConfigDict(extra="allow")
     partial = True
-    name: Annotated[str, _one_of("network", NETWORKS)]
+    name: Annotated[str, one_of("network", NETWORKS)]
 
 
 class OptimizerParams(Section):
@@ -168,12 +172,10 @@ class OptimizerParams(Section):
         description="sgd (Nesterov) | adam (with weight_decay: AdamW) | rmsprop"
     )
     learning_rate: Annotated[float, Field(gt=0.0)]
-    momentum: Fraction = Field(0.9, description="sgd and rmsprop")
-    weight_decay: Annotated[float, Field(ge=0.0)] = Field(
-        0.0, description="decoupled; biases and normalisation are spared"
-    )
-    rho: Fraction = Field(0.9, description="rmsprop only")  # the decay of its mean square
-    epsilon: Annotated[float, Field(gt=0.0)] = Field(1e-3, description="rmsprop only")
+    momentum: Fraction = parameter(0.9, "sgd and rmsprop")
+    weight_decay: Annotated[float, Field(ge=0.0)] = parameter(0.0, "decoupled; biases and normalisation are spared")
+    rho: Fraction = parameter(0.9, "rmsprop only")  # the decay of its mean square
+    epsilon: Annotated[float, Field(gt=0.0)] = parameter(1e-3, "rmsprop only")
 
 
 class ScheduleParams(Section):
@@ -187,16 +189,16 @@ class ScheduleParams(Section):
     name: Literal["constant", "cosine", "linear", "exponential"] = Field(
         description="constant | cosine | linear (towards 0) | exponential (in stairs)"
     )
-    warmup: Fraction = Field(0.0, description="share of the steps")
-    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = Field(0.97, description="exponential: factor ...")
-    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
-        None, description="... after every such share of the steps"
+    warmup: Fraction = parameter(0.0, "share of the steps")
+    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(0.97, "exponential: factor ...")
+    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = parameter(
+        None, "... after every such share of the steps"
     )
-    plateau_from_epoch: Positive | None = Field(
-        None, description="from this epoch on: reduce the rate and stop early, by validation loss"
+    plateau_from_epoch: Positive | None = parameter(
+        None, "from this epoch on: reduce the rate and stop early, by validation loss"
     )
-    plateau_patience: Positive = Field(3, description="epochs")
-    stop_patience: Positive = Field(10, description="epochs")
+    plateau_patience: Positive = parameter(3, "epochs")
+    stop_patience: Positive = parameter(10, "epochs")
 
     @model_validator(mode="after")
     def _check(self):
@@ -216,39 +218,39 @@ class FinetuneParams(Section):
     Dropout and, in blocks that learn, stochastic depth go on in any case; there is no moving average.
     """
 
-    epochs: Annotated[float, Field(ge=0.0)] = Field(0.0, description="passes over them, fractions allowed; 0: off")
-    image_size: ImageSize | None = Field(None, description="pixels; null: that of the training")
-    augment: bool = Field(False, description="whether the input noise of the training goes on")
-    freeze_blocks: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="the stem and so many blocks stay as they are; null: all learn"
+    epochs: Annotated[float, Field(ge=0.0)] = parameter(0.0, "passes over them, fractions allowed; 0: off")
+    image_size: ImageSize | None = parameter(None, "pixels; null: that of the training")
+    augment: bool = parameter(False, "whether the input noise of the training goes on")
+    freeze_blocks: Annotated[int, Field(ge=0)] | None = parameter(
+        None, "the stem and so many blocks stay as they are; null: all learn"
     )
     batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0.0)] = Field(
-        0.01, description="falls to 0 along half a cosine; the optimizer is otherwise the training's"
+    learning_rate: Annotated[float, Field(gt=0.0)] = parameter(
+        0.01, "falls to 0 along half a cosine; the optimizer is otherwise the training's"
     )
 
 
 class TrainingParams(Section):
     """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved."""
 
-    model: ModelParams = ModelParams(name="resnet", depth=8, width=16)
-    image_size: ImageSize | None = Field(
-        None, description="pixels to which this training resizes the images; null: data.image_size"
+    model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
+    image_size: ImageSize | None = parameter(
+        None, "pixels to which this training resizes the images; null: data.image_size"
     )
-    noise: bool = Field(False, description="true: trained with the section noise")
-    epochs: Positive | None = Field(None, description="passes over the data, or ...")
-    steps: Positive | None = Field(800, description="... batches; one of the two is null")
-    validate_every: Positive | None = Field(50, description="steps; with epochs null: every epoch")
-    select_by: Literal["loss", "accuracy"] = Field(
-        "loss", description="loss | accuracy: which checkpoint is best, on validation images"
+    noise: bool = parameter(False, "true: trained with the section noise")
+    epochs: Positive | None = parameter(None, "passes over the data, or ...")
+    steps: Positive | None = parameter(800, "... batches; one of the two is null")
+    validate_every: Positive | None = parameter(50, "steps; with epochs null: every epoch")
+    select_by: Literal["loss", "accuracy"] = parameter(
+        "loss", "loss | accuracy: which checkpoint is best, on validation images"
     )
     batch_size: Positive = 64
     optimizer: OptimizerParams = OptimizerParams(name="sgd", learning_rate=0.1, weight_decay=0.005)
     schedule: ScheduleParams = ScheduleParams(name="cosine", warmup=0.1)
-    label_smoothing: Fraction = Field(0.0, description="of labels and hard pseudo-labels, never of soft ones")
-    ema: Fraction = Field(0.0, description="decay of the weights' moving average; 0: off")
-    finetune: FinetuneParams = Field(
-        FinetuneParams(), description="afterwards, on the labelled images, as a rule at a higher resolution"
+    label_smoothing: Fraction = parameter(0.0, "of labels and hard pseudo-labels, never of soft ones")
+    ema: Fraction = parameter(0.0, "decay of the weights' moving average; 0: off")
+    finetune: FinetuneParams = parameter(
+        FinetuneParams(), "afterwards, on the labelled images, as a rule at a higher resolution"
     )
 
     @model_validator(mode="after")
@@ -282,29 +284,28 @@ class StudentParams(TrainingParams):
     noise: bool = True
     steps: Positive | None = 1600
     validate_every: Positive | None = 100
-    batch_size: Positive = Field(64, description="labelled images a step (mix: concat: all images a step)")
+    batch_size: Positive = parameter(64, "labelled images a step (mix: concat: all images a step)")
     ema: Fraction = 0.99
-    mix: Literal["ratio", "concat", "pseudo", "none"] = Field(
-        "ratio",
-        description="ratio | concat (the article) | pseudo (no labels: finetune follows) | none (no pseudo-labels)",
+    mix: Literal["ratio", "concat", "pseudo", "none"] = parameter(
+        "ratio", "ratio | concat (the article) | pseudo (no labels: finetune follows) | none (no pseudo-labels)"
     )
-    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = Field(
-        1.0, description="mix: ratio: pseudo-labelled images a step for one labelled image"
+    unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = parameter(
+        1.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
     )
-    unlabelled_weight: Annotated[float, Field(gt=0.0)] = Field(
-        1.0, description="mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)"
+    unlabelled_weight: Annotated[float, Field(gt=0.0)] = parameter(
+        1.0, "mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)"
     )
-    init: Literal["random", "teacher"] = Field(
-        "random", description="random | teacher: the weights that the student starts from"
+    init: Literal["random", "teacher"] = parameter(
+        "random", "random | teacher: the weights that the student starts from"
     )
 
     @property
-    def uses_pseudo_labels(self):
+    def uses_pseudo_labels(self) -> bool:
         """Whether the student learns from any."""
         return self.mix != "none"
 
     @property
-    def unlabelled_batch_size(self):
+    def unlabelled_batch_size(self) -> int:
         """Pseudo-labelled images a step in the "ratio" mix."""
         return max(1, round(self.batch_size * self.unlabelled_ratio))
 
@@ -312,14 +313,14 @@ class StudentParams(TrainingParams):
 class RandAugmentParams(Section):
     """RandAugment (Cubuk et al. 2019, arXiv:1909.13719)."""
 
-    ops: Annotated[int, Field(ge=0, le=10)] = Field(2, description="N, operations an image; 0: off")
-    magnitude: Annotated[int, Field(ge=0)] = Field(10, description="M, their strength ...")
-    levels: Positive = Field(10, description="... out of this")
-    table: Literal["article", "standard"] = Field("standard", description="standard (Cubuk et al. 2019) | article")
-    magnitude_sampling: Literal["fixed", "uniform"] = Field(
-        "fixed", description="fixed | uniform: an index below M for each op, as in the article"
+    ops: Annotated[int, Field(ge=0, le=10)] = parameter(2, "N, operations an image; 0: off")
+    magnitude: Annotated[int, Field(ge=0)] = parameter(10, "M, their strength ...")
+    levels: Positive = parameter(10, "... out of this")
+    table: Literal["article", "standard"] = parameter("standard", "standard (Cubuk et al. 2019) | article")
+    magnitude_sampling: Literal["fixed", "uniform"] = parameter(
+        "fixed", "fixed | uniform: an index below M for each op, as in the article"
     )
-    fill: Annotated[int, Field(ge=0, le=255)] = Field(128, description="grey level of what comes in at the borders")
+    fill: Annotated[int, Field(ge=0, le=255)] = parameter(128, "grey level of what comes in at the borders")
 
     @model_validator(mode="after")
     def _check(self):
@@ -336,39 +337,37 @@ class RandAugmentParams(Section):
 class StochasticDepthParams(Section):
     """See `models.stochastic_depth`."""
 
-    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.8, description="of the last block; falls linearly from 1; 1: off"
+    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(
+        0.8, "of the last block; falls linearly from 1; 1: off"
     )
-    coin: Literal["batch", "sample"] = Field("batch", description="batch | sample: which images share a coin")
+    coin: Literal["batch", "sample"] = parameter("batch", "batch | sample: which images share a coin")
 
 
 class NoiseParams(Section):
     """The noise of a student (and of a teacher with `teacher.noise`)."""
 
     randaugment: RandAugmentParams = RandAugmentParams()
-    dropout: Fraction = Field(0.5, description="before the last layer")
+    dropout: Fraction = parameter(0.5, "before the last layer")
     stochastic_depth: StochasticDepthParams = StochasticDepthParams()
 
 
 class AugmentationParams(Section):
     """Plain augmentation, beside the noise."""
 
-    flip: bool = Field(False, description="left to right")
-    crop: Annotated[int, Field(ge=0, le=64)] = Field(0, description="pixels of padding before a random crop")
+    flip: bool = parameter(False, "left to right")
+    crop: Annotated[int, Field(ge=0, le=64)] = parameter(0, "pixels of padding before a random crop")
 
 
 class PseudoLabelParams(Section):
     """How the teacher labels, and which labels are kept."""
 
-    threshold: Fraction = Field(0.75, description="keep images whose highest probability is greater")
-    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="... and at most this; 1: no bound"
+    threshold: Fraction = parameter(0.75, "keep images whose highest probability is greater")
+    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(1.0, "... and at most this; 1: no bound")
+    kind: Literal["soft", "hard"] = parameter("soft", "soft | hard")
+    batch_size: PredictionBatchSize = parameter(
+        "auto", "images a step of labelling; auto: by network, image size and device"
     )
-    kind: Literal["soft", "hard"] = Field("soft", description="soft | hard")
-    batch_size: PredictionBatchSize = Field(
-        "auto", description="images a step of labelling; auto: by network, image size and device"
-    )
-    noise: bool = Field(False, description="true: the teacher is noised while it labels (the paper's ablation)")
+    noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
 
     @model_validator(mode="after")
     def _check(self):
@@ -381,10 +380,10 @@ class BalanceParams(Section):
     """How many pseudo-labelled images every class has."""
 
     enabled: bool = True
-    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
-        None, description="images a class; null: as many as the largest class has"
+    per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = parameter(
+        None, "images a class; null: as many as the largest class has"
     )
-    on_empty: Literal["error", "skip"] = Field("error", description="error | skip: a class without any confident image")
+    on_empty: Literal["error", "skip"] = parameter("error", "error | skip: a class without any confident image")
 
 
 class EvalParams(Section):
@@ -393,13 +392,12 @@ class EvalParams(Section):
     That no model was trained on the images of `extra_tests` is for the user to see to.
     """
 
-    batch_size: PredictionBatchSize = Field("auto", description="images a step")
-    robustness: Literal["off", "fast", "full"] = Field(
-        "fast",
-        description="corruptions, perturbations, attacks, calibration: off | fast (a sample of the test images) | full",
+    batch_size: PredictionBatchSize = parameter("auto", "images a step")
+    robustness: Literal["off", "fast", "full"] = parameter(
+        "fast", "corruptions, perturbations, attacks, calibration: off | fast (a sample of the test images) | full"
     )
-    extra_tests: dict[str, Annotated[str, Field(min_length=1)]] = Field(
-        {}, description="other labelled images, name: folder of classes, or of a pair of .npy files"
+    extra_tests: dict[str, Annotated[str, Field(min_length=1)]] = parameter(
+        {}, "other labelled images, name: folder of classes, or of a pair of .npy files"
     )
 
     @field_validator("extra_tests")
@@ -414,7 +412,6 @@ class EvalParams(Section):
 class CheckpointParams(Section):
     """When stages that take long save what they have done."""
 
-    every_minutes: Annotated[float, Field(ge=0.0)] = Field(
-        5.0,
-        description="longest work between two; also at the end of epochs, if that is cheap; 0: all the time",
+    every_minutes: Annotated[float, Field(ge=0.0)] = parameter(
+        5.0, "longest work between two; also at the end of epochs, if that is cheap; 0: all the time"
     )

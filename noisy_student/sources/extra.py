@@ -27,8 +27,7 @@ def load_extra(name, path, *, classes, size, resize):
         resize: see `data.images.read_image`.
 
     Returns:
-        (LabelledImages, present): present lists the classes that it can hold, ascending: those with a folder,
-        or all.
+        (LabelledImages, present): present lists the classes that it can hold, ascending: those with a folder, or all.
 
     Raises:
         DataError: missing, unreadable, empty, of unknown classes, or of the wrong type or shape.

@@ -1,23 +1,69 @@
 """Test metrics of the teacher and of every generation's student."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 import keras
 
+from noisy_student import backends
+from noisy_student.data.arrays import open_probs, open_truth
+from noisy_student.data.inputs import Inputs
 from noisy_student.drawing import charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
+from noisy_student.inference.saving import load
+from noisy_student.noise.pipeline import input_noise
 from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime import layout
-from noisy_student.runtime.files import read_csv, read_json, write_csv
-from noisy_student.steps.reported import Predictions, evaluate
+from noisy_student.runtime.files import read_csv, read_json, remove, write_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.runtime.types import Labels, Probs
+from noisy_student.settings.params import Params
+from noisy_student.steps.reported import Predictions, evaluate, pseudo_label_quality
+
+if TYPE_CHECKING:
+    from noisy_student.data.labelled import LabelledImages
+    from noisy_student.data.views import Images
 
 
-def predict_all(models, test, *, batch_size):
+def evaluate_and_write(params: Params) -> None:
+    """Evaluate all models of params.yaml on the test split: write metrics, tables and pictures."""
+    backends.current().make_deterministic()
+    for path in layout.unlisted(params.generations):
+        print(f"removing {path}: not a generation of params.yaml any more")
+        remove(path)
+    inputs, students = Inputs(), {key: Model(key) for key in params.generations}
+    names = inputs.classes
+    truth = open_truth(layout.TRUTH, classes=len(names))
+    labels = {key: open_probs(layout.pseudo_labels(key), images=len(truth), classes=len(names)) for key in students}
+    test = inputs.test
+    models = {model.name: load(model.path, classes=len(names)) for model in (TEACHER, *students.values())}
+    predictions = predict_all(models, test, batch_size=params.eval.batch_size)
+    quality, teachers = {}, {}
+    for key, student in students.items():
+        generation, probs = params.generation(key), labels[key]
+        teachers[student.name] = generation.teacher
+        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        draw_pseudo_labels(key, inputs.pool, probs, class_names=names, truth=truth, **bounds)
+        if generation.student.uses_pseudo_labels:
+            quality[student.name] = pseudo_label_quality(probs, truth, **bounds)
+    draw_curves(models)
+    noise = input_noise(params, noised=True)
+    galleries.noise_gallery(layout.EVAL_PLOTS / "noise.png", inputs.labelled.images, noise, seed=params.seed)
+    write_eval_plots(predictions, test, class_names=names, teachers=teachers)
+    write_json(layout.EVAL_METRICS, evaluate_all(predictions, test.labels, class_names=names, quality=quality))
+
+
+def predict_all(
+    models: dict[str, keras.Model], test: LabelledImages, *, batch_size: int | str
+) -> dict[str, tuple[Probs, float]]:
     """Distributions and weight penalties of every model.
 
     Args:
         models: {name: inference model}.
-        test: LabelledImages.
         batch_size: images a step, or "auto", see `predict_probs`.
 
     Returns:
@@ -32,13 +78,13 @@ def predict_all(models, test, *, batch_size):
     }
 
 
-def evaluate_all(predictions, labels, *, class_names, quality):
+def evaluate_all(
+    predictions: dict[str, tuple[Probs, float]], labels: Labels, *, class_names: Sequence[str], quality: dict[str, dict]
+) -> dict[str, dict]:
     """The content of metrics/eval.json: {model's name: {metric's name: value}}.
 
     Args:
         predictions: see `predict_all`.
-        labels: (N,) integers.
-        class_names: K names.
         quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
     """
     return {
@@ -47,13 +93,17 @@ def evaluate_all(predictions, labels, *, class_names, quality):
     }
 
 
-def write_eval_plots(predictions, test, *, class_names, teachers):
+def write_eval_plots(
+    predictions: dict[str, tuple[Probs, float]],
+    test: LabelledImages,
+    *,
+    class_names: Sequence[str],
+    teachers: dict[str, str],
+) -> None:
     """Write confusion matrices, reliability diagram and the galleries of disagreement.
 
     Args:
         predictions: see `predict_all`.
-        test: LabelledImages.
-        class_names: K names.
         teachers: {student's name: its teacher's name}.
     """
     folder, tables, reliability = layout.EVAL_PLOTS, layout.EVAL_TABLES, {}
@@ -82,7 +132,7 @@ def write_eval_plots(predictions, test, *, class_names, teachers):
             )
 
 
-def draw_curves(names):
+def draw_curves(names: Iterable[str]) -> None:
     """Draw the learning curves of every training, and write them as one long table: model, step, values.
 
     Args:
@@ -90,7 +140,7 @@ def draw_curves(names):
     """
     table = []
     for name in names:
-        model = layout.Model.named(name)
+        model = Model.named(name)
         rows = [{"model": name, **row} for row in read_csv(model.curves)]
         best = {name: read_json(model.summary)["best"]}
         save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", charts.learning_curves(rows, best))
@@ -98,14 +148,22 @@ def draw_curves(names):
     write_csv(layout.EVAL_TABLES / "curves.csv", table)
 
 
-def draw_pseudo_labels(key, images, probs, *, class_names, truth, threshold, max_confidence):
+def draw_pseudo_labels(
+    key: str,
+    images: Images,
+    probs: Probs,
+    *,
+    class_names: Sequence[str],
+    truth: Labels,
+    threshold: float,
+    max_confidence: float,
+) -> None:
     """Draw what the teacher of a generation says of the pool, and what filtering and balancing made of it.
 
     Args:
         key: of the generation.
         images: (N, H, W, 3) uint8, the pool; only the rows shown are read.
         probs: (N, K) float32, the teacher's distributions.
-        class_names: K names.
         truth: (N,) int classes, -1 where unknown.
         threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
     """

@@ -1,5 +1,11 @@
 """Which pseudo-labelled images the student sees (paper, algorithm 1, step 3), and what was left out."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from noisy_student.data.inputs import Inputs
@@ -8,7 +14,11 @@ from noisy_student.pseudo_labels.balancing import RULES, confident_images
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import write_array, write_csv
+from noisy_student.runtime.types import Floats, Probs, Rows
 from noisy_student.settings.params import Params
+
+if TYPE_CHECKING:
+    from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
 
 
 def select_and_write(params: Params, generation: str) -> None:
@@ -23,13 +33,14 @@ def select_and_write(params: Params, generation: str) -> None:
     write_array(layout.balanced(generation), rows)
 
 
-def select(probs, pseudolabel, balancing, *, class_names):
+def select(
+    probs: Probs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
+) -> Rows:
     """Filter by confidence, then choose by the balancing rule.
 
     Args:
         probs: (N, K) float32, the teacher's distributions, may be memory-mapped.
         pseudolabel: PseudoLabelParams, for the bounds of confidence.
-        balancing: BalanceParams.
         class_names: K names, for messages.
 
     Returns:
@@ -43,14 +54,14 @@ def select(probs, pseudolabel, balancing, *, class_names):
     return RULES["equal" if balancing.enabled else "unbalanced"](confident, balancing)
 
 
-def write_tables(folder, probs, rows, *, class_names, pseudolabel):
+def write_tables(
+    folder: Path, probs: Probs, rows: Rows, *, class_names: Sequence[str], pseudolabel: PseudoLabelParams
+) -> None:
     """Write class_counts.csv and confidence.csv.
 
     Args:
-        folder: pathlib.Path.
         probs: (N, K) float32, may be memory-mapped.
         rows: what `select` chose.
-        class_names: K names.
         pseudolabel: PseudoLabelParams, for the bounds of confidence.
     """
     predicted, confidence = best_guesses(probs)
@@ -63,7 +74,7 @@ def write_tables(folder, probs, rows, *, class_names, pseudolabel):
     write_csv(folder / "confidence.csv", confidence_bins(confidence))
 
 
-def confidence_bins(confidence, *, bins=20):
+def confidence_bins(confidence: Floats, *, bins: int = 20) -> list[dict]:
     """Histogram of (N,) highest probabilities over [0, 1], a dict a bin; its lower edge names a bin."""
     edges = equal_edges(bins)
     return [

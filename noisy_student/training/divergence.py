@@ -6,6 +6,7 @@ import numpy as np
 import scipy.stats
 
 from noisy_student.runtime.errors import DivergenceError
+from noisy_student.runtime.layout import Model
 
 PATIENCE = 3  # validations in a row at the level of guessing
 EVIDENCE = 5_000  # training images after the warm-up, before which nothing is concluded
@@ -99,4 +100,4 @@ def check_learning(phase, history: list[dict], labels, *, batch_size: int):
 def _section(name):
     """The section of the parameters, and whether it is about fine-tuning: ("student", False)."""
     model, _, tuning = name.partition(" ")  # "student-gen1 finetune"
-    return model.partition("-")[0], bool(tuning)
+    return Model.named(model).section, bool(tuning)

@@ -16,6 +16,7 @@ from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise, no_input_noise
+from noisy_student.runtime.layout import Model
 from noisy_student.runtime.progress import bar
 from noisy_student.training import plateau
 from noisy_student.training.batches import TrainingBatches
@@ -66,7 +67,7 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
         UserError: `initial` does not fit `training.model`, or more blocks shall be frozen than there are.
     """
     backends.current().make_deterministic()
-    check_training(training, validation.images.shape[1], where=name.partition("-")[0])
+    check_training(training, validation.images.shape[1], where=Model.named(name).section)
     main = last = main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
     tuning = finetune_phase(main, labelled, classes=classes)
     work = {"params": params, "validation": validation, "classes": classes}

@@ -80,7 +80,7 @@ def test_results_are_printed(clone):
     shown = clone.run("python", "-m", "commands.results")
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
     assert f"{100 * accuracy:.2f} %" in shown
-    assert "metrics/plots/training/teacher.png" in shown
+    assert "metrics/plots/eval/curves-teacher.png" in shown
 
 
 def test_another_clone_gives_the_same_bytes(clone, tmp_path):
@@ -102,7 +102,8 @@ def test_plots_hold_every_picture(clone):
     clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     page = clone.read("dvc_plots/index.html").decode()
-    for name in ("confidence", "class_counts", "pseudo_labels", "noise", "confusion-teacher", "reliability"):
+    drawn = ("confidence-gen1", "class-counts-gen1", "pseudo-labels-gen1", "noise", "confusion-teacher", "reliability")
+    for name in (*drawn, "curves-teacher"):
         assert f"{name}.png" in page
     assert "validation_accuracy" in page
     assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
@@ -115,10 +116,10 @@ def test_plots_are_drawn_without_network(clone):
     clone.run(sys.executable, "-m", "commands.plots_template")
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     charts = "document.querySelectorAll('.vega-embed').length"
-    with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 6") as seen:
+    with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 5") as seen:
         assert seen.complaints == []
         assert all(address.startswith("file:") for address in seen.requests)
-        assert seen.page.evaluate(charts) == 6
+        assert seen.page.evaluate(charts) == 5
         marks = "[...document.querySelectorAll('.vega-embed')].map(c => c.querySelectorAll('svg path').length)"
         assert all(count > 10 for count in seen.page.evaluate(marks))
 

@@ -109,7 +109,10 @@ def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
             optimizer.apply([keras.ops.convert_to_tensor(gradient.astype("float32"))], [variable])
         ends.append(keras.ops.convert_to_numpy(variable))
     assert np.abs(ends[0] - start).max() > 0.05
-    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=1e-6)
+    # Adam divides by 1 - 0.999**t, in which float32 leaves 2**-24 / 0.001 t: 3e-5 of a step of 0.05 at first. Two
+    # roundings on either side, summed over six steps
+    atol = 2e-5 if name == "adam" else 1e-6
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=atol)
 
 
 def test_article_uses_adam_at_keras_defaults(monkeypatch):

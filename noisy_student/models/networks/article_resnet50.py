@@ -6,36 +6,38 @@ the 128 and of the 512 stage has stride 2; convolutions have biases; only the pr
 he_normal weights and an L2 penalty of 1e-4, all else is at Keras' defaults.
 """
 
-from typing import ClassVar
+from __future__ import annotations
 
-from noisy_student.models.network import Network
+from typing import TYPE_CHECKING, ClassVar
+
+from noisy_student.models.network import Blocks, Network
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from noisy_student.models.layers import Layers
 
 EXPANSION = 4
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 1), (512, 3, 2))  # filters, blocks, stride of the first
 
 
-def _blocks():
-    """(block name, filters, stride) of every block, first block first."""
-    for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
-        for block in range(1, blocks + 1):
-            yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
-
-
 class ArticleResNet50(Network):
-    """See above; the size is fixed."""
+    """Of fixed size: it has no parameters."""
 
     rescaling: ClassVar = {"scale": 1 / 255, "offset": 0.0}
     normalisation: ClassVar = {"momentum": 0.99, "epsilon": 1e-3}  # Keras' defaults, as in the article
 
-    def block_names(self):
-        """Names of the 16 residual blocks in order."""
-        return [name for name, _, _ in _blocks()]
+    def blocks(self) -> Blocks:
+        """Yield (block name, filters, stride) of the 16 residual blocks."""
+        for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
+            for block in range(1, blocks + 1):
+                yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
 
-    def features(self, images, layers):
+    def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 2048)."""
         x = _conv(images, layers, "stem_conv", filters=32, kernel=5)
         x = layers.norm_relu(x, "stem")
-        for name, filters, stride in _blocks():
+        for name, filters, stride in self.blocks():
             x = _block(x, layers, name, filters=filters, stride=stride)
         return x
 

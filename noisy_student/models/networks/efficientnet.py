@@ -8,12 +8,20 @@ A block has a shortcut, and so stochastic depth, only where neither the number o
 its input changes; its probability follows from its place among all blocks.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Network
+from noisy_student.models.network import Blocks, Network
+from noisy_student.settings.schema import one_of, parameter
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from noisy_student.models.layers import Layers
 
 Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255
@@ -80,7 +88,7 @@ class _Block(NamedTuple):
         return self.stride == 1 and self.filters_in == self.filters
 
 
-def scaled_filters(filters, width):
+def scaled_filters(filters: int, width: float) -> int:
     """`filters` times `width`, rounded to a multiple of 8, but down by no more than a tenth."""
     exact = filters * width
     rounded = max(DIVISOR, int(exact + DIVISOR / 2) // DIVISOR * DIVISOR)
@@ -88,7 +96,7 @@ def scaled_filters(filters, width):
 
 
 class EfficientNet(Network):
-    """See above."""
+    """B0, scaled by a published size or by two coefficients."""
 
     rescaling: ClassVar = {
         "scale": [1 / (255 * deviation) for deviation in DEVIATION],
@@ -98,10 +106,12 @@ class EfficientNet(Network):
     untitled: ClassVar = {"small_images"}
     too_small = " or model.small_images to true"
 
-    size: Literal[tuple(SIZES)] | None = Field(None, description="b0 to b7, l0 to l2; or null, and both coefficients")
-    width_coefficient: Coefficient | None = Field(None, description="how many times wider than B0")
-    depth_coefficient: Coefficient | None = Field(None, description="how many times deeper than B0")
-    small_images: bool = Field(False, description="for images of 32 pixels, strides of 8 in all in place of 32")
+    size: Annotated[str, one_of("size", SIZES)] | None = parameter(
+        None, "b0 to b7, l0 to l2; or null, and both coefficients"
+    )
+    width_coefficient: Coefficient | None = parameter(None, "how many times wider than B0")
+    depth_coefficient: Coefficient | None = parameter(None, "how many times deeper than B0")
+    small_images: bool = parameter(False, "for images of 32 pixels, strides of 8 in all in place of 32")
 
     @model_validator(mode="after")
     def _check(self):
@@ -111,15 +121,15 @@ class EfficientNet(Network):
         return self
 
     @property
-    def coefficients(self):
+    def coefficients(self) -> tuple[float, float]:
         """Of width and of depth."""
         return SIZES[self.size] if self.size else (self.width_coefficient, self.depth_coefficient)
 
     def _stride(self, place):
         return 1 if self.small_images and place in SMALL_IMAGES else STAGES[place].stride
 
-    def _blocks(self):
-        """Every block, first one first."""
+    def blocks(self) -> Blocks:
+        """Yield every block."""
         width, depth = self.coefficients
         filters_in = scaled_filters(STEM_FILTERS, width)
         for place, stage in enumerate(STAGES):
@@ -130,25 +140,21 @@ class EfficientNet(Network):
                 yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
                 filters_in = filters
 
-    def block_names(self):
-        """See the base class."""
-        return [block.name for block in self._blocks()]
-
-    def shortcuts(self):
-        """See the base class."""
-        return [block.name for block in self._blocks() if block.shortcut]
+    def shortcuts(self) -> list[str]:
+        """Names of the blocks whose input has the shape of their output."""
+        return [block.name for block in self.blocks() if block.shortcut]
 
     @property
-    def total_stride(self):
+    def total_stride(self) -> int:
         """32, or 8 with `small_images`."""
         return 2 * math.prod(self._stride(place) for place in range(len(STAGES)))
 
-    def features(self, images, layers):
+    def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), 1280 * width)."""
         width, _ = self.coefficients
         x = _conv(images, layers, "stem_conv", filters=scaled_filters(STEM_FILTERS, width), kernel=3, stride=2)
         x = layers.norm_swish(x, "stem")
-        for block in self._blocks():
+        for block in self.blocks():
             x = _bottleneck(x, layers, block)
         x = _conv(x, layers, "top_conv", filters=scaled_filters(TOP_FILTERS, width), kernel=1)
         return layers.norm_swish(x, "top")

@@ -4,14 +4,23 @@ Depth 6n + 2: a 3x3 convolution, then three stages of n blocks with w, 2w and 4w
 is a 1x1 convolution with batch normalisation where the shape changes (the paper's option B).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Network, blocks_a_stage
+from noisy_student.models.network import Blocks, Network, blocks_a_stage
 from noisy_student.settings.schema import Positive
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from noisy_student.models.layers import Layers
 
 
 class ResNet(Network):
-    """See above."""
+    """Three stages of basic blocks."""
 
     depth: Positive = Field(description="6n + 2 weighted layers")
     width: Positive = Field(description="filters of the first stage")
@@ -21,22 +30,18 @@ class ResNet(Network):
         blocks_a_stage(self.name, self.depth, 2)
         return self
 
-    def _blocks(self):
-        """Yield (block name, filters, stride) of every block, first block first."""
+    def blocks(self) -> Blocks:
+        """Yield (block name, filters, stride) of every block."""
         for stage in range(3):
             for block in range(blocks_a_stage(self.name, self.depth, 2)):
                 stride = 2 if stage > 0 and block == 0 else 1
                 yield f"stage{stage + 1}_block{block + 1}", self.width * 2**stage, stride
 
-    def block_names(self):
-        """See the base class."""
-        return [name for name, _, _ in self._blocks()]
-
-    def features(self, images, layers):
+    def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 4 * width)."""
         x = layers.conv(images, "stem_conv", filters=self.width, kernel=3)
         x = layers.norm_relu(x, "stem")
-        for name, filters, stride in self._blocks():
+        for name, filters, stride in self.blocks():
             x = _block(x, layers, name, filters=filters, stride=stride)
         return x
 

@@ -4,14 +4,23 @@ Depth 6n + 4: a 3x3 convolution of 16 filters, then three stages of n blocks wit
 filters. No dropout inside the blocks.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Network, blocks_a_stage
+from noisy_student.models.network import Blocks, Network, blocks_a_stage
 from noisy_student.settings.schema import Positive
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from noisy_student.models.layers import Layers
 
 
 class WideResNet(Network):
-    """See above."""
+    """Three stages of basic blocks, `width` times wider than a ResNet."""
 
     depth: Positive = Field(description="6n + 4 weighted layers")
     width: Positive = Field(description="widening factor")
@@ -21,21 +30,17 @@ class WideResNet(Network):
         blocks_a_stage(self.name, self.depth, 4)
         return self
 
-    def _blocks(self):
-        """Yield (block name, filters, stride) of every block, first block first."""
+    def blocks(self) -> Blocks:
+        """Yield (block name, filters, stride) of every block."""
         for stage in range(3):
             for block in range(blocks_a_stage(self.name, self.depth, 4)):
                 stride = 2 if stage > 0 and block == 0 else 1
                 yield f"stage{stage + 1}_block{block + 1}", 16 * self.width * 2**stage, stride
 
-    def block_names(self):
-        """See the base class."""
-        return [name for name, _, _ in self._blocks()]
-
-    def features(self, images, layers):
+    def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width)."""
         x = layers.conv(images, "stem_conv", filters=16, kernel=3)
-        for name, filters, stride in self._blocks():
+        for name, filters, stride in self.blocks():
             x = _block(x, layers, name, filters=filters, stride=stride)
         return layers.norm_relu(x, "head")
 
