@@ -161,8 +161,9 @@ def settings_digest(values: dict) -> str:
 def changed(values: dict) -> Changes:
     """The parameters that are not at their defaults, but for those of `MACHINE`.
 
-    A parameter that did not exist when a row was measured, and is at its default now, changes nothing. What users
-    name themselves (`generations`, `eval.extra_tests`) counts as one parameter.
+    A parameter that did not exist when a row was measured, and is at its default now, changes nothing. Whoever changes
+    a default must remove the rows that were measured at the old one: they would be taken for new ones. What users name
+    themselves (`generations`, `eval.extra_tests`) counts as one parameter.
 
     Raises:
         ParamsError: a parameter does not exist or is out of its range.

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, colours
+from noisy_student.inference.metrics import calibration_error
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 _LOOK = {
@@ -196,14 +197,12 @@ def reliability(rows: Sequence[Mapping]) -> dict:
     Args:
         rows: model, lower, upper, count, confidence and accuracy, the last two empty where the count is 0.
     """
-    off, images = dict.fromkeys((row["model"] for row in rows), 0.0), {}
-    for row in filter(lambda row: row["count"], rows):
-        images[row["model"]] = images.get(row["model"], 0) + row["count"]
-        off[row["model"]] += row["count"] * abs(row["accuracy"] - row["confidence"])
-    errors = ", ".join(f"{name} {error / images.get(name, 1):.3f}" for name, error in off.items())
-    shown = [row | {"share": row["count"] / images.get(row["model"], 1)} for row in rows]
+    tables = {name: [row for row in rows if row["model"] == name] for name in dict.fromkeys(r["model"] for r in rows)}
+    images = {name: sum(row["count"] for row in table) for name, table in tables.items()}
+    errors = ", ".join(f"{name} {calibration_error(table):.3f}" for name, table in tables.items())
+    shown = [row | {"share": row["count"] / images[row["model"]]} for row in rows]
     whole, title = {"domain": [0, 1]}, "confidence (highest probability)"
-    x, y, color = axis("confidence", title, scale=whole), axis("accuracy", "accuracy", scale=whole), by_model(off)
+    x, y, color = axis("confidence", title, scale=whole), axis("accuracy", "accuracy", scale=whole), by_model(tables)
     diagonal = {
         "data": {"values": [{"confidence": end, "accuracy": end} for end in (0, 1)]},
         "mark": {"type": "line", "strokeDash": [6, 4], "color": GREY, "strokeWidth": 1},

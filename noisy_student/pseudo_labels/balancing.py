@@ -5,12 +5,12 @@ A balancing rule is one function of this file, `rule(confident, settings) -> row
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime.errors import DataError, EmptyClassError
+from noisy_student.settings.schema import BalanceParams
 
 _LINES = 5  # classes that a message names one by one
 
@@ -51,13 +51,13 @@ class Confident:
 
 
 @rule
-def unbalanced(confident: Confident, settings: Any) -> np.ndarray:
+def unbalanced(confident: Confident, settings: BalanceParams) -> np.ndarray:
     """Every confident image once."""
     return confident.rows
 
 
 @rule
-def equal(confident: Confident, settings: Any) -> np.ndarray:
+def equal(confident: Confident, settings: BalanceParams) -> np.ndarray:
     """The same number of confident images for every class (arXiv:1911.04252, section 3.1).
 
     Too many: the most confident stay; too few: they are repeated in order. Images of equal confidence keep the

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from noisy_student.inference.metrics import bin_of
 from noisy_student.runtime.types import Labels, Probs
 
 _PIECE = 8 * 2**20  # bytes read at once
@@ -62,8 +63,7 @@ def confidence_rows(probs: Probs, truth: Labels, *, threshold: float, max_confid
     edges = np.unique(
         [*np.linspace(0, threshold, below + 1), *np.linspace(threshold, 1, 41 - below), max_confidence],
     )
-    # in the type in which `is_kept` compares
-    place = np.clip(np.searchsorted(edges.astype(confidence.dtype), confidence) - 1, 0, len(edges) - 2)
+    place = bin_of(confidence, edges)
     group = np.where(truth < 0, 2, predicted != truth)
     cells = (3, len(edges) - 1)
     images, kept = (

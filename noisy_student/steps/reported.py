@@ -29,11 +29,6 @@ class Predictions:
     class_names: Sequence[str]
     penalty: float
 
-    @property
-    def right(self) -> np.ndarray:
-        """(N,) bool."""
-        return self.probs.argmax(axis=1) == self.labels
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -48,12 +43,6 @@ class Pool:
     predicted: np.ndarray
     kept: np.ndarray
     truth: np.ndarray
-
-    @property
-    def right(self) -> np.ndarray:
-        """(n,) bool, of the images that are kept and whose truth is known."""
-        known = self.kept & (self.truth >= 0)
-        return self.predicted[known] == self.truth[known]
 
 
 @dataclass(frozen=True)
@@ -93,14 +82,6 @@ def span(interval: Sequence[float]) -> str:
     return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
-def _nll(predictions):
-    return metrics.nll(predictions.probs, predictions.labels)
-
-
-def _accuracy(predictions):
-    return metrics.accuracy(predictions.probs, predictions.labels)
-
-
 def _top5(predictions):
     return (
         metrics.top_k_accuracy(predictions.probs, predictions.labels, 5) if len(predictions.class_names) > 5 else None
@@ -112,7 +93,8 @@ def _ece(predictions):
 
 
 def _accuracy_interval(predictions):
-    return list(metrics.accuracy_interval(predictions.right.sum(), len(predictions.labels)))
+    correct = (predictions.probs.argmax(axis=1) == predictions.labels).sum()
+    return list(metrics.accuracy_interval(correct, len(predictions.labels)))
 
 
 def _recall(predictions):
@@ -123,28 +105,30 @@ def _recall(predictions):
     ]
 
 
-def _coverage(pool):
-    return float(pool.kept.mean())
+def _pool_accuracy(pool):
+    known = pool.kept & (pool.truth >= 0)
+    return float((pool.predicted[known] == pool.truth[known]).mean()) if known.any() else None
 
 
-def _pseudo_label_accuracy(pool):
-    return float(pool.right.mean()) if len(pool.right) else None
-
-
-TEST = (  # in the order of metrics/eval.json
+TEST = (  # in the order of metrics/eval.json; what the article reports as loss holds the weight penalties
+    Metric("loss", lambda p: metrics.nll(p.probs, p.labels) + p.penalty, ("loss", decimals)),
+    Metric("nll", lambda p: metrics.nll(p.probs, p.labels), study=("loss, nats", 1)),
     Metric(
-        "loss", lambda predictions: _nll(predictions) + predictions.penalty, ("loss", decimals)
-    ),  # what the article reports
-    Metric("nll", _nll, study=("loss, nats", 1)),
-    Metric("accuracy", _accuracy, ("test accuracy", percent), ("test accuracy, %", 100), leads=True, of_teacher=True),
+        "accuracy",
+        lambda p: metrics.accuracy(p.probs, p.labels),
+        ("test accuracy", percent),
+        ("test accuracy, %", 100),
+        leads=True,
+        of_teacher=True,
+    ),
     Metric("top5", _top5),
     Metric("ece", _ece, ("ECE", decimals), ("calibration error, %", 100)),
     Metric("accuracy_interval", _accuracy_interval, ("95 % interval", span), leads=True),
     Metric("recall", _recall),
 )
 POOL = (  # of the pseudo-labels that a student learned from
-    Metric("pseudo_label_coverage", _coverage, ("labels kept", percent), ("labels kept, %", 100)),
-    Metric("pseudo_label_accuracy", _pseudo_label_accuracy, ("of them right", percent), ("of them right, %", 100)),
+    Metric("pseudo_label_coverage", lambda p: float(p.kept.mean()), ("labels kept", percent), ("labels kept, %", 100)),
+    Metric("pseudo_label_accuracy", _pool_accuracy, ("of them right", percent), ("of them right, %", 100)),
 )
 
 
