@@ -67,15 +67,10 @@ def run(main, *, recorded=True):
 def _run(main, arguments):
     name = "@".join([Path(sys.argv[0]).stem.replace("_", "-"), *arguments.values()])
     start = time.perf_counter()
-    lock, top = _workspace_lock(name), checkpoints.root()
-    with locks.held(lock, what=f"stage {name} in this folder", within=top):
+    here = hashlib.sha256(os.fsencode(Path.cwd() / name)).hexdigest()[:24]
+    with locks.held(checkpoints.lock_path(here), what=f"stage {name} in this folder"):
         details = main(**arguments)
         run_record.record(name, seconds=time.perf_counter() - start, details=details)
-
-
-def _workspace_lock(name):
-    here = hashlib.sha256(os.fsencode(Path.cwd())).hexdigest()[:12]
-    return checkpoints.root() / "locks" / f"{here}-{hashlib.sha256(name.encode()).hexdigest()[:12]}.lock"
 
 
 def _end(message, number):

@@ -13,8 +13,9 @@ from support import ROOT
 
 HOLD = """
 import sys, time
+from pathlib import Path
 from noisy_student.runtime import locks
-with locks.held(sys.argv[1], what="stage teacher", within=sys.argv[1] + "/never"):
+with locks.held(Path(sys.argv[1]), what="stage teacher"):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))
 print("done", flush=True)
@@ -42,7 +43,7 @@ def test_a_second_process_waits_and_says_for_whom(tmp_path):
     message = second.stderr.read()
     assert "stage teacher: already at work in another process" in message
     assert f"pid {first.pid}" in message
-    assert list(tmp_path.iterdir()) == []
+    assert not locks.is_held(tmp_path / "a.lock")
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path):
@@ -53,15 +54,28 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     process.wait()
     assert path.exists()
     assert not locks.is_held(path)
-    with locks.held(path, what="x", within=tmp_path / "deep"):
+    with locks.held(path, what="x"):
         assert path.read_text() == str(os.getpid())
 
 
 def test_an_error_lets_go(tmp_path):
     path = tmp_path / "deep/er/a.lock"
-    with pytest.raises(RuntimeError), locks.held(path, what="x", within=tmp_path / "deep"):
+    with pytest.raises(RuntimeError), locks.held(path, what="x"):
         raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
+    assert not locks.is_held(path)
+    with locks.held(path, what="x", wait=False), pytest.raises(BlockingIOError), locks.held(path, what="x", wait=False):
+        raise AssertionError("two hold it")
+
+
+def test_a_process_that_is_given_the_file_keeps_the_lock(tmp_path):
+    """Its starter may have ended or been killed: a study's DVC goes on."""
+    path = tmp_path / "a.lock"
+    with locks.held(path, what="x") as number:
+        process = subprocess.Popen(["sleep", "60"], pass_fds=[number])
+    assert locks.is_held(path)
+    process.kill()
+    process.wait()
+    assert not locks.is_held(path)
 
 
 def test_many_at_once_are_one_after_the_other(tmp_path):
@@ -71,7 +85,7 @@ import sys, time
 from pathlib import Path
 from noisy_student.runtime import locks
 for _ in range(20):
-    with locks.held(sys.argv[1] + "/a.lock", what="x", within=sys.argv[1] + "/never"):
+    with locks.held(Path(sys.argv[1], "a.lock"), what="x"):
         file = Path(sys.argv[1], "count")
         count = int(file.read_text())
         time.sleep(0.001)

@@ -25,8 +25,10 @@ from support import set_params
 
 
 def _state(folder):
-    """Every file with its content."""
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != "run.json"]
+    """Every file with its content; locks lie about."""
+    paths = [
+        path for path in folder.rglob("*") if path.is_file() and path.name != "run.json" and path.suffix != ".lock"
+    ]
     return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

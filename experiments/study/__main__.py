@@ -109,7 +109,7 @@ def _run(studies, arguments):
 
     runner = run.Runner(arguments.jobs, say=_say)
     with contextlib.ExitStack() as stack:
-        lock = locks.held(WORK / "lock", what="experiments.study", within=WORK, wait=False)
+        lock = locks.held(WORK / "lock", what="experiments.study", wait=False)
         try:
             stack.enter_context(lock)
         except BlockingIOError:

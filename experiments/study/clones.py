@@ -7,7 +7,6 @@ experiments (refs/exps).
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from commands import preset as presets
 from experiments.workspace import copy_project
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
 
@@ -55,19 +54,18 @@ class Lane:
         Raises:
             Stopped: the study shall stop while it waits for the DVC of an earlier one.
         """
-        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock_path.open("a") as file:
+        with contextlib.ExitStack() as stack:
             told = False
             while True:
                 with contextlib.suppress(BlockingIOError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    lock = stack.enter_context(locks.held(self._lock_path, what=str(self.folder), wait=False))
                     break
                 if not told:
                     self._say(f"{self.folder}: an experiment still runs since an earlier call; waiting for it")
                     told = True
                 if self._stopped.wait(_POLL):
                     raise Stopped
-            yield file.fileno()
+            yield lock
 
     def prepare(self):
         """Bring the code to the state of the workspace; what DVC has made in the lane stays.

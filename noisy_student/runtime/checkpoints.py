@@ -166,13 +166,15 @@ def opened(stage: str, digest: str, *, every_minutes: float, keep: int | None = 
         keep: see `Checkpoints`.
     """
     folder = root() / stage / digest
-    what = f"{stage} with the same inputs and parameters"
-    with locks.held(folder.with_suffix(".lock"), what=what, within=root()):
+    with locks.held(_lock(folder), what=f"{stage} with the same inputs and parameters"):
         for path in folder.glob(".tmp-*"):
             path.unlink()
         kept = Checkpoints(folder, every_minutes=every_minutes, keep=keep)
-        yield kept
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield kept
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            _prune(folder)
 
 
 def present() -> list[dict[str, Any]]:
@@ -199,7 +201,7 @@ def present() -> list[dict[str, Any]]:
                 "number": max(numbers),
                 "bytes": sum(sizes),
                 "age": max(0.0, time.time() - max(dates)) if dates else 0.0,
-                "in_use": locks.is_held(folder.with_suffix(".lock")),
+                "in_use": locks.is_held(_lock(folder)),
             }
         )
     return found
@@ -208,11 +210,28 @@ def present() -> list[dict[str, Any]]:
 def remove(folder: Path) -> bool:
     """Remove a folder of `present`; return False and leave it if a process is at work on it."""
     try:
-        with locks.held(folder.with_suffix(".lock"), what="", within=root(), wait=False):
+        with locks.held(_lock(folder), what="", wait=False):
             shutil.rmtree(folder)
+            _prune(folder)
     except BlockingIOError:
         return False
     return True
+
+
+def lock_path(name):
+    """Where a lock lies, for good: apart from the checkpoints, so that their folders can go."""
+    return root() / "locks" / f"{name}.lock"
+
+
+def _lock(folder):
+    return lock_path(f"{folder.parent.name}-{folder.name}")
+
+
+def _prune(folder):
+    """Remove a folder of checkpoints if it is empty, and the stage's if that was the last."""
+    for empty in (folder, folder.parent):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
 
 
 def digest(stage: str, values: dict[str, Any], files: Iterable[str | Path]) -> str:

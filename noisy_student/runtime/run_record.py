@@ -27,9 +27,8 @@ def record(stage: str, *, seconds: float, details: dict[str, Any] | None = None)
         **(details or {}),
         **asdict(Provenance.here()),
     }
-    top = checkpoints.root()
     try:
-        with locks.held(top / "run.lock", what=str(layout.RUN_RECORD), within=top):
+        with locks.held(checkpoints.lock_path("run"), what=str(layout.RUN_RECORD)):
             record = {**read(), stage: entry}
             write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
     except (OSError, ValueError) as error:

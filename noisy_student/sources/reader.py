@@ -80,6 +80,9 @@ def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[Sh
         except KeyboardInterrupt as interrupt:
             reader.save()
             raise Stopped(STOPPED, interrupt) from None
+        except Exception:
+            reader.drop()
+            raise
         if kept.resumed_from:
             print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)
 

@@ -98,6 +98,13 @@ class ShardReader:
         self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32})
         self._writer = None
 
+    def drop(self) -> None:
+        """Remove the present shard, which is not whole."""
+        if self._writer is not None:
+            self._writer.close()
+            self.images.paths[-1].unlink()
+            self._writer = None
+
     @contextlib.contextmanager
     def _room(self):
         """Say where there is none; what is wrong with an image file is no OSError here."""

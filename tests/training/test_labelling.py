@@ -18,7 +18,7 @@ from noisy_student.inference.predict import (
 )
 from noisy_student.inference.saving import save
 from noisy_student.models.build import build
-from noisy_student.runtime import layout
+from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import array_writer, read_array, write_array, write_json
@@ -152,7 +152,7 @@ def test_an_empty_pool_is_refused_and_nothing_written(teacher, tmp_path):
     with pytest.raises(UserError, match=r"pseudolabel gen1: there are 0 images.*data\.unlabelled_from"):
         _labels(teacher[0], IMAGES[:0])
     assert not list(tmp_path.glob("data/pseudo_labels/*"))
-    assert not (tmp_path / "checkpoints").exists()
+    assert not checkpoints.present()
 
 
 def _network(name, depth, width, size):
@@ -279,5 +279,5 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
             _labels(settings)
     assert [int(path.name[:12]) for path in sorted(folder.glob("*.npz"))] == [0, 4, 8, 12, 16]
     np.testing.assert_array_equal(_labels(settings), whole)
-    assert not (tmp_path / "checkpoints").exists()
+    assert not checkpoints.present()
     assert not list(tmp_path.rglob(".tmp-*"))
