@@ -176,6 +176,10 @@ def fit_rounds(phase, model, network, batches, validation, checkpoints=None, *, 
             check_finite(phase.name, "loss", logs["loss"][0], steps=(first, last), rate=rate)
 
             # validate: `fit` has put the moving average of the weights, if there is one, in their place
+            if within.weights is not None:
+                model.set_weights(
+                    model.get_weights()
+                )  # copies: on JAX a prediction frees buffers, here the optimizer's
             row = {
                 "step": last,
                 "train_loss": float(logs["loss"][0]),
