@@ -177,9 +177,8 @@ def fit_rounds(phase, model, network, batches, validation, checkpoints=None, *, 
 
             # validate: `fit` has put the moving average of the weights, if there is one, in their place
             if within.weights is not None:
-                model.set_weights(
-                    model.get_weights()
-                )  # copies: on JAX a prediction frees buffers, here the optimizer's
+                # by copies: on JAX they share the optimizer's buffers, which a prediction would free
+                model.set_weights(model.get_weights())
             row = {
                 "step": last,
                 "train_loss": float(logs["loss"][0]),
