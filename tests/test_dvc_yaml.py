@@ -124,7 +124,7 @@ def test_dvc_gets_the_released_model(tmp_path, monkeypatch, release):
     subprocess.run([*git, "init", "-q"], check=True)
     with Repo.init() as repo:
         repo.add([f"models/{name}.keras" for name in ("student-gen1", "teacher")])
-        for command in (["add", "."], ["commit", "-qm", "first"], ["tag", "student@v1.0.0"]):
+        for command in (["add", "."], ["commit", "-qm", "first"], ["tag", "-am", "one", "student@v1.0.0"]):
             subprocess.run([*git, *command], check=True)
         repo.artifacts.download("student", out=str(tmp_path / "got.keras"))
     assert (tmp_path / "got.keras").read_text() == f"weights of {release}"

@@ -59,11 +59,11 @@ class State:
         arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
         checkpoints.save(number, arrays, values, since=began)
 
-    def restore(self, model, example):
-        """Put the variables that were loaded, if any, into `model`, once; `example` is a batch for it."""
+    def restore(self, model, batches):
+        """Put the variables that were loaded, if any, into `model`, once."""
         if not self.variables:
             return
-        _build(model, example)
+        _build(model, batches[0])
         for variable, array in zip(_variables(model), self.variables, strict=True):
             variable.assign(array)
         for variable, array in zip(model.metrics_variables if self.metrics else [], self.metrics, strict=True):

@@ -177,6 +177,9 @@ def fit_rounds(phase, model, network, batches, validation, checkpoints=None, *, 
             check_finite(phase.name, "loss", logs["loss"][0], steps=(first, last), rate=rate)
 
             # validate: `fit` has put the moving average of the weights, if there is one, in their place
+            if within.weights is not None:
+                # by copies: on JAX they share the optimizer's buffers, which a prediction would free
+                model.set_weights(model.get_weights())
             row = {
                 "step": last,
                 "train_loss": float(logs["loss"][0]),

@@ -32,7 +32,7 @@ class WithinRound(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         """Go on from what was loaded: here, because Keras has just reset the running means of the round."""
-        self.state.restore(self.model, self.batches[0])
+        self.state.restore(self.model, self.batches)
 
     def on_train_batch_end(self, batch, logs=None):
         """`batch` is the last of the steps taken since the previous call."""
