@@ -1,5 +1,6 @@
 """What the stages of robustness write for one model."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -68,7 +69,9 @@ class _Measurement:
     def _units(self, subject):
         """What is measured, in this order."""
         images, seed = self.test.images, self.params.data.seed
-        units = {("clean",): lambda: measure.outcome(subject.probs(images), self.labels)}
+        units: dict[tuple, Callable[[], measure.Outcome]] = {
+            ("clean",): lambda: measure.outcome(subject.probs(images), self.labels)
+        }
         for key in self.corruptions:
             units[key] = partial(measure.corruption, subject, self.corrupted, *key[1:])
         sequence = partial(measure.perturbation, subject, images, self.sequence_rows, seed=seed)
@@ -78,7 +81,7 @@ class _Measurement:
         for kind, epsilon in product(("fgsm", "pgd"), severities.EPSILONS):
             units[kind, epsilon] = partial(attack, kind, epsilon)
         for key, (extra, _) in self.extra.items():
-            units["extra", key] = lambda extra=extra: {"probs": subject.probs(extra.images)}
+            units["extra", key] = partial(lambda images: {"probs": subject.probs(images)}, extra.images)
         return units
 
     def _write(self, results):
