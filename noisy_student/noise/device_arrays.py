@@ -23,8 +23,8 @@ def frames(draw: InputDraw, padding: int, width: int) -> Ints:
     """The matrices (N, 6) of flip, then crop."""
     mirrored = False if draw.flip is None else draw.flip
     top, left = ((0 if offset is None else offset - padding) for offset in (draw.top, draw.left))
-    start = np.where(mirrored, width - 1 - left, left)
-    terms = (np.where(mirrored, -ONE, ONE), 0, start * ONE + HALF, 0, ONE, top * ONE + HALF)
+    first = np.where(mirrored, width - 1 - left, left)
+    terms = (np.where(mirrored, -ONE, ONE), 0, first * ONE + HALF, 0, ONE, top * ONE + HALF)
     return np.stack(np.broadcast_arrays(*terms), axis=-1).astype(np.int32)
 
 
@@ -67,9 +67,8 @@ def _fixed(a, b, c, d, e, f):
 
 def _rotation(value, height, width):
     """The inverse of a turn by `value` degrees about the centre, rounded as Pillow does."""
-    angle = -math.radians(value % 360.0)
+    angle, x, y = -math.radians(value % 360.0), width / 2, height / 2
     cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
-    x, y = width / 2, height / 2
     return cos, sin, cos * -x + sin * -y + x, -sin, cos, -sin * -x + cos * -y + y
 
 
@@ -102,14 +101,12 @@ def _lines(tangent, across, along):
 def rounding_losses() -> Ints:
     """Where Pillow's autocontrast, computed in float64, falls one short of the exact quotient.
 
-    Returns:
-        (65536, 8) int32: bit i % 32 of word i // 32 in row 256 * darkest + lightest is for level i.
+    Bit i % 32 of word i // 32 in row 256 * darkest + lightest is for level i: (65536, 8).
     """
     level, lightest = np.arange(256), np.arange(256)[:, None]
     losses = np.zeros((256, 256, 256), bool)
     for darkest in range(255):
         span = np.maximum(lightest - darkest, 1)
-        scale = 255.0 / span
-        table = np.trunc(level * scale + -darkest * scale)
+        table = np.trunc(level * (255.0 / span) + -darkest * (255.0 / span))
         losses[darkest] = (level >= darkest) & (level <= lightest) & (table < (level - darkest) * 255 // span)
     return np.packbits(losses, axis=-1, bitorder="little").view("<i4").reshape(-1, 8).astype(np.int32)

@@ -29,15 +29,12 @@ def apply_draw(
     The first call of a process loads the compiled kernels from `__pycache__`, the first one on a machine compiles them.
 
     Args:
-        images: (N, H, W, 3) uint8; not changed, unless it is `out`.
+        images: not changed, unless it is `out`.
         padding: pixels that the crop's offsets count from; 0 without crops.
-        crop_fill: grey level, 0 to 255, of what the crop shows outside of the image.
-        table: tuple of operations.Operation that `draw.op` numbers.
-        fill: grey level, 0 to 255, of what geometric operations show outside of the image.
-        out: (N, H, W, 3) uint8, C-contiguous, to write into; may be `images`. None: a new array.
-
-    Returns:
-        `out`.
+        crop_fill: grey level of what the crop shows outside of the image.
+        table: what `draw.op` numbers.
+        fill: grey level of what geometric operations show outside of the image.
+        out: C-contiguous, to write into and to return; may be `images`. None: a new array.
 
     Raises:
         ValueError: arrays of other types or shapes.
@@ -49,23 +46,12 @@ def apply_draw(
     out = np.empty_like(images) if out is None else out
     _check(images, out)
     n, height, width, _ = images.shape
-    down, right = (_offsets(offset, padding, n) for offset in (draw.top, draw.left))
-    flip = np.zeros(n, bool) if draw.flip is None else _vector(draw.flip, bool, n)
+    flip = _vector(draw.flip, bool, n)
+    offsets = (None if offset is None else offset - padding for offset in (draw.top, draw.left))
+    down, right = (_vector(offset, np.int64, n) for offset in offsets)
     kind, value = _steps(draw, table, n)
-    flat = n, height * width * 3
-    noise_batch(
-        images.reshape(flat),
-        out.reshape(flat),
-        height,
-        width,
-        flip,
-        down,
-        right,
-        crop_fill,
-        kind,
-        value,
-        fill,
-    )
+    flat, flat_out = (array.reshape(n, height * width * 3) for array in (images, out))
+    noise_batch(flat, flat_out, height, width, flip, down, right, crop_fill, kind, value, fill)
     return out
 
 
@@ -76,15 +62,11 @@ def _check(images, out):
         raise ValueError(f"out must be contiguous uint8 {images.shape}, found {out.dtype} {out.shape}")
 
 
-def _offsets(offset, padding, n):
-    return np.zeros(n, np.int64) if offset is None else _vector(offset - padding, np.int64, n)
-
-
-def _vector(values, dtype, n):
-    values = np.ascontiguousarray(values, dtype)
-    if values.shape != (n,):
-        raise ValueError(f"a draw for {n} images has values of shape {values.shape}")
-    return values
+def _vector(drawn, dtype, n):
+    vector = np.zeros(n, dtype) if drawn is None else np.ascontiguousarray(drawn, dtype)
+    if vector.shape != (n,):
+        raise ValueError(f"a draw for {n} images has values of shape {vector.shape}")
+    return vector
 
 
 def _steps(draw, table, n):

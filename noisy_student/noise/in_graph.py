@@ -40,9 +40,6 @@ class InGraphNoise:
     may come out one grey level apart. That was 1.5 of 10,000 values, over 20,000 sheared images.
 
     Meant to be compiled by XLA, on TensorFlow too, which has many integer operations on the CPU only.
-
-    Args:
-        noise: pipeline.InputNoise, of which `crop`, and `table` and `fill` of its RandAugment are used.
     """
 
     def __init__(self, noise: InputNoise) -> None:
@@ -53,17 +50,13 @@ class InGraphNoise:
         self._losses = ops.convert_to_tensor(rounding_losses())
 
     def prepare(self, draw: InputDraw, *, height: int, width: int) -> dict[str, np.ndarray]:
-        """Turn a draw into what the device needs; done on the host.
-
-        Args:
-            height: of the images, 3 to 2048 pixels.
-            width: of the images, likewise.
+        """Turn a draw into what the device needs, for images with sides of 3 to 2048 pixels; done on the host.
 
         Returns:
-            dict of NumPy arrays, float32 where marked so, otherwise int32. For flip and crop, if drawn:
-            "frame" (N, 6), affine matrices. For RandAugment, if drawn: "kind", "mask", "threshold" and,
-            float32, "factor" (N, ops); "matrix" (N, ops, 6); and with the article's table "shift" and,
-            float32, "rest" (N, ops, max(height, width)), how far each line is sheared.
+            Arrays, float32 where marked so, otherwise int32. For flip and crop, if drawn: "frame" (N, 6), affine
+            matrices. For RandAugment, if drawn: "kind", "mask", "threshold" and, float32, "factor" (N, ops); "matrix"
+            (N, ops, 6); and with the article's table "shift" and, float32, "rest" (N, ops, max(height, width)), how far
+            each line is sheared.
         """
         arrays = {}
         if draw.flip is not None or draw.top is not None:
@@ -80,14 +73,10 @@ class InGraphNoise:
         return arrays
 
     def __call__(self, images: Tensor, arrays: dict[str, Tensor]) -> Tensor:
-        """Carry out a prepared draw; done on the device.
+        """Carry out a draw as `prepare` returned it for images of this size; done on the device.
 
-        Args:
-            images: (N, H, W, 3) uint8 tensor; H and W must be known when the step is traced.
-            arrays: what `prepare` returned for N images of this size, as arrays or tensors.
-
-        Returns:
-            (N, H, W, 3) uint8 tensor: what the other engines give, a quarter of float32's memory.
+        Height and width must be known when the step is traced. The images are uint8 before and after: a quarter of
+        float32's memory.
         """
         arrays = {key: ops.convert_to_tensor(array) for key, array in arrays.items()}
         height, width = images.shape[1:3]
@@ -116,8 +105,8 @@ class InGraphNoise:
 
     def _tables(self, planes, kind, mask, threshold):
         """The look-up of every image and channel: (N, 3, H * W) -> (N, 3, 256), both int32."""
-        kept = ops.bitwise_and(ops.arange(256, dtype="int32"), mask)
-        tables = ops.where(kept < threshold, kept, 255 - kept)  # (N, 1, 256)
+        masked = ops.bitwise_and(ops.arange(256, dtype="int32"), mask)
+        tables = ops.where(masked < threshold, masked, 255 - masked)  # (N, 1, 256)
         tables = ops.where(ops.equal(kind, kinds.AUTOCONTRAST), self._stretch(planes), tables)
         return ops.where(ops.equal(kind, kinds.EQUALIZE), _flatten(planes), tables)
 
@@ -168,8 +157,7 @@ def _enhance(planes, kind, factor, height, width):
     other = ops.where(ops.equal(kind, kinds.CONTRAST), mean, 0)
     other = ops.where(ops.equal(kind, kinds.COLOR), grey, other)
     smooth = _smooth(ops.reshape(planes, (-1, 3, height, width)))
-    smooth = ops.reshape(smooth, (-1, 3, size))
-    other = ops.where(ops.equal(kind, kinds.SHARPNESS), smooth, other)
+    other = ops.where(ops.equal(kind, kinds.SHARPNESS), ops.reshape(smooth, (-1, 3, size)), other)
     # The clip never binds. It keeps compilers from fusing product and sum, which would leave out the
     # rounding between them and turn 99.0 into 98.99999, one level less.
     product = ops.clip(ops.cast(planes - other, "float32") * factor, -1e4, 1e4)

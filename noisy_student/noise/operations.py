@@ -3,7 +3,7 @@
 Each operation gives what Pillow 13 gives, pixel for pixel; `noisy_student.noise.kernels` carries them out.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 # Kinds of operations, with the unit of their strength:
 (
@@ -26,66 +26,54 @@ from dataclasses import dataclass
 ) = range(16)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Operation:
-    """One row of a table.
+    """One row of a table."""
 
-    Attributes:
-        name: what captions call it; unique within a table.
-        kind: one of the constants above.
-        lo: the weakest strength, in the operation's own unit (see the constants).
-        hi: the strongest.
-        signed: the strength is negated with probability 1/2.
-        whole: the strength is rounded to a whole number (bits).
-    """
-
-    name: str
-    kind: int
-    lo: float
-    hi: float
-    signed: bool
-    whole: bool = False
-
-
-def _row(name, kind, lo=0.0, hi=0.0, *, signed=False, whole=False):
-    return Operation(name=name, kind=kind, lo=lo, hi=hi, signed=signed, whole=whole)
+    name: str  # what captions call it; unique within a table
+    kind: int  # one of the constants above
+    lo: float = 0.0  # the weakest strength, in the operation's own unit (see the constants)
+    hi: float = 0.0  # the strongest
+    _: KW_ONLY
+    signed: bool = False  # the strength is negated with probability 1/2
+    whole: bool = False  # the strength is rounded to a whole number (bits)
 
 
 # The article's table, with its defects mended: equalize works, the fill is filled, rotation has a sign.
 # Its solarize (256 to 231) hardly does anything; that is its published strength, so it stays.
 ARTICLE = (
-    _row("shear x", SHEAR_X_BICUBIC, 0.0, 0.3, signed=True),
-    _row("shear y", SHEAR_Y_BICUBIC, 0.0, 0.3, signed=True),
-    _row("translate x", TRANSLATE_X, 0.0, 0.2, signed=True),
-    _row("translate y", TRANSLATE_Y, 0.0, 0.2, signed=True),
-    _row("rotate", ROTATE, 0.0, 360.0, signed=True),
-    _row("color", COLOR, 0.0, 0.9, signed=True),
-    _row("sharpness", SHARPNESS, 0.0, 0.9, signed=True),
-    _row("contrast", CONTRAST, 0.0, 0.5, signed=True),
-    _row("brightness", BRIGHTNESS, 0.0, 0.3, signed=True),
-    _row("posterize", POSTERIZE, 8.0, 4.0, whole=True),
-    _row("solarize", SOLARIZE, 256.0, 231.0),
-    _row("autocontrast", AUTOCONTRAST),
-    _row("equalize", EQUALIZE),
+    Operation("shear x", SHEAR_X_BICUBIC, 0.0, 0.3, signed=True),
+    Operation("shear y", SHEAR_Y_BICUBIC, 0.0, 0.3, signed=True),
+    Operation("translate x", TRANSLATE_X, 0.0, 0.2, signed=True),
+    Operation("translate y", TRANSLATE_Y, 0.0, 0.2, signed=True),
+    Operation("rotate", ROTATE, 0.0, 360.0, signed=True),
+    Operation("color", COLOR, 0.0, 0.9, signed=True),
+    Operation("sharpness", SHARPNESS, 0.0, 0.9, signed=True),
+    Operation("contrast", CONTRAST, 0.0, 0.5, signed=True),
+    Operation("brightness", BRIGHTNESS, 0.0, 0.3, signed=True),
+    Operation("posterize", POSTERIZE, 8.0, 4.0, whole=True),
+    Operation("solarize", SOLARIZE, 256.0, 231.0),
+    Operation("autocontrast", AUTOCONTRAST),
+    Operation("equalize", EQUALIZE),
 )
 
 # Cubuk et al. 2019 (arXiv:1909.13719); nearest neighbour in every geometric operation, and
 # translations of up to 0.33 of the side (some codes have 0.45).
 STANDARD = (
-    _row("identity", IDENTITY),
-    _row("autocontrast", AUTOCONTRAST),
-    _row("equalize", EQUALIZE),
-    _row("rotate", ROTATE, 0.0, 30.0, signed=True),
-    _row("solarize", SOLARIZE, 256.0, 0.0),
-    _row("color", COLOR, 0.0, 0.9, signed=True),
-    _row("contrast", CONTRAST, 0.0, 0.9, signed=True),
-    _row("brightness", BRIGHTNESS, 0.0, 0.9, signed=True),
-    _row("sharpness", SHARPNESS, 0.0, 0.9, signed=True),
-    _row("posterize", POSTERIZE, 8.0, 4.0, whole=True),
-    _row("shear x", SHEAR_X, 0.0, 0.3, signed=True),
-    _row("shear y", SHEAR_Y, 0.0, 0.3, signed=True),
-    _row("translate x", TRANSLATE_X, 0.0, 0.33, signed=True),
-    _row("translate y", TRANSLATE_Y, 0.0, 0.33, signed=True),
+    Operation("identity", IDENTITY),
+    Operation("autocontrast", AUTOCONTRAST),
+    Operation("equalize", EQUALIZE),
+    Operation("rotate", ROTATE, 0.0, 30.0, signed=True),
+    Operation("solarize", SOLARIZE, 256.0, 0.0),
+    Operation("color", COLOR, 0.0, 0.9, signed=True),
+    Operation("contrast", CONTRAST, 0.0, 0.9, signed=True),
+    Operation("brightness", BRIGHTNESS, 0.0, 0.9, signed=True),
+    Operation("sharpness", SHARPNESS, 0.0, 0.9, signed=True),
+    Operation("posterize", POSTERIZE, 8.0, 4.0, whole=True),
+    Operation("shear x", SHEAR_X, 0.0, 0.3, signed=True),
+    Operation("shear y", SHEAR_Y, 0.0, 0.3, signed=True),
+    Operation("translate x", TRANSLATE_X, 0.0, 0.33, signed=True),
+    Operation("translate y", TRANSLATE_Y, 0.0, 0.33, signed=True),
 )
 
 TABLES = {"article": ARTICLE, "standard": STANDARD}

@@ -10,7 +10,7 @@ import numpy as np
 from noisy_student.noise.engine import apply_draw
 from noisy_student.noise.randaugment import RandAugment
 from noisy_student.runtime.seeds import uniforms
-from noisy_student.runtime.types import Keys, Pixels
+from noisy_student.runtime.types import Floats, Ints, Keys, Mask, Pixels
 from noisy_student.settings.schema import AugmentationParams
 
 if TYPE_CHECKING:
@@ -25,38 +25,25 @@ CROP_FILL = 128
 class InputDraw:
     """What happens to each image of a batch, in this order; None: it is switched off.
 
-    Attributes:
-        flip: (N,) bool, whether it is mirrored left to right.
-        top: (N,) int64, row of the padded image at which the crop begins, 0 to 2 * padding.
-        left: (N,) int64, the same for columns.
-        op: (N, ops) int64, rows of RandAugment's table.
-        value: (N, ops) float64, final strengths, sign included, in the operations' own units: degrees,
-            share of the side, offset of the enhancement factor from 1, bits, threshold, tangent;
-            0 for operations without a strength.
+    The final strengths are in the operations' own units (see `operations`), 0 for operations without a strength.
     """
 
-    flip: np.ndarray | None
-    top: np.ndarray | None
-    left: np.ndarray | None
-    op: np.ndarray | None
-    value: np.ndarray | None
+    flip: Mask | None  # whether it is mirrored left to right
+    top: Ints | None  # (N,) row of the padded image at which the crop begins, 0 to 2 * padding
+    left: Ints | None  # (N,) the same for columns
+    op: Ints | None  # (N, ops) rows of RandAugment's table
+    value: Floats | None  # (N, ops) final strengths, sign included
 
 
 class InputNoise:
     """Flip, then crop, then RandAugment; what is off is skipped.
 
     Drawing and applying are apart, so that the same draw can be carried out by another engine. What an image
-    gets depends on its key alone, not on the batch it is in.
-
-    Args:
-        augmentation: sections.AugmentationParams.
-        randaugment: sections.RandAugmentParams; None or `ops` of 0 leaves RandAugment out.
+    gets depends on its key alone, not on the batch it is in. None or `ops` of 0 leaves RandAugment out.
     """
 
     def __init__(self, *, augmentation: AugmentationParams, randaugment: RandAugmentParams | None) -> None:
-        self.flip = augmentation.flip
-        self.crop = augmentation.crop
-        self.randaugment = None
+        self.flip, self.crop, self.randaugment = augmentation.flip, augmentation.crop, None
         if randaugment is not None and randaugment.ops > 0:
             self.randaugment = RandAugment(**randaugment.model_dump())
 
@@ -66,13 +53,9 @@ class InputNoise:
         return bool(self.flip or self.crop or self.randaugment)
 
     def draw(self, keys: Keys) -> InputDraw:
-        """Draw what happens to N images.
-
-        A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself.
-        """
-        flip = top = left = op = value = None
-        if self.flip:
-            flip = uniforms(keys, "flip", 1)[:, 0] < 0.5
+        """A flip has probability 1/2. The offsets of a crop are uniform in 0..2 * padding, each axis by itself."""
+        flip = uniforms(keys, "flip", 1)[:, 0] < 0.5 if self.flip else None
+        top = left = op = value = None
         if self.crop:
             top, left = np.floor(uniforms(keys, "crop", 2) * (2 * self.crop + 1)).astype(np.int64).T
         if self.randaugment is not None:
@@ -80,15 +63,7 @@ class InputNoise:
         return InputDraw(flip=flip, top=top, left=left, op=op, value=value)
 
     def apply(self, images: Pixels, draw: InputDraw, out: Pixels | None = None) -> Pixels:
-        """Carry out a draw; see the class.
-
-        Args:
-            images: (N, H, W, 3) uint8; not changed, unless it is `out`.
-            out: (N, H, W, 3) uint8, C-contiguous, to write into; may be `images`. None: a new array.
-
-        Returns:
-            `out`.
-        """
+        """Carry out a draw; `out` as of `engine.apply_draw`."""
         return apply_draw(
             images,
             draw,
@@ -100,23 +75,11 @@ class InputNoise:
         )
 
     def __call__(self, images: Pixels, keys: Keys) -> Pixels:
-        """Noise a batch.
-
-        Args:
-            images: (N, H, W, 3) uint8; not changed.
-
-        Returns:
-            (N, H, W, 3) uint8; `images` itself, not a copy, if nothing is switched on.
-        """
+        """Noise a batch; `images` itself, not a copy, if nothing is switched on."""
         return self.apply(images, self.draw(keys)) if self.active else images
 
     def with_captions(self, images: Pixels, keys: Keys) -> tuple[Pixels, list[list[str]]]:
-        """Noise a batch as `__call__` does, and say what RandAugment did.
-
-        Returns:
-            (images, captions): as of `__call__`, and a list of N lists of strings (RandAugment.captions),
-            empty ones without RandAugment.
-        """
+        """Noise a batch as `__call__` does, and say what RandAugment did (`RandAugment.captions`)."""
         draw = self.draw(keys)
         captions = [[] for _ in keys] if self.randaugment is None else self.randaugment.captions(draw)
         return (self.apply(images, draw) if self.active else images), captions
@@ -128,9 +91,5 @@ def no_input_noise() -> InputNoise:
 
 
 def input_noise(params: Params, *, noised: bool) -> InputNoise:
-    """The input noise of a training: plain augmentation, with RandAugment when `noised`.
-
-    Args:
-        noised: whether the section `noise` applies.
-    """
+    """The input noise of a training: plain augmentation, with RandAugment when `noised`."""
     return InputNoise(augmentation=params.augmentation, randaugment=params.noise.randaugment if noised else None)

@@ -18,27 +18,17 @@ UNIFORM_STRENGTHS = 10
 
 
 class RandAugment:
-    """Apply `ops` random operations, one after the other, to each image on its own.
+    """Apply `ops` operations, drawn uniformly with replacement, one after the other, to each image on its own.
 
-    Drawing and applying are apart, so that the same draw can be carried out by another engine.
-
-    Args:
-        ops: operations an image (N of the paper), drawn uniformly with replacement.
-        magnitude: strength (M of the paper), 0 to `levels`.
-        levels: the magnitude at which every operation reaches its strongest value.
-        table: "article" or "standard", see `noisy_student.noise.operations`.
-        magnitude_sampling: "fixed" uses lo + (hi - lo) * magnitude / levels; "uniform" draws, for each
-            operation anew, an index from 0 to magnitude - 1 into 10 strengths from lo to hi, as the
-            article did (`levels` is then without effect).
-        fill: grey level, 0 to 255, of what comes in at the borders.
+    Magnitude sampling "fixed" uses lo + (hi - lo) * magnitude / levels; "uniform" draws, for each operation anew, an
+    index from 0 to magnitude - 1 into 10 strengths from lo to hi, as the article did (`levels` is then without effect).
+    The rest is that of `schema.RandAugmentParams`.
     """
 
     def __init__(
         self, *, ops: int, magnitude: int, levels: int, table: str, magnitude_sampling: str, fill: int
     ) -> None:
-        self.ops = ops
-        self.fill = fill
-        self.table = TABLES[table]
+        self.ops, self.fill, self.table = ops, fill, TABLES[table]
         if magnitude_sampling == "fixed":
             strengths = np.array([[o.lo + (o.hi - o.lo) * magnitude / levels] for o in self.table])
         else:
@@ -48,11 +38,7 @@ class RandAugment:
         self._signed = np.array([o.signed for o in self.table])
 
     def draw(self, keys: Keys) -> tuple[Ints, Floats]:
-        """Draw operations and strengths for N images.
-
-        Returns:
-            (op, value): the two attributes of pipeline.InputDraw.
-        """
+        """Draw operations and strengths: the attributes `op` and `value` of pipeline.InputDraw."""
         which, how_much, sign = np.split(uniforms(keys, "randaugment", 3 * self.ops), 3, axis=1)
         op = (which * len(self.table)).astype(np.int64)  # truncated, so floored
         value = self._strengths[op, (how_much * self._strengths.shape[1]).astype(np.int64)]
@@ -60,14 +46,10 @@ class RandAugment:
         return op, np.where(negate, -value, value) + 0.0  # no -0.0
 
     def captions(self, draw: InputDraw) -> list[list[str]]:
-        """Say in words what a draw does.
-
-        Returns:
-            list of N lists of `ops` strings such as "rotate -10" or "equalize".
-        """
+        """Say in words such as "rotate -10" or "equalize" what a draw does to each image."""
         return [
-            [_caption(self.table[op], value) for op, value in zip(ops, values, strict=True)]
-            for ops, values in zip(draw.op, draw.value, strict=True)  # type: ignore[arg-type]  # this noise drew them
+            [_caption(self.table[op], value) for op, value in zip(ops, strengths, strict=True)]
+            for ops, strengths in zip(draw.op, draw.value, strict=True)  # type: ignore[arg-type]  # this noise drew them
         ]
 
 

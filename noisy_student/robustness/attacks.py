@@ -1,7 +1,8 @@
 """Adversarial images: FGSM and PGD on the scale of pixels, 0..255.
 
 Images are float32 tensors of the backend in use; the gradient goes through the model's own normalisation.
-What is attacked is the logits, because a softmax that is sure has no gradient left.
+What is attacked is the logits, because a softmax that is sure has no gradient left. `epsilon` is the largest change
+of a value, in grey levels.
 """
 
 from collections.abc import Callable
@@ -16,17 +17,7 @@ Gradient = Callable[[Tensor, Tensor], Tensor]  # (images, labels) -> of the loss
 
 
 def logits_model(model: keras.Model) -> keras.Model:
-    """The same network, from float32 pixels to logits, sharing its weights.
-
-    Args:
-        model: an inference model of `noisy_student.models.build`: uint8 pixels to a softmax.
-
-    Returns:
-        A `keras.Model`: (N, H, W, 3) float32 in 0..255 -> (N, K).
-
-    Raises:
-        ValueError: it does not end in a softmax.
-    """
+    """The same network, sharing its weights, from float32 pixels instead of uint8 to what its softmax takes."""
     if not isinstance(model.layers[-1], keras.layers.Softmax):
         raise ValueError(f"{model.name} ends in {model.layers[-1].name}, not in a softmax")
     inner = keras.Model(model.inputs[0], model.layers[-1].input)
@@ -40,34 +31,19 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def fgsm(gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float) -> Tensor:
-    """The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572): one step of the full size.
-
-    Args:
-        gradient: callable (images, labels) -> gradient of the loss in the images.
-        images: (N, H, W, 3) float32 in 0..255.
-        epsilon: largest change of a value, in grey levels.
-
-    Returns:
-        (N, H, W, 3): clip(x + epsilon * sign(gradient), 0, 255).
-    """
+    """The fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572): one step of the full size epsilon."""
     return ops.clip(images + epsilon * ops.sign(gradient(images, labels)), 0.0, 255.0)
 
 
 def pgd(
-    gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float, start: Tensor, *, steps: int = PGD_STEPS
+    gradient: Gradient, images: Tensor, labels: Tensor, epsilon: float, offsets: Tensor, *, steps: int = PGD_STEPS
 ) -> Tensor:
-    """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), steps of epsilon / 4.
+    """Projected gradient descent (Madry et al. 2018, arXiv:1706.06083), by steps of epsilon / 4.
 
-    Args:
-        gradient, images, labels, epsilon: as of `fgsm`.
-        start: (N, H, W, 3) float32 in [-1, 1): where in the ball of radius epsilon it begins.
-
-    Returns:
-        (N, H, W, 3) within epsilon of the images, and within 0..255.
+    It begins at `offsets`, values in [-1, 1) for each pixel, of the ball of radius epsilon, and stays in it.
     """
     low, high = ops.maximum(images - epsilon, 0.0), ops.minimum(images + epsilon, 255.0)
-    attacked = ops.clip(images + epsilon * start, low, high)
+    attacked = ops.clip(images + epsilon * offsets, low, high)
     for _ in range(steps):
-        step = (epsilon / 4) * ops.sign(gradient(attacked, labels))
-        attacked = ops.clip(attacked + step, low, high)
+        attacked = ops.clip(attacked + (epsilon / 4) * ops.sign(gradient(attacked, labels)), low, high)
     return attacked

@@ -1,4 +1,4 @@
-"""Corruptions by blur."""
+"""Corruptions by blur; deviations are standard deviations of Gaussians, in pixels as all lengths are."""
 
 from __future__ import annotations
 
@@ -18,24 +18,17 @@ if TYPE_CHECKING:
 
 
 def smooth(x: Floats, deviation: float, *, mode: str = "nearest", truncate: float = 4.0) -> Floats:
-    """Gaussian blur of each channel of each image: (N, S, S) or (N, S, S, C); deviation in pixels."""
-    if not deviation:
-        return x
-    return gaussian_filter(x, deviation, axes=(1, 2), mode=mode, truncate=truncate)
+    """Gaussian blur of each channel of each image: (N, S, S) or (N, S, S, C)."""
+    return gaussian_filter(x, deviation, axes=(1, 2), mode=mode, truncate=truncate) if deviation else x
 
 
 def gaussian_blur(x: Floats, deviation: float, draws: Draws) -> Floats:
-    """Blur by a Gaussian of this standard deviation in pixels."""
+    """Blur by a Gaussian."""
     return smooth(x, deviation)
 
 
 def glass_blur(x: Floats, strength: tuple[float, int, int], draws: Draws) -> Floats:
-    """Blur, let pixels take those of neighbours (rounds times), blur again.
-
-    Args:
-        x: (N, S, S, 3) float64 in [0, 1].
-        strength: (standard deviation in pixels, reach in pixels, rounds).
-    """
+    """Blur, let pixels take those of neighbours, blur again: strength (deviation, reach in pixels, rounds)."""
     deviation, reach, rounds = strength
     side = x.shape[1]
     levels = (smooth(x, deviation) * 255).astype(np.uint8)
@@ -45,7 +38,7 @@ def glass_blur(x: Floats, strength: tuple[float, int, int], draws: Draws) -> Flo
 
 
 def defocus_blur(x: Floats, strength: tuple[float, float], draws: Draws) -> Floats:
-    """Blur by a disk: strength is (radius, softness of its edge), in pixels."""
+    """Blur by a disk: strength (radius, softness of its edge)."""
     kernel = _disk(*strength)
     return np.stack([cv2.filter2D(image, -1, kernel) for image in x])
 
@@ -59,11 +52,7 @@ def _disk(radius, softness):
 
 
 def motion_blur(levels: Pixels, strength: tuple[float, float], draws: Draws) -> Pixels:
-    """Blur along a line, in a direction of -45 to 45 degrees.
-
-    Args:
-        strength: (radius, standard deviation) in pixels.
-    """
+    """Blur along a line, in a direction of -45 to 45 degrees: strength as of `blur_along`."""
     return blur_along(levels, strength, draws.uniform("angle", low=-45.0, high=45.0))
 
 
@@ -71,12 +60,9 @@ def blur_along(levels: Pixels, strength: tuple[float, float], angles: Floats) ->
     """ImageMagick's motion blur: one half of a Gaussian along a line, cut off to whole grey levels.
 
     Args:
-        levels: (N, S, S, C) uint8.
-        strength: (radius, standard deviation) in pixels; the line is 2 * ceil(radius) + 1 pixels long.
+        levels: any number of channels.
+        strength: (radius, deviation); the line is 2 * ceil(radius) + 1 pixels long.
         angles: (N,) degrees, clockwise from the right.
-
-    Returns:
-        (N, S, S, C) uint8.
     """
     radius, deviation = strength
     steps = np.arange(2 * int(np.ceil(radius)) + 1)

@@ -16,63 +16,45 @@ from noisy_student.runtime.types import Floats, Pixels, Rows
 
 _BLOCK = 200_000  # values that are worked on together: as float64 they fit into a core's cache
 # Those that take and give grey levels; the others take and give values in [0, 1].
-_ON_LEVELS: dict[str, Callable] = {
-    "motion_blur": blurs.motion_blur,
-    "frost": weather.frost,
-    "pixelate": digital.pixelate,
-    "jpeg_compression": digital.jpeg_compression,
-}
-_ON_VALUES: dict[str, Callable] = {
-    "gaussian_noise": noises.gaussian_noise,
-    "shot_noise": noises.shot_noise,
-    "impulse_noise": noises.impulse_noise,
-    "speckle_noise": noises.speckle_noise,
-    "gaussian_blur": blurs.gaussian_blur,
-    "defocus_blur": blurs.defocus_blur,
-    "glass_blur": blurs.glass_blur,
-    "zoom_blur": blurs.zoom_blur,
-    "snow": weather.snow,
-    "fog": weather.fog,
-    "spatter": weather.spatter,
-    "brightness": digital.brightness,
-    "contrast": digital.contrast,
-    "saturate": digital.saturate,
-    "elastic_transform": digital.elastic_transform,
+_ON_LEVELS = ("motion_blur", "frost", "pixelate", "jpeg_compression")
+_FUNCTIONS: dict[str, Callable] = {
+    function.__name__: function
+    for function in (
+        *(noises.gaussian_noise, noises.shot_noise, noises.impulse_noise, noises.speckle_noise),
+        *(blurs.gaussian_blur, blurs.defocus_blur, blurs.glass_blur, blurs.motion_blur, blurs.zoom_blur),
+        *(weather.snow, weather.frost, weather.fog, weather.spatter),
+        *(digital.brightness, digital.contrast, digital.saturate),
+        *(digital.elastic_transform, digital.pixelate, digital.jpeg_compression),
+    )
 }
 
 
 def corrupt(
     images: Pixels, name: str, severity: int, *, rows: Rows, seed: int, frost: Callable[[], list[Pixels]]
 ) -> Pixels:
-    """Corrupt a block of images.
+    """Corrupt a block of square images; values are cut off to whole grey levels, as in the published files.
 
     Args:
-        images: (N, S, S, 3) uint8; not changed.
         name: one of `severities.ALL`.
         severity: 1 to 5.
-        rows: (N,) ints: which images of their data set these are; decides the random numbers.
-        frost: callable without arguments that gives `frosting.pictures`.
-
-    Returns:
-        (N, S, S, 3) uint8; values are cut off to whole grey levels, as in the published files.
-
-    Raises:
-        KeyError, IndexError: no such corruption or severity.
+        rows: decide the random numbers.
+        frost: gives `frosting.pictures`.
     """
     strength = severities.constants(name, severity, images.shape[1])
     keys = image_keys(derive_seed(seed, "corruption", name, severity), 0, rows)
     out, size = np.empty(images.shape, np.uint8), max(1, _BLOCK // max(1, images[:1].size))
-    for start in range(0, len(images), size):
-        block = slice(start, start + size)
+    for first in range(0, len(images), size):
+        block = slice(first, first + size)
         out[block] = _corrupt(np.asarray(images[block]), name, strength, Draws(keys[block]), frost)
     return out
 
 
 def _corrupt(images, name, strength, draws, frost):
-    if name in _ON_LEVELS:
-        more = [frost()] if name == "frost" else []
-        return np.clip(_ON_LEVELS[name](images, strength, draws, *more), 0, 255).astype(np.uint8)
-    return to_levels(_ON_VALUES[name](images / 255.0, strength, draws))
+    function = _FUNCTIONS[name]
+    if name not in _ON_LEVELS:
+        return to_levels(function(images / 255.0, strength, draws))
+    pictures = [frost()] if name == "frost" else []
+    return np.clip(function(images, strength, draws, *pictures), 0, 255).astype(np.uint8)
 
 
 def to_levels(values: Floats) -> Pixels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import TYPE_CHECKING
 
@@ -32,10 +33,8 @@ def saturate(x: Floats, strength: tuple[float, float], draws: Draws | None = Non
     spread = value - x.min(axis=-1, keepdims=True)
     saturation = np.divide(spread, value, out=np.zeros_like(value), where=value > 0)
     changed = np.clip(factor * saturation + shift, 0, 1)
-    # grey has no hue: as usual it counts as red
-    red = value - np.array([0.0, 1.0, 1.0]) * value
     grey = saturation == 0
-    full = np.where(grey, red, x)
+    full = np.where(grey, value - np.array([0.0, 1.0, 1.0]) * value, x)  # grey has no hue: as usual it counts as red
     ratio = np.divide(changed, saturation, out=np.array(changed), where=~grey)
     return value - (value - full) * ratio
 
@@ -49,17 +48,9 @@ def contrast(x: Floats, factor: float, draws: Draws | None = None) -> Floats:
 def pixelate(levels: Pixels, share: float, draws: Draws | None = None) -> Pixels:
     """Shrink to this share of the side and enlarge again, by Pillow's box filter; uint8."""
     side = levels.shape[1]
-    small = int(side * share)
-    return np.stack(
-        [
-            np.asarray(
-                Image.fromarray(image)
-                .resize((small, small), Image.Resampling.BOX)
-                .resize((side, side), Image.Resampling.BOX)
-            )
-            for image in levels
-        ]
-    )
+    small, box = int(side * share), Image.Resampling.BOX
+    pictures = (Image.fromarray(image).resize((small, small), box) for image in levels)
+    return np.stack([np.asarray(picture.resize((side, side), box)) for picture in pictures])
 
 
 def jpeg_compression(levels: Pixels, quality: int, draws: Draws | None = None) -> Pixels:
@@ -76,20 +67,17 @@ def _as_jpeg(image, quality):
 def elastic_transform(x: Floats, strength: tuple[float, float, float], draws: Draws) -> Floats:
     """A random affine map, then a random smooth displacement of every pixel; float32.
 
-    Args:
-        x: (N, S, S, 3) in [0, 1].
-        strength: (size of the displacement, its smoothness, size of the affine map's), shares of the side.
+    `strength` is (size of the displacement, its smoothness, size of the affine map's) as shares of the side.
     """
     side = x.shape[1]
     size, smoothness, affine = (side * share for share in strength)
     x = _affine(x.astype(np.float32), draws.uniform("affine", 3, 2, low=-affine, high=affine))
-    fields = (
-        smooth(draws.uniform(purpose, side, side, low=-1.0, high=1.0), smoothness, mode="reflect", truncate=3)
-        for purpose in ("right", "down")
-    )
-    right, down = ((size * field).astype(np.float32) for field in fields)
-    y, x_ = np.mgrid[:side, :side]
-    return sample_mirrored(x, y + down.astype(np.float64), x_ + right.astype(np.float64))
+    places = list(np.mgrid[:side, :side])
+    for axis, purpose in enumerate(("down", "right")):
+        field = draws.uniform(purpose, side, side, low=-1.0, high=1.0)
+        shift = (size * smooth(field, smoothness, mode="reflect", truncate=3)).astype(np.float32)
+        places[axis] = places[axis] + shift.astype(np.float64)
+    return sample_mirrored(x, *places)
 
 
 def _affine(x, shifts):
@@ -98,8 +86,6 @@ def _affine(x, shifts):
     middle, half = side // 2, side // 3
     low, high = middle - half, middle + half
     corners = np.array([[high, high], [high, low], [low, low]], np.float32)
-    out = np.empty_like(x)
-    for i, image in enumerate(x):
-        matrix = cv2.getAffineTransform(corners, corners + shifts[i].astype(np.float32))
-        out[i] = cv2.warpAffine(image, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-    return out
+    matrices = (cv2.getAffineTransform(corners, corners + shift) for shift in shifts.astype(np.float32))
+    warped = functools.partial(cv2.warpAffine, dsize=(side, side), borderMode=cv2.BORDER_REFLECT_101)
+    return np.stack([warped(image, matrix) for image, matrix in zip(x, matrices, strict=True)])

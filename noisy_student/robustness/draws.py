@@ -1,5 +1,7 @@
 """The random numbers of a change of images: a function of the image's key and the purpose."""
 
+import math
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -10,19 +12,14 @@ _HALF = 2.0**-54  # from the lower end of a cell of `uniforms` to its middle: ne
 
 
 class Draws:
-    """Independent numbers for each of N images; the same purpose gives the same numbers.
-
-    Args:
-        keys: (N,) uint64, see `seeds.image_keys`.
-    """
+    """Independent numbers for each of N images; the same purpose gives the same numbers."""
 
     def __init__(self, keys: Keys) -> None:
         self.keys = keys
 
     def uniform(self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Floats:
         """(N, *shape) float64 in [low, high)."""
-        count = int(np.prod(shape))
-        numbers = uniforms(self.keys, purpose, count).reshape(len(self.keys), *shape)
+        numbers = uniforms(self.keys, purpose, math.prod(shape)).reshape(len(self.keys), *shape)
         return low + (high - low) * numbers
 
     def normal(self, purpose: str, *shape: int, mean: float = 0.0, deviation: float = 1.0) -> Floats:

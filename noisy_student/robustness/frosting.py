@@ -21,40 +21,32 @@ _SHRINK = 0.2  # of the published pictures, where images are small
 
 
 def pictures(folder: Path | str, side: int) -> list[Pixels]:
-    """Pictures of frost to take parts of.
+    """Pictures of frost to take parts of, (H, W, 3), at least as high and wide as the images' `side`.
 
     Args:
-        folder: where the published pictures frost1.png to frost5.jpg may lie; if it does not exist, frost is drawn.
-        side: of the images that will be frosted.
-
-    Returns:
-        list of (H, W, 3) uint8 RGB, at least `side` high and wide.
+        folder: where the published pictures may lie; if it does not exist, frost is drawn.
 
     Raises:
         DataError: the folder is there but a picture is missing, unreadable or too small.
     """
     folder = Path(folder)
     if not folder.exists():
-        return [_enlarged(draw(index, min(side, _LARGEST_DRAWN)), side) for index in range(DRAWN)]
+        drawn = [draw(index, min(side, _LARGEST_DRAWN)) for index in range(DRAWN)]
+        if side <= _LARGEST_DRAWN:
+            return drawn
+        return [cv2.resize(picture, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC) for picture in drawn]
     if not folder.is_dir():
         raise DataError(f"{folder}: not a folder. Remove it: then frost is drawn.")
     return [_official(folder / name, side) for name in OFFICIAL]
-
-
-def _enlarged(picture, side):
-    """A drawn picture, twice as large as the images at least."""
-    if side <= _LARGEST_DRAWN:
-        return picture
-    return cv2.resize(picture, (2 * side, 2 * side), interpolation=cv2.INTER_CUBIC)
 
 
 def _official(path, side):
     data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if picture is None:
-        found = "not a readable picture" if path.is_file() else "no such file"
+        defect = "not a readable picture" if path.is_file() else "no such file"
         raise DataError(
-            f"{path}: {found}. Put all of {', '.join(OFFICIAL)} there, or remove the folder: then frost is drawn."
+            f"{path}: {defect}. Put all of {', '.join(OFFICIAL)} there, or remove the folder: then frost is drawn."
         )
     if side < SMALL:
         picture = cv2.resize(picture, (0, 0), fx=_SHRINK, fy=_SHRINK)
@@ -65,34 +57,27 @@ def _official(path, side):
 
 @functools.cache
 def draw(index: int, side: int) -> Pixels:
-    """Draw frost: a veil of ice, and feathers that grow from seeds, branch by branch, at 60 degrees.
+    """Draw frost, bluish white on dark, four times as wide as the images.
 
-    Args:
-        index: which picture.
-        side: of the images that will be frosted, in pixels.
-
-    Returns:
-        (4 * side, 4 * side, 3) uint8 RGB, bluish white on dark.
+    It is a veil of ice, and feathers that grow from seeds, branch by branch, at 60 degrees.
     """
     size = 4 * side
     rng = generator(0, "frost", index)
-    keys = image_keys(derive_seed(0, "frost veil", index), 0, np.arange(1))
-    veil = cloud(size, 1.6, Draws(keys))[0]
+    veil = cloud(size, 1.6, Draws(image_keys(derive_seed(0, "frost veil", index), 0, np.arange(1))))[0]
     needles = []
     for _ in range(10):
-        start, direction = rng.uniform(0, size, 2), rng.uniform(0, 2 * math.pi)
+        seed, direction = rng.uniform(0, size, 2), rng.uniform(0, 2 * math.pi)
         for arm in range(rng.integers(2, 5)):
             length = rng.uniform(0.6, 1.6) * side
-            needles += _grow(start, direction + arm * math.pi / 3, length, rng, depth=3)
+            needles += _grow(seed, direction + arm * math.pi / 3, length, rng, depth=3)
     ice = np.zeros((size, size), np.uint8)
     for depth, *points in sorted(needles, key=lambda needle: needle[0]):  # the brightest last
         first, last = ([int(16 * value) for value in point] for point in points)  # in sixteenths of a pixel
         cv2.line(ice, first, last, 50 + 55 * depth, max(1, depth - 1), cv2.LINE_AA, 4)
     white = ice / 255
-    glow = cv2.GaussianBlur(white, (0, 0), side / 16)
-    light = np.clip(0.12 + 0.3 * veil + 0.45 * white + 0.35 * glow, 0, 1)[..., None]
+    light = 0.12 + 0.3 * veil + 0.45 * white + 0.35 * cv2.GaussianBlur(white, (0, 0), side / 16)  # which glows
     blue = 3 * (1 - np.array([0.86, 0.95, 1.0]))  # the darker, the bluer
-    return (255 * light ** (1 + blue)).astype(np.uint8)
+    return (255 * np.clip(light, 0, 1)[..., None] ** (1 + blue)).astype(np.uint8)
 
 
 def _grow(start, direction, length, rng, depth):

@@ -15,8 +15,8 @@ def shuffle_pixels(images: Pixels, shifts: Ints, reach: int) -> None:
     """Let every pixel take the value of a random neighbour, one after the other, from the last one on.
 
     Args:
-        images: (N, S, S, C) uint8, changed in place.
-        shifts: (N, rounds, 2, S, S) int8: how far away (right, down) the neighbour of each pixel lies.
+        images: changed in place.
+        shifts: (N, rounds, 2, S, S): how far away (right, down) the neighbour of each pixel lies.
         reach: pixels nearer to the upper or left edge than this keep theirs.
     """
     n, side, _, channels = images.shape
@@ -33,13 +33,7 @@ def shuffle_pixels(images: Pixels, shifts: Ints, reach: int) -> None:
 def weigh_shifted(images: Pixels, down: Ints, right: Ints, weights: Floats) -> Pixels:
     """Weighted sums of shifted copies, cut off to whole grey levels; outside lies the edge's pixel.
 
-    Args:
-        images: (N, S, S, C) uint8.
-        down, right: (N, W) int64 shifts: pixel (y, x) takes (y + down, x + right).
-        weights: (W,) float64, summing to 1.
-
-    Returns:
-        (N, S, S, C) uint8.
+    With shifts (N, W) and weights (W,) that sum to 1: pixel (y, x) takes (y + down, x + right).
     """
     n, height, width, channels = images.shape
     out = np.empty_like(images)
@@ -66,15 +60,7 @@ def _mirror(position, size):
 
 @njit(**_OPTIONS)
 def sample_mirrored(images: Floats, ys: Floats, xs: Floats) -> Floats:
-    """Values between the pixels, by bilinear interpolation; outside lies the mirror image.
-
-    Args:
-        images: (N, S, S, C) float32.
-        ys, xs: (N, S, S) float64 coordinates.
-
-    Returns:
-        (N, S, S, C) float32.
-    """
+    """Values at the coordinates (N, S, S), by bilinear interpolation; outside lies the mirror image."""
     n, height, width, channels = images.shape
     out = np.empty_like(images)
     for i in range(n):
@@ -96,12 +82,12 @@ def invert_distributions(levels: Pixels, numbers: Floats, cumulative: Floats) ->
     """Draw integers by the inverse of one of 256 distribution functions.
 
     Args:
-        levels: (M,) uint8: which distribution.
-        numbers: (M,) float64 in [0, 1).
-        cumulative: (256, K) float64: probability of at most k.
+        levels: (M,): which distribution.
+        numbers: (M,) in [0, 1).
+        cumulative: (256, K): probability of at most k.
 
     Returns:
-        (M,) int64: the least k whose cumulative probability exceeds the number.
+        (M,): the least k whose cumulative probability exceeds the number.
     """
     out = np.empty(len(levels), np.int64)
     last = cumulative.shape[1] - 1

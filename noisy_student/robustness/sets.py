@@ -26,45 +26,32 @@ OFFICIAL = "CIFAR-10-C"  # the published archive's folder
 FROST = "frost"  # the folder of the published pictures of frost
 
 
-def sample(labels: Labels, count: int, *, seed: int) -> Rows:
-    """A fixed stratified choice of rows, ascending; all of them if there are no more than `count`."""
+def sample(labels: Labels, most: int | None, *, seed: int) -> Rows:
+    """A fixed stratified choice of at most so many rows (one of each class at least), ascending; None: all."""
     present, index = np.unique(labels, return_inverse=True)
-    count = max(count, len(present))
-    if count >= len(labels):
+    if most is None or max(most, len(present)) >= len(labels):
         return np.arange(len(labels))
-    rng = generator(seed, "robustness", "sample")
-    return stratified(index, count, rng=rng, name="test", classes=[str(label) for label in present])
+    rng, classes = generator(seed, "robustness", "sample"), [str(label) for label in present]
+    return stratified(index, max(most, len(present)), rng=rng, name="test", classes=classes)
 
 
 class Lazy:
-    """Images that are made when a slice of them is asked for.
-
-    Args:
-        make: callable: rows (n,) -> (n, S, S, 3) uint8.
-        rows: (N,) ints: those that there are.
-        side: S.
-    """
+    """Images of S x S pixels that are made of their rows when some of them are asked for."""
 
     def __init__(self, make: Callable[[Rows], Pixels], rows: Rows, side: int) -> None:
-        self._make, self._rows = make, rows
-        self.shape = (len(rows), side, side, 3)
+        self._make, self._rows, self.shape = make, rows, (len(rows), side, side, 3)
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, piece: Any) -> Pixels:
-        """Images of a slice, or of an array of places."""
+    def __getitem__(self, piece: Any) -> Pixels:  # a slice, or an array of places
         return self._make(self._rows[piece])
 
 
 class Generated:
-    """Corruptions of the test images, made by `corruptions.corrupt`.
+    """Corruptions of some rows of the test images, made by `corruptions.corrupt`.
 
-    Args:
-        test: LabelledImages.
-        rows: (N,) rows of it that are used.
-        seed: of the corruptions' random numbers.
-        frost: folder of the published pictures of frost; need not exist.
+    `frost` is the folder of the published pictures; it need not exist.
     """
 
     origin = "generated"
@@ -82,11 +69,11 @@ class Generated:
             self._pictures()
 
     def clean(self, place: int) -> np.ndarray:
-        """(S, S, 3): what one of the images was before."""
+        """What one of the images was before."""
         return np.asarray(self.test.images[self.rows[place]])
 
     def images(self, name: str, severity: int) -> Lazy:
-        """(N, S, S, 3) uint8, made when they are asked for."""
+        """All of them, corrupted."""
 
         def make(rows):
             clean = np.asarray(self.test.images[rows])
@@ -99,15 +86,9 @@ class Official:
     """The published archive: one `.npy` a corruption, severities one after the other, and `labels.npy`.
 
     Args:
-        folder: where the files lie.
-        most: images used, a stratified choice; None: all.
+        most: images used, a stratified choice by the seed; None: all.
         side: pixels that the images are resized to.
-        classes: how many.
-        clean: (M,) labels of the test split. If they are the archive's, the images are the same ones.
-        seed: of the choice.
-
-    Attributes:
-        paired: whether rows of the archive are rows of the test split.
+        clean: labels of the test split. If they are the archive's, the images are the same ones: `paired`.
 
     Raises:
         DataError: labels.npy is missing, damaged or of the wrong kind.
@@ -116,10 +97,9 @@ class Official:
     origin = "published"
 
     def __init__(self, folder: Path, *, most: int | None, side: int, classes: int, clean: Labels, seed: int) -> None:
-        self.folder, self.side = Path(folder), side
-        path = self.folder / "labels.npy"
-        labels = self._read("labels.npy")
-        levels = len(severities.SEVERITIES)
+        self.folder, self.side = folder, side
+        labels, levels = self._read("labels.npy"), len(severities.SEVERITIES)
+        path = folder / "labels.npy"
         if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or len(labels) % levels:
             raise DataError(
                 f"{path}: expected integers ({levels} x images,), found {labels.dtype} {labels.shape}. {_MEND}"
@@ -131,7 +111,7 @@ class Official:
                 f"{blocks.min()} to {blocks.max()}. {_MEND}"
             )
         self.images_each = blocks.shape[1]
-        self.rows = np.arange(self.images_each) if most is None else sample(blocks[0], most, seed=seed)
+        self.rows = sample(blocks[0], most, seed=seed)
         self.labels = blocks[0][self.rows]
         self.paired = np.array_equal(blocks[0], clean)
 
@@ -141,11 +121,10 @@ class Official:
             self._open(name)
 
     def clean(self, place: int) -> None:
-        """None: the archive does not hold the images as they were."""
-        return None
+        """Nothing: the archive does not hold the images as they were."""
 
     def images(self, name: str, severity: int) -> Lazy:
-        """(N, S, S, 3) uint8, read when they are asked for."""
+        """All of them, corrupted."""
         array, first = self._open(name), self.images_each * (severity - 1)
         return Lazy(lambda rows: resize_images(np.asarray(array[first + rows]), size=self.side), self.rows, self.side)
 
@@ -188,11 +167,7 @@ def corrupted_test_set(
 ) -> Generated | Official:
     """The published archive if it lies in the source's folder, else corruptions of the test split.
 
-    Args:
-        most: images used, a stratified choice; None: all.
-
-    Raises:
-        DataError: the archive is there, but not whole.
+    At most `most` images are used, a stratified choice; None: all. Raises DataError if the archive is not whole.
     """
     folder = Path(data.root) / OFFICIAL
     if data.source == "cifar10" and folder.exists():
@@ -200,5 +175,5 @@ def corrupted_test_set(
             raise DataError(f"{folder}: not a folder. {_MEND}")
         side, clean = data.image_size, np.asarray(test.labels)
         return Official(folder, most=most, side=side, classes=classes, clean=clean, seed=data.seed)
-    rows = np.arange(len(test.labels)) if most is None else sample(test.labels, most, seed=data.seed)
+    rows = sample(test.labels, most, seed=data.seed)
     return Generated(test, rows, seed=data.seed, frost=Path(data.root) / FROST)

@@ -55,13 +55,8 @@ CIFAR = {
     "brightness": [0.05, 0.1, 0.15, 0.2, 0.3],
     "contrast": [0.75, 0.5, 0.4, 0.3, 0.15],
     "saturate": [(0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)],
-    "elastic_transform": [  # shares of the image's side
-        (0, 0, 0.08),
-        (0.05, 0.2, 0.07),
-        (0.08, 0.06, 0.06),
-        (0.1, 0.04, 0.05),
-        (0.1, 0.03, 0.03),
-    ],
+    # shares of the image's side
+    "elastic_transform": [(0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)],
     "pixelate": [0.95, 0.9, 0.85, 0.75, 0.65],
     "jpeg_compression": [80, 65, 58, 50, 40],
 }
@@ -96,45 +91,23 @@ IMAGENET = {
     "saturate": [(0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)],
     "elastic_transform": [  # 244 / 224 times, as in the published files
         tuple(244 / 224 * share for share in shares)
-        for shares in (
-            (2, 0.7, 0.1),
-            (2, 0.08, 0.2),
-            (0.05, 0.01, 0.02),
-            (0.07, 0.01, 0.02),
-            (0.12, 0.01, 0.02),
-        )
+        for shares in ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02))
     ],
     "pixelate": [0.6, 0.5, 0.4, 0.3, 0.25],
     "jpeg_compression": [25, 18, 15, 10, 7],
 }
 
 # Error of AlexNet by corruption on ImageNet-C, and without any (arXiv:1903.12261, table 1 and its code).
-ALEXNET = {
-    "gaussian_noise": 0.886428,
-    "shot_noise": 0.894468,
-    "impulse_noise": 0.922640,
-    "defocus_blur": 0.819880,
-    "glass_blur": 0.826268,
-    "motion_blur": 0.785948,
-    "zoom_blur": 0.798360,
-    "snow": 0.866816,
-    "frost": 0.826572,
-    "fog": 0.819324,
-    "brightness": 0.564592,
-    "contrast": 0.853204,
-    "elastic_transform": 0.646056,
-    "pixelate": 0.717840,
-    "jpeg_compression": 0.606500,
-}
+_ALEXNET = (
+    *(0.886428, 0.894468, 0.922640),
+    *(0.819880, 0.826268, 0.785948, 0.798360),
+    *(0.866816, 0.826572, 0.819324, 0.564592),
+    *(0.853204, 0.646056, 0.717840, 0.606500),
+)
+ALEXNET = dict(zip(STANDARD, _ALEXNET, strict=True))
 ALEXNET_CLEAN = 0.4348
 
 
 def constants(name: str, severity: int, side: int) -> Any:
-    """The strength of a corruption.
-
-    Args:
-        name: one of `ALL`.
-        severity: 1 to 5.
-        side: of the images, in pixels.
-    """
+    """The strength of a corruption of images of this side."""
     return (CIFAR if side < SMALL else IMAGENET)[name][severity - 1]

@@ -24,55 +24,41 @@ _BEND = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 def snow(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
     """Whiten the image and lay driven flakes over it; float32.
 
-    Args:
-        x: (N, S, S, 3) in [0, 1].
-        strength: (mean and deviation of the flakes' noise, its enlargement, threshold, radius and deviation
-            of the motion blur, share of the image that is not whitened).
+    `strength` is (mean and deviation of the flakes' noise, its enlargement, threshold, radius and deviation of the
+    motion blur, share of the image that is not whitened).
     """
-    flakes = start_snow(x, strength, draws)
-    return add_snow(x, flakes, (strength[4], strength[5]), draws.uniform("angle", low=-135.0, high=-45.0), strength[6])
+    *standing, radius, deviation, share = strength
+    angles = draws.uniform("angle", low=-135.0, high=-45.0)
+    return add_snow(x, start_snow(x, standing, draws), (radius, deviation), angles, share)
 
 
 def start_snow(x: Floats, strength: Sequence[float], draws: Draws) -> Pixels:
-    """Flakes that do not move yet: (N, S, S, 1) uint8; arguments as of `snow`."""
+    """Flakes that do not move yet, (N, S, S, 1); strength as of `snow`."""
     mean, deviation, enlargement, threshold = strength[:4]
-    flakes = draws.normal("flakes", *x.shape[1:3], 1, mean=mean, deviation=deviation)
-    flakes = zoom(flakes, enlargement)
-    flakes = np.where(flakes < threshold, 0, flakes)
-    return (np.clip(flakes, 0, 1) * 255).astype(np.uint8)
+    flakes = zoom(draws.normal("flakes", *x.shape[1:3], 1, mean=mean, deviation=deviation), enlargement)
+    return (np.clip(np.where(flakes < threshold, 0, flakes), 0, 1) * 255).astype(np.uint8)
 
 
-def add_snow(x: Floats, flakes: Pixels, blur: tuple[float, float], angles: Floats, kept: float) -> Floats:
-    """Drive the flakes (radius and deviation, degrees), whiten x but for the share `kept`, add them."""
+def add_snow(x: Floats, flakes: Pixels, blur: tuple[float, float], angles: Floats, share: float) -> Floats:
+    """Drive the flakes (radius and deviation, degrees), whiten all but this share of x, add them."""
     x = x.astype(np.float32)
     driven = blur_along(flakes, blur, angles) / 255.0
     white = np.maximum(x, (x @ _GREY)[..., None] * 1.5 + 0.5)
-    return kept * x + (1 - kept) * white + driven + np.rot90(driven, 2, axes=(1, 2))
+    return share * x + (1 - share) * white + driven + np.rot90(driven, 2, axes=(1, 2))
 
 
 def frost(levels: Pixels, strength: tuple[float, float], draws: Draws, pictures: list[Pixels]) -> Floats:
-    """Lay a part of a picture of frost over the image.
-
-    Args:
-        strength: (weight of the image, weight of the frost).
-        pictures: list of (H, W, 3) uint8, larger than the images.
-
-    Returns:
-        (N, S, S, 3) float64, grey levels.
-    """
-    n, side = levels.shape[:2]
-    which = draws.integer("picture", low=0, high=len(pictures))
-    place = draws.uniform("place", 2)
-    layer = np.empty(levels.shape)
-    for i in range(n):
-        picture = pictures[which[i]]
+    """Lay a part of a picture of frost, which is larger, over the image: strength (the image's weight, the frost's)."""
+    side, layer = levels.shape[1], np.empty(levels.shape)
+    which, place = draws.integer("picture", low=0, high=len(pictures)), draws.uniform("place", 2)
+    for i, picture in enumerate(pictures[index] for index in which):
         top, left = (int(place[i, axis] * (picture.shape[axis] - side)) for axis in (0, 1))
         layer[i] = picture[top : top + side, left : left + side]
     return strength[0] * levels + strength[1] * layer
 
 
 def fog(x: Floats, strength: tuple[float, float], draws: Draws) -> Floats:
-    """Mix in a cloud, keeping the image's largest value: strength is (thickness, decay of the detail)."""
+    """Mix in a cloud, keeping the image's largest value: strength (thickness, decay of the detail)."""
     thickness, decay = strength
     brightest = x.max(axis=(1, 2, 3), keepdims=True)
     thick = x + thickness * cloud(x.shape[1], decay, draws)[..., None]
@@ -84,10 +70,9 @@ def cloud(side: int, decay: float, draws: Draws) -> Floats:
 
     Args:
         decay: by which the height of the detail falls from one scale to the next smaller one.
-        draws: draws.Draws of N images.
 
     Returns:
-        (N, side, side) float64 in [0, 1].
+        (N, side, side) in [0, 1].
     """
     size = 1 << max(side - 1, 1).bit_length()
     heights = np.zeros((len(draws.keys), size, size))
@@ -102,8 +87,8 @@ def cloud(side: int, decay: float, draws: Draws) -> Floats:
         corners = heights[:, ::step, ::step]
         square = corners + np.roll(corners, -1, axis=1)
         square = (square + np.roll(square, -1, axis=2)) / 4
-        heights[:, half::step, half::step] = square + detail(f"middle {step}")
         centres = heights[:, half::step, half::step]
+        centres[:] = square + detail(f"middle {step}")
         for axis, purpose in ((2, "top"), (1, "left")):  # of the cells' edges
             others = 3 - axis
             diamond = centres + np.roll(centres, 1, axis=others) + corners + np.roll(corners, -1, axis=axis)
@@ -117,10 +102,8 @@ def cloud(side: int, decay: float, draws: Draws) -> Floats:
 def spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
     """Drops of water (light) or mud (dark) on the lens; float32.
 
-    Args:
-        x: (N, S, S, 3) in [0, 1].
-        strength: (mean and deviation of the drops' noise, its smoothness in pixels, threshold, weight of the
-            water or smoothness of the mud, 0 for water and 1 for mud).
+    `strength` is (mean and deviation of the drops' noise, its smoothness in pixels, threshold, weight of the water or
+    smoothness of the mud, 0 for water and 1 for mud).
     """
     x, liquid = x.astype(np.float32), start_spatter(x, strength, draws)
     if not strength[5]:
@@ -131,7 +114,7 @@ def spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
 
 
 def start_spatter(x: Floats, strength: Sequence[float], draws: Draws) -> Floats:
-    """How thick the liquid lies: (N, S, S) float64; arguments as of `spatter`."""
+    """How thick the liquid lies, (N, S, S); strength as of `spatter`."""
     mean, deviation, smoothness, threshold = strength[:4]
     liquid = smooth(draws.normal("liquid", *x.shape[1:3], mean=mean, deviation=deviation), smoothness)
     return np.where(liquid < threshold, 0, liquid)

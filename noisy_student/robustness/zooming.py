@@ -9,15 +9,7 @@ from noisy_student.runtime.types import Floats
 
 
 def zoom(x: Floats, factor: float) -> Floats:
-    """Enlarge the middle of square images to the full size.
-
-    Args:
-        x: (N, S, S, C) float.
-        factor: 1 or more.
-
-    Returns:
-        (N, S, S, C), of x's type.
-    """
+    """Enlarge the middle of square images (N, S, S, C) to the full size; a factor of 1 or more."""
     matrix = _matrix(x.shape[1], factor).astype(x.dtype)
     rows = np.einsum("os,nsxc->noxc", matrix, x, optimize=True)
     return np.einsum("os,nysc->nyoc", matrix, rows, optimize=True)
@@ -32,8 +24,7 @@ def _matrix(side, factor):
     """
     used = math.ceil(side / factor)
     first, stretched = (side - used) // 2, round(used * factor)
-    places = np.linspace(0, used - 1, stretched)
-    places = places[(stretched - side) // 2 :][:side]
+    places = np.linspace(0, used - 1, stretched)[(stretched - side) // 2 :][:side]
     below = np.minimum(places.astype(int), max(used - 2, 0))
     weights = np.zeros((side, side))
     rows = np.arange(len(places))

@@ -8,22 +8,11 @@ import numpy as np
 from numba import njit, types
 
 from noisy_student.noise import operations as kinds
+from noisy_student.noise.kernels import values
 from noisy_student.noise.kernels.cubic import shear_x_bicubic, shear_y_bicubic
 from noisy_student.noise.kernels.memory import OPTIONS, copy
 from noisy_student.noise.kernels.nearest import place, rotate, shear_x, shear_y, translate_x, translate_y
-from noisy_student.noise.kernels.values import (
-    BLOCK,
-    F32,
-    LEVELS,
-    autocontrast,
-    brightness,
-    color,
-    contrast,
-    equalize,
-    posterize,
-    sharpness,
-    solarize,
-)
+from noisy_student.noise.kernels.values import BLOCK, F32, LEVELS
 
 
 @njit(**OPTIONS)
@@ -31,19 +20,19 @@ def _in_place(image, kind, value, bytes_, floats, counts):
     """Carry out an operation on single values; False if `kind` is not one of them."""
     factor = F32(1.0 + value)
     if kind == kinds.AUTOCONTRAST:
-        autocontrast(image, bytes_[:BLOCK], bytes_[BLOCK:], floats[:BLOCK], floats[BLOCK:])
+        values.autocontrast(image, bytes_[:BLOCK], bytes_[BLOCK:], floats[:BLOCK], floats[BLOCK:])
     elif kind == kinds.EQUALIZE:
-        equalize(image, counts, bytes_)
+        values.equalize(image, counts, bytes_)
     elif kind == kinds.SOLARIZE:
-        solarize(image, value)
+        values.solarize(image, value)
     elif kind == kinds.POSTERIZE:
-        posterize(image, int(value))
+        values.posterize(image, int(value))
     elif kind == kinds.COLOR:
-        color(image, factor)
+        values.color(image, factor)
     elif kind == kinds.CONTRAST:
-        contrast(image, factor)
+        values.contrast(image, factor)
     elif kind == kinds.BRIGHTNESS:
-        brightness(image, factor)
+        values.brightness(image, factor)
     else:
         return kind == kinds.IDENTITY
     return True
@@ -55,7 +44,7 @@ def _from_to(source, target, kind, value, height, width, grey, found, sums, line
     if kind == kinds.ROTATE:
         rotate(source, target, height, width, value, grey)
     elif kind == kinds.SHARPNESS:
-        sharpness(source, target, sums, height, width, F32(1.0 + value))
+        values.sharpness(source, target, sums, height, width, F32(1.0 + value))
     elif kind == kinds.TRANSLATE_X:
         translate_x(source, target, found, height, width, value, grey)
     elif kind == kinds.TRANSLATE_Y:
@@ -71,15 +60,10 @@ def _from_to(source, target, kind, value, height, width, grey, found, sums, line
 
 
 def versioned(paths: Sequence[Path]) -> Callable[[Callable], Callable]:
-    """Name a function after the contents of files, too: Numba finds what it has cached by that name.
+    """A decorator: name a function after the contents of the files that are compiled into it, too.
 
-    By itself Numba notices changes of the function's own file only, and would go on with old kernels.
-
-    Args:
-        paths: of all files that are compiled into the function.
-
-    Returns:
-        a decorator.
+    Numba finds what it has cached by that name. By itself it notices changes of the function's own file only, and would
+    go on with old kernels.
     """
     sources = b"".join(path.read_bytes() for path in paths)
 
@@ -91,8 +75,6 @@ def versioned(paths: Sequence[Path]) -> Callable[[Callable], Callable]:
 
 
 SOURCES = [*sorted(Path(__file__).parent.glob("*.py")), Path(kinds.__file__)]
-
-
 PIXELS = types.Array(types.uint8, 2, "C", readonly=True)
 INTS, FLAGS = types.int64[::1], types.boolean[::1]
 SIGNATURE = types.void(
@@ -109,17 +91,10 @@ def noise_batch(images, out, height, width, flip, down, right, crop_grey, kind, 
     Nothing is checked here; `noisy_student.noise.engine.apply_draw` does.
 
     Args:
-        images: (N, H * W * 3) uint8.
-        out: (N, H * W * 3) uint8 to write into; may be `images`.
-        height: H.
-        width: W.
-        flip: (N,) bool.
-        down: (N,) int64, how many rows the crop lies below the image's upper edge; negative: above.
-        right: (N,) int64, the same for columns.
-        crop_grey: what the crop shows outside.
-        kind: (N, ops) int64, constants of `noisy_student.noise.operations`.
-        value: (N, ops) float64 strengths.
-        grey: what geometric operations show outside.
+        images, out: (N, H * W * 3); may be the same.
+        down, right: how many rows and columns the crop lies below the image's upper left corner; negative: above.
+        crop_grey, grey: what the crop and what geometric operations show outside.
+        kind, value: (N, ops), of `noisy_student.noise.operations`.
     """
     size = images.shape[1]
     spare, bytes_ = np.empty(size, np.uint8), np.empty(3 * LEVELS, np.uint8)

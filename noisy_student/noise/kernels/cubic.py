@@ -37,12 +37,8 @@ def _valid(position, count, length):
 def _mix_four(source, a, b, c, d, fraction, target):
     """Pillow's cubic through values of four places, between the middle ones; cut off, not rounded."""
     count = target.size
-    one, two, three, four = (
-        source[a : a + count],
-        source[b : b + count],
-        source[c : c + count],
-        source[d : d + count],
-    )
+    one, two = source[a : a + count], source[b : b + count]
+    three, four = source[c : c + count], source[d : d + count]
     for i in range(count):
         first, second, third, fourth = float(one[i]), float(two[i]), float(three[i]), float(four[i])
         quadratic, cubic = 2.0 * (first - second) + third - fourth, second - first + fourth - third
@@ -54,14 +50,7 @@ def _mix_four(source, a, b, c, d, fraction, target):
 def shear_x_bicubic(source, target, height, width, value, grey, line):
     """Shift each row by a fraction; in runs of the same whole shift: nearly always one, but for rounding.
 
-    Args:
-        source: the image.
-        target: another array of its size, to write into.
-        height: of the image.
-        width: of the image.
-        value: tangent of the angle.
-        grey: what comes in at the sides.
-        line: arrays to work in: float64 (W,), int32 (W,), float64 (3 * W,) and uint8 (3 * W + 12,).
+    `line` are arrays to work in: float64 (W,), int32 (W,), float64 (3 * W,) and uint8 (3 * W + 12,).
     """
     position, before, fraction, padded = line
     row = 3 * width
@@ -107,13 +96,6 @@ def shear_y_bicubic(source, target, height, width, value, grey, line):
             b = before[first]
             a, c, d = max(b - 1, 0), min(b + 1, height - 1), min(b + 2, height - 1)
             left, to = 3 * first, target[at + 3 * first : at + 3 * end]
-            _mix_four(
-                source,
-                a * row + left,
-                max(b, 0) * row + left,
-                c * row + left,
-                d * row + left,
-                fraction[left:],
-                to,
-            )
+            a, b, c, d = a * row + left, max(b, 0) * row + left, c * row + left, d * row + left
+            _mix_four(source, a, b, c, d, fraction[left:], to)
             first = end
