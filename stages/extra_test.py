@@ -25,7 +25,7 @@ def main(test):
     )
     if folder.exists():
         remove(folder)
-    write_array(folder / "images.npy", found.images)
+    write_array(folder / "images.npy", found.images[:])
     write_array(folder / "labels.npy", found.labels)
     write_json(folder / "present.json", present)
 

@@ -6,22 +6,18 @@ import numpy as np
 
 from noisy_student.data import shards
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.views import Images, SourceImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_array, write_array
+from noisy_student.runtime.types import Labels, Probs, Rows
+from noisy_student.settings.schema import DataParams
 
 PIECE = 2**16  # rows that are looked at together
 TOLERANCE = 1e-3  # of the sum of a distribution in float32
 
 
-def write_images(folder, images, rows, data):
-    """Write images as `folder/images.npy` or, if `data.store` says so, as shards; see `data.shards`.
-
-    Args:
-        folder: pathlib.Path; other images in it are removed.
-        images: (M, S, S, 3) uint8, `views.SourceImages`.
-        rows: (N,) which of them, in their new order.
-        data: DataParams.
-    """
+def write_images(folder: Path, images: SourceImages, rows: Rows, data: DataParams) -> None:
+    """Write these rows in their order as `images.npy` or, if `data.store` says so, as shards; replace those there."""
     if data.store == "shards":
         shards.write_shards(folder, images, rows, encoding=data.encoding)
     else:
@@ -29,148 +25,86 @@ def write_images(folder, images, rows, data):
         write_array(folder / "images.npy", images[rows])
 
 
-def images_files(folder):
+def images_files(folder: Path) -> list[Path]:
     """Files by which the images of a folder are known: the array, or the shards' index with its checksums."""
     names = (shards.FACTS, shards.INDEX) if shards.is_sharded(folder) else ("images.npy",)
-    return [Path(folder) / name for name in names]
+    return [folder / name for name in names]
 
 
-def labelled_files(folder):
+def labelled_files(folder: Path) -> list[Path]:
     """The files by which the images and labels of a folder are known."""
-    return [*images_files(folder), Path(folder) / "labels.npy"]
+    return [*images_files(folder), folder / "labels.npy"]
 
 
-def open_images(folder):
+def open_images(folder: Path) -> Images:
     """Open the images of a folder: an array as a read-only memory map, or shards.
 
-    Args:
-        folder: e.g. "data/unlabelled".
-
-    Returns:
-        (N, S, S, 3) uint8: an array, or `data.shards.EncodedImages`, which is indexed likewise.
-
     Raises:
-        DataError: a file is missing, damaged, or no such array.
+        DataError: a file is missing, damaged, or no such array; so do all that open files here.
     """
     if shards.is_sharded(folder):
-        return shards.open_shards(Path(folder))
-    path = Path(folder) / "images.npy"
-    images = read_array(path)
+        return shards.open_shards(folder)
+    images = read_array(folder / "images.npy")
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3:
-        raise DataError(
-            f"{path}: expected uint8 (N, S, S, 3), found {images.dtype} {images.shape}. "
-            "Delete it and run `dvc repro` again."
-        )
+        raise _misfit(folder / "images.npy", "uint8 (N, S, S, 3)", images)
     return images
 
 
-def open_labelled(folder, *, classes=None):
+def open_labelled(folder: Path, *, classes: list[str] | None = None) -> LabelledImages:
     """Open the images of a folder, see `open_images`, and its `labels.npy`.
 
     Args:
-        folder: e.g. "data/labelled".
-        classes: the class names, to check that the labels lie in [0, len(classes)); None checks only that
+        classes: their names, to check that the labels lie in [0, len(classes)); None checks only that
             they are not negative.
-
-    Returns:
-        LabelledImages.
-
-    Raises:
-        DataError: a file is missing or damaged, or images and labels do not fit together.
     """
-    path = Path(folder) / "labels.npy"
+    path = folder / "labels.npy"
     images, labels = open_images(folder), read_array(path)
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{path}: expected int64 ({len(images)},), one label an image, "
-            f"found {labels.dtype} {labels.shape}. Delete it and run `dvc repro` again."
-        )
+        raise _misfit(path, f"int64 ({len(images)},), one label an image", labels)
     highest = np.inf if classes is None else len(classes) - 1
     wrong = np.flatnonzero((labels < 0) | (labels > highest))
     if wrong.size:
-        raise DataError(
-            f"{path}: label {labels[wrong[0]]} in row {wrong[0]}, expected 0 to {highest} "
-            f"({wrong.size:,} rows are wrong). Delete it and run `dvc repro` again."
-        )
+        example = f"label {labels[wrong[0]]} in row {wrong[0]}, expected 0 to {highest}"
+        raise _damaged(path, f"{example} ({wrong.size:,} rows are wrong)")
     return LabelledImages(images, labels)
 
 
-def open_probs(path, *, images, classes):
-    """Open a teacher's distributions over a pool as a read-only memory map.
-
-    Args:
-        path: `.npy` file.
-        images: number of images in the pool.
-        classes: number of classes.
-
-    Returns:
-        (images, classes) float32.
-
-    Raises:
-        DataError: the file is missing or damaged, or is no such array: shape, type, NaN, sums.
-    """
+def open_probs(path: Path, *, images: int, classes: int) -> Probs:
+    """Open a teacher's distributions over a pool of so many images as a read-only memory map; sums are checked."""
     probs = read_array(path)
     if probs.dtype != np.float32 or probs.shape != (images, classes):
-        raise DataError(
-            f"{path}: expected float32 ({images}, {classes}), a distribution over the classes for each "
-            f"unlabelled image, found {probs.dtype} {probs.shape}. Delete it and run `dvc repro` again."
-        )
-    for start in range(0, images, PIECE):
-        sums = probs[start : start + PIECE].sum(axis=1, dtype=np.float64)
+        expected = f"float32 ({images}, {classes}), a distribution over the classes for each unlabelled image"
+        raise _misfit(path, expected, probs)
+    for first in range(0, images, PIECE):
+        sums = probs[first : first + PIECE].sum(axis=1, dtype=np.float64)
         wrong = np.flatnonzero(~(np.abs(sums - 1.0) < TOLERANCE))  # so that NaN is wrong too
         if wrong.size:
-            raise DataError(
-                f"{path}: row {start + wrong[0]} sums to {sums[wrong[0]]:.4g}, no distribution. "
-                "Delete it and run `dvc repro` again."
-            )
+            raise _damaged(path, f"row {first + wrong[0]} sums to {sums[wrong[0]]:.4g}, no distribution")
     return probs
 
 
-def open_rows(path, *, images):
-    """Open the rows of a pool that balancing chose.
-
-    Args:
-        path: `.npy` file.
-        images: number of images in the pool.
-
-    Returns:
-        (N,) int64, N > 0.
-
-    Raises:
-        DataError: the file is missing or damaged, no such array, empty, or names rows that are not there.
-    """
+def open_rows(path: Path, *, images: int) -> Rows:
+    """Open the rows, one at least, that balancing chose of a pool of so many images."""
     rows = read_array(path)
     if rows.dtype != np.int64 or rows.ndim != 1 or not len(rows):
-        raise DataError(
-            f"{path}: expected int64 (N,), the rows of the chosen images, found {rows.dtype} {rows.shape}. "
-            "Delete it and run `dvc repro` again."
-        )
+        raise _misfit(path, "int64 (N,), the rows of the chosen images", rows)
     if rows.min() < 0 or rows.max() >= images:
-        raise DataError(
-            f"{path}: rows {rows.min()} to {rows.max()}, but the pool has {images} images. "
-            "Delete it and run `dvc repro` again."
-        )
+        raise _damaged(path, f"rows {rows.min()} to {rows.max()}, but the pool has {images} images")
     return rows
 
 
-def open_truth(path, *, classes):
-    """Open the true labels of a pool, -1 where unknown.
-
-    Args:
-        path: `.npy` file.
-        classes: number of classes.
-
-    Returns:
-        (N,) int64 in [-1, classes).
-
-    Raises:
-        DataError: the file is missing or damaged, or no such array.
-    """
+def open_truth(path: Path, *, classes: int) -> Labels:
+    """Open the true labels of a pool, -1 where unknown."""
     truth = read_array(path)
     if truth.dtype != np.int64 or truth.ndim != 1 or ((truth < -1) | (truth >= classes)).any():
-        values = f" from {truth.min()} to {truth.max()}" if truth.size else ""
-        raise DataError(
-            f"{path}: expected int64 (N,) from -1 (unknown) to {classes - 1}, found {truth.dtype} "
-            f"{truth.shape}{values}. Delete it and run `dvc repro` again."
-        )
+        extent = f" from {truth.min()} to {truth.max()}" if truth.size else ""
+        raise _misfit(path, f"int64 (N,) from -1 (unknown) to {classes - 1}", truth, extent)
     return truth
+
+
+def _misfit(path: Path, expected: str, array: np.ndarray, extent: str = "") -> DataError:
+    return _damaged(path, f"expected {expected}, found {array.dtype} {array.shape}{extent}")
+
+
+def _damaged(path: Path, what: str) -> DataError:
+    return DataError(f"{path}: {what}. Delete it and run `dvc repro` again.")

@@ -3,23 +3,19 @@
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
 from noisy_student.data.arrays import images_files, labelled_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.views import Images
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
+from noisy_student.runtime.types import Probs, Rows
 
 
 class Inputs:
-    """The inputs of one run of a stage.
+    """The inputs of one run of a stage."""
 
-    Attributes:
-        files: those by which all that was opened is known, in that order.
-    """
-
-    def __init__(self):
-        self.files: list[Path] = []
+    def __init__(self) -> None:
+        self.files: list[Path] = []  # those by which all that was opened is known, in that order
 
     def file(self, path: Path) -> Path:
         """The path, remembered: whoever asks for it opens it."""
@@ -50,16 +46,16 @@ class Inputs:
         return self.images_and_labels(layout.TEST)
 
     @cached_property
-    def pool(self):
-        """(N, S, S, 3) uint8, the unlabelled images."""
+    def pool(self) -> Images:
+        """The unlabelled images."""
         self.files += images_files(layout.UNLABELLED)
         return open_images(layout.UNLABELLED)
 
-    def probs(self, generation: str) -> np.ndarray:
-        """(N, K) float32, what the teacher of a generation says of the pool."""
+    def probs(self, generation: str) -> Probs:
+        """What the teacher of a generation says of the pool."""
         path = self.file(layout.pseudo_labels(generation))
         return open_probs(path, images=len(self.pool), classes=len(self.classes))
 
-    def rows(self, generation: str) -> np.ndarray:
+    def rows(self, generation: str) -> Rows:
         """The rows of the pool that balancing chose for a generation's student."""
         return open_rows(self.file(layout.balanced(generation)), images=len(self.pool))

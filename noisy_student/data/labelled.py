@@ -2,19 +2,13 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from noisy_student.data.views import Images
+from noisy_student.runtime.types import Labels
 
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images of one split with their labels.
-
-    Attributes:
-        images: (N, S, S, 3) uint8 RGB.
-        labels: (N,) int64 in [0, number of classes).
-    """
+    """Images of one split with their labels."""
 
     images: Images
-    labels: np.ndarray
+    labels: Labels

@@ -1,48 +1,41 @@
 """Stratified random subsets: every class keeps its share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.types import Labels, Rows
 
 
-def stratified(labels, count, *, rng, name, classes):
-    """Choose `count` rows at random so that every class keeps its share of them.
+def stratified(labels: Labels, count: int, *, rng: np.random.Generator, name: str, classes: Sequence[str]) -> Rows:
+    """Choose `count` rows, in [number of classes, N], at random so that every class keeps its share; ascending.
 
     Shares are rounded by largest remainder, ties in favour of the lower label; every class gets at least one row.
 
     Args:
-        labels: (N,) int64 in [0, K).
-        count: rows to choose, in [K, N].
-        rng: NumPy generator.
         name: the parameter below `data.` that says `count`, for messages.
-        classes: K class names.
-
-    Returns:
-        (count,) int64 rows, ascending.
+        classes: their names.
 
     Raises:
-        DataError: there are fewer rows than asked, a class has none, or `count` is less than K.
+        DataError: there are fewer rows than asked, a class has none, or `count` is less than there are classes.
     """
+    asked = f"data.{name}: {count:,} images asked"
     frequencies = np.bincount(labels, minlength=len(classes))
     if len(labels) < count:
+        raise DataError(f"{asked}, found {len(labels):,}. Lower data.{name}, or add images.")
+    for label in np.flatnonzero(frequencies == 0).tolist():
         raise DataError(
-            f"data.{name}: {count:,} images asked, found {len(labels):,}. Lower data.{name}, or add images."
-        )
-    for label in np.flatnonzero(frequencies == 0):
-        raise DataError(
-            f"data.{name}: {count:,} images asked, but class {label} ({classes[label]}) has no image left "
-            f"to choose. Lower data.{name} or what the other splits take, or add images of this class."
+            f"{asked}, but class {label} ({classes[label]}) has no image left to choose. "
+            f"Lower data.{name} or what the other splits take, or add images of this class."
         )
     if count < len(classes):
         raise DataError(
-            f"data.{name}: {count:,} images asked, but there are {len(classes):,} classes (the last is "
-            f"{classes[-1]}) and each needs at least one. Raise data.{name}."
+            f"{asked}, but there are {len(classes):,} classes (the last is {classes[-1]}) and each needs "
+            f"at least one. Raise data.{name}."
         )
-    rows = [
-        rng.permutation(np.flatnonzero(labels == label))[:share]
-        for label, share in enumerate(_shares(frequencies, count))
-    ]
-    return np.sort(np.concatenate(rows))
+    shares = enumerate(_shares(frequencies, count))
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == k))[:share] for k, share in shares]))
 
 
 def _shares(frequencies, count):

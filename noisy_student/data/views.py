@@ -1,11 +1,14 @@
 """What the library takes for images, wherever they lie: pixels are read, decoded or resized when asked for."""
 
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from noisy_student.data.images import pixel_key, resize_image
-from noisy_student.data.shards import encode
+from noisy_student.data.images import encode, pixel_key, resize_image
+from noisy_student.runtime.types import Pixels, Rows
+
+Index = int | slice | np.ndarray  # an image, or some; as NumPy's, of the first axis only
 
 
 class Images(Protocol):
@@ -17,7 +20,7 @@ class Images(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
+    def __getitem__(self, rows: Index) -> np.ndarray:
         """(S, S, 3) of one row, else (n, S, S, 3)."""
 
 
@@ -32,61 +35,54 @@ class SourceImages(Images, Protocol):
         """An image as PNG or JPEG."""
 
 
-class RawImages:
-    """An array of pixels as `SourceImages`."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels, self.shape = pixels, pixels.shape
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        return self.pixels[rows]
-
-    @property
-    def keys(self) -> np.ndarray:
-        """See `SourceImages`."""
-        return np.array([pixel_key(image) for image in self.pixels], "S32")
-
-    def encoded(self, row: int, encoding: str) -> bytes:
-        """See `SourceImages`."""
-        return encode(np.ascontiguousarray(self.pixels[row]), encoding)
-
-
-class Subset:
-    """Some rows of stored images, as `SourceImages`."""
-
-    def __init__(self, images: SourceImages, rows: np.ndarray) -> None:
-        self.images, self.rows, self.shape = images, rows, (len(rows), *images.shape[1:])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        return self.images[self.rows[rows]]
-
-    @property
-    def keys(self) -> np.ndarray:
-        """See `SourceImages`."""
-        return self.images.keys[self.rows]
-
-    def encoded(self, row: int, encoding: str) -> bytes:
-        """See `SourceImages`."""
-        return self.images.encoded(self.rows[row], encoding)
-
-
-class Resized:
-    """Stored images at another size, a side in pixels."""
-
-    def __init__(self, images: Images, size: int) -> None:
-        self.images, self.shape = images, (len(images), size, size, 3)
+class _View:
+    shape: tuple[int, ...]
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows: int | slice | np.ndarray) -> np.ndarray:
-        """A new array."""
+
+class RawImages(_View):
+    """An array of pixels as `SourceImages`."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        self.pixels, self.shape = pixels, pixels.shape
+
+    def __getitem__(self, rows: Index) -> np.ndarray:
+        return self.pixels[rows]
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        return np.array([pixel_key(image) for image in self.pixels], "S32")
+
+    def encoded(self, row: int, encoding: str) -> bytes:
+        return encode(np.ascontiguousarray(self.pixels[row]), encoding)
+
+
+class Subset(_View):
+    """Some rows of stored images, as `SourceImages`."""
+
+    def __init__(self, images: SourceImages, rows: Rows) -> None:
+        self.images, self.rows, self.shape = images, rows, (len(rows), *images.shape[1:])
+
+    def __getitem__(self, rows: Index) -> np.ndarray:
+        return self.images[self.rows[rows]]
+
+    @property
+    def keys(self) -> np.ndarray:
+        return self.images.keys[self.rows]
+
+    def encoded(self, row: int, encoding: str) -> bytes:
+        return self.images.encoded(self.rows[row], encoding)
+
+
+class Resized(_View):
+    """Stored images at another size, a side in pixels; what is asked for is a new array."""
+
+    def __init__(self, images: Images, size: int) -> None:
+        self.images, self.shape = images, (len(images), size, size, 3)
+
+    def __getitem__(self, rows: Index) -> np.ndarray:
         stored = np.asarray(self.images[rows])
         resized = np.empty((*stored.shape[:-3], *self.shape[1:]), np.uint8)
         for place in np.ndindex(resized.shape[:-3]):

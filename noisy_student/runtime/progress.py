@@ -24,6 +24,6 @@ def progress(items: Collection[T], *, name: str, scale: int = 1, unit: str = "st
             shown.update(scale)
 
 
-def bar(*, total: int, name: str, unit: str, **options: Any) -> tqdm:
+def bar(*, total: int | None, name: str, unit: str, **options: Any) -> tqdm:
     """A progress bar on standard error to be moved by hand; see tqdm."""
     return tqdm(total=total, desc=name, unit=f" {unit}s", unit_scale=True, file=sys.stderr, disable=None, **options)

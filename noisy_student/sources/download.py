@@ -18,23 +18,15 @@ CHUNK = 1 << 18  # bytes
 RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}  # those that may pass by themselves
 
 
-def downloads_dir():
-    """Where downloads are kept: `data/downloads` of the repository.
+def downloads_dir() -> Path:
+    """Where downloads are kept: `data/downloads` below `$DVC_ROOT`, which DVC sets, or the current directory.
 
     `data.root` would not do: it is a dependency of the stage, which must not change while it runs.
-
-    Returns:
-        Path below `$DVC_ROOT`, which DVC sets for stages, or below the current directory.
     """
     return Path(os.environ.get("DVC_ROOT", ".")) / "data" / "downloads"
 
 
-def file_sha256(path):
-    """SHA-256 of a file as 64 hexadecimal digits.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+def _file_sha256(path):
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -42,68 +34,50 @@ def file_sha256(path):
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check that it is a file of yours.") from error
 
 
-def locate(name, *, url, root, sha256):
-    """Find a verified file: the user's own under `root`, else a downloaded one, else download it.
-
-    Args:
-        name: file name.
-        url: where to download it.
-        root: `data.root`.
-        sha256: the expected SHA-256, 64 hexadecimal digits.
-
-    Returns:
-        Path of the file, its hash checked.
+def locate(name: str, *, url: str, root: Path, sha256: str) -> Path:
+    """Find a verified file: the user's own under `root`, else a downloaded one, else download it, see `fetch`.
 
     Raises:
-        DataError: the user's file has another hash.
-        DownloadError: see `fetch`.
+        DataError: the user's file has another hash, or cannot be read.
     """
-    own = Path(root) / name
+    own, downloaded = root / name, downloads_dir() / name
     if own.exists():
-        found = file_sha256(own)
-        if found != sha256:
+        actual = _file_sha256(own)
+        if actual != sha256:
             raise DataError(
-                f"{own}: not the expected file, or damaged: SHA-256 expected {sha256}, found {found}.\n"
-                "Delete it, so that it is downloaded; if it is the build you want, "
-                "set data.sha256 to its hash."
+                f"{own}: not the expected file, or damaged: SHA-256 expected {sha256}, found {actual}.\n"
+                "Delete it, so that it is downloaded; if it is the build you want, set data.sha256 to its hash."
             )
         return own
-    kept = downloads_dir() / name
-    if kept.is_file() and file_sha256(kept) == sha256:
-        return kept
-    return fetch(url, path=kept, sha256=sha256)
+    if downloaded.is_file() and _file_sha256(downloaded) == sha256:
+        return downloaded
+    return fetch(url, path=downloaded, sha256=sha256)
 
 
-def fetch(url, *, path, sha256, timeout=30.0):
+def fetch(url: str, *, path: Path, sha256: str, timeout: float = 30.0) -> Path:
     """Download a file, resuming an earlier attempt, and verify it.
 
     Until the hash is checked the bytes stay in `path` + ".part", from where a later call resumes.
 
     Args:
         url: http or https; certificates are verified.
-        path: where the file goes.
-        sha256: the expected SHA-256, 64 hexadecimal digits.
         timeout: seconds without an answer after which a connection counts as cut.
-
-    Returns:
-        Path of the verified file.
 
     Raises:
         DownloadError: no connection, the server refuses, the connection is cut again and again, or what
             came is another file (which is removed).
     """
-    path = Path(path)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _transfer_with_retries(url, part, sha256, timeout)
     except OSError as error:
         raise DownloadError(f"{url}: cannot be downloaded to {path} ({error}). {_by_hand(path)}") from error
-    found = file_sha256(part)
-    if found != sha256:
+    actual = _file_sha256(part)
+    if actual != sha256:
         part.unlink()
         raise DownloadError(
-            f"{url}: not the expected file: SHA-256 expected {sha256}, found {found}; it was removed.\n"
+            f"{url}: not the expected file: SHA-256 expected {sha256}, found {actual}; it was removed.\n"
             f"Run again; if that does not help: {_by_hand(path)} If you want another build, put it there too "
             "and set data.sha256 to its hash."
         )
@@ -122,7 +96,7 @@ def _transfer_with_retries(url, part, sha256, timeout):
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # nothing is left to send: `part` is complete, or of another file
-                if file_sha256(part) == sha256:
+                if _file_sha256(part) == sha256:
                     return None
                 part.unlink()
             elif error.code not in RETRIED_STATUS or attempt == ATTEMPTS - 1:
@@ -139,27 +113,23 @@ def _transfer_with_retries(url, part, sha256, timeout):
 
 def _transfer(url, part, timeout):
     """Append to `part` what is missing; raise ConnectionError if the connection ends early."""
-    start = part.stat().st_size if part.exists() else 0
+    present = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "noisy-student", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
+    if present:
+        headers["Range"] = f"bytes={present}-"
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout) as answer:
         if answer.status != 206:
-            start = 0  # the server ignored the range and sends the whole file
-        elif not re.match(rf"bytes {start}-", answer.headers.get("Content-Range", "")):
+            present = 0  # the server ignored the range and sends the whole file
+        elif not re.match(rf"bytes {present}-", answer.headers.get("Content-Range", "")):
             part.unlink(missing_ok=True)
             raise ConnectionError("the server sent another range than was asked for")
         length = answer.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
-        size = _append(answer, part, start, total)
+        total = None if length is None else present + int(length)
+        shown = bar(total=total, name=part.stem, unit="byte", initial=present, unit_divisor=1024)
+        with part.open("ab" if present else "wb") as file, shown:
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                shown.update(len(chunk))
+            size = file.tell()
     if total is not None and size < total:
         raise ConnectionError(f"the connection was cut after {size:,} of {total:,} bytes")
-
-
-def _append(answer, part, start, total):
-    shown = bar(total=total, name=part.stem, unit="byte", initial=start, unit_divisor=1024)
-    with part.open("ab" if start else "wb") as file, shown:
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
-            shown.update(len(chunk))
-        return file.tell()

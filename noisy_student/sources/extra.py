@@ -16,18 +16,15 @@ _LAYOUT = (
 )
 
 
-def load_extra(name, path, *, classes, size, resize):
-    """Read an extra test set.
+def load_extra(
+    name: str, path: str | Path, *, classes: list[str], size: int, resize: str
+) -> tuple[LabelledImages, list[int]]:
+    """Read an extra test set, with the classes that it can hold, ascending: those with a folder, or all.
 
     Args:
         name: its key in eval.extra_tests, for messages.
-        path: a folder of either kind.
         classes: the project's class names.
-        size: side of the images in pixels.
-        resize: see `data.images.read_image`.
-
-    Returns:
-        (LabelledImages, present): present lists the classes that it can hold, ascending: those with a folder, or all.
+        size, resize: see `data.images.try_image`.
 
     Raises:
         DataError: missing, unreadable, empty, of unknown classes, or of the wrong type or shape.
@@ -45,8 +42,8 @@ def _pair(arrays, where, classes, size):
     labels = [p for p in arrays if p.stem.lower().endswith("labels")]
     images = [p for p in arrays if p.stem.lower().endswith("data") or p.stem.lower() == "images"]
     if len(labels) != 1 or len(images) != 1:
-        found = ", ".join(p.name for p in arrays)
-        raise DataError(f"{where}: found {found}; which are images, which are labels? {_LAYOUT}")
+        names = ", ".join(p.name for p in arrays)
+        raise DataError(f"{where}: found {names}; which are images, which are labels? {_LAYOUT}")
     images, labels = _open(images[0], where), _open(labels[0], where)
     square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] == 3
     if images.dtype != np.uint8 or not square or not images.size:
@@ -55,8 +52,8 @@ def _pair(arrays, where, classes, size):
         raise DataError(f"{where}: the labels are {labels.dtype} {labels.shape} for {len(images):,} images. {_LAYOUT}")
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"{where}: labels from {labels.min()} to {labels.max()}, but data/classes.json lists {classes} "
-            f"classes: expected 0 to {classes - 1}."
+            f"{where}: labels from {labels.min()} to {labels.max()}, but data/classes.json lists {classes} classes: "
+            f"expected 0 to {classes - 1}."
         )
     return LabelledImages(resize_images(np.asarray(images), size=size), labels.astype(np.int64))
 
@@ -69,17 +66,17 @@ def _open(path, where):
 
 
 def _folders(path, where, classes, read):
-    found = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    unknown = [name for name in found if name not in classes]
-    if unknown or not found:
+    folders = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    unknown = [name for name in folders if name not in classes]
+    if unknown or not folders:
         seen = f"the class {', '.join(unknown[:5])}" if unknown else "no folder"
         raise DataError(f"{where}: {seen} in it; the classes are {', '.join(classes[:20])}. {_LAYOUT}")
-    if len(found) == 1:
+    if len(folders) == 1:
         raise DataError(
-            f"{where}: only the class {found[0]} in it. Only the classes that are there are told apart, "
+            f"{where}: only the class {folders[0]} in it. Only the classes that are there are told apart, "
             "so every answer would be right; add folders of others."
         )
-    images, labels, present = [], [], [k for k, name in enumerate(classes) if name in found]
+    images, labels, present = [], [], [k for k, name in enumerate(classes) if name in folders]
     for label in present:
         own, _, skipped = read_folder(path / classes[label], read, recursive=False)
         if not len(own):

@@ -1,11 +1,13 @@
 """The labels of ImageNet's validation images, which lie in one folder, from the files that come with them."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.types import Labels
 
 KAGGLE = "LOC_val_solution.csv"  # ImageId,PredictionString: "ILSVRC2012_val_00048981,n03995372 85 1 499 272"
 DEVKIT = Path("ILSVRC2012_devkit_t12/data")
@@ -16,29 +18,25 @@ IMAGES = (".jpeg", ".jpg", ".png")
 _FILES = f"{KAGGLE}, {TRUTH} with {META} (there or under {DEVKIT}), or {LIST} with lines `file class`"
 
 
-def labels_of(root, names, classes):
+def labels_of(root: Path, names: Sequence[str], classes: Sequence[str]) -> Labels:
     """Labels of files in `root/val`.
 
     Args:
-        root: pathlib.Path, `data.root`, where one of the files lies: Kaggle's LOC_val_solution.csv; the
-            official ILSVRC2012_validation_ground_truth.txt and meta.mat, whose lines belong to the images in
-            val/ in the order of their names; or a val.txt, whose classes are all the names of folders of
-            train/, or all their places in sorted order, counted from 0.
-        names: of files.
+        root: `data.root`, where one of the files lies: Kaggle's LOC_val_solution.csv; the official
+            ILSVRC2012_validation_ground_truth.txt and meta.mat, whose lines belong to the images in val/ in the
+            order of their names; or a val.txt, whose classes are all the names of folders of train/, or all
+            their places in sorted order, counted from 0.
         classes: names of the folders of train/, sorted: ImageNet's WNIDs.
-
-    Returns:
-        (N,) int64 in [0, len(classes)).
 
     Raises:
         DataError: there is no such file, it cannot be read, it does not name a file, or it names a class that
             is not in train/.
     """
-    path, found = _read(root, classes)
+    path, truth = _read(root, classes)
     places = {name: place for place, name in enumerate(classes)}
     labels = np.empty(len(names), np.int64)
     for row, name in enumerate(names):
-        given = found.get(name, found.get(Path(name).stem))
+        given = truth.get(name, truth.get(Path(name).stem))
         if given is None:
             raise DataError(f"{path}: nothing about {root / 'val' / name}. Use the file that belongs to the images.")
         if given not in places:
@@ -71,12 +69,12 @@ def _read_kaggle(path):
         raise DataError(
             f"{path}: expected the columns ImageId and PredictionString, found {rows.fieldnames}. Use Kaggle's file."
         )
-    found = {}
+    truth = {}
     for row in rows:
         if not row["PredictionString"]:
             raise DataError(f"{path}, line {rows.line_num}: no PredictionString. Get the file again.")
-        found[row["ImageId"]] = row["PredictionString"].partition(" ")[0]
-    return found
+        truth[row["ImageId"]] = row["PredictionString"].partition(" ")[0]
+    return truth
 
 
 def _read_official(folder, val):
@@ -94,8 +92,8 @@ def _read_official(folder, val):
     names = sorted(entry.name for entry in val.iterdir() if entry.suffix.lower() in IMAGES)
     if len(numbers) != len(names):
         raise DataError(
-            f"{path}: {len(numbers):,} lines for {len(names):,} images in val/, expected one for each, in "
-            "the order of their names. Use the file that belongs to the images."
+            f"{path}: {len(numbers):,} lines for {len(names):,} images in val/, expected one for each, in the order of "
+            "their names. Use the file that belongs to the images."
         )
     wrong = next((line for line in numbers if not line.isdecimal() or int(line) not in wnids), None)
     if wrong is not None:
@@ -104,17 +102,16 @@ def _read_official(folder, val):
 
 
 def _read_list(path, classes):
-    found = {}
+    truth = {}
     for number, line in enumerate(_lines(path), start=1):
         name, _, given = line.rpartition(" ")
         if not name:
             raise DataError(f"{path}, line {number}: {line!r}, expected `file class`.")
-        found[Path(name.strip()).name] = given
-    if set(found.values()) <= set(classes):
-        return found
-    if all(given.isdecimal() and int(given) < len(classes) for given in found.values()):
-        return {name: classes[int(given)] for name, given in found.items()}
-    return found
+        truth[Path(name.strip()).name] = given
+    by_number = all(given.isdecimal() and int(given) < len(classes) for given in truth.values())
+    if by_number and not set(truth.values()) <= set(classes):
+        return {name: classes[int(given)] for name, given in truth.items()}
+    return truth
 
 
 def _lines(path):

@@ -1,14 +1,14 @@
 """What every adapter has: its rules, and `load(data, read)`, which returns a `Source`.
 
-`data` is the section `DataParams`, `read` what reads an image file, see `noisy_student.data.images.read_folder`.
+`data` is the section `DataParams`, `read` what reads image files, see `sources.reader.Reader`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.views import Images
+from noisy_student.runtime.types import Labels
 from noisy_student.settings.schema import HELD_BACK, OWN_SPLIT, DataParams
 
 
@@ -32,18 +32,18 @@ class Rules:
         if data.test is None and not self.test:
             yield f"data.test: {data.source} has no test split of its own; give the number of images to cut"
         if data.unlabelled_from == OWN_SPLIT and not self.unlabelled:
-            yield (
-                f"data.unlabelled_from: {data.source} has no unlabelled split of its own; "
-                f"use {HELD_BACK} or the path of a folder of images"
-            )
+            mend = f"use {HELD_BACK} or the path of a folder of images"
+            yield f"data.unlabelled_from: {data.source} has no unlabelled split of its own; {mend}"
 
     def _faults_of_hashes(self, data):
-        wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}"}.get(type(self.sha256), "none")
-        if type(data.sha256) is not type(self.sha256):
-            yield f"data.sha256: {data.source} takes {wanted}, or null"
-        elif isinstance(self.sha256, dict) and set(data.sha256) - set(self.sha256):
-            unknown, known = ", ".join(sorted(set(data.sha256) - set(self.sha256))), ", ".join(self.sha256)
-            yield f"data.sha256: {data.source} has no file {unknown}; the names are {known}"
+        given, official = data.sha256, self.sha256
+        if isinstance(given, dict) and isinstance(official, dict):
+            unknown = ", ".join(sorted(set(given) - set(official)))
+            if unknown:
+                yield f"data.sha256: {data.source} has no file {unknown}; the names are {', '.join(official)}"
+        elif type(given) is not type(official):
+            wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}", type(None): "none"}
+            yield f"data.sha256: {data.source} takes {wanted[type(official)]}, or null"
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,7 @@ class Source:
     Attributes:
         classes: class names; label k is `classes[k]`.
         train: the images from which labelled, validation and held-back images are cut.
-        validation: its own validation split.
-        test: its own test split.
-        unlabelled: (N, S, S, 3) uint8 RGB.
-        unlabelled_labels: (N,) int64 truth of `unlabelled`, where the source knows it.
+        unlabelled_labels: truth of `unlabelled`, where the source knows it.
         unreadable: files that were skipped, each as "path: cause".
     """
 
@@ -64,6 +61,6 @@ class Source:
     train: LabelledImages
     validation: LabelledImages | None = None
     test: LabelledImages | None = None
-    unlabelled: np.ndarray | None = None
-    unlabelled_labels: np.ndarray | None = None
+    unlabelled: Images | None = None
+    unlabelled_labels: Labels | None = None
     unreadable: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """The source that the parameters name, with the unlabelled images that they name."""
 
-import dataclasses
+from dataclasses import replace
 from pathlib import Path
 
 from noisy_student.runtime.errors import DataError
@@ -8,7 +8,8 @@ from noisy_student.settings.params import refuse
 from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
 from noisy_student.sources.adapters import ADAPTERS
-from noisy_student.sources.reader import MemoryReader, read_folder
+from noisy_student.sources.interface import Source
+from noisy_student.sources.reader import MemoryReader, Reader, read_folder
 
 
 def source_faults(data: DataParams) -> list[str]:
@@ -16,15 +17,10 @@ def source_faults(data: DataParams) -> list[str]:
     return list(ADAPTERS[data.source].RULES.faults(data))
 
 
-def load_source(data, read=None):
+def load_source(data: DataParams, read: Reader | None = None) -> Source:
     """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
 
-    Args:
-        data: `DataParams`.
-        read: `Reader` of image files; None: a `MemoryReader`.
-
-    Returns:
-        Source. Its `unlabelled` is None if the pool comes from the training images.
+    `read` None is a `MemoryReader`. `unlabelled` is None if the pool comes from the training images.
 
     Raises:
         ParamsError: the parameters ask for what the source does not have.
@@ -45,30 +41,29 @@ def _load_source(data, read):
     if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
         return source
     if data.unlabelled_from == PHOTOGRAPHS:
-        return dataclasses.replace(source, unlabelled=photographs.patches(data), unlabelled_labels=None)
+        return replace(source, unlabelled=photographs.patches(data), unlabelled_labels=None)
     if data.unlabelled_from != OWN_SPLIT:
         return _with_folder(source, data, read)
     if source.unlabelled is None or not len(source.unlabelled):
         raise DataError(
-            f"data.unlabelled_from={OWN_SPLIT}: {data.source} under data.root={data.root} has no unlabelled "
-            f"images of its own. Put images under {Path(data.root) / 'unlabelled'}, or set "
-            f"data.unlabelled_from to {HELD_BACK} or to a folder of images."
+            f"data.unlabelled_from={OWN_SPLIT}: {data.source} under data.root={data.root} has no unlabelled images of "
+            f"its own. Put images under {Path(data.root) / 'unlabelled'}, or set data.unlabelled_from to {HELD_BACK} "
+            "or to a folder of images."
         )
     return source
 
 
 def _with_folder(source, data, read):
     path = Path(data.unlabelled_from)
+    where = f"data.unlabelled_from={path}"
     if not path.is_dir():
-        found = "a file" if path.exists() else "nothing"
-        raise DataError(
-            f"data.unlabelled_from={path}: expected a folder of images there, found {found}. Correct the path."
-        )
+        other = "a file" if path.exists() else "nothing"
+        raise DataError(f"{where}: expected a folder of images there, found {other}. Correct the path.")
     images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
-            f"data.unlabelled_from={path}: no readable image in this folder or below it "
-            f"({len(skipped)} unreadable). Correct the path, or put images there."
+            f"{where}: no readable image in this folder or below it ({len(skipped)} unreadable). "
+            "Correct the path, or put images there."
         )
     unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)
-    return dataclasses.replace(source, unlabelled=images, unreadable=unreadable)
+    return replace(source, unlabelled=images, unreadable=unreadable)

@@ -1,8 +1,11 @@
 """Disjoint, stratified, seeded splits of a source: labelled, validation, unlabelled, test."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,41 +14,36 @@ from noisy_student.data.splits import stratified
 from noisy_student.data.views import RawImages, SourceImages, Subset
 from noisy_student.runtime import files, seeds
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL
+from noisy_student.runtime.types import Labels, Mask, Rows
+from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, DataParams
 from noisy_student.sources.loading import load_source
+from noisy_student.sources.reader import Reader
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Some rows of an image array; pixels are copied only when they are written.
-
-    Attributes:
-        images: (M, S, S, 3) uint8, all images of the source's split.
-        rows: (N,) int64 rows of `images` that belong to the pool.
-        labels: (N,) int64, -1 where unknown.
-        keys: (N,) bytes, equal for equal pixels.
-    """
+    """Some rows of all images of a source's split; pixels are copied only when they are written."""
 
     images: SourceImages
-    rows: np.ndarray
-    labels: np.ndarray
-    keys: np.ndarray
+    rows: Rows
+    labels: Labels  # of these rows, -1 where unknown
+    keys: np.ndarray  # of these rows, equal for equal pixels
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, index):
-        """The pool of some of these rows (indices or a mask), in that order."""
+    def take(self, index: Rows | Mask) -> Pool:
+        """The pool of some of these rows, in that order."""
         return Pool(self.images, self.rows[index], self.labels[index], self.keys[index])
 
-    def without(self, index):
+    def without(self, index: Rows) -> Pool:
         """The pool of all other rows."""
         return self.take(np.setdiff1d(np.arange(len(self)), index))
 
 
-def prepare(data, out=Path("data"), *, read=None):
+def prepare(data: DataParams, out: Path = Path("data"), *, read: Reader | None = None) -> dict[str, Any]:
     """Cut a source into splits and write them; the same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
@@ -53,14 +51,12 @@ def prepare(data, out=Path("data"), *, read=None):
     images changes nothing. The truth of unlabelled images goes into a file of its own.
 
     Args:
-        data: `DataParams`.
         out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
-            test, the images of unlabelled, truth/unlabelled.npy (int64, -1 where unknown) and classes.json.
-        read: `sources.reader.Reader` of image files; None reads them into memory.
+            test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown) and classes.json.
+        read: None reads image files into memory.
 
     Returns:
-        dict for metrics/data.json: source, image size, images a split and a class, duplicates dropped,
-        unreadable files.
+        dict for metrics/data.json.
 
     Raises:
         DataError: images are missing, damaged, too few, or contradict the parameters. Nothing was written.
@@ -69,11 +65,11 @@ def prepare(data, out=Path("data"), *, read=None):
     _warn(source.unreadable)
     pools, dropped = _split(source, data)
     for name, pool in pools.items():
-        shuffled = pools[name] = pool.take(_rng(data, f"order-{name}").permutation(len(pool)))
-        write_images(Path(out, name), shuffled.images, shuffled.rows, data)
-        labels = Path(out, "truth", "unlabelled.npy") if name == "unlabelled" else Path(out, name, "labels.npy")
+        shuffled = pool.take(_rng(data, f"order-{name}").permutation(len(pool)))
+        write_images(out / name, shuffled.images, shuffled.rows, data)
+        labels = out / "truth/unlabelled.npy" if name == "unlabelled" else out / name / "labels.npy"
         files.write_array(labels, shuffled.labels)
-    files.write_json(Path(out, "classes.json"), list(source.classes))
+    files.write_json(out / "classes.json", list(source.classes))
     return {
         "source": data.source,
         "image_size": data.image_size,
@@ -100,7 +96,7 @@ def _pool(images, labels=None):
 def _split(source, data):
     """Return the four pools by name, and the counts of duplicates dropped."""
     test, train = _cut_test(source, data)
-    dropped = {"of_test": {}, "of_validation": {}}
+    dropped: dict[str, dict[str, int]] = {"of_test": {}, "of_validation": {}}
     train = _drop(train, test, dropped["of_test"], "from_train")
     if data.validation is None:
         validation = _drop(_own_validation(source, data), test, dropped["of_test"], "from_validation")
@@ -133,22 +129,16 @@ def _cut_test(source, data):
 def _own_validation(source, data):
     if source.validation is None:
         raise DataError(
-            f"data.validation=null: {data.source} under data.root={data.root} has no validation "
-            "images of its own. Give the number of images to cut from the training images, or (folder) "
-            "add val/<class>/*."
+            f"data.validation=null: {data.source} under data.root={data.root} has no validation images of its own. "
+            "Give the number of images to cut from the training images, or (folder) add val/<class>/*."
         )
     return _pool(source.validation.images, source.validation.labels)
 
 
 def _stratified(pool, count, source, data, name):
     """Cut `count` images (None: all) off a pool; return them and the rest."""
-    rows = stratified(
-        pool.labels,
-        len(pool) if count is None else count,
-        rng=_rng(data, name),
-        name=name,
-        classes=source.classes,
-    )
+    count = len(pool) if count is None else count
+    rows = stratified(pool.labels, count, rng=_rng(data, name), name=name, classes=source.classes)
     return pool.take(rows), pool.without(rows)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -13,51 +13,45 @@ from noisy_student.data.views import Images
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.progress import progress
 from noisy_student.runtime.signals import Stopped
+from noisy_student.runtime.types import Pixels
 from noisy_student.settings.schema import DataParams
 from noisy_student.sources.staging import STOPPED, ShardReader
 
+T = TypeVar("T", bound=Images)
 
-class Reader(Protocol):
+
+class Reader(Protocol[T]):
     """Reads image files as square images of one size."""
 
-    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Images, list[str | None]]:
-        """Read files.
-
-        Args:
-            paths: of the files.
-            title: what the progress bar says.
+    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[T, list[str | None]]:
+        """Read files under a progress bar of that title.
 
         Returns:
             (images of the files that can be read, causes): for every file None, or why it cannot.
         """
 
-    def join(self, parts: Sequence[Images]) -> Images:
+    def join(self, parts: Sequence[T]) -> T:
         """The images of several calls as one."""
 
 
 class MemoryReader:
-    """Reads into arrays.
-
-    Args:
-        size, resize: see `data.images.read_image`.
-    """
+    """Reads into arrays; for size and resize see `data.images.try_image`."""
 
     def __init__(self, *, size: int, resize: str) -> None:
         self.size, self.resize = size, resize
 
-    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[np.ndarray, list[str | None]]:
-        """See `Reader`."""
-        images, readable, causes = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0, []
+    def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Pixels, list[str | None]]:
+        images, readable = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0
+        causes: list[str | None] = []
         for path in progress(paths, name=title, unit="image"):
             image, cause = try_image(path, size=self.size, resize=self.resize)
             causes.append(cause)
-            if cause is None:
+            if image is not None:
                 images[readable] = image
                 readable += 1
         return images[:readable], causes
 
-    def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
-        """See `Reader`."""
+    def join(self, parts: Sequence[Pixels]) -> Pixels:
         return np.concatenate(parts)
 
 
@@ -95,15 +89,15 @@ def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, l
             a folder is reported as unreadable.
 
     Returns:
-        images: (N, S, S, 3) uint8.
-        names: N paths relative to `root`, with forward slashes, in the order of `images`.
-        unreadable: list of "relative path: cause" of the files that were skipped.
+        images.
+        names: their paths relative to `root`, with forward slashes.
+        unreadable: "relative path: cause" of the files that were skipped.
     """
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
     images, causes = read([root / name for name in names], title=f"read {root.name}")
-    readable = [name for name, cause in zip(names, causes, strict=True) if cause is None]
-    unreadable = [f"{name}: {cause}" for name, cause in zip(names, causes, strict=True) if cause is not None]
-    return images, readable, unreadable
+    results = list(zip(names, causes, strict=True))
+    readable = [name for name, cause in results if cause is None]
+    return images, readable, [f"{name}: {cause}" for name, cause in results if cause is not None]
 
 
 def _walk(root):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy_student.data.images import pixel_key, try_image
-from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum, encode
+from noisy_student.data.images import encode, pixel_key, try_image
+from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum
 from noisy_student.data.views import Subset
 from noisy_student.runtime import environment
 from noisy_student.runtime.checkpoints import Checkpoints
@@ -20,6 +20,7 @@ from noisy_student.runtime.signals import Stopped, deferred
 
 STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
 _CHUNK = 256  # files that are handed to the threads together
+Key = list[str | int]  # path of a file, how it is resized, its size and date
 
 
 class StagedImages(EncodedImages):
@@ -31,7 +32,6 @@ class StagedImages(EncodedImages):
 
     @property
     def keys(self) -> np.ndarray:
-        """See `data.views.SourceImages`."""
         return self._keys[: len(self)]
 
     def add(self, entry: tuple[int, int, int, int], key: bytes) -> None:
@@ -51,30 +51,30 @@ class ShardReader:
 
     Args:
         kept: with `keep=None`; a shard's number is that of its first file.
-        encoding: "png" or "jpeg".
-        size, resize: see `data.images.read_image`.
-
-    Attributes:
-        images: all that were read.
+        encoding: "png", "jpeg" or "bmp".
+        size, resize: see `data.images.try_image`.
     """
 
     def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str) -> None:
         self.kept, self.resize, self.images = kept, resize, StagedImages(size, encoding=encoding)
         self._earlier, self._ended = self._replay(), 0  # files that are in shards
-        self._writer, self._first, self._row, self._files = None, 0, 0, []
+        self._writer: TarWriter | None = None
+        self._first, self._row = 0, 0  # file and image with which its shard begins
+        self._files: list[tuple[Key, str | None]] = []  # in it: key and cause
         self._pool = ThreadPoolExecutor(environment.threads(), thread_name_prefix="read")
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Subset, list[str | None]]:
-        """See `reader.Reader`.
+        """Read files.
 
         Raises:
             Stopped: Ctrl-C or SIGTERM, or the DVC that started this process is gone; what was read is saved.
             DataError: there is no room for the shards.
         """
-        first, causes = len(self.images), []
+        first = len(self.images)
+        causes: list[str | None] = []
         with bar(total=len(paths), name=title, unit="image") as shown, deferred() as requests:
-            for start in range(0, len(paths), _CHUNK):
-                begun = [self._begin(path) for path in paths[start : start + _CHUNK]]
+            for place in range(0, len(paths), _CHUNK):
+                begun = [self._begin(path) for path in paths[place : place + _CHUNK]]
                 with self._room():
                     causes += [self._end(*file) for file in begun]
                     shown.update(len(begun))
@@ -85,7 +85,6 @@ class ShardReader:
         return Subset(self.images, np.arange(first, len(self.images))), causes
 
     def join(self, parts: Sequence[Subset]) -> Subset:
-        """See `reader.Reader`."""
         return Subset(self.images, np.concatenate([part.rows for part in parts]))
 
     def save(self) -> None:
@@ -101,8 +100,7 @@ class ShardReader:
     def drop(self) -> None:
         """Remove the present shard, which is not whole."""
         if self._writer is not None:
-            self._writer.close()
-            self.images.paths[-1].unlink()
+            self._writer.drop()
             self._writer = None
 
     @contextlib.contextmanager
@@ -111,10 +109,8 @@ class ShardReader:
         try:
             yield
         except OSError as error:
-            raise DataError(
-                f"{self.kept.folder}: the images cannot be kept there ({error.strerror}). Free some space, "
-                "then run again."
-            ) from error
+            cause = f"the images cannot be kept there ({error.strerror})"
+            raise DataError(f"{self.kept.folder}: {cause}. Free some space, then run again.") from error
 
     def _begin(self, path):
         """(key of the file, what an earlier process has found or None, else the thread that reads it)."""
@@ -143,11 +139,10 @@ class ShardReader:
             self._first, self._row, self._files = self._ended, len(self.images), []
             self.kept.drop_from(self._first)
             self.kept.folder.mkdir(parents=True, exist_ok=True)
-            path = self._path(self._first)
-            self._writer = TarWriter(path, encoding=self.images.encoding, first=self._row)
-            self.images.paths.append(path)
+            self._writer = TarWriter(self._path(self._first), encoding=self.images.encoding, first=self._row)
+            self.images.paths.append(self._writer.path)
         entry = None if cause else (len(self.images.paths) - 1, *self._writer.add(data))
-        self._files.append([key, cause])
+        self._files.append((key, cause))
         self._ended += 1
         return entry, pixels, cause
 

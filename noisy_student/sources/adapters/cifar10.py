@@ -14,12 +14,15 @@ import numpy as np
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import DataParams
 from noisy_student.sources.download import locate
 from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.reader import Reader
 
 NAME = "cifar-10-binary.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{NAME}"
-RULES = Rules(unlabelled=False, sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd")
+SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+RULES = Rules(unlabelled=False, sha256=SHA256)
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = ("test_batch.bin",)
@@ -31,13 +34,11 @@ RECORD = 1 + 3 * 32 * 32  # bytes: the label, then the red, green and blue plane
 MEMBER_LIMIT = 10_000 * RECORD  # bytes of each member of the official archive
 META_LIMIT = 4096  # bytes
 ARCHIVE_LIMIT = 10 * MEMBER_LIMIT  # bytes of all members, those that are passed over too
+_MEND = "Use the official archive."
 
 
-def load(data, read=None):
+def load(data: DataParams, read: Reader | None = None) -> Source:
     """Load CIFAR-10 from the user's archive under `data.root`, or download it.
-
-    Returns:
-        Source: train and test split at `data.image_size`.
 
     Raises:
         DataError: the archive is damaged, lacks a member, or is the version that holds pickles.
@@ -46,7 +47,7 @@ def load(data, read=None):
     root = Path(data.root)
     if not (root / NAME).exists():
         _refuse_pickles(root)
-    archive = locate(NAME, url=URL, root=root, sha256=data.sha256 or RULES.sha256)
+    archive = locate(NAME, url=URL, root=root, sha256=data.sha256 if isinstance(data.sha256, str) else SHA256)
     members = _read_members(archive)
     return Source(
         classes=_class_names(members, archive),
@@ -71,21 +72,18 @@ def _read_members(archive):
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
+                where = f"{archive}, member {member.name}"
                 total += member.size
                 if total > ARCHIVE_LIMIT:
-                    raise DataError(
-                        f"{archive}, member {member.name}: the archive unpacks to more than "
-                        f"{ARCHIVE_LIMIT:,} bytes. Use the official archive."
-                    )
+                    raise DataError(f"{where}: the archive unpacks to more than {ARCHIVE_LIMIT:,} bytes. {_MEND}")
                 name = member.name.rsplit("/", 1)[-1]
                 if name not in limits or not member.isfile():
                     continue
                 if name in members or member.size > limits[name]:
                     raise DataError(
-                        f"{archive}, member {member.name}: {member.size:,} bytes, expected once and at most "
-                        f"{limits[name]:,}. Use the official archive."
+                        f"{where}: {member.size:,} bytes, expected once and at most {limits[name]:,}. {_MEND}"
                     )
-                members[name] = tar.extractfile(member).read(member.size)
+                members[name] = tar.extractfile(member).read(member.size)  # type: ignore[union-attr]  # it is a file
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{archive}: truncated, or no .tar.gz archive ({error}). Delete it and get it again."
@@ -98,10 +96,8 @@ def _class_names(members, archive):
         return CLASSES
     names = tuple(line.strip() for line in members[META].decode("utf-8", "replace").split("\n") if line.strip())
     if len(names) != 10 or len(set(names)) != 10:
-        raise DataError(
-            f"{archive}, member {META}: expected 10 different class names, found "
-            f"{len(names)}: {', '.join(names)}. Use the official archive."
-        )
+        actual = f"{len(names)}: {', '.join(names)}"
+        raise DataError(f"{archive}, member {META}: expected 10 different class names, found {actual}. {_MEND}")
     return names
 
 
@@ -109,20 +105,18 @@ def _decode(members, names, archive, size):
     images, labels = [], []
     for name in names:
         if name not in members:
-            raise DataError(f"{archive}: the member {name} is missing. Use the official archive.")
+            raise DataError(f"{archive}: the member {name} is missing. {_MEND}")
+        where = f"{archive}, member {name}"
         content = np.frombuffer(members.pop(name), np.uint8)
         if not content.size or content.size % RECORD:
             raise DataError(
-                f"{archive}, member {name}: {content.size:,} bytes, expected a multiple of {RECORD:,}, "
-                "one record an image. Use the official archive."
+                f"{where}: {content.size:,} bytes, expected a multiple of {RECORD:,}, one record an image. {_MEND}"
             )
         records = content.reshape(-1, RECORD)
         wrong = np.flatnonzero(records[:, 0] > 9)
         if wrong.size:
-            raise DataError(
-                f"{archive}, member {name}: record {wrong[0]} has the label {records[wrong[0], 0]}, "
-                "expected 0 to 9. Use the official archive."
-            )
+            label = records[wrong[0], 0]
+            raise DataError(f"{where}: record {wrong[0]} has the label {label}, expected 0 to 9. {_MEND}")
         labels.append(records[:, 0].astype(np.int64))
         planes = records[:, 1:].reshape(-1, 3, 32, 32)
         images.append(np.ascontiguousarray(planes.transpose(0, 2, 3, 1)))

@@ -7,17 +7,15 @@ import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.settings.schema import DataParams
 from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.reader import Reader
 
 RULES = Rules(test=False, unlabelled=False)
 
 
-def load(data, read=None):
-    """Load the digits as one set, at `data.image_size`; `prepare` cuts the test split from it.
-
-    Returns:
-        Source: grey levels 0..16 scaled to 0..255, repeated to RGB, enlarged to `data.image_size`.
-    """
+def load(data: DataParams, read: Reader | None = None) -> Source:
+    """The digits as one set, grey levels 0..16 scaled to 0..255 and repeated to RGB; `prepare` cuts the test split."""
     from sklearn.datasets import load_digits  # here, because other sources do not need it: 0.7 s
 
     bunch = load_digits()

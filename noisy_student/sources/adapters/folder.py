@@ -10,10 +10,10 @@ import numpy as np
 
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import OWN_SPLIT
+from noisy_student.settings.schema import OWN_SPLIT, DataParams
 from noisy_student.sources.ground_truth import labels_of
 from noisy_student.sources.interface import Rules, Source
-from noisy_student.sources.reader import read_folder
+from noisy_student.sources.reader import Reader, read_folder
 
 RULES = Rules()
 
@@ -23,17 +23,11 @@ LAYOUT = (
 )
 
 
-def load(data, read):
+def load(data: DataParams, read: Reader) -> Source:
     """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
 
-    Args:
-        data: `DataParams`; val/ is read only if `data.validation` is null, and unlabelled/ only if
-            `data.unlabelled_from` is the source's own split.
-        read: `Reader` of image files.
-
-    Returns:
-        Source: images resized to `data.image_size` by `data.resize`; unreadable files are skipped and
-        listed relative to `data.root`.
+    Without need val/ (`data.validation`) and unlabelled/ (`data.unlabelled_from`) are not read. Unreadable files are
+    skipped, and listed relative to `data.root`.
 
     Raises:
         DataError: a folder is missing or empty, or the classes of the splits do not agree.
@@ -50,9 +44,9 @@ def load(data, read):
         )
     classes = _class_folders(root / "train")
     if len(classes) < 2:
-        found = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
-        raise DataError(f"{root / 'train'}: {found}; at least two classes are needed. {LAYOUT}")
-    unreadable = []
+        fault = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    unreadable: list[str] = []
     train = _read_split(root, "train", classes, unreadable, read)
     if tested == "val" and not _class_folders(root / tested):
         test = _read_flat(root, classes, unreadable, read)
@@ -88,11 +82,8 @@ def _read_split(root, split, classes, unreadable, read):
         )
     stray = sorted(p.name for p in (root / split).iterdir() if not p.is_dir() and not p.name.startswith("."))
     unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
-    images, labels = [], []
-    for label, name in enumerate(classes):
-        images.append(_read_class(root, f"{split}/{name}", unreadable, read))
-        labels += [label] * len(images[-1])
-    return LabelledImages(read.join(images), np.array(labels, np.int64))
+    images = [_read_class(root, f"{split}/{name}", unreadable, read) for name in classes]
+    return LabelledImages(read.join(images), np.repeat(np.arange(len(classes)), [len(own) for own in images]))
 
 
 def _read_flat(root, classes, unreadable, read):
@@ -105,18 +96,17 @@ def _read_flat(root, classes, unreadable, read):
 
 
 def _read_class(root, folder, unreadable, read):
-    images, skipped = (), []
+    skipped: list[str] = []
     if (root / folder).is_dir():
-        images, _, skipped = read_folder(root / folder, read, recursive=False)
-    unreadable += [f"{folder}/{line}" for line in skipped]
-    if not len(images):
-        found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
-        split = folder.partition("/")[0]
-        raise DataError(
-            f"{root / folder}: no readable image (found {found}). Every class needs at least one "
-            f"in {split}/: add images, or remove the class everywhere."
-        )
-    return images
+        images, names, skipped = read_folder(root / folder, read, recursive=False)
+        unreadable += [f"{folder}/{line}" for line in skipped]
+        if names:
+            return images
+    others = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
+    raise DataError(
+        f"{root / folder}: no readable image (found {others}). Every class needs at least one in "
+        f"{folder.partition('/')[0]}/: add images, or remove the class everywhere."
+    )
 
 
 def _read_unlabelled(root, data, unreadable, read):

@@ -4,68 +4,66 @@ Source: Y. Netzer et al., "Reading Digits in Natural Images with Unsupervised Fe
 http://ufldl.stanford.edu/housenumbers.
 """
 
+from pathlib import Path
+
 import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import OWN_SPLIT
+from noisy_student.settings.schema import OWN_SPLIT, DataParams
 from noisy_student.sources.download import locate
 from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.reader import Reader
 
 # The server is not known to answer by https; the hashes below hold either way.
 URL = "http://ufldl.stanford.edu/housenumbers"
-RULES = Rules(
-    sha256={
-        "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
-        "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
-        "extra_32x32.mat": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
-    }
-)
+SHA256 = {
+    "train_32x32.mat": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    "extra_32x32.mat": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+}
+RULES = Rules(sha256=SHA256)
 CLASSES = tuple("0123456789")
 
 
-def load(data, read=None):
+def load(data: DataParams, read: Reader | None = None) -> Source:
     """Load SVHN from the user's files under `data.root`, or download them.
 
     The split "extra" (531,131 images, 1.3 GB) is touched only if `data.unlabelled_from` is the source's own split.
-
-    Returns:
-        Source: train and test split at `data.image_size`, and "extra" as unlabelled with known truth.
 
     Raises:
         DataError: a file is damaged or holds something else.
         DownloadError: a file cannot be downloaded.
     """
-    hashes = RULES.sha256 | (data.sha256 or {})
-    extra = _read("extra_32x32.mat", data, hashes) if data.unlabelled_from == OWN_SPLIT else None
-    own = {} if extra is None else {"unlabelled": extra.images, "unlabelled_labels": extra.labels}
+    extra = _read("extra_32x32.mat", data) if data.unlabelled_from == OWN_SPLIT else None
     return Source(
         classes=CLASSES,
-        train=_read("train_32x32.mat", data, hashes),
-        test=_read("test_32x32.mat", data, hashes),
-        **own,
+        train=_read("train_32x32.mat", data),
+        test=_read("test_32x32.mat", data),
+        unlabelled=extra and extra.images,
+        unlabelled_labels=extra and extra.labels,
     )
 
 
-def _read(name, data, hashes):
+def _read(name, data):
     from scipy.io import loadmat  # here, because other sources do not need it
 
-    path = locate(name, url=f"{URL}/{name}", root=data.root, sha256=hashes[name])
+    hashes = SHA256 | (data.sha256 or {})
+    path = locate(name, url=f"{URL}/{name}", root=Path(data.root), sha256=hashes[name])
     try:
         content = loadmat(path, variable_names=["X", "y"])
         images, labels = content["X"], np.ravel(content["y"]).astype(np.int64)
     except Exception as error:  # a damaged file makes the parser raise almost anything
-        raise DataError(
-            f"{path}: cannot be read as a MATLAB file with X and y ({error!r}). Delete it and get it again."
-        ) from error
+        cause = f"cannot be read as a MATLAB file with X and y ({error!r})"
+        raise DataError(f"{path}: {cause}. Delete it and get it again.") from error
     if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):
         raise DataError(
             f"{path}: X is {images.dtype} {images.shape} beside {len(labels):,} labels, "
             "expected uint8 (32, 32, 3, N) beside N. Use the official file."
         )
     if not labels.size or labels.min() < 1 or labels.max() > 10:
-        found = f"{labels.min()} to {labels.max()}" if labels.size else "none"
-        raise DataError(f"{path}: labels {found}, expected 1 to 10 (10 is the digit 0). Use the official file.")
+        extent = f"{labels.min()} to {labels.max()}" if labels.size else "none"
+        raise DataError(f"{path}: labels {extent}, expected 1 to 10 (10 is the digit 0). Use the official file.")
     images = np.ascontiguousarray(images.transpose(3, 0, 1, 2))
     return LabelledImages(resize_images(images, size=data.image_size), labels % 10)
