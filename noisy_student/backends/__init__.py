@@ -7,19 +7,19 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.types import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of images (N, H, W, 3) float32 and labels (N,), both tensors
 
 # informational lines, and the error that every machine without a GPU gives
 _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*failed call to cuInit")
 
-REQUIREMENTS = {
-    "tensorflow": "requirements.txt",
-    "jax": "requirements-jax.txt",
-    "torch": "requirements-torch.txt",
-}
+REQUIREMENTS = {"tensorflow": "requirements.txt", "jax": "requirements-jax.txt", "torch": "requirements-torch.txt"}
 
 
 def select(name: str) -> None:
@@ -27,9 +27,6 @@ def select(name: str) -> None:
 
     Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
     TensorFlow's information and warnings, but for a few lines from before its log is set up).
-
-    Args:
-        name: "tensorflow", "jax" or "torch", as `backend` in `params.yaml`.
 
     Raises:
         ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or the
@@ -85,17 +82,27 @@ def _without_startup_log():
             os.dup2(terminal, 2)
             os.close(terminal)
             log.seek(0)
-            kept = [line for line in log if not _STARTUP.match(line)]
-            os.write(2, b"".join(kept))
+            os.write(2, b"".join(line for line in log if not _STARTUP.match(line)))
 
 
 def current() -> ModuleType:
     """The module of this package for the framework that Keras runs on.
 
-    Returns:
-        A module with `make_deterministic()`, `compiles_with_xla()`, `is_bfloat16_fast()`,
-        `describe_devices()`, `feed(batches)`, `forward(model)`, `input_gradient(loss)`, `batch_normalise`,
-        `normalise`, `OPTIMIZERS` and `STEPS_AT_A_TIME`.
+    Each module has:
+
+    - `make_deterministic()` lets every operation give the same bits in every run on the same machine.
+    - `compiles_with_xla()`: whether training steps are compiled by XLA.
+    - `is_bfloat16_fast()`: whether training in bfloat16 is faster than in float32.
+    - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none.
+    - `feed(batches)`: what `keras.Model.fit` iterates over, once a round, of a training.batches.TrainingBatches.
+    - `forward(model)`: the model without noise of training, as a function of batches of one constant shape: uint8
+      NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.
+    - `input_gradient(loss)`: the gradient of a loss, a scalar, in its images; for batches of one constant shape.
+    - `batch_normalise(x, scale, offset, epsilon)` of x (N, H, W, C), float32 or bfloat16, by the batch's statistics;
+      scale, offset (C,) float32. Gives (y, mean, variance), the latter (C,) float32, divided by the batch's size.
+    - `normalise(x, scale, offset, mean, variance, epsilon)` by stored statistics.
+    - `with_zero_gradients(x, weights)`: x, with a gradient of zero in weights that it does not depend on.
+    - `OPTIMIZERS`: Keras', fused; `STEPS_AT_A_TIME`: most that are run without coming back to Python.
 
     Raises:
         ParamsError: Keras runs on a framework that this project has no module for.
@@ -112,14 +119,7 @@ def current() -> ModuleType:
 
 
 def resolve_precision(precision: str) -> str:
-    """The precision that `params.yaml` asks for, "auto" resolved by the hardware.
-
-    Args:
-        precision: "auto", "float32" or "mixed_bfloat16".
-
-    Returns:
-        "float32" or "mixed_bfloat16".
-    """
+    """`precision` of `params.yaml`; "auto" is by the hardware "float32" or "mixed_bfloat16"."""
     if precision != "auto":
         return precision
     return "mixed_bfloat16" if current().is_bfloat16_fast() else "float32"

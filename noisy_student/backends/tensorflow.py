@@ -1,30 +1,26 @@
-"""What only TensorFlow can do."""
+"""What only TensorFlow can do; `backends.current` says what each function gives."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import tensorflow as tf
 
-from noisy_student.backends import cpu_has_bfloat16
+from noisy_student.backends import Loss, cpu_has_bfloat16
 from noisy_student.runtime.types import Pixels, Tensor
 
 
 def make_deterministic() -> None:
-    """Let every operation give the same bits in every run on the same machine.
-
-    Operations without such a kernel raise an error from then on.
-    """
+    """Operations without a deterministic kernel raise an error from then on."""
     tf.config.experimental.enable_op_determinism()
 
 
 def compiles_with_xla() -> bool:
-    """Whether training steps are compiled by XLA: on GPUs only, on CPUs it slows convolutions down."""
+    """On GPUs only: on CPUs it slows convolutions down."""
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def is_bfloat16_fast() -> bool:
-    """Whether training in bfloat16 is faster than in float32: GPUs since Ampere, CPUs that have it."""
+    """On GPUs since Ampere, and on CPUs that have it."""
     devices = tf.config.list_physical_devices("GPU")
     if not devices:
         return cpu_has_bfloat16()
@@ -33,7 +29,7 @@ def is_bfloat16_fast() -> bool:
 
 
 def describe_devices() -> list[str]:
-    """Names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none."""
+    """Those that TensorFlow lists."""
     names = []
     for device in tf.config.list_physical_devices("GPU"):
         model = tf.config.experimental.get_device_details(device).get("device_name", device.name)
@@ -41,17 +37,10 @@ def describe_devices() -> list[str]:
     return names or ["CPU"]
 
 
-def feed(batches: keras.utils.PyDataset) -> Any:
-    """What `keras.Model.fit` iterates over, once a round.
+def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
+    """A thread makes the next two batches while the present one trains.
 
-    A thread makes the next two batches while the present one trains. Keras' own way from a PyDataset
-    to TensorFlow leaves tf.data's tuning on, whose threads take the cores from the training.
-
-    Args:
-        batches: training.batches.TrainingBatches.
-
-    Returns:
-        tf.data.Dataset of the batches of a round.
+    Keras' own way from a PyDataset leaves tf.data's tuning on, whose threads take the cores from the training.
     """
     example = batches[0]
     flat = tf.nest.flatten(example)
@@ -70,30 +59,20 @@ def feed(batches: keras.utils.PyDataset) -> Any:
 
 
 def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalise a batch by its own statistics.
-
-    Args:
-        x: (N, H, W, C) float32 or bfloat16.
-        scale, offset: (C,) float32.
-        epsilon: added to the variance.
-
-    Returns:
-        (outputs, mean, variance): as `x`, and (C,) float32 statistics; the variance is that of the batch,
-        divided by its size.
-    """
-    outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+    """By one fused kernel."""
+    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
     )
     size = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
-    return outputs, mean, variance * ((size - 1.0) / size)  # the kernel divides by size - 1
+    return y, mean, variance * ((size - 1.0) / size)  # the kernel divides by size - 1
 
 
 def normalise(x: Tensor, scale: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:
-    """Normalise by stored statistics; arguments as of `batch_normalise`, mean and variance (C,) float32."""
-    outputs, *_ = tf.raw_ops.FusedBatchNormV3(
+    """As `batch_normalise`."""
+    y, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=epsilon, is_training=False
     )
-    return outputs
+    return y
 
 
 class SGD(keras.optimizers.SGD):
@@ -135,23 +114,20 @@ class Adam(keras.optimizers.Adam):
         )
 
 
-STEPS_AT_A_TIME = 10  # most steps that are run without coming back to Python
+STEPS_AT_A_TIME = 10
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "rmsprop": keras.optimizers.RMSprop}
 
 
-def with_zero_gradients(outputs: Tensor, weights: Sequence[Tensor]) -> Tensor:
-    """The outputs: where one side of a condition leaves weights out, TensorFlow takes zero as their gradient."""
-    return outputs
+def with_zero_gradients(x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Just `x`: where one side of a condition leaves weights out, TensorFlow takes zero as their gradient."""
+    return x
 
 
 def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
-    """The model as a function of batches of one constant shape, without noise of training.
+    """A graph of the model.
 
     On CPUs the weights of all but huge models become constants of the graph, so that TensorFlow folds
     normalisation into the convolutions; later changes of the weights are not seen.
-
-    Returns:
-        Callable: uint8 NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.
     """
     draws = len(model.variables) > len(model.weights)  # the state of random generators is no weight
     large = 4 * model.count_params() > 2**30  # a graph holds 2 GiB at most
@@ -164,21 +140,14 @@ def forward(model: keras.Model) -> Callable[[Pixels], Tensor]:
 
     @tf.function(autograph=False)
     def run(images):
-        constants = [list(map(tf.constant, values)) for values in (trainable, others)]
+        constants = [list(map(tf.constant, arrays)) for arrays in (trainable, others)]
         return model.stateless_call(*constants, images, training=False)[0]
 
     return lambda images: run(tf.constant(images))
 
 
-def input_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The gradient of a loss in its images.
-
-    Args:
-        loss: callable (images (N, H, W, 3) float32, labels (N,)) -> scalar tensor, of this backend.
-
-    Returns:
-        Callable with the same arguments, of one constant shape -> tensor like images.
-    """
+def input_gradient(loss: Loss) -> Loss:
+    """By a tape."""
 
     @tf.function(autograph=False, jit_compile=compiles_with_xla())
     def gradient(images, labels):

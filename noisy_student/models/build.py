@@ -13,21 +13,15 @@ from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBran
 from noisy_student.runtime.errors import ParamsError
 
 if TYPE_CHECKING:
-    from noisy_student.models.network import Network
     from noisy_student.settings.schema import ModelParams, NoiseParams
 
 MODES = ("train", "inference", "noised")
 
 
-def block_survival(model: Network, survival_probability: float) -> dict[str, float]:
-    """Survival probability of each block that has a shortcut, in order.
+def block_survival(model: ModelParams, survival_probability: float) -> dict[str, float]:
+    """{name: survival probability} of the blocks that have a shortcut, in order.
 
-    Args:
-        model: a `ModelParams`.
-        survival_probability: of the last block, in (0, 1].
-
-    Returns:
-        {block name: probability}, see `survival_schedule`; blocks without a shortcut count in it too.
+    See `survival_schedule`, in which blocks without a shortcut count too; the given one is the last block's.
     """
     network = network_of(model)
     names = network.block_names()
@@ -47,7 +41,7 @@ def build(
     precision: str = "float32",
     seed: int = 0,
 ) -> keras.Model:
-    """Build a network that takes uint8 images (N, image_size, image_size, 3).
+    """Build a network, not compiled, that takes uint8 images (N, image_size, image_size, 3).
 
     Layers with weights have the same names and shapes in all modes, but not always the same order, which
     Keras takes from the depth of the graph: copy weights with `transfer_weights`, not by position.
@@ -59,9 +53,6 @@ def build(
       the stored statistics: a teacher that is noised while it labels (arXiv:1911.04252, table 6).
 
     Args:
-        model: a `ModelParams`.
-        classes: number of classes, at least 1.
-        image_size: side of the images in pixels.
         survival_probability: p_L of the last block, in (0, 1]; 1 turns stochastic depth off.
         coin: "batch" or "sample", see `StochasticDepth`.
         dropout: rate before the last layer, in [0, 1).
@@ -69,9 +60,6 @@ def build(
         precision: of the arithmetic: "float32" or "mixed_bfloat16"; weights, the last
             pooling and the last layer are float32 in any case.
         seed: same seed, same weights and same sequence of noise, whatever was built before.
-
-    Returns:
-        A `keras.Model`, not compiled.
 
     Raises:
         ParamsError: the images are too small for the strides.
@@ -100,29 +88,15 @@ def build(
 
 
 def model_noise(noise: NoiseParams | None) -> dict[str, Any]:
-    """Arguments of `build` for the noise inside the model.
-
-    Args:
-        noise: sections.NoiseParams; None for a training without noise.
-    """
+    """Arguments of `build` for the noise inside the model; none where there is no noise."""
     if noise is None:
         return {}
     depth = noise.stochastic_depth
-    return {
-        "dropout": noise.dropout,
-        "survival_probability": depth.survival_probability,
-        "coin": depth.coin,
-    }
+    return {"dropout": noise.dropout, "survival_probability": depth.survival_probability, "coin": depth.coin}
 
 
 def freeze(network: keras.Model, model: ModelParams, blocks: int) -> None:
-    """Let the stem and the first blocks keep their weights and statistics, and act as at inference.
-
-    Args:
-        network: a `keras.Model` of `build`, mode "train", not compiled.
-        model: its `ModelParams`.
-        blocks: how many, at least 0.
-    """
+    """Let the stem and so many blocks of a network to be trained keep their weights and act as at inference."""
     described = network_of(model)
     described.check_frozen(blocks)
     names = described.block_names()[:blocks]
@@ -132,11 +106,7 @@ def freeze(network: keras.Model, model: ModelParams, blocks: int) -> None:
 
 
 def reseeder(network: keras.Model) -> Callable[[int], None]:
-    """A function that sets all random generators of a network as if they had been called `count` times.
-
-    Args:
-        network: a `keras.Model` of `build`, whose generators are as they were made.
-    """
+    """A function that sets all random generators of a new network as if they had been called so many times."""
     weights = {id(variable) for variable in network.weights}
     states = [variable for variable in network.variables if id(variable) not in weights]
     seeds = [keras.ops.convert_to_numpy(state.value)[0] for state in states]
@@ -164,17 +134,13 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
 
     Modes, survival probabilities and dropout may differ. Nothing is copied unless everything fits.
 
-    Args:
-        source: a `keras.Model` made by `build`, or one loaded from its file.
-        target: the `keras.Model` that receives the weights.
-
     Raises:
         ParamsError: the networks differ in layers with weights or in the shape of a weight.
     """
     layers = [_layers_with_weights(network) for network in (source, target)]
-    shapes = [{n: [tuple(w.shape) for w in layer.weights] for n, layer in found.items()} for found in layers]
+    shapes = [{n: [tuple(w.shape) for w in layer.weights] for n, layer in named.items()} for named in layers]
     for name in dict.fromkeys((*shapes[0], *shapes[1])):
-        first, second = (found.get(name) for found in shapes)
+        first, second = (named.get(name) for named in shapes)
         if first != second:
             raise ParamsError(
                 f"The weights of {source.name} do not fit {target.name}: layer {name} has shapes "
@@ -187,10 +153,10 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
 
 def _layers_with_weights(network):
     """{name: layer}, those inside skippable branches too."""
-    found = {}
+    layers: dict[str, keras.layers.Layer] = {}
     for layer in network.layers:
         if isinstance(layer, SkippableBranch):
-            found |= _layers_with_weights(layer.branch)
+            layers |= _layers_with_weights(layer.branch)
         elif layer.weights:
-            found[layer.name] = layer
-    return found
+            layers[layer.name] = layer
+    return layers

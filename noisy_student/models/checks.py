@@ -1,5 +1,7 @@
 """What can be said against the networks of params.yaml before one is built."""
 
+from functools import partial
+
 from noisy_student.models.networks import network_of
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import Model
@@ -8,14 +10,11 @@ from noisy_student.settings.schema import TrainingParams
 
 
 def check_training(training: TrainingParams, stored: int, *, where: str) -> None:
-    """Check a training's network, and the sizes of the training and of its fine-tuning against it.
+    """Raise ParamsError unless a training's network, its sizes and its fine-tuning's fit together.
 
     Args:
         stored: data.image_size.
         where: its section, e.g. "teacher".
-
-    Raises:
-        ParamsError: names the parameter that is wrong.
     """
     network = network_of(training.model, f"{where}.model")
     size, place = stored, "data.image_size"
@@ -32,11 +31,12 @@ def check_training(training: TrainingParams, stored: int, *, where: str) -> None
 
 def network_faults(settings: Params) -> list[str]:
     """What is wrong with the networks of all trainings, a line each."""
-    checks = [lambda: check_training(settings.teacher, settings.data.image_size, where="teacher")]
-    checks.append(lambda: network_of(settings.student.model, "student.model"))
-    wrong = _messages(checks)
+    common = (
+        partial(check_training, settings.teacher, settings.data.image_size, where="teacher"),
+        partial(network_of, settings.student.model, "student.model"),
+    )
     # what is wrong in a common section would be wrong in every generation
-    return wrong or _messages([lambda key=key: _check_generation(settings, key) for key in settings.generations])
+    return _messages(common) or _messages(partial(_check_generation, settings, key) for key in settings.generations)
 
 
 def _messages(checks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -20,13 +21,14 @@ def layer_seed(seed: int, name: str) -> int:
     return derive_seed(seed, name) % 2**31
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layers:
     """Makes the layers of one network.
 
     Every layer gets its name, precision, data format and seed explicitly, so that a network depends
     neither on what was built before it in the process nor on the user's Keras configuration file.
 
-    Args:
+    Attributes:
         survival: {block name: survival probability}, see `survival_schedule`.
         coin: "batch" or "sample", see `StochasticDepth`.
         mode: "train", "inference" or "noised", see `build`.
@@ -35,22 +37,12 @@ class Layers:
         normalisation: `momentum` and `epsilon` of every BatchNormalization.
     """
 
-    def __init__(
-        self,
-        *,
-        survival: dict[str, float],
-        coin: str,
-        mode: str,
-        precision: str,
-        seed: int,
-        normalisation: dict[str, float],
-    ) -> None:
-        self.survival = survival
-        self.coin = coin
-        self.mode = mode
-        self.precision = precision
-        self.seed = seed
-        self.normalisation = normalisation
+    survival: dict[str, float]
+    coin: str
+    mode: str
+    precision: str
+    seed: int
+    normalisation: dict[str, float]
 
     def conv(
         self,
@@ -68,28 +60,22 @@ class Layers:
         return keras.layers.Conv2D(
             filters,
             kernel,
-            strides=stride,
-            padding="same",
-            data_format="channels_last",
             use_bias=bias,
             kernel_initializer=self._initializer(initializer, name),
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
-            dtype=self.precision,
-            name=name,
+            **self._options(name, stride),
         )(x)
 
     def depthwise_conv(self, x: KerasTensor, name: str, *, kernel: int, stride: int) -> KerasTensor:
         """A convolution of every channel by itself, with 'same' padding and without bias."""
+        initializer = self._initializer("he_normal_fan_out", name)
         return keras.layers.DepthwiseConv2D(
-            kernel,
-            strides=stride,
-            padding="same",
-            data_format="channels_last",
-            use_bias=False,
-            depthwise_initializer=self._initializer("he_normal_fan_out", name),
-            dtype=self.precision,
-            name=name,
+            kernel, use_bias=False, depthwise_initializer=initializer, **self._options(name, stride)
         )(x)
+
+    def _options(self, name, stride):
+        options = {"strides": stride, "padding": "same", "data_format": "channels_last"}
+        return options | {"dtype": self.precision, "name": name}
 
     def _initializer(self, kind, name):
         seed = layer_seed(self.seed, name)
@@ -122,10 +108,7 @@ class Layers:
     def squeeze_excite(self, x: KerasTensor, prefix: str, *, filters: int) -> KerasTensor:
         """Weigh the channels by a small network of their means (Hu et al. 2018, arXiv:1709.01507).
 
-        Args:
-            x: Keras tensor (N, H, W, C).
-            prefix: of the layers' names.
-            filters: of the network's first layer.
+        `filters` is of the network's first layer.
         """
         options: dict[str, Any] = {"kernel": 1, "bias": True, "initializer": "he_normal_fan_out"}
         means = keras.layers.GlobalAveragePooling2D(
@@ -140,12 +123,7 @@ class Layers:
     def add(
         self, shortcut: KerasTensor, source: KerasTensor, branch: Callable[[KerasTensor], KerasTensor], *, block: str
     ) -> KerasTensor:
-        """shortcut + branch(source), the branch with the stochastic depth of this block.
-
-        Args:
-            source: Keras tensor that the branch starts from.
-            branch: function of a Keras tensor that makes the layers of the branch.
-        """
+        """shortcut + branch(source), the branch with the stochastic depth of this block."""
         if self.mode == "train" and self.coin == "batch" and self.survival[block] < 1.0:
             inputs = keras.Input(source.shape[1:], dtype=source.dtype, name=f"{block}_source")
             return SkippableBranch(
@@ -155,20 +133,14 @@ class Layers:
                 dtype=self.precision,
                 name=f"{block}_add",
             )(shortcut, source)
-        outputs = branch(source)
+        residual = branch(source)
         if self.survival[block] < 1.0:
-            outputs = self._survive(block)(outputs)
-        return keras.layers.Add(dtype=self.precision, name=f"{block}_add")([shortcut, outputs])
+            residual = self._survive(f"{block}_survival", self.survival[block])(residual)
+        return keras.layers.Add(dtype=self.precision, name=f"{block}_add")([shortcut, residual])
 
-    def _survive(self, block):
-        probability, name = self.survival[block], f"{block}_survival"
+    def _survive(self, name, probability):
+        options = {"dtype": self.precision, "name": name}
         if self.mode == "inference":
-            return keras.layers.Rescaling(probability, dtype=self.precision, name=name)
+            return keras.layers.Rescaling(probability, **options)
         kind = AlwaysOnStochasticDepth if self.mode == "noised" else StochasticDepth
-        return kind(
-            survival_probability=probability,
-            coin=self.coin,
-            seed=layer_seed(self.seed, name),
-            dtype=self.precision,
-            name=name,
-        )
+        return kind(survival_probability=probability, coin=self.coin, seed=layer_seed(self.seed, name), **options)

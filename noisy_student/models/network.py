@@ -1,12 +1,12 @@
 """What every network is: its parameters, what can be said of it without building it, and its layers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import Section
 
-Blocks = Iterator[tuple]  # one a block, first block first; each begins with the block's name
+Blocks = Sequence[Any]  # a tuple a block, first block first; each begins with the block's name
 
 
 class Network(Section):
@@ -36,7 +36,7 @@ class Network(Section):
         return 4
 
     def blocks(self) -> Blocks:
-        """Yield a tuple for every block, first block first; it begins with the name."""
+        """See `Blocks`; most networks' are those of `staged`."""
         raise NotImplementedError
 
     def block_names(self) -> list[str]:
@@ -70,8 +70,17 @@ class Network(Section):
             )
 
 
-def blocks_a_stage(name: str, depth: int, extra: int) -> int:
-    """n of a network of three stages of n blocks, whose depth is 6n + `extra`.
+def staged(stages: Iterable[tuple[int, int, int]]) -> Blocks:
+    """(block name, filters, stride) of all blocks; of a stage: its filters, how many blocks, the first one's stride."""
+    return [
+        (f"stage{stage}_block{block}", filters, stride if block == 1 else 1)
+        for stage, (filters, blocks, stride) in enumerate(stages, start=1)
+        for block in range(1, blocks + 1)
+    ]
+
+
+def three_stages(name: str, depth: int, *, extra: int, filters: int) -> Blocks:
+    """The blocks of a network whose depth is 6n + `extra`: n of `filters`, n of twice and n of four times as many.
 
     Raises:
         ValueError: there is no such n.
@@ -80,4 +89,5 @@ def blocks_a_stage(name: str, depth: int, extra: int) -> int:
         raise ValueError(
             f"{name} has depth 6n + {extra} (n >= 1): {6 + extra}, {12 + extra}, {18 + extra}, ...; got {depth}"
         )
-    return (depth - extra) // 6
+    blocks = (depth - extra) // 6
+    return staged([(filters, blocks, 1), (2 * filters, blocks, 2), (4 * filters, blocks, 2)])

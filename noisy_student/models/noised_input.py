@@ -26,15 +26,9 @@ class _Noise(keras.layers.Layer):
 
 
 def behind_noise(network: keras.Model, in_graph: InGraphNoise, inputs: dict[str, np.ndarray]) -> keras.Model:
-    """Put a network behind noise that is carried out in the graph.
+    """Put a network of uint8 images behind noise that is carried out in the graph; their weights are the same.
 
-    Args:
-        network: `keras.Model` of uint8 images (N, H, W, 3).
-        in_graph: noise.in_graph.InGraphNoise.
-        inputs: {name: array (n, ...)}: a batch of images and their prepared draw, for shapes and types.
-
-    Returns:
-        `keras.Model` that takes such a dict; its weights are those of `network`.
+    What it takes is such a dict as `inputs`, a batch of images and their prepared draw, here for shapes and types.
     """
     tensors = {name: keras.Input(array.shape[1:], dtype=array.dtype.name, name=name) for name, array in inputs.items()}
     return keras.Model(tensors, network(_Noise(in_graph, name="noise")(tensors)), name=network.name)

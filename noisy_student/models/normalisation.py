@@ -23,7 +23,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         scale, offset = ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32")
         if not (training and self.trainable):
             return framework.normalise(inputs, scale, offset, self.moving_mean, self.moving_variance, self.epsilon)
-        outputs, mean, variance = framework.batch_normalise(inputs, scale, offset, self.epsilon)
+        normalised, mean, variance = framework.batch_normalise(inputs, scale, offset, self.epsilon)
         for moving, current in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + current * (1.0 - self.momentum))
-        return outputs
+        return normalised

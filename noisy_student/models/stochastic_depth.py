@@ -12,14 +12,7 @@ from noisy_student.runtime.types import Tensor
 
 
 def survival_schedule(blocks: int, survival_probability: float) -> list[float]:
-    """Survival probability of every residual block: falls linearly with depth, equation 4.
-
-    Args:
-        blocks: L, the number of residual blocks, at least 1.
-        survival_probability: p_L of the last block, in (0, 1].
-
-    Returns:
-        L floats p_l = 1 - (l / L) (1 - p_L) for l = 1..L, first block first.
+    """Survival probability of each of L residual blocks: p_l = 1 - (l / L) (1 - p_L) for l = 1..L, equation 4.
 
     Raises:
         ValueError: the probability is outside (0, 1].
@@ -29,26 +22,39 @@ def survival_schedule(blocks: int, survival_probability: float) -> list[float]:
     return [1.0 - (block / blocks) * (1.0 - survival_probability) for block in range(1, blocks + 1)]
 
 
+class _Survival(keras.layers.Layer):
+    """A layer with coins, each of which survives with the same probability, in (0, 1]; `seed` is that of the coins."""
+
+    def __init__(self, *, survival_probability: float, seed: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.survival_probability, self.seed = survival_probability, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def _survives(self, shape):
+        # drawn in float32: bfloat16 has too few values near 1 to hit p exactly enough
+        uniform = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator)
+        return uniform < self.survival_probability
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {"survival_probability": self.survival_probability, "seed": self.seed}
+
+
 @keras.saving.register_keras_serializable(package="noisy_student")
-class StochasticDepth(keras.layers.Layer):
+class StochasticDepth(_Survival):
     """Scale a residual branch before it is added to its shortcut, equations 2 and 5.
 
     Training: branch * Bernoulli(p), not divided by p. Inference: branch * p.
 
     Args:
-        survival_probability: p, in (0, 1].
         coin: "batch" draws one coin for all images of a batch, "sample" one for each image.
-        seed: of the coins.
     """
 
-    def __init__(self, *, survival_probability: float, coin: str, seed: int, **kwargs: Any) -> None:
+    def __init__(self, *, coin: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if coin not in ("batch", "sample"):
             raise ValueError(f"coin must be 'batch' or 'sample', got {coin!r}")
-        self.survival_probability = survival_probability
         self.coin = coin
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, branch: Tensor, training: bool = False) -> Tensor:
         """Return `branch` scaled; its shape (N, ...) and dtype stay."""
@@ -59,7 +65,7 @@ class StochasticDepth(keras.layers.Layer):
     def draw(self, branch: Tensor) -> Tensor:
         """Return `branch` times its coins, drawn anew."""
         coins = ops.shape(branch)[0] if self.coin == "sample" else 1
-        survives = _survives(self, (coins,) + (1,) * (len(branch.shape) - 1))
+        survives = self._survives((coins,) + (1,) * (len(branch.shape) - 1))
         return branch * ops.cast(survives, branch.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -68,35 +74,23 @@ class StochasticDepth(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        own = {"survival_probability": self.survival_probability, "coin": self.coin, "seed": self.seed}
-        return super().get_config() | own
-
-
-def _survives(layer, shape):
-    # drawn in float32: bfloat16 has too few values near 1 to hit p exactly enough
-    uniform = keras.random.uniform(shape, dtype="float32", seed=layer.seed_generator)
-    return uniform < layer.survival_probability
+        return super().get_config() | {"coin": self.coin}
 
 
 @keras.saving.register_keras_serializable(package="noisy_student")
-class SkippableBranch(keras.layers.Layer):
+class SkippableBranch(_Survival):
     """Shortcut + residual branch, with one coin for the whole batch, that decides before it computes.
 
     Training: shortcut + branch with probability p, else the shortcut alone: the branch is neither computed
     nor differentiated, and its normalisation keeps its moving statistics. Inference: shortcut + p * branch.
 
     Args:
-        branch: `keras.Model` from the block's input to the end of its residual branch.
-        survival_probability: p, in (0, 1].
-        seed: of the coins.
+        branch: from the block's input to the end of its residual branch.
     """
 
-    def __init__(self, branch: keras.Model, *, survival_probability: float, seed: int, **kwargs: Any) -> None:
+    def __init__(self, branch: keras.Model, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.branch = branch
-        self.survival_probability = survival_probability
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, shortcut: Tensor, source: Tensor, training: bool = False) -> Tensor:
         """Return shortcut + branch(source): the shape (N, H, W, C) and dtype of `shortcut`."""
@@ -104,26 +98,20 @@ class SkippableBranch(keras.layers.Layer):
             return shortcut + self.survival_probability * self.branch(source, training=False)
         state = self.branch.non_trainable_variables
         before = [variable.value for variable in state]
+        weights = [variable.value for variable in self.branch.trainable_variables]
 
         def survive():
             # state is handed in and out: a branch of a condition must not assign variables
-            outputs, after = self.branch.stateless_call(
-                [variable.value for variable in self.branch.trainable_variables],
-                before,
-                source,
-                training=True,
-            )
-            return shortcut + outputs, after
+            residual, after = self.branch.stateless_call(weights, before, source, training=True)
+            return shortcut + residual, after
 
         def skip():
-            weights = [variable.value for variable in self.branch.trainable_variables]
             return backends.current().with_zero_gradients(shortcut, weights), before
 
-        kept = ops.reshape(_survives(self, (1,)), ())
-        outputs, after = ops.cond(kept, survive, skip)
+        total, after = ops.cond(ops.reshape(self._survives((1,)), ()), survive, skip)
         for variable, value in zip(state, after, strict=True):
             variable.assign(value)
-        return outputs
+        return total
 
     def compute_output_shape(self, shortcut_shape: tuple, source_shape: tuple) -> tuple:
         """The shape of the shortcut."""
@@ -131,9 +119,7 @@ class SkippableBranch(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        branch = keras.saving.serialize_keras_object(self.branch)
-        own = {"branch": branch, "survival_probability": self.survival_probability, "seed": self.seed}
-        return super().get_config() | own
+        return super().get_config() | {"branch": keras.saving.serialize_keras_object(self.branch)}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> SkippableBranch:

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 
 from noisy_student.models.network import Network
 from noisy_student.runtime.errors import ParamsError
@@ -16,17 +17,13 @@ for _file in pkgutil.iter_modules(__path__):
 NETWORKS = {kind.__module__.rpartition(".")[2]: kind for kind in Network.__subclasses__()}
 
 
-def own_parameters(name: str) -> dict:
-    """{name: pydantic's FieldInfo} of what a network takes."""
+def own_parameters(name: str) -> dict[str, FieldInfo]:
+    """What a network takes."""
     return {key: field for key, field in NETWORKS[name].model_fields.items() if key != "name"}
 
 
 def network_of(model: ModelParams, where: str = "model") -> Network:
-    """The network that a section `model` describes.
-
-    Args:
-        model: null values (and false ones) of what other networks take are passed over.
-        where: the section, for messages.
+    """The network that a section `model` describes; null and false values of what other networks take are passed over.
 
     Raises:
         ParamsError: the section holds what this network does not take, or not what it needs, or it cannot be built.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from noisy_student.models.network import Blocks, Network
+from noisy_student.models.network import Blocks, Network, staged
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -28,10 +28,8 @@ class ArticleResNet50(Network):
     normalisation: ClassVar = {"momentum": 0.99, "epsilon": 1e-3}  # Keras' defaults, as in the article
 
     def blocks(self) -> Blocks:
-        """Yield (block name, filters, stride) of the 16 residual blocks."""
-        for stage, (filters, blocks, stride) in enumerate(STAGES, start=1):
-            for block in range(1, blocks + 1):
-                yield f"stage{stage}_block{block}", filters, stride if block == 1 else 1
+        """See `staged`."""
+        return staged(STAGES)
 
     def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 2048)."""

@@ -46,21 +46,13 @@ SIZES = {
 
 
 class Stage(NamedTuple):
-    """A stage of B0.
+    """A stage of B0."""
 
-    Attributes:
-        kernel: side of the depthwise convolution.
-        blocks: how many.
-        filters: that leave each block.
-        expansion: filters within a block, for each one that enters it.
-        stride: of the first block.
-    """
-
-    kernel: int
+    kernel: int  # side of the depthwise convolution
     blocks: int
-    filters: int
-    expansion: int
-    stride: int
+    filters: int  # that leave each block
+    expansion: int  # filters within a block, for each one that enters it
+    stride: int  # of the first block
 
 
 STAGES = (
@@ -123,22 +115,25 @@ class EfficientNet(Network):
     @property
     def coefficients(self) -> tuple[float, float]:
         """Of width and of depth."""
-        return SIZES[self.size] if self.size else (self.width_coefficient, self.depth_coefficient)
+        if self.size:
+            return SIZES[self.size]
+        return self.width_coefficient, self.depth_coefficient  # type: ignore[return-value]  # both given, see `_check`
 
     def _stride(self, place):
         return 1 if self.small_images and place in SMALL_IMAGES else STAGES[place].stride
 
     def blocks(self) -> Blocks:
-        """Yield every block."""
+        """A `_Block` each."""
         width, depth = self.coefficients
-        filters_in = scaled_filters(STEM_FILTERS, width)
+        blocks, filters_in = [], scaled_filters(STEM_FILTERS, width)
         for place, stage in enumerate(STAGES):
             filters = scaled_filters(stage.filters, width)
             for number in range(math.ceil(depth * stage.blocks)):
                 stride = self._stride(place) if number == 0 else 1
                 name = f"stage{place + 1}_block{number + 1}"
-                yield _Block(name, stage.kernel, filters_in, filters, stage.expansion, stride)
+                blocks.append(_Block(name, stage.kernel, filters_in, filters, stage.expansion, stride))
                 filters_in = filters
+        return blocks
 
     def shortcuts(self) -> list[str]:
         """Names of the blocks whose input has the shape of their output."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Blocks, Network, blocks_a_stage
+from noisy_student.models.network import Blocks, Network, three_stages
 from noisy_student.settings.schema import Positive
 
 if TYPE_CHECKING:
@@ -27,15 +27,12 @@ class WideResNet(Network):
 
     @model_validator(mode="after")
     def _check(self):
-        blocks_a_stage(self.name, self.depth, 4)
+        self.blocks()
         return self
 
     def blocks(self) -> Blocks:
-        """Yield (block name, filters, stride) of every block."""
-        for stage in range(3):
-            for block in range(blocks_a_stage(self.name, self.depth, 4)):
-                stride = 2 if stage > 0 and block == 0 else 1
-                yield f"stage{stage + 1}_block{block + 1}", 16 * self.width * 2**stage, stride
+        """See `three_stages`."""
+        return three_stages(self.name, self.depth, extra=4, filters=16 * self.width)
 
     def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width)."""
