@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 
 @contextlib.contextmanager
@@ -17,8 +18,8 @@ def held(path: Path | str, *, what: str, within: Path | str, wait: bool = True) 
     Args:
         path: file to lock; its folder is created.
         what: what the lock is for, e.g. "stage teacher in this folder"; part of the message.
-        wait: False raises BlockingIOError if another process holds it.
         within: a folder above the file; it and those below it are removed afterwards if nothing is in them.
+        wait: False raises BlockingIOError if another process holds it.
     """
     path = Path(path)
     file = _locked(path, what, wait)
@@ -31,15 +32,11 @@ def held(path: Path | str, *, what: str, within: Path | str, wait: bool = True) 
     finally:
         path.unlink(missing_ok=True)  # while it is still locked: nobody else can own this file
         file.close()
-        _prune(path.parent, Path(within))
-
-
-def _prune(folder, top):
-    """Remove a folder and those above it, up to `top`, as long as they are empty."""
-    with contextlib.suppress(OSError):
-        while folder.is_relative_to(top):
-            folder.rmdir()
-            folder = folder.parent
+        with contextlib.suppress(OSError):  # one that is not empty
+            folder = path.parent
+            while folder.is_relative_to(within):
+                folder.rmdir()
+                folder = folder.parent
 
 
 def is_held(path: Path | str) -> bool:
@@ -47,48 +44,34 @@ def is_held(path: Path | str) -> bool:
     try:
         with Path(path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except FileNotFoundError:
+        pass
     return False
 
 
-def _locked(path, what, wait):
+def _locked(path: Path, what: str, wait: bool) -> IO[str]:
     told = False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            file = path.open("a+")
-        except FileNotFoundError:
-            continue  # somebody removed the folder, which was empty
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                file.close()
-                raise
-            if not told:
-                file.seek(0)
-                print(
-                    f"{what}: already at work in another process (pid {file.read() or 'unknown'}); "
-                    "waiting until it ends",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                told = True
+        with contextlib.ExitStack() as closing:
             try:
+                file = closing.enter_context(path.open("a+"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except FileNotFoundError:
+                continue  # somebody removed the folder, which was empty
+            except BlockingIOError:
+                if not wait:
+                    raise
+                if not told:
+                    file.seek(0)
+                    holder = f"already at work in another process (pid {file.read() or 'unknown'})"
+                    print(f"{what}: {holder}; waiting until it ends", file=sys.stderr, flush=True)
+                    told = True
                 fcntl.flock(file, fcntl.LOCK_EX)
-            except BaseException:
-                file.close()
-                raise
-        if _is_at(file, path):
-            return file
-        file.close()  # its owner removed it before it let go: lock the present file
-
-
-def _is_at(file, path):
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    closing.pop_all()
+                    return file
+            # its owner removed it before it let go: lock the present file
