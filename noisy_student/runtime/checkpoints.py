@@ -18,19 +18,17 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from noisy_student.runtime import declared_code, environment, locks
 
-if TYPE_CHECKING:
-    from noisy_student.runtime.checkpoints import Checkpoints
-
-_NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")
-Saved = tuple[int, dict[str, np.ndarray], dict[str, Any]]  # number, arrays, meta
-
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")  # number, checksum
 _META = "meta"  # the array that holds the JSON text
+
+Arrays = dict[str, np.ndarray]
+Saved = tuple[int, Arrays, dict[str, Any]]  # number, arrays, meta
 
 
 def root() -> Path:
@@ -40,68 +38,57 @@ def root() -> Path:
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one run of a stage, numbered in the order of the work.
-
-    Attributes:
-        folder: where they lie.
-        every_minutes: longest work between two, if saving is cheap; see `due`. 0: at every opportunity.
-        keep: how many of the newest are kept; None: all (shards, that only together are the work).
-        resumed_from: the number that the work went on from, to be set by the one who restores it; 0: it
-            started from nothing.
-        saved_at, cost: when the last one was written, by `time.monotonic`, and the seconds that it took.
-    """
+    """The checkpoints of one run of a stage, numbered in the order of the work."""
 
     folder: Path
-    every_minutes: float = 5.0
-    keep: int | None = 2
-    resumed_from: int = 0
-    saved_at: float = field(default_factory=time.monotonic)
-    cost: float = 0.0
+    every_minutes: float = 5.0  # longest work between two, if saving is cheap, see `due`; 0: at every opportunity
+    keep: int | None = 2  # how many of the newest are kept; None: all (shards, that only together are the work)
+    resumed_from: int = 0  # the number that the work went on from, set by the one who restores it
+    saved_at: float = field(default_factory=time.monotonic)  # when the last one was written ...
+    cost: float = 0.0  # ... and the seconds that it took
 
     def within(self, name: str) -> Checkpoints:
-        """The checkpoints of a later part of the same work, in a folder of that name in this one."""
+        """The checkpoints of a part of the same work, in a folder of that name in this one."""
         folder = self.folder / name
-        for path in folder.glob(".tmp-*"):
-            path.unlink()
+        for half_written in folder.glob(".tmp-*"):
+            half_written.unlink()
         return replace(self, folder=folder, resumed_from=0)
 
     def due(self, *, natural: bool = False) -> bool:
         """Whether it is time to save: often enough, and for at most 1 % of the time.
 
-        Args:
-            natural: this is a good moment, such as the end of an epoch: only the cost counts.
+        A `natural` moment is a good one, such as the end of an epoch: then only the cost counts.
         """
         if not self.every_minutes:
             return True
         least = 0.0 if natural else 60.0 * self.every_minutes
         return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
 
-    def save(
-        self, number: int, arrays: dict[str, np.ndarray], meta: dict[str, Any], *, since: float | None = None
-    ) -> bool:
+    def save(self, number: int, arrays: Arrays, meta: dict[str, Any], *, since: float | None = None) -> bool:
         """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
 
         Args:
-            number: int >= 0, e.g. of steps done.
-            arrays: {name: array}.
+            number: >= 0, e.g. of steps done.
             meta: what JSON can hold.
             since: when, by `time.monotonic`, the work for it began; None: now.
 
         Returns:
             Whether it was written.
         """
-        start = time.monotonic() if since is None else since
+        began = time.monotonic() if since is None else since
         temporary = self.folder / f".tmp-{os.getpid()}-{number:012d}.npz"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb+") as file:
-                _pack(file, arrays, meta)
+                text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+                np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
                 os.fsync(file.fileno())
                 file.seek(0)
-                found = _checksum(file)
-            os.replace(temporary, self.folder / f"{number:012d}-{found}.npz")
+                checksum = _checksum(file)
+            os.replace(temporary, self.folder / f"{number:012d}-{checksum}.npz")
             _force_to_disk(self.folder)
-            self._drop_old()
+            for old in self._paths()[: -self.keep] if self.keep else ():
+                old.unlink(missing_ok=True)
             return True
         except OSError as error:
             _warn(
@@ -112,47 +99,31 @@ class Checkpoints:
         finally:
             temporary.unlink(missing_ok=True)
             self.saved_at = time.monotonic()
-            self.cost = self.saved_at - start
+            self.cost = self.saved_at - began
 
     def numbers(self) -> list[int]:
         """The numbers that there are files of, ascending."""
-        return [int(_NAME.fullmatch(path.name)[1]) for path in self._paths()]
+        return [_number(path) for path in self._paths()]
 
     def newest(self) -> Saved | None:
-        """The newest whole checkpoint; damaged ones are named and removed.
-
-        Returns:
-            (number, arrays, meta), or None.
-        """
-        for path in reversed(self._paths()):
-            loaded = _load(path)
-            if loaded is not None:
-                return loaded
-        return None
+        """The newest whole checkpoint; damaged ones are named and removed."""
+        return next(filter(None, map(_load, reversed(self._paths()))), None)
 
     def in_order(self) -> Iterator[Saved]:
-        """Yield (number, arrays, meta) from the first one on, up to one that is damaged."""
+        """The checkpoints from the first one on, up to one that is damaged."""
         for path in self._paths():
-            loaded = _load(path)
-            if loaded is None:
+            if not (loaded := _load(path)):
                 return
             yield loaded
 
     def drop_from(self, number: int) -> None:
         """Remove the shards from this number on: they would stand in the way of their successors."""
         for path in self._paths():
-            if int(path.name[:12]) >= number:
+            if _number(path) >= number:
                 path.unlink(missing_ok=True)
 
     def _paths(self):
-        if not self.folder.is_dir():
-            return []
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
-
-    def _drop_old(self):
-        if self.keep is not None:
-            for path in self._paths()[: -self.keep]:
-                path.unlink(missing_ok=True)
+        return sorted(path for path in self.folder.glob("*") if _NAME.fullmatch(path.name))
 
 
 @contextlib.contextmanager
@@ -162,16 +133,13 @@ def opened(stage: str, digest: str, *, every_minutes: float, keep: int | None = 
     Args:
         stage: e.g. "student@gen1".
         digest: see `digest`.
-        every_minutes: see `Checkpoints`.
-        keep: see `Checkpoints`.
+        every_minutes, keep: see `Checkpoints`.
     """
     folder = root() / stage / digest
     with locks.held(_lock(folder), what=f"{stage} with the same inputs and parameters"):
-        for path in folder.glob(".tmp-*"):
-            path.unlink()
-        kept = Checkpoints(folder, every_minutes=every_minutes, keep=keep)
+        checkpoints = Checkpoints(root() / stage, every_minutes=every_minutes, keep=keep).within(digest)
         try:
-            yield kept
+            yield checkpoints
             shutil.rmtree(folder, ignore_errors=True)
         finally:
             _prune(folder)
@@ -181,30 +149,23 @@ def present() -> list[dict[str, Any]]:
     """All folders of checkpoints.
 
     Returns:
-        list of dicts: "stage", "folder" (Path), "number" (of the newest), "bytes", "age" (seconds since the
-        newest was written), "in_use" (whether a process is at work on it).
+        dicts of "stage", "folder", "number" (of the newest), "bytes", "age" (seconds since the newest was written) and
+        "in_use" (whether a process is at work on it).
     """
-    found = []
+    entries = []
     for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
         sizes, dates, numbers = [0], [], [0]
         with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
             for path in folder.rglob("*"):
-                facts, named = path.stat(), _NAME.fullmatch(path.name)
+                facts = path.stat()
                 sizes.append(facts.st_size)
-                if named:
+                if _NAME.fullmatch(path.name):
                     dates.append(facts.st_mtime)
-                    numbers.append(int(named[1]))
-        found.append(
-            {
-                "stage": folder.parent.name,
-                "folder": folder,
-                "number": max(numbers),
-                "bytes": sum(sizes),
-                "age": max(0.0, time.time() - max(dates)) if dates else 0.0,
-                "in_use": locks.is_held(_lock(folder)),
-            }
-        )
-    return found
+                    numbers.append(_number(path))
+        age = max(0.0, time.time() - max(dates)) if dates else 0.0
+        entry = {"stage": folder.parent.name, "folder": folder, "number": max(numbers), "bytes": sum(sizes), "age": age}
+        entries.append(entry | {"in_use": locks.is_held(_lock(folder))})
+    return entries
 
 
 def remove(folder: Path) -> bool:
@@ -245,13 +206,10 @@ def digest(stage: str, values: dict[str, Any], files: Iterable[str | Path]) -> s
         values: parameters, as JSON can hold them.
         files: the inputs, whose content counts.
     """
-    total = hashlib.blake2b(digest_size=12)
     code = {name: _hash(path) for name, path in declared_code.files_of(stage).items()}
     facts = {"values": values, "code": code, "environment": environment.fingerprint()}
-    total.update(json.dumps(facts, sort_keys=True, default=str).encode())
-    for path in files:
-        total.update(_hash(path).encode())
-    return total.hexdigest()
+    text = json.dumps(facts, sort_keys=True, default=str) + "".join(map(_hash, files))
+    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 def _hash(path):
@@ -261,11 +219,6 @@ def _hash(path):
 
 def _warn(message):
     print(f"warning: {message}", file=sys.stderr, flush=True)
-
-
-def _pack(file, arrays, meta):
-    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
 
 
 def _force_to_disk(folder):
@@ -281,21 +234,21 @@ def _checksum(file):
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
-def _load(path):
-    number, expected = _NAME.fullmatch(path.name).groups()
+def _number(path):
+    return int(path.name[:12])
+
+
+def _load(path: Path) -> Saved | None:
     try:
         with path.open("rb") as file:
-            found = _checksum(file)
-        if found != expected:
-            raise ValueError("its checksum is wrong")
+            if _checksum(file) != path.stem[13:]:
+                raise ValueError("its checksum is wrong")
         with np.load(path, allow_pickle=False) as content:
             arrays = {name.removeprefix("array_"): content[name] for name in content.files if name != _META}
-            meta = json.loads(content[_META].tobytes())
+            return _number(path), arrays, json.loads(content[_META].tobytes())
     except OSError as error:  # it may be readable another time
         _warn(f"the checkpoint {path} cannot be read ({error}); going on from the one before it")
-        return None
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         _warn(f"the checkpoint {path} is damaged ({error}); it is removed; going on from the one before it")
         path.unlink(missing_ok=True)
-        return None
-    return int(number), arrays, meta
+    return None

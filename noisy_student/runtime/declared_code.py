@@ -37,11 +37,10 @@ def files_of(stage: str) -> dict[str, Path]:
     Raises:
         UserError: a code dep is missing or empty.
     """
-    package = Path(noisy_student.__file__).parent
-    project = package.parent
+    project = Path(noisy_student.__file__).parents[1]
     files: dict[str, Path] = {}
-    for dep in _declared(project / "dvc.yaml", stage.partition("@")[0]) or [package.name]:
-        held = _files(project, dep, ignored_names(project))
+    for dep in _declared(project / "dvc.yaml", stage.partition("@")[0]) or ["noisy_student"]:
+        held = _files(project / dep, project)
         if not held:
             raise UserError(
                 f"{project / dep}: no code there, though dvc.yaml lists it for the stage {stage}. "
@@ -58,15 +57,11 @@ def _declared(dvc_yaml: Path, name: str) -> list[str]:
     return code_deps(definition(stages[name])) if name in stages else []
 
 
-def ignored_names(project: Path) -> list[str]:
-    """The patterns of names in the project's .dvcignore; what more it may hold leaves nothing out here."""
-    path = project / ".dvcignore"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return ["__pycache__", *(line for line in lines if line and not line.startswith("#") and "/" not in line)]
-
-
-def _files(project: Path, dep: str, ignored: list[str]) -> dict[str, Path]:
-    top = project / dep
+def _files(top: Path, project: Path) -> dict[str, Path]:
+    """The files of a dep, without the names in .dvcignore; what more that may hold leaves nothing out here."""
+    listed = project / ".dvcignore"
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    ignored = ["__pycache__", *(line for line in lines if line and not line.startswith("#") and "/" not in line)]
     paths = {path.relative_to(project): path for path in (top.rglob("*") if top.is_dir() else [top]) if path.is_file()}
     return {
         relative.as_posix(): path

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")  # what decides what a stage computes
 PACKAGES = (
@@ -20,27 +21,19 @@ PACKAGES = (
 )
 # environment variables that change how numbers are rounded
 VARIABLES = (
-    "TF_ENABLE_ONEDNN_OPTS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-    "TF_CPU_ENABLE_ALL_OPTS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "ONEDNN_MAX_CPU_ISA",
-    "DNNL_MAX_CPU_ISA",
-    "XLA_FLAGS",
-    "CUDA_VISIBLE_DEVICES",
-    "NVIDIA_TF32_OVERRIDE",
+    *("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "TF_CPU_ENABLE_ALL_OPTS"),
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+    *("XLA_FLAGS", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE"),
 )
 
 
 def versions() -> dict[str, str]:
     """{package: version} of the installed packages that compute."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+            installed[name] = importlib.metadata.version(name)
+    return installed
 
 
 @functools.cache
@@ -62,10 +55,10 @@ def cpu() -> dict[str, str]:
 
 def threads() -> int:
     """How many processors this process may use; kernels share their work out among so many threads."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def fingerprint() -> dict:
+def fingerprint() -> dict[str, Any]:
     """All facts of this machine and its libraries that can change the bytes of a result; JSON can hold them."""
     return {
         "versions": versions(),
@@ -116,7 +109,7 @@ class Provenance:
     @classmethod
     def recorded(cls, entry: dict) -> Provenance:
         """That of an entry of metrics/run.json."""
-        return cls(**{part.name: entry.get(part.name) for part in fields(cls)})
+        return cls(*(entry.get(part.name) for part in fields(cls)))  # type: ignore[arg-type]  # None: an old entry
 
     @property
     def machine(self) -> str:

@@ -39,7 +39,6 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def _is_alive(pid):
-    """Whether there is a process of that number."""
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -69,11 +68,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Read a JSON file that this package wrote.
-
-    Raises:
-        DataError: the file is missing or not JSON.
-    """
+    """Read a JSON file that this package wrote; raise DataError if it is missing or damaged."""
     try:
         return json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
@@ -92,9 +87,7 @@ def write_csv(path: Path | str, rows: list[dict]) -> None:
 def read_csv(path: Path | str, *, text: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Rows of a CSV file that this package wrote: cells as numbers, empty ones as None.
 
-    Args:
-        path: the file.
-        text: columns that are no numbers, even if they look so.
+    Cells of the columns in `text` are no numbers, even if they look so.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -120,9 +113,8 @@ def write_array(path: Path | str, array: np.ndarray) -> None:
     with atomic_path(path) as temporary:
         try:
             with temporary.open("wb") as file:
-                plain = SimpleNamespace(
-                    write=file.write
-                )  # to a real file NumPy writes in C: a full disk can pass unseen
+                # to a real file NumPy writes in C: a full disk can pass unseen
+                plain: Any = SimpleNamespace(write=file.write)
                 np.save(plain, np.ascontiguousarray(array), allow_pickle=False)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -135,35 +127,22 @@ def array_writer(path: Path | str, *, shape: tuple[int, ...], dtype: npt.DTypeLi
     Its pages belong to the file: an array larger than the memory can be written. It is on the disk, not only
     in the system's cache, before it takes the place of `path`.
 
-    Args:
-        path: ends in `.npy`; its folder is created.
-        shape: tuple of ints.
-        dtype: of the array; objects are refused.
-
     Raises:
         OSError: the disk has no room for the array.
     """
     with atomic_path(path) as temporary:
         array = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
         with temporary.open("rb+") as file:
-            _reserve(file)
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                # take the room on the disk now: a disk that is full while a map is written kills the process
+                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
             yield array
             array.flush()
             os.fsync(file.fileno())
 
 
-def _reserve(file):
-    """Take the room on the disk now: a disk that is full while a map is written kills the process."""
-    if hasattr(os, "posix_fallocate"):  # not on macOS
-        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-
-
 def read_array(path: Path | str) -> np.ndarray:
-    """Open a `.npy` file as a read-only memory map; pickled objects are refused.
-
-    Raises:
-        DataError: the file is missing, truncated or no plain array.
-    """
+    """`open_npy` of a file that a stage wrote; DataError if it is missing, truncated or no plain array."""
     try:
         return open_npy(path)
     except FileNotFoundError as error:

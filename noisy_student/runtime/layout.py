@@ -22,14 +22,11 @@ EVAL_PLOTS = Path("metrics/plots/eval")
 EVAL_TABLES = Path("metrics/tables/eval")
 
 
-class _Named:
+class _Named(str):
     """A path with the name of a model in it."""
 
-    def __init__(self, template: str):
-        self.template = template
-
     def __get__(self, model: Model, owner: type) -> Path:
-        return Path(self.template.format(model.name))
+        return Path(self.format(model.name))
 
 
 @dataclass(frozen=True)
@@ -110,13 +107,11 @@ def unlisted(generations: Collection[str]) -> list[Path]:
     `eval` depends on whole folders, so they would enter its record in dvc.lock. DVC's cache keeps copies.
     """
     listed = {path for key in generations for path in _of_generation(key)}
-    patterns = _of_generation("*")
-    return [path for pattern in patterns for path in sorted(Path().glob(str(pattern))) if path not in listed]
+    present = (path for pattern in _of_generation("*") for path in sorted(Path().glob(str(pattern))))
+    return [path for path in present if path not in listed]
 
 
 def _of_generation(key):
     """Where the files of a generation and of its student lie."""
-    return [
-        *(getattr(Model(key), name) for name, file in vars(Model).items() if isinstance(file, _Named)),
-        *(balance_tables(key), pseudo_labels(key), balanced(key)),
-    ]
+    own = [file.__get__(Model(key), Model) for file in vars(Model).values() if isinstance(file, _Named)]
+    return [*own, balance_tables(key), pseudo_labels(key), balanced(key)]

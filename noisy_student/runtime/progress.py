@@ -9,19 +9,12 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def progress(items: Collection[T], *, name: str, scale: int = 1, unit: str = "step") -> Iterator[T]:
-    """Iterate over `items` behind a progress bar on standard error.
-
-    Args:
-        items: a sized iterable.
-        name: what is being done.
-        scale: units an item, e.g. the batch size.
-        unit: what is counted.
-    """
-    with bar(total=len(items) * scale, name=name, unit=unit) as shown:
+def progress(items: Collection[T], *, name: str, unit: str = "step") -> Iterator[T]:
+    """Iterate over `items` behind a progress bar on standard error."""
+    with bar(total=len(items), name=name, unit=unit) as shown:
         for item in items:
             yield item
-            shown.update(scale)
+            shown.update()
 
 
 def bar(*, total: int | None, name: str, unit: str, **options: Any) -> tqdm:

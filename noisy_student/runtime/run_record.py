@@ -19,14 +19,10 @@ def record(stage: str, *, seconds: float, details: dict[str, Any] | None = None)
     Args:
         stage: e.g. "student@gen1".
         seconds: its duration, in this process.
-        details: dict of what the stage itself says, e.g. its precision; None: nothing.
+        details: what the stage itself says, e.g. its precision.
     """
-    entry = {
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 2),
-        **(details or {}),
-        **asdict(Provenance.here()),
-    }
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    entry = {"finished": finished, "seconds": round(seconds, 2), **(details or {}), **asdict(Provenance.here())}
     try:
         with locks.held(checkpoints.lock_path("run"), what=str(layout.RUN_RECORD)):
             record = {**read(), stage: entry}
@@ -38,7 +34,7 @@ def record(stage: str, *, seconds: float, details: dict[str, Any] | None = None)
 def read() -> dict[str, dict]:
     """{stage: entry} of the file; empty if there is none, or none that can be read."""
     try:
-        found = json.loads(layout.RUN_RECORD.read_bytes())
+        entries = json.loads(layout.RUN_RECORD.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return entries if isinstance(entries, dict) else {}

@@ -10,23 +10,18 @@ from noisy_student.runtime.types import Floats, Ints, Keys
 # SplitMix64 (Steele et al. 2014, doi:10.1145/2660193.2660195, figure 17): the distance of two states, and the
 # finaliser by Stafford that it takes (shift, factor), (shift, factor), shift.
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
-MIXING = tuple(
-    (np.uint64(shift), np.uint64(factor)) for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-)
+MIXING = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
 LAST_SHIFT = np.uint64(31)
 
 
 def derive_seed(seed: int, *path: object) -> int:
-    """Derive an independent 63-bit seed for one purpose.
+    """A seed in [0, 2**63) for one purpose, independent of all others: the same on every machine.
 
     Args:
-        seed: the user's seed, an int.
+        seed: the user's.
         path: names and numbers that say what the seed is for, e.g. `("teacher", "noise", 17)`.
-
-    Returns:
-        int in [0, 2**63): the same for the same arguments on every machine.
     """
-    text = "/".join(str(part) for part in (seed, *path))
+    text = "/".join(map(str, (seed, *path)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
@@ -41,14 +36,14 @@ def image_keys(seed: int, epochs: int | Ints, rows: Ints) -> Keys:
     Within an epoch no two rows have the same key, because the finaliser is one-to-one.
 
     Args:
-        seed: int, best of `derive_seed`; its lowest 64 bits count.
-        epochs: int or (N,) ints >= 0: how often the data have been gone through.
-        rows: (N,) ints >= 0: which image of the data.
+        seed: best of `derive_seed`; its lowest 64 bits count.
+        epochs: of all images or of each: how often the data have been gone through.
+        rows: which image of the data.
     """
-    start = np.array([seed % 2**64], np.uint64)
+    state = np.array([seed % 2**64], np.uint64)
     for counter in (epochs, rows):
-        start = _mix(start + GAMMA * (np.atleast_1d(counter).astype(np.uint64) + np.uint64(1)))
-    return start
+        state = _mix(state + GAMMA * (np.atleast_1d(counter).astype(np.uint64) + np.uint64(1)))
+    return state
 
 
 def uniforms(keys: Keys, purpose: str, count: int) -> Floats:
@@ -56,10 +51,6 @@ def uniforms(keys: Keys, purpose: str, count: int) -> Floats:
 
     Whatever is drawn for one purpose leaves the numbers of all others as they are. An integer below n is
     `floor(n * u)`.
-
-    Args:
-        purpose: what the numbers are for, e.g. "crop".
-        count: how many numbers a key.
 
     Returns:
         (N, count) float64 in [0, 1), multiples of 2**-53. The first ones do not depend on `count`.

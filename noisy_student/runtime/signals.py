@@ -15,10 +15,6 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM arrived; handled like Ctrl-C."""
 
 
-class Orphaned(KeyboardInterrupt):
-    """The DVC that started this stage is gone."""
-
-
 class Stopped(Exception):
     """The work was stopped from outside after it was saved.
 
@@ -34,18 +30,14 @@ class Stopped(Exception):
 
 def number_of(interrupt: KeyboardInterrupt) -> int:
     """The signal that a KeyboardInterrupt stands for."""
-    kinds = {Terminated: signal.SIGTERM, Orphaned: signal.SIGHUP}
-    return kinds.get(type(interrupt), signal.SIGINT)
+    return signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT
 
 
-def _link_to_dvc():
+def _link_to_dvc() -> tuple[psutil.Process, int]:
     """The process that DVC started, this one or the shell it runs in, and that DVC's number.
 
     DVC runs a command in the user's shell. Some shells give their place to the command, others wait for it;
     all processes below DVC have DVC_STAGE in their environment, and DVC itself has not.
-
-    Returns:
-        (psutil.Process, int).
     """
     below = psutil.Process()
     with contextlib.suppress(psutil.Error):  # a process that we may not look at is nobody's we started
@@ -78,7 +70,7 @@ class Requests:
     """Whether the work shall stop; see `deferred`."""
 
     def __init__(self) -> None:
-        self.signal = None
+        self.signal: int | None = None
 
     def pending(self) -> int | None:
         """The number of the signal that asks to stop, or None; an orphan is asked by SIGHUP."""
@@ -105,17 +97,14 @@ def deferred() -> Iterator[Requests]:
         where Python handles no signals, it never asks to stop.
     """
     requests = Requests()
-    if threading.current_thread() is not threading.main_thread():
-        yield requests
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = {number: old for number, old in before.items() if old is not signal.SIG_IGN}
 
     def handler(number, frame):
         if requests.signal is not None:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         requests.signal = number
 
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: old for number in numbers if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, handler)
     try:

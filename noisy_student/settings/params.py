@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -12,24 +12,8 @@ from ruamel.yaml.error import YAMLError
 
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import TEACHER, Model
-from noisy_student.settings.schema import (
-    AugmentationParams,
-    BalanceParams,
-    CheckpointParams,
-    DataParams,
-    EvalParams,
-    NoiseParams,
-    PseudoLabelParams,
-    Section,
-    Seed,
-    StudentParams,
-    TrainingParams,
-    check_name,
-    parameter,
-)
-
-if TYPE_CHECKING:
-    from noisy_student.settings.params import Params
+from noisy_student.settings import schema
+from noisy_student.settings.schema import NoiseParams, Section, TrainingParams, parameter
 
 _MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
@@ -38,16 +22,16 @@ class GenerationParams(Section):
     """One generation, overrides applied."""
 
     teacher: str
-    student: StudentParams
-    pseudolabel: PseudoLabelParams
-    balance: BalanceParams
+    student: schema.StudentParams
+    pseudolabel: schema.PseudoLabelParams
+    balance: schema.BalanceParams
     noise: NoiseParams
 
 
 class Params(Section):
     """All of `params.yaml`."""
 
-    seed: Seed = parameter(0, "of the trainings: weights, order of images, noise")
+    seed: schema.Seed = parameter(0, "of the trainings: weights, order of images, noise")
     backend: Literal["tensorflow", "jax", "torch"] = parameter("tensorflow", "tensorflow | jax | torch")
     precision: Literal["auto", "float32", "mixed_bfloat16"] = parameter(
         "auto", "auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
@@ -55,13 +39,13 @@ class Params(Section):
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
-    data: DataParams = DataParams()
+    data: schema.DataParams = schema.DataParams()
     teacher: TrainingParams = TrainingParams()
-    student: StudentParams = StudentParams()
+    student: schema.StudentParams = schema.StudentParams()
     noise: NoiseParams = NoiseParams()
-    augmentation: AugmentationParams = parameter(AugmentationParams(), "of every training, noise or not")
-    pseudolabel: PseudoLabelParams = PseudoLabelParams()
-    balance: BalanceParams = BalanceParams()
+    augmentation: schema.AugmentationParams = parameter(schema.AugmentationParams(), "of every training, noise or not")
+    pseudolabel: schema.PseudoLabelParams = schema.PseudoLabelParams()
+    balance: schema.BalanceParams = schema.BalanceParams()
     generations: dict[str, dict] = parameter(
         {"gen1": {"teacher": "teacher"}},
         """\
@@ -72,9 +56,9 @@ an optimizer or a schedule of another name is given whole. E.g.
     release: str = parameter(
         "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
     )
-    eval: EvalParams = EvalParams()
-    checkpoint: CheckpointParams = parameter(
-        CheckpointParams(), "for stages that are killed or stopped: they go on from there; changes no result"
+    eval: schema.EvalParams = schema.EvalParams()
+    checkpoint: schema.CheckpointParams = parameter(
+        schema.CheckpointParams(), "for stages that are killed or stopped: they go on from there; changes no result"
     )
 
     @field_validator("generations", mode="before")
@@ -84,11 +68,9 @@ an optimizer or a schedule of another name is given whole. E.g.
             raise ValueError("must hold at least one generation, e.g. gen1: {teacher: teacher}")
         for key in generations:
             if not isinstance(key, str):
-                raise ValueError(
-                    f"the key {key!r} is of type {type(key).__name__}, and DVC silently drops such "
-                    f"stages; use a name such as gen{key}"
-                )
-            check_name(key)
+                mend = f"DVC silently drops such stages; use a name such as gen{key}"
+                raise ValueError(f"the key {key!r} is of type {type(key).__name__}, and {mend}")
+            schema.check_name(key)
         return generations
 
     @model_validator(mode="after")
@@ -98,10 +80,8 @@ an optimizer or a schedule of another name is given whole. E.g.
             if not isinstance(given, dict) or not isinstance(given.get("teacher"), str):
                 raise ValueError(f"generations.{key}: name its teacher, e.g. {key}: {{teacher: teacher}}")
             if given["teacher"] not in models:
-                raise ValueError(
-                    f"generations.{key}.teacher={given['teacher']}: no such model before it; "
-                    f"choose one of {', '.join(sorted(models))}"
-                )
+                known = f"choose one of {', '.join(sorted(models))}"
+                raise ValueError(f"generations.{key}.teacher={given['teacher']}: no such model before it; {known}")
             try:
                 self.generation(key)
             except ValidationError as error:
@@ -113,10 +93,7 @@ an optimizer or a schedule of another name is given whole. E.g.
         return self
 
     def generation(self, key: str) -> GenerationParams:
-        """The parameters of one generation: the common sections with its own overrides.
-
-        `generations.KEY` may hold `student`, `pseudolabel`, `balance` and `noise`, each with only the
-        values that differ from the section of that name.
+        """The parameters of one generation: the common sections, each with the values that `generations.KEY` overrides.
 
         Raises:
             ParamsError: there is no such generation.
@@ -125,17 +102,14 @@ an optimizer or a schedule of another name is given whole. E.g.
             raise ParamsError(f"generations: there is no {key!r} in params.yaml, only {', '.join(self.generations)}.")
         given = self.generations[key]
         merged = {
-            "teacher": given["teacher"],
-            **{
-                name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
-                for name in ("student", "pseudolabel", "balance", "noise")
-            },
+            name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
+            for name in ("student", "pseudolabel", "balance", "noise")
         }
-        return GenerationParams.model_validate(merged | {k: v for k, v in given.items() if k not in merged})
+        return GenerationParams.model_validate(given | merged)
 
     def training_of(self, model: Model) -> tuple[TrainingParams, NoiseParams]:
         """By what a model is trained."""
-        if model == TEACHER:
+        if model.generation is None:
             return self.teacher, self.noise
         chosen = self.generation(model.generation)
         return chosen.student, chosen.noise
@@ -150,20 +124,12 @@ def _merge(base, override, where):
         raise ValueError(f"generations.{where}: must be a section of overrides, got {override!r}")
     if "name" in override and override["name"] != base.get("name"):
         return override  # another kind of model, optimizer or schedule: nothing is inherited
-    merged = dict(base)
-    for key, value in override.items():
-        old = merged.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict)
-        merged[key] = _merge(old, value, f"{where}.{key}") if both else value
-    return merged
+    inner = {key for key, new in override.items() if isinstance(new, dict) and isinstance(base.get(key), dict)}
+    return base | override | {key: _merge(base[key], override[key], f"{where}.{key}") for key in inner}
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a YAML 1.2 file as DVC does (so 1e-3 is a number).
-
-    Raises:
-        ParamsError: the file is missing, not YAML, or not a mapping.
-    """
+    """Read a YAML 1.2 file as DVC does (so 1e-3 is a number); ParamsError if it is missing or no mapping."""
     try:
         value = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -215,12 +181,7 @@ def _missing(section, values, place=""):
 
 
 def faults(error: ValidationError, place: str = "") -> list[str]:
-    """What is wrong, a line each, with the full name of the parameter.
-
-    Args:
-        error: of a section.
-        place: of the section, e.g. "teacher.model".
-    """
+    """What is wrong in the section at `place`, e.g. "teacher.model", a line each, with the parameter's full name."""
     return [_describe(detail, [place] if place else []) for detail in error.errors()]
 
 
@@ -228,31 +189,22 @@ def _describe(detail, within):
     branches = ("constrained-str", "dict[str,constrained-str]")  # pydantic's names for parts of a union
     place = ".".join(str(part) for part in (*within, *detail["loc"]) if part not in branches)
     place = place.removesuffix(".[key]")  # pydantic's, for a mapping's key
-    found = detail["input"]
+    if detail["type"] == "missing":
+        return _MISSING.format(place)
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         message = "unknown parameter; check its spelling"
-    elif detail["type"] == "missing":
-        return _MISSING.format(place)
-    shown = "" if isinstance(found, dict) else f" (found {found!r})"
+    shown = "" if isinstance(detail["input"], dict) else f" (found {detail['input']!r})"
     return f"{place}: {message}{shown}" if place else message
 
 
 def load(path: Path | str = "params.yaml") -> Params:
-    """Read and validate all sections of `params.yaml` at once.
-
-    Raises:
-        ParamsError: see `check`.
-    """
+    """Read and `check` all sections of `params.yaml` at once."""
     return check(read_yaml(path), where=str(path))
 
 
 def check_paths(settings: Params) -> None:
-    """Check that folders of images exist and can be read; DVC's own message names no parameter.
-
-    Raises:
-        ParamsError: a path is missing, a link in it leads nowhere, or a name is not UTF-8.
-    """
+    """Raise ParamsError unless folders of images exist and can be read; DVC's own message names no parameter."""
     paths = {"data.root": settings.data.root, "data.unlabelled_from": settings.data.unlabelled_from}
     paths |= {f"eval.extra_tests.{key}": path for key, path in settings.eval.extra_tests.items()}
     for name, path in paths.items():

@@ -10,15 +10,7 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
 
 # Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
 # repository, because DVC wants every dependency to exist.
@@ -38,6 +30,10 @@ ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+AboveZero = Annotated[float, Field(gt=0.0)]
+NotNegative = Annotated[float, Field(ge=0.0)]
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+Location = Annotated[str, Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -80,10 +76,8 @@ def check_input(name: str, path: str) -> None:
     normal = normpath(path)
     for out in OUTPUTS:
         if normal == "." or f"{out}/".startswith(f"{normal}/") or f"{normal}/".startswith(f"{out}/"):
-            raise ValueError(
-                f"{name}={path}: the stages write {out}, so it cannot be an input too; use a folder of its "
-                "own, such as data/raw/NAME"
-            )
+            own = "use a folder of its own, such as data/raw/NAME"
+            raise ValueError(f"{name}={path}: the stages write {out}, so it cannot be an input too; {own}")
 
 
 def check_name(key: str) -> None:
@@ -107,7 +101,7 @@ class DataParams(Section):
     """Where images come from and how they are split; all counts are images."""
 
     source: Annotated[str, one_of("source", SOURCES)] = parameter("digits", " | ".join(SOURCES))
-    root: Annotated[str, Field(min_length=1)] = parameter(
+    root: Location = parameter(
         "data/raw/digits", "folder of the source's files; a path in this repository or an absolute one"
     )
     seed: Seed = parameter(0, "of the splits")
@@ -122,7 +116,7 @@ class DataParams(Section):
         200, "images cut from the labelled source, to choose checkpoints; null: the folder's val/"
     )
     unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; null: all")
-    unlabelled_from: Annotated[str, Field(min_length=1)] = parameter(
+    unlabelled_from: Location = parameter(
         HELD_BACK,
         f"""\
 {HELD_BACK}: the training images that are neither labelled nor validation
@@ -171,29 +165,23 @@ class OptimizerParams(Section):
     name: Literal["sgd", "adam", "rmsprop"] = Field(
         description="sgd (Nesterov) | adam (with weight_decay: AdamW) | rmsprop"
     )
-    learning_rate: Annotated[float, Field(gt=0.0)]
+    learning_rate: AboveZero
     momentum: Fraction = parameter(0.9, "sgd and rmsprop")
-    weight_decay: Annotated[float, Field(ge=0.0)] = parameter(0.0, "decoupled; biases and normalisation are spared")
+    weight_decay: NotNegative = parameter(0.0, "decoupled; biases and normalisation are spared")
     rho: Fraction = parameter(0.9, "rmsprop only")  # the decay of its mean square
-    epsilon: Annotated[float, Field(gt=0.0)] = parameter(1e-3, "rmsprop only")
+    epsilon: AboveZero = parameter(1e-3, "rmsprop only")
 
 
 class ScheduleParams(Section):
-    """How the learning rate changes; in the warm-up it rises from 0.
-
-    The plateau rules hold from epoch `plateau_from_epoch` (counted from 1) on: the rate is multiplied by 0.1 after
-    `plateau_patience` epochs without a better validation loss, the training stops after `stop_patience` such epochs.
-    """
+    """How the learning rate changes; in the warm-up it rises from 0, on a plateau it is multiplied by 0.1."""
 
     partial = True
     name: Literal["constant", "cosine", "linear", "exponential"] = Field(
         description="constant | cosine | linear (towards 0) | exponential (in stairs)"
     )
     warmup: Fraction = parameter(0.0, "share of the steps")
-    decay_rate: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(0.97, "exponential: factor ...")
-    decay_every: Annotated[float, Field(gt=0.0, le=1.0)] | None = parameter(
-        None, "... after every such share of the steps"
-    )
+    decay_rate: Share = parameter(0.97, "exponential: factor ...")
+    decay_every: Share | None = parameter(None, "... after every such share of the steps")
     plateau_from_epoch: Positive | None = parameter(
         None, "from this epoch on: reduce the rate and stop early, by validation loss"
     )
@@ -210,22 +198,20 @@ class ScheduleParams(Section):
 
 
 class FinetuneParams(Section):
-    """What follows a training: some passes over the labelled images, as a rule at a higher resolution.
-
-    Touvron et al. (2019, arXiv:1906.06423) found that a network trained at one resolution is best used at a
-    higher one after such a correction; Noisy Student does so for 1.5 epochs (section 3.1).
+    """What follows a training: a network is best used at a higher resolution than that of its training, after such
+    a correction (Touvron et al. 2019, arXiv:1906.06423). Noisy Student does so for 1.5 epochs (section 3.1).
 
     Dropout and, in blocks that learn, stochastic depth go on in any case; there is no moving average.
     """
 
-    epochs: Annotated[float, Field(ge=0.0)] = parameter(0.0, "passes over them, fractions allowed; 0: off")
+    epochs: NotNegative = parameter(0.0, "passes over them, fractions allowed; 0: off")
     image_size: ImageSize | None = parameter(None, "pixels; null: that of the training")
     augment: bool = parameter(False, "whether the input noise of the training goes on")
     freeze_blocks: Annotated[int, Field(ge=0)] | None = parameter(
         None, "the stem and so many blocks stay as they are; null: all learn"
     )
     batch_size: Positive = 64
-    learning_rate: Annotated[float, Field(gt=0.0)] = parameter(
+    learning_rate: AboveZero = parameter(
         0.01, "falls to 0 along half a cosine; the optimizer is otherwise the training's"
     )
 
@@ -257,13 +243,12 @@ class TrainingParams(Section):
     def _check_length(self):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps, and set the other to null")
-        plateau = self.schedule.plateau_from_epoch
+        plateau, every = self.schedule.plateau_from_epoch, self.validate_every
         if plateau is not None and self.epochs is None:
             raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
-        if plateau is not None and plateau > self.epochs:
+        if plateau is not None and self.epochs is not None and plateau > self.epochs:
             raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
-        every = self.validate_every
-        if (every is None) != (self.steps is None) or (every is not None and self.steps % every):
+        if (every is None) != (self.steps is None) or (every and self.steps and self.steps % every):
             raise ValueError(
                 f"validate_every={every} goes with steps={self.steps} and must divide it; with epochs it is "
                 "null: every epoch is validated"
@@ -272,13 +257,10 @@ class TrainingParams(Section):
 
 
 class StudentParams(TrainingParams):
-    """A student's training: how labelled and pseudo-labelled images are joined.
+    """A student's training: `mix` says how labelled and pseudo-labelled images are joined.
 
-    mix: "ratio" takes `batch_size` labelled and `unlabelled_ratio * batch_size` pseudo-labelled
-    images a step, loss = mean(labelled) + `unlabelled_weight` * mean(pseudo-labelled); "concat"
-    shuffles both sets together, as in the article; "pseudo" trains on pseudo-labelled images only, so that
-    with `finetune` the student is pretrained, then fine-tuned (the paper's alternative to joint training);
-    "none" trains on labelled images only (the control that shows what noise alone does).
+    "concat" shuffles both sets together; "pseudo" with `finetune` is pretraining, then fine-tuning (the paper's
+    alternative to joint training); "none" is the control that shows what noise alone does.
     """
 
     noise: bool = True
@@ -292,9 +274,7 @@ class StudentParams(TrainingParams):
     unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = parameter(
         1.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
     )
-    unlabelled_weight: Annotated[float, Field(gt=0.0)] = parameter(
-        1.0, "mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)"
-    )
+    unlabelled_weight: AboveZero = parameter(1.0, "mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)")
     init: Literal["random", "teacher"] = parameter(
         "random", "random | teacher: the weights that the student starts from"
     )
@@ -337,9 +317,7 @@ class RandAugmentParams(Section):
 class StochasticDepthParams(Section):
     """See `models.stochastic_depth`."""
 
-    survival_probability: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(
-        0.8, "of the last block; falls linearly from 1; 1: off"
-    )
+    survival_probability: Share = parameter(0.8, "of the last block; falls linearly from 1; 1: off")
     coin: Literal["batch", "sample"] = parameter("batch", "batch | sample: which images share a coin")
 
 
@@ -362,7 +340,7 @@ class PseudoLabelParams(Section):
     """How the teacher labels, and which labels are kept."""
 
     threshold: Fraction = parameter(0.75, "keep images whose highest probability is greater")
-    max_confidence: Annotated[float, Field(gt=0.0, le=1.0)] = parameter(1.0, "... and at most this; 1: no bound")
+    max_confidence: Share = parameter(1.0, "... and at most this; 1: no bound")
     kind: Literal["soft", "hard"] = parameter("soft", "soft | hard")
     batch_size: PredictionBatchSize = parameter(
         "auto", "images a step of labelling; auto: by network, image size and device"
@@ -387,16 +365,13 @@ class BalanceParams(Section):
 
 
 class EvalParams(Section):
-    """What is measured of the models, on images that none of them was trained on.
-
-    That no model was trained on the images of `extra_tests` is for the user to see to.
-    """
+    """What is measured of the models. That none was trained on images of `extra_tests` is for the user to see to."""
 
     batch_size: PredictionBatchSize = parameter("auto", "images a step")
     robustness: Literal["off", "fast", "full"] = parameter(
         "fast", "corruptions, perturbations, attacks, calibration: off | fast (a sample of the test images) | full"
     )
-    extra_tests: dict[str, Annotated[str, Field(min_length=1)]] = parameter(
+    extra_tests: dict[str, Location] = parameter(
         {}, "other labelled images, name: folder of classes, or of a pair of .npy files"
     )
 
@@ -412,6 +387,6 @@ class EvalParams(Section):
 class CheckpointParams(Section):
     """When stages that take long save what they have done."""
 
-    every_minutes: Annotated[float, Field(ge=0.0)] = parameter(
+    every_minutes: NotNegative = parameter(
         5.0, "longest work between two; also at the end of epochs, if that is cheap; 0: all the time"
     )
