@@ -78,7 +78,7 @@ def _anonymous(pid):
 
 def settings(number, side):
     """The digits' parameters with these images, in shards, and a short training."""
-    values = presets.values("digits")
+    values = presets.parameters("digits")
     held = number - 3 * TESTED
     values["data"] |= {
         "source": "folder",

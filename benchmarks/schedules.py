@@ -28,7 +28,7 @@ def _params(seed):
     from commands import preset as presets
     from noisy_student.settings.params import check
 
-    values = presets.values("cifar10-cpu")
+    values = presets.parameters("cifar10-cpu")
     values["seed"] = seed
     values["teacher"] |= {"noise": True, **OURS}
     return check(values)

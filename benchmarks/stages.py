@@ -39,9 +39,9 @@ def seconds(command, *, folder):
         "DVC_SITE_CACHE_DIR": str(Path(folder).parent / "site-cache"),
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    start = time.perf_counter()
+    began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=True)
-    return time.perf_counter() - start
+    return time.perf_counter() - began
 
 
 def row(name, command, *, folder):
