@@ -109,7 +109,7 @@ def _print():
     print("Plots:")
     for path in sorted(Path("metrics/plots").rglob("*.png")):
         print(f"  {path}")
-    print("On one page, with interactive curves of teacher and gen1: dvc plots show --open")
+    print("On one page, with interactive curves of all models: dvc plots show --open")
 
 
 if __name__ == "__main__":
