@@ -47,8 +47,8 @@ def seconds(command, *, folder):
 def row(name, command, *, folder):
     """A line of a table: median, fastest and slowest of five runs after one that is not counted."""
     seconds(command, folder=folder)
-    found = [seconds(command, folder=folder) for _ in range(ROUNDS)]
-    return f"| {name} | {statistics.median(found):.2f} | {min(found):.2f} to {max(found):.2f} |"
+    timed = [seconds(command, folder=folder) for _ in range(ROUNDS)]
+    return f"| {name} | {statistics.median(timed):.2f} | {min(timed):.2f} to {max(timed):.2f} |"
 
 
 def main():
