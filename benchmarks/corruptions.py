@@ -74,10 +74,10 @@ def _whole(pipe):
 
     images = np.tile(_images(SIDE, 1000), (WHOLE // 1000, 1, 1, 1))
     _ours(images[:2], 0, STANDARD, [1])
-    start = time.perf_counter()
+    began = time.perf_counter()
     for first in range(0, WHOLE, BLOCK):
         _ours(images[first : first + BLOCK], first, STANDARD, SEVERITIES)
-    pipe.send((time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+    pipe.send((time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def main():

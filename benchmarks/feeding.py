@@ -23,7 +23,7 @@ def make_model():
     from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
-    params = check(presets.values("digits"))
+    params = check(presets.parameters("digits"))
     model = build(
         ModelParams(name="resnet", depth=20, width=16),
         classes=10,

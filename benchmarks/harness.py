@@ -93,9 +93,9 @@ def _work(pipe, factory, cores):
     portion()
     pipe.send(("ready", getattr(portion, "note", "")))
     while pipe.recv() == "go":
-        start = time.perf_counter()
+        began = time.perf_counter()
         done = portion()
-        pipe.send((done, time.perf_counter() - start))
+        pipe.send((done, time.perf_counter() - began))
 
 
 def table(results, *, unit, reference):
@@ -125,10 +125,10 @@ def _short(rate):
 
 def machine(*packages):
     """One line about the machine and the versions of the named packages."""
-    found = [f"Python {platform.python_version()}"]
+    versions = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
-            found.append(f"{package} {metadata.version(package)}")
+            versions.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:
             continue
     cpu = environment.cpu()
@@ -136,4 +136,4 @@ def machine(*packages):
         flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpu.get("instructions", "").split()
     ]
     cores = f"{environment.threads()} cores"
-    return f"{cpu['name']} ({', '.join(flags[:2]) or 'no AVX2'}), {cores}; {', '.join(found)}"
+    return f"{cpu['name']} ({', '.join(flags[:2]) or 'no AVX2'}), {cores}; {', '.join(versions)}"

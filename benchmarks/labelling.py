@@ -50,8 +50,8 @@ def make_pool(folder, count):
 
     path, rng = Path(folder, f"pool-{count}.npy"), np.random.default_rng(0)
     with array_writer(path, shape=(count, SIDE, SIDE, 3), dtype="uint8") as pool:
-        for start in range(0, count, 10_000):
-            piece = pool[start : start + 10_000]
+        for row in range(0, count, 10_000):
+            piece = pool[row : row + 10_000]
             piece[...] = rng.integers(0, 256, piece.shape, dtype=np.uint8)
     return path
 
@@ -94,8 +94,8 @@ def bare(network, pool):
     forward = tf.function(lambda images: model(images, training=False), autograph=False)
     images, rates = np.load(pool, mmap_mode="r"), {2**power: [] for power in range(1, 11)}
     for _ in range(5):  # in turns, so that a slow spell of the machine chooses no size
-        for size, found in rates.items():
-            found.append(_rate(forward, tf.constant(images[:size])))
+        for size, speeds in rates.items():
+            speeds.append(_rate(forward, tf.constant(images[:size])))
     best = max(rates, key=lambda size: statistics.median(rates[size]))
     batch, steps = tf.constant(images[:best]), max(1, len(images) // best)
 
@@ -110,11 +110,11 @@ def bare(network, pool):
 
 def _rate(forward, batch, seconds=0.3):
     forward(batch)  # traced
-    start, steps = time.perf_counter(), 0
-    while time.perf_counter() - start < seconds:
+    began, steps = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
         forward(batch).numpy()
         steps += 1
-    return steps * len(batch) / (time.perf_counter() - start)
+    return steps * len(batch) / (time.perf_counter() - began)
 
 
 def keras_predict(network, pool):
@@ -165,9 +165,9 @@ def _label_and_watch(pipe, pool):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    images, start = np.load(pool, mmap_mode="r"), time.perf_counter()
+    images, began = np.load(pool, mmap_mode="r"), time.perf_counter()
     _label(model, images, Path(pool).with_name("probs.npy"), batch_size=BATCH)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - began
     done.set()
     watcher.join()
     pipe.send((max(seen), len(images) / seconds))

@@ -54,7 +54,7 @@ def make_images(root, number, side):
 
 def peak_memory(command, folder):
     """Run a command; return (seconds, the most anonymous memory that it and its children had, in bytes)."""
-    start, peak = time.perf_counter(), 0
+    began, peak = time.perf_counter(), 0
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=sys.stderr)
     while process.poll() is None:
@@ -62,7 +62,7 @@ def peak_memory(command, folder):
         time.sleep(INTERVAL)
     if process.returncode:
         sys.exit(f"error: {' '.join(command)} failed")
-    return time.perf_counter() - start, peak
+    return time.perf_counter() - began, peak
 
 
 def _anonymous(pid):
@@ -78,9 +78,9 @@ def _anonymous(pid):
 
 def settings(number, side):
     """The digits' parameters with these images, in shards, and a short training."""
-    values = presets.values("digits")
+    parameters = presets.parameters("digits")
     held = number - 3 * TESTED
-    values["data"] |= {
+    parameters["data"] |= {
         "source": "folder",
         "root": "data/raw/large",
         "image_size": side,
@@ -92,12 +92,12 @@ def settings(number, side):
     }
     batch = BATCH[side]
     short = {"steps": STEPS, "validate_every": STEPS, "batch_size": batch}
-    values["teacher"] |= short
-    values["student"] |= short | {"mix": "ratio", "unlabelled_ratio": 1.0}
-    values["pseudolabel"]["threshold"] = 0.0
-    values["balance"]["on_empty"] = "skip"
-    params.check(values)
-    return values, {
+    parameters["teacher"] |= short
+    parameters["student"] |= short | {"mix": "ratio", "unlabelled_ratio": 1.0}
+    parameters["pseudolabel"]["threshold"] = 0.0
+    parameters["balance"]["on_empty"] = "skip"
+    params.check(parameters)
+    return parameters, {
         "prepare": number + TESTED,
         "teacher": STEPS * batch,
         "pseudolabel": held,
@@ -113,9 +113,9 @@ def measure(number, side):
         folder = parent / "tree"
         folder.mkdir()
         copy_tree(folder)
-        values, images = settings(number, side)
+        parameters, images = settings(number, side)
         text = (folder / "params.yaml").read_text(encoding="utf-8")
-        (folder / "params.yaml").write_text(presets.rewrite(text, values), encoding="utf-8")
+        (folder / "params.yaml").write_text(presets.rewrite(text, parameters), encoding="utf-8")
         make_images(folder / "data/raw/large", number, side)
         for stage, count in images.items():
             generation = ["gen1"] if stage in ("pseudolabel", "balance", "student") else []

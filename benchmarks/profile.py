@@ -35,9 +35,9 @@ def _operations(portion):
 
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
-        start = time.perf_counter()
+        began = time.perf_counter()
         portion()
-        whole = (time.perf_counter() - start) * 1e3 / STEPS
+        whole = (time.perf_counter() - began) * 1e3 / STEPS
         tf.profiler.experimental.stop()
         space = xplane_pb2.XSpace()
         space.ParseFromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes())
@@ -60,9 +60,9 @@ def _matmul_peak():
     product()
     seconds = []
     for _ in range(9):
-        start = time.perf_counter()
+        began = time.perf_counter()
         float(product())
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.perf_counter() - began)
     return 2 * side**3 / sorted(seconds)[4] / 1e9
 
 

@@ -28,10 +28,10 @@ def _params(seed):
     from commands import preset as presets
     from noisy_student.settings.params import check
 
-    values = presets.values("cifar10-cpu")
-    values["seed"] = seed
-    values["teacher"] |= {"noise": True, **OURS}
-    return check(values)
+    parameters = presets.parameters("cifar10-cpu")
+    parameters["seed"] = seed
+    parameters["teacher"] |= {"noise": True, **OURS}
+    return check(parameters)
 
 
 def article(seed, send):
@@ -63,9 +63,9 @@ def article(seed, send):
     model = training_model("ResNet-14", precision="float32", optimizer=keras.optimizers.Adam(1e-3))
     images, seconds, curve = np.asarray(validation.images), 0.0, []
     for _ in range(ARTICLE["steps"] // ARTICLE["validate_every"]):
-        start = time.perf_counter()
+        began = time.perf_counter()
         model.fit(Batches(), verbose=0)
-        seconds += time.perf_counter() - start
+        seconds += time.perf_counter() - began
         predicted = model.predict(images, batch_size=500, verbose=0).argmax(axis=1)
         curve.append((seconds, float((predicted == validation.labels).mean())))
     send.send(curve)

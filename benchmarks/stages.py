@@ -39,16 +39,16 @@ def seconds(command, *, folder):
         "DVC_SITE_CACHE_DIR": str(Path(folder).parent / "site-cache"),
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
-    start = time.perf_counter()
+    began = time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment, stdout=sys.stderr, check=True)
-    return time.perf_counter() - start
+    return time.perf_counter() - began
 
 
 def row(name, command, *, folder):
     """A line of a table: median, fastest and slowest of five runs after one that is not counted."""
     seconds(command, folder=folder)
-    found = [seconds(command, folder=folder) for _ in range(ROUNDS)]
-    return f"| {name} | {statistics.median(found):.2f} | {min(found):.2f} to {max(found):.2f} |"
+    timed = [seconds(command, folder=folder) for _ in range(ROUNDS)]
+    return f"| {name} | {statistics.median(timed):.2f} | {min(timed):.2f} to {max(timed):.2f} |"
 
 
 def main():

@@ -51,7 +51,7 @@ def ours(network):
     from noisy_student.training.train import compile_for_training
 
     name, depth, width, steps = NETWORKS[network]
-    training = check(presets.values("cifar10-cpu")).teacher
+    training = check(presets.parameters("cifar10-cpu")).teacher
     model = build(
         ModelParams(name=name, depth=depth, width=width),
         classes=10,

@@ -21,7 +21,7 @@ def check(values: dict, where: str = "params.yaml") -> params.Params:
     return settings
 
 
-def main():
+def main() -> None:
     """Validate params.yaml and look for data.root and data.unlabelled_from."""
     params.check_paths(check(params.read_yaml("params.yaml")))
 

@@ -10,20 +10,20 @@ import sys
 from noisy_student.runtime import checkpoints
 
 
-def main():
+def main() -> None:
     """List or remove checkpoints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--remove", action="store_true", help="remove them, but for those in use")
     arguments = parser.parse_args()
     try:
-        found = checkpoints.present()
-        for entry in found:
+        entries = checkpoints.present()
+        for entry in entries:
             removed = arguments.remove and checkpoints.remove(entry["folder"])
             print(_line(entry, removed=removed))
     except OSError as error:
         sys.exit(f"error: {error}. Mend the permissions, then run again.")
-    total = sum(entry["bytes"] for entry in found)
-    print(f"{len(found)} in {checkpoints.root()}, {total / 1e6:,.1f} MB")
+    total = sum(entry["bytes"] for entry in entries)
+    print(f"{len(entries)} in {checkpoints.root()}, {total / 1e6:,.1f} MB")
 
 
 def _line(entry, *, removed):

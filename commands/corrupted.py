@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student.data.arrays import open_labelled
+from noisy_student.data.labelled import LabelledImages
 from noisy_student.robustness.sets import FROST, Generated
 from noisy_student.robustness.severities import ALL, SEVERITIES
 from noisy_student.runtime import layout
@@ -25,11 +26,11 @@ from noisy_student.settings import params
 _BLOCK = 512  # images
 
 
-def write(test, folder, *, seed, frost):
+def write(test: LabelledImages, folder: Path, *, seed: int, frost: Path) -> None:
     """Write one `.npy` a corruption, severities one after the other, and `labels.npy`.
 
     Args:
-        test: LabelledImages.
+        test: the images before.
         folder: to write into; must not exist.
         seed: of the corruptions.
         frost: see `sets.Generated`.
@@ -37,7 +38,7 @@ def write(test, folder, *, seed, frost):
     Raises:
         DataError: the folder exists.
     """
-    folder, number = Path(folder), len(test.labels)
+    number = len(test.labels)
     if folder.exists():
         raise DataError(f"{folder}: exists already. Name another folder, or remove it.")
     made = Generated(test, np.arange(number), seed=seed, frost=frost)
@@ -48,9 +49,9 @@ def write(test, folder, *, seed, frost):
             with array_writer(temporary / f"{name}.npy", shape=shape, dtype="uint8") as out:
                 for place, severity in enumerate(SEVERITIES):
                     images = made.images(name, severity)
-                    for start in range(0, number, _BLOCK):
-                        block = images[start : start + _BLOCK]
-                        first = place * number + start
+                    for row in range(0, number, _BLOCK):
+                        block = images[row : row + _BLOCK]
+                        first = place * number + row
                         out[first : first + len(block)] = block
         write_array(temporary / "labels.npy", np.tile(test.labels, len(SEVERITIES)))
 
@@ -67,7 +68,7 @@ def _new_folder(folder):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def main():
+def main() -> None:
     """Corrupt data/test."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="to write into; must not exist")

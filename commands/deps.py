@@ -8,55 +8,59 @@ DVC does not follow imports: code that lies in no dependency means stale results
 import argparse
 import ast
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from noisy_student.runtime.declared_code import PACKAGES, code_deps, definition
 
 
-def local_imports(script, root="."):
-    """All Python files of the repository that a script imports, directly or not, itself included.
+def local_imports(script: str, root: Path | str = ".") -> set[str]:
+    """All Python files of the repository that a script imports, directly or not, itself included; relative to `root`.
 
-    Found in the source text, at module level and inside functions. A package's `__init__.py` counts when
-    it holds more than a docstring.
-
-    Args:
-        script: path relative to `root`.
-        root: the repository.
-
-    Returns:
-        set of paths with forward slashes, relative to `root`.
+    Found in the source text, at module level and inside functions, but for what type checkers alone import. A
+    package's `__init__.py` counts when it holds more than a docstring.
     """
-    found, waiting = set(), [script]
+    imported: set[str] = set()
+    waiting = [script]
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in imported:
+            imported.add(path)
             for name in imported_names(path, root):
                 waiting += _files_of(name, Path(root))
-    return found
+    return imported
 
 
-def imported_names(path, root="."):
-    """Dotted names that a Python file imports; of `from a import b` both "a" and "a.b", a module or not.
-
-    Args:
-        path: relative to `root`.
-        root: the repository.
+def imported_names(path: Path | str, root: Path | str = ".") -> list[str]:
+    """Dotted names that a Python file imports when it runs; of `from a import b` both "a" and "a.b", a module or not.
 
     Raises:
         ValueError: an import is relative.
     """
-    names = []
-    for node in ast.walk(ast.parse((Path(root) / path).read_text(encoding="utf-8"))):
+    names: list[str] = []
+    for node in _executed(ast.parse((Path(root) / path).read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
+            if node.level or node.module is None:
                 raise ValueError(f"{path}:{node.lineno}: use absolute imports, they are followed here")
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return names
+
+
+def _executed(tree):
+    """Yield a module's nodes, but for the branch of `if TYPE_CHECKING:`, which never runs."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def _files_of(name, root):
@@ -74,23 +78,23 @@ def _has_code(path):
     return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
-def stage_scripts(dvc_yaml):
+def stage_scripts(dvc_yaml: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """{stage name: its definition} of a parsed dvc.yaml, with foreach stages reduced to their `do`."""
     return {name: definition(stage) for name, stage in dvc_yaml["stages"].items()}
 
 
-def script_of(stage):
+def script_of(stage: str) -> str:
     """The script of a stage: stages/NAME.py, with _ for -."""
     return f"stages/{stage.replace('-', '_')}.py"
 
 
-def compare(listed, needed):
+def compare(listed: Collection[str], needed: Collection[str]) -> tuple[list[str], list[str]]:
     """(missing, surplus): imported files that lie in no listed path, and listed paths of which nothing is imported."""
     missing = sorted(path for path in needed if not any(_lies_in(path, dep) for dep in listed))
     return missing, sorted(dep for dep in listed if not any(_lies_in(path, dep) for path in needed))
 
 
-def differences(dvc_yaml, root="."):
+def differences(dvc_yaml: dict[str, Any], root: Path | str = ".") -> dict[str, tuple[list[str], list[str]]]:
     """{stage: (missing, surplus)}, see `compare`, of the stages whose code deps are not what they import."""
     compared = {
         name: compare(code_deps(stage), local_imports(script_of(name), root))
@@ -103,7 +107,7 @@ def _lies_in(path, dep):
     return path == dep or path.startswith(f"{dep}/")
 
 
-def main():
+def main() -> int:
     """Compare dvc.yaml with the imports."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     wrong = differences(YAML(typ="safe").load(Path("dvc.yaml")))

@@ -22,8 +22,11 @@ from noisy_student.runtime import checkpoints
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
 LEAST_FREE = 2 * 2**30  # bytes
 
+Process = tuple[int, str]  # (pid, command)
+Finding = tuple[str, str]  # ("ok", "mended", "to do" or "note"; what, in words)
 
-def main():
+
+def main() -> None:
     """Print one line a finding; exit status 1 if something is left for the user to do."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not Path("dvc.yaml").is_file():
@@ -39,18 +42,18 @@ def main():
     sys.exit(1 if open_ends else 0)
 
 
-def processes():
-    """(pid, command) of the DVC and stage processes that work in this repository or in its experiments.
+def processes() -> list[Process]:
+    """The DVC and stage processes that work in this repository or in its experiments.
 
     A process of DVC whose folder may not be read counts too: it may be here.
     """
-    here, found = Path.cwd().resolve(), []
+    here, ours = Path.cwd().resolve(), []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         command, folder = process.info["cmdline"] or [], process.info["cwd"]
         inside = folder is None or Path(folder).is_relative_to(here)
         if inside and _is_ours(command) and process.info["pid"] != os.getpid():
-            found.append((process.info["pid"], " ".join(command)[:100]))
-    return found
+            ours.append((process.info["pid"], " ".join(command)[:100]))
+    return ours
 
 
 def _is_ours(command):
@@ -61,14 +64,14 @@ def _is_ours(command):
     return after == "dvc" or after.startswith("stages.")
 
 
-def identity(running):
+def identity(running: list[Process]) -> list[Finding]:
     """Git must know who commits: experiments are commits."""
     if _git("config", "user.name") and _git("config", "user.email"):
         return [("ok", "git knows your name and e-mail address")]
     return [("to do", 'git config user.name "..." and user.email: DVC cannot keep experiments without')]
 
 
-def plots(running):
+def plots(running: list[Process]) -> list[Finding]:
     """`dvc plots show` draws on a page of its own, which `make setup` writes."""
     if plots_template.PATH.is_file():
         return [("ok", "dvc plots show has its page")]
@@ -76,7 +79,7 @@ def plots(running):
     return [("mended", f"{plots_template.PATH}, the page of dvc plots show, was missing")]
 
 
-def head(running):
+def head(running: list[Process]) -> list[Finding]:
     """A killed `dvc exp run` leaves git's HEAD detached, and notes of the experiment that ran."""
     notes = _git("for-each-ref", "--format=%(refname)", EXEC).split()
     stale = [ref for ref in notes if ref != f"{EXEC}/EXEC_HEAD"]  # that one is always there
@@ -112,15 +115,15 @@ def head(running):
 def _branch_before():
     """The branch that HEAD was on before DVC detached it, if it still is at that commit."""
     for line in _git("reflog", "--format=%gs", "-n", "20", "HEAD").splitlines():
-        found = re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", line)
-        if found:
-            branch = found[1]
+        move = re.fullmatch(r"checkout: moving from (\S+) to [0-9a-f]{40}", line)
+        if move:
+            branch = move[1]
             same = _git("rev-parse", "--quiet", "--verify", f"refs/heads/{branch}") == _git("rev-parse", "HEAD")
             return branch if same else None
     return None
 
 
-def leftovers(running):
+def leftovers(running: list[Process]) -> list[Finding]:
     """Folders of killed experiments in .dvc/tmp/exps."""
     if running:
         return []
@@ -132,7 +135,7 @@ def leftovers(running):
     return lines
 
 
-def half_written(running):
+def half_written(running: list[Process]) -> list[Finding]:
     """Temporary files of killed stages."""
     lines = []
     for top in ("data", "models", "metrics"):
@@ -145,7 +148,7 @@ def half_written(running):
     return lines
 
 
-def disk(running):
+def disk(running: list[Process]) -> list[Finding]:
     """Room for results."""
     free = shutil.disk_usage(".").free
     if free < LEAST_FREE:
@@ -153,7 +156,7 @@ def disk(running):
     return [("ok", f"{free / 1e9:,.0f} GB of disk space are free")]
 
 
-def saved_work(running):
+def saved_work(running: list[Process]) -> list[Finding]:
     """Checkpoints that nobody works on."""
     lines = []
     for entry in checkpoints.present():

@@ -34,7 +34,7 @@ img {{ max-width: 100%; height: auto; }}
 """
 
 
-def write():
+def write() -> None:
     """Write the page, and tell DVC of it in .dvc/config.local."""
     from dvc.repo import Repo  # here: the doctor, which needs PATH only, starts without them
 
@@ -46,7 +46,7 @@ def write():
         config.setdefault("plots", {})["html_template"] = PATH.relative_to(".dvc").as_posix()
 
 
-def main():
+def main() -> None:
     """Write the page, for the command line."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     write()

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
@@ -53,7 +54,7 @@ def headline(name: str) -> str:
     return first.removeprefix("#").strip()
 
 
-def values(name: str) -> Tree:
+def parameters(name: str) -> Tree:
     """All parameters of a preset, validated.
 
     Raises:
@@ -74,7 +75,7 @@ def defaults() -> Tree:
     return tree
 
 
-def network_fields():
+def network_fields() -> dict[str, FieldInfo]:
     """{name: pydantic's FieldInfo} of what any network takes, the default network's first."""
     first = params.Params().teacher.model.name
     return {key: field for name in (first, *NETWORKS) for key, field in own_parameters(name).items()}
@@ -111,7 +112,7 @@ def differences(old: Tree, new: Tree) -> dict[str, tuple[tuple, tuple]]:
     return {key: pair for key, pair in sides.items() if pair[0] != pair[1]}
 
 
-def leaves(tree: Tree, prefix="") -> Iterator[tuple[str, Any]]:
+def leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, value); an empty section counts as a value."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
@@ -127,7 +128,7 @@ def fresh(new: Tree) -> str:
 
 def _lines(section, tree, told, indent=""):
     """Yield the lines of a section, without its values; what was `told` once is not told again."""
-    for key, comment, inner in _parameters(section):
+    for key, comment, inner in _fields(section):
         value = tree[key]
         if not indent and isinstance(value, dict):
             yield ""
@@ -146,7 +147,7 @@ def _lines(section, tree, told, indent=""):
             yield f"{indent}{key}: {'{}' if isinstance(value, dict) else 0}{beside}"
 
 
-def _parameters(section: type[Section]) -> Iterator[tuple[str, str, type[Section] | None]]:
+def _fields(section: type[Section]) -> Iterator[tuple[str, str, type[Section] | None]]:
     """Yield (name, comment, its section if it is one) of what a section holds."""
     if section is ModelParams:
         yield "name", " | ".join(n if own_parameters(n) else f"{n} (of fixed size)" for n in NETWORKS), None
@@ -227,7 +228,7 @@ def _text(name, value):
     return text
 
 
-def main():
+def main() -> None:
     """List, write or print presets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
@@ -238,7 +239,7 @@ def main():
         if arguments.name is None:
             _list()
         elif arguments.args:
-            print(" ".join(overrides(params.read_yaml(PARAMS), values(arguments.name))))
+            print(" ".join(overrides(params.read_yaml(PARAMS), parameters(arguments.name))))
         else:
             _write(arguments.name, anew=arguments.new or not PARAMS.exists())
     except (UserError, OSError) as error:
@@ -252,7 +253,7 @@ def _list():
 
 
 def _write(name, *, anew):
-    new, old = values(name), params.read_yaml(PARAMS) if PARAMS.exists() else {}
+    new, old = parameters(name), params.read_yaml(PARAMS) if PARAMS.exists() else {}
     text = fresh(new) if anew else rewrite(PARAMS.read_text(encoding="utf-8"), new)
     write_bytes(PARAMS, text.encode())
     changed = differences(old, new)

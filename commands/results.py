@@ -5,6 +5,7 @@ python -m commands.results
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError
@@ -22,13 +23,13 @@ def table(measured: dict[str, dict]) -> str:
     shown = [metric for listed in (reported.TEST, reported.POOL) for metric in reported.for_tables(listed)]
     columns = {metric.name: metric.column for metric in shown if metric.column}
     rows = [
-        [model, *(text(values[name]) if name in values else "" for name, (_, text) in columns.items())]
-        for model, values in measured.items()
+        [model, *(text(metrics[name]) if name in metrics else "" for name, (_, text) in columns.items())]
+        for model, metrics in measured.items()
     ]
     return _text([["model", *(title for title, _ in columns.values())], *rows])
 
 
-def networks_table(summaries):
+def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
     """The table of networks and of what fine-tuning did to them, as text.
 
     Args:
@@ -36,36 +37,36 @@ def networks_table(summaries):
     """
     columns = ["model", "network", "parameters", "MACs", "pixels", "validation", "tuned from", "to"]
     rows = []
-    for name, found in summaries.items():
-        tuned = found.get("finetune", {})
+    for name, summary in summaries.items():
+        tuned = summary.get("finetune", {})
         rows.append(
             [
-                *(name, found["name"], f"{found['parameters']:,}", f"{found['macs']:,}"),
-                *(str(found["image_size"]), _percent(found["best"]["validation_accuracy"])),
+                *(name, summary["name"], f"{summary['parameters']:,}", f"{summary['macs']:,}"),
+                *(str(summary["image_size"]), _percent(summary["best"]["validation_accuracy"])),
                 *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
             ]
         )
     return _text([columns, *rows])
 
 
-def robustness_table(figures):
+def robustness_table(robustness: dict[str, dict[str, Any]]) -> str:
     """The table of robustness as text.
 
     Args:
-        figures: {model: the content of metrics/robustness/MODEL.json}; only those that were measured.
+        robustness: {model: the content of metrics/robustness/MODEL.json}; only those that were measured.
     """
     columns = ["model", "error, clean", "corrupted", "mCE", "flips", "mFR", "FGSM 4/255", "PGD 4/255"]
     rows = [
         [
             name,
-            _percent(found["clean_error"]),
-            _percent(found["mean_corruption_error"]),
-            _ratio(found.get("mce_to_teacher")),
-            _percent(found["mean_flip_probability"]),
-            _ratio(found.get("mfr_to_teacher")),
-            *(_percent(found[f"{kind}_accuracy"]["4"]) for kind in ("fgsm", "pgd")),
+            _percent(measured["clean_error"]),
+            _percent(measured["mean_corruption_error"]),
+            _ratio(measured.get("mce_to_teacher")),
+            _percent(measured["mean_flip_probability"]),
+            _ratio(measured.get("mfr_to_teacher")),
+            *(_percent(measured[f"{kind}_accuracy"]["4"]) for kind in ("fgsm", "pgd")),
         ]
-        for name, found in figures.items()
+        for name, measured in robustness.items()
     ]
     return _text([columns, *rows])
 
@@ -85,7 +86,7 @@ def _percent(share):
     return "" if share is None else reported.percent(share)
 
 
-def main():
+def main() -> None:
     """Print table and plots, or what is missing."""
     try:
         _print()
@@ -94,22 +95,21 @@ def main():
 
 
 def _print():
-    figures = read_json(layout.EVAL_METRICS)
-    print(f"\n{table(figures)}\n")
-    summaries = {name: read_json(Model.named(name).summary) for name in figures}
-    if len({found["name"] for found in summaries.values()}) > 1 or any(
-        "finetune" in found for found in summaries.values()
-    ):
+    metrics = read_json(layout.EVAL_METRICS)
+    print(f"\n{table(metrics)}\n")
+    summaries = {name: read_json(Model.named(name).summary) for name in metrics}
+    networks = {summary["name"] for summary in summaries.values()}
+    if len(networks) > 1 or any("finetune" in summary for summary in summaries.values()):
         print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
-    paths = {name: Model.named(name).robustness for name in figures}
-    found = {name: read_json(path) for name, path in paths.items() if path.is_file()}
-    measured = {name: values for name, values in found.items() if values["robustness"] != "off"}
+    paths = {name: Model.named(name).robustness for name in metrics}
+    robustness = {name: read_json(path) for name, path in paths.items() if path.is_file()}
+    measured = {name: metrics for name, metrics in robustness.items() if metrics["robustness"] != "off"}
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
     print("Plots:")
     for path in sorted(Path("metrics/plots").rglob("*.png")):
         print(f"  {path}")
-    print("On one page, with interactive curves of teacher and gen1: dvc plots show --open")
+    print("On one page, with interactive curves of all models: dvc plots show --open")
 
 
 if __name__ == "__main__":

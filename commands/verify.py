@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -26,12 +28,8 @@ from noisy_student.settings.params import read_yaml
 TIMES = ("finished", "seconds")
 
 
-def compare_files(first, second):
-    """Where two files differ first, in words; None if their bytes are equal.
-
-    Args:
-        first, second: Paths.
-    """
+def compare_files(first: Path, second: Path) -> str | None:
+    """Where two files differ first, in words; None if their bytes are equal."""
     if not first.exists():
         return "it is not here to compare with"
     if not second.exists():
@@ -60,14 +58,14 @@ def _compare_models(first, second):
     weights = [_weights(data) for data in (first, second)]
     if list(weights[0]) != list(weights[1]):
         return "the networks have other layers"
-    found = [
+    differing = [
         (name, difference)
         for name, one in weights[0].items()
         if (difference := _compare_arrays(name, one, weights[1][name]))
     ]
-    if not found:
+    if not differing:
         return None
-    return f"{len(found)} of {len(weights[0])} weights differ, the first: {found[0][1]}"
+    return f"{len(differing)} of {len(weights[0])} weights differ, the first: {differing[0][1]}"
 
 
 def _weights(data):
@@ -75,13 +73,13 @@ def _weights(data):
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         config = json.loads(archive.read("config.json"))
         order = {layer["name"]: place for place, layer in enumerate(config["config"]["layers"])}
-        found = {}
+        weights = {}
         with h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
             file.visititems(
-                lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
+                lambda name, item: weights.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
             )
-            names = {name: file[name].parent.attrs.get("name", "") for name in found}
-    named = {f"{names[key] or key}/{key.rpartition('/')[2]}": value for key, value in found.items()}
+            names = {name: file[name].parent.attrs.get("name", "") for name in weights}
+    named = {f"{names[key] or key}/{key.rpartition('/')[2]}": value for key, value in weights.items()}
     return dict(sorted(named.items(), key=lambda item: (order.get(item[0].partition("/")[0], -1), item[0])))
 
 
@@ -99,59 +97,47 @@ def _compare_arrays(name, first, second):
     )
 
 
-def compare(outs, folder):
-    """Compare the outputs of a stage with those made in a copy.
-
-    Args:
-        outs: relative paths, files or folders.
-        folder: the copy.
-
-    Returns:
-        {path: None or where it differs}, for each file.
-    """
-    found = {}
+def compare(outs: Iterable[Path], folder: Path) -> dict[Path, str | None]:
+    """{file: where it differs or None}: the outputs of a stage, relative files or folders, and those made in a copy."""
+    differences: dict[Path, str | None] = {}
     for out in outs:
         if not out.exists():
             raise UserError(f"{out}: is not here to compare with. Run `dvc repro` or `dvc checkout` first.")
         made = {path.relative_to(folder) for path in _files(folder / out)}
         for path in sorted(made | _files(out)):
-            found[path] = compare_files(path, folder / path)
-    return found
+            differences[path] = compare_files(path, folder / path)
+    return differences
 
 
 def _files(out):
     return {path for path in (out.rglob("*") if out.is_dir() else [out]) if path.is_file()}
 
 
-def explain(then, now):
-    """What is otherwise than when a stage ran.
-
-    Args:
-        then, now: entries of metrics/run.json; None: there is none.
-    """
+def explain(then: dict[str, Any] | None, now: dict[str, Any] | None) -> list[str]:
+    """What is otherwise than when a stage ran, by its entries of metrics/run.json (None: there is none)."""
     if then is None or now is None:
         return ["metrics/run.json does not say how this stage ran"]
     keys = [key for key in {**then, **now} if key not in TIMES and not key.startswith("resumed_from")]
     return [f"{key}: {then.get(key)}, now {now.get(key)}" for key in keys if then.get(key) != now.get(key)]
 
 
-def verify(stage):
+def verify(stage: str) -> bool:
     """Print the comparison of one stage; return whether all bytes are equal."""
     deps, outs = stage_files(stage)
     _check_reachable(deps)
     then = run_record.read().get(stage)
-    with tempfile.TemporaryDirectory(prefix="verify-") as folder:
-        folder = Path(folder)
+    with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
+        folder = Path(temporary)
         copy_project(folder, extra=[*deps, Path("data/downloads")])
         print(f"running {stage} again in {folder}", flush=True)
         if run_stage(stage, folder):
             raise UserError(f"{stage} failed, see above.")
-        found = compare(outs, folder)
+        differences = compare(outs, folder)
         with contextlib.chdir(folder):
             now = run_record.read().get(stage)
-    for path, difference in found.items():
+    for path, difference in differences.items():
         print(f"identical  {path}" if difference is None else f"DIFFERENT  {path}: {difference}")
-    same = not any(found.values())
+    same = not any(differences.values())
     if not same:
         if now is not None:
             now["commit"] = environment.commit()  # the copy is no repository
@@ -167,7 +153,7 @@ def _check_reachable(deps):
         raise UserError(f"data.root={root} leads out of this folder: give an absolute path, then verify.")
 
 
-def main():
+def main() -> None:
     """Verify one stage."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", help="as dvc.yaml calls it, e.g. teacher or student@gen1")

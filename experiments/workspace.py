@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -13,14 +14,11 @@ from noisy_student.runtime.errors import UserError
 KERNELS = "noisy_student/noise/kernels/__pycache__"
 
 
-def stage_files(name):
-    """The dependencies and outputs of one stage of dvc.yaml.
-
-    Args:
-        name: e.g. "student@gen1".
+def stage_files(name: str) -> tuple[list[Path], list[Path]]:
+    """The dependencies and outputs of one stage of dvc.yaml, such as student@gen1.
 
     Returns:
-        (deps, outs): lists of paths relative to the repository's root; absolute ones outside of it.
+        (deps, outs), relative to the repository's root; absolute ones outside of it.
 
     Raises:
         UserError: there is no such stage, or the address names several.
@@ -40,21 +38,22 @@ def _relative(path, root):
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def copy_project(target, extra=(), without=()):
+def copy_project(target: Path, extra: Iterable[Path] = (), without: Iterable[str] = ()) -> set[str]:
     """Copy the files that git knows, and further ones, into an empty folder.
 
     Args:
-        target: folder.
-        extra: paths relative to the repository's root, files or folders.
+        target: the empty folder.
+        extra: files or folders, relative to the repository's root.
         without: beginnings of names that are left out.
 
     Returns:
-        set of the names that git knows, and that were copied.
+        The names that git knows, and that were copied.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     names = {name for name in listed.split("\0") if name and Path(name).is_file()}
-    names = {name for name in names if not name.startswith(tuple(without))}
+    without = tuple(without)
+    names = {name for name in names if not name.startswith(without)}
     for name in names:
         _copy(Path(name), target / name)
     if Path(KERNELS).is_dir():  # compiled already: spares seconds
@@ -73,7 +72,7 @@ def _copy(source, target):
         shutil.copy2(source, target)
 
 
-def run_stage(name, folder):
+def run_stage(name: str, folder: Path) -> int:
     """Run one stage of a copy as DVC would, without DVC; return its exit status."""
     script = name.partition("@")[0].replace("-", "_")
     environment = {**os.environ, "DVC_STAGE": name, "DVC_ROOT": str(folder)}

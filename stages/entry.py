@@ -7,7 +7,9 @@ import inspect
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from noisy_student.runtime import checkpoints, locks, run_record, signals
 from noisy_student.runtime.errors import UserError
@@ -25,7 +27,7 @@ MENDS = {
 }
 
 
-def run(main, *, recorded=True):
+def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) -> None:
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
 
     Only one process at a time runs a stage in a folder; what `main` returns goes into metrics/run.json.
@@ -66,11 +68,11 @@ def run(main, *, recorded=True):
 
 def _run(main, arguments):
     name = "@".join([Path(sys.argv[0]).stem.replace("_", "-"), *arguments.values()])
-    start = time.perf_counter()
+    began = time.perf_counter()
     here = hashlib.sha256(os.fsencode(Path.cwd() / name)).hexdigest()[:24]
     with locks.held(checkpoints.lock_path(here), what=f"stage {name} in this folder"):
         details = main(**arguments)
-        run_record.record(name, seconds=time.perf_counter() - start, details=details)
+        run_record.record(name, seconds=time.perf_counter() - began, details=details)
 
 
 def _end(message, number):
@@ -88,6 +90,6 @@ def _message(error):
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MemoryError):
-        found = f" ({error})" if str(error) else ""
-        return f"out of memory{found}. Lower batch_size, data.unlabelled or balance.per_class in params.yaml."
+        detail = f" ({error})" if str(error) else ""
+        return f"out of memory{detail}. Lower batch_size, data.unlabelled or balance.per_class in params.yaml."
     return f"{error}. Nothing was written. {MENDS.get(error.errno, 'Mend the permissions, then run again.')}"

@@ -7,7 +7,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(test):
+def main(test: str) -> None:
     """Read the images of eval.extra_tests.TEST."""
     settings = params.load()
     if test not in settings.eval.extra_tests:
@@ -16,7 +16,7 @@ def main(test):
     from noisy_student.sources.extra import load_extra
 
     data, folder = settings.data, layout.extra_test(test)
-    found, present = load_extra(
+    extra, present = load_extra(
         test,
         settings.eval.extra_tests[test],
         classes=read_json(layout.CLASSES),
@@ -25,8 +25,8 @@ def main(test):
     )
     if folder.exists():
         remove(folder)
-    write_array(folder / "images.npy", found.images[:])
-    write_array(folder / "labels.npy", found.labels)
+    write_array(folder / "images.npy", extra.images[:])
+    write_array(folder / "labels.npy", extra.labels)
     write_json(folder / "present.json", present)
 
 

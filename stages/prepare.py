@@ -1,5 +1,7 @@
 """Stage prepare: split the source's images into labelled, validation, unlabelled and test."""
 
+from typing import Any
+
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import write_json
 from noisy_student.settings import params
@@ -8,7 +10,7 @@ from noisy_student.sources.reader import remembering_reader
 from stages.entry import run
 
 
-def main():
+def main() -> dict[str, Any]:
     """Split the images of params.yaml's data section into data/."""
     settings = params.load()
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:

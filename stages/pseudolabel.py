@@ -1,11 +1,13 @@
 """Stage pseudolabel: the teacher's distribution for every unlabelled image."""
 
+from typing import Any
+
 from noisy_student import backends
 from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> dict[str, Any]:
     """Label data/unlabelled with the teacher of GENERATION."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

@@ -1,5 +1,7 @@
 """Stage robustness-teacher: how the teacher fares on changed images."""
 
+from typing import Any
+
 from noisy_student import backends
 from noisy_student.robustness.clearing import clear, write_placeholder
 from noisy_student.runtime.layout import TEACHER
@@ -7,12 +9,13 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main():
+def main() -> dict[str, Any] | None:
     """Measure the teacher on corrupted, perturbed and attacked test images."""
     settings = params.load()
     clear(settings, TEACHER)
     if settings.eval.robustness == "off":
-        return write_placeholder(TEACHER)
+        write_placeholder(TEACHER)
+        return None
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.robustness import measure_and_write
 

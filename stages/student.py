@@ -1,11 +1,13 @@
 """Stage student: train on labelled and pseudo-labelled images, noised."""
 
+from typing import Any
+
 from noisy_student import backends
 from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> dict[str, Any]:
     """Train the student of GENERATION and save it as models/student-GENERATION.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

@@ -1,11 +1,13 @@
 """Stage teacher: train on the labelled images."""
 
+from typing import Any
+
 from noisy_student import backends
 from noisy_student.settings import params
 from stages.entry import run
 
 
-def main():
+def main() -> dict[str, Any]:
     """Train the teacher of params.yaml on data/labelled and save it as models/teacher.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

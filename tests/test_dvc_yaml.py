@@ -31,7 +31,11 @@ def test_import_walk_by_hand(tmp_path):
         "stages/go.py": "import os\nfrom noisy_student import a\ndef f():\n    import noisy_student.sub.b\n",
         "noisy_student/__init__.py": '"""Only a docstring."""',
         "noisy_student/a.py": "import noisy_student.c",
-        "noisy_student/c.py": "",
+        "noisy_student/c.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import noisy_student.unused\n"
+        "else:\n    import noisy_student.d\n",
+        "noisy_student/d.py": "import typing\nif typing.TYPE_CHECKING:\n    from noisy_student import unused\n"
+        "if DEBUG:\n    from noisy_student import e\n",
+        "noisy_student/e.py": "",
         "noisy_student/unused.py": "",
         "noisy_student/sub/__init__.py": "VALUE = 1",
         "noisy_student/sub/b.py": "x = 1",
@@ -41,7 +45,7 @@ def test_import_walk_by_hand(tmp_path):
         (tmp_path / name).write_text(text)
     expected = {
         "stages/go.py",
-        *(f"noisy_student/{f}" for f in ("a.py", "c.py", "sub/__init__.py", "sub/b.py")),
+        *(f"noisy_student/{f}" for f in ("a.py", "c.py", "d.py", "e.py", "sub/__init__.py", "sub/b.py")),
     }
     assert local_imports("stages/go.py", tmp_path) == expected
 

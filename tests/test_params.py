@@ -312,4 +312,4 @@ def test_the_committed_params_are_what_the_schema_says(digits):
 @pytest.mark.parametrize("name", presets.names())
 def test_every_preset_validates(name, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert check(presets.values(name))
+    assert check(presets.parameters(name))

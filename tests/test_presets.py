@@ -31,8 +31,8 @@ def test_the_readme_lists_all_presets():
 @pytest.mark.parametrize("name", NAMES)
 def test_rewriting_keeps_comments_and_gives_the_presets_values(name):
     text = presets.fresh(presets.defaults()) + "# a note of the user's own\n"
-    written = presets.rewrite(text, presets.values(name))
-    assert YAML(typ="safe").load(written) == presets.values(name)
+    written = presets.rewrite(text, presets.parameters(name))
+    assert YAML(typ="safe").load(written) == presets.parameters(name)
     comments = [[line.partition("#")[2] for line in t.splitlines() if "#" in line] for t in (text, written)]
     assert comments[0] == comments[1]
 
@@ -40,8 +40,8 @@ def test_rewriting_keeps_comments_and_gives_the_presets_values(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_of_an_earlier_preset_stays(name):
     text = presets.fresh(presets.defaults())
-    detour = presets.rewrite(text, presets.values(name))
-    assert presets.rewrite(detour, presets.values("digits")) == text
+    detour = presets.rewrite(text, presets.parameters(name))
+    assert presets.rewrite(detour, presets.parameters("digits")) == text
 
 
 def test_every_parameter_has_its_comment_once():
@@ -142,7 +142,7 @@ def test_the_papers_chains():
         ],
     }
     for name, chain in chains.items():
-        settings = params.check(presets.values(name))
+        settings = params.check(presets.parameters(name))
         assert (settings.teacher.model.size, settings.teacher.image_size) == ("b7", 600)
         students = [settings.generation(key).student for key in settings.generations]
         tuned = [s.finetune.image_size if s.finetune.epochs else s.image_size for s in students]
@@ -159,21 +159,21 @@ def test_a_preset_extends_another(tmp_path, monkeypatch):
     }.items():
         (tmp_path / f"{name}.yaml").write_text(content)
     expected = with_values(presets.defaults(), {"seed": 1, "teacher.steps": 400, "teacher.batch_size": 8})
-    assert presets.values("two") == expected
+    assert presets.parameters("two") == expected
     with pytest.raises(ParamsError, match=r"presets/ring.yaml extends itself: ring -> ring"):
-        presets.values("ring")
+        presets.parameters("ring")
 
 
 def test_unknown_preset():
     with pytest.raises(ParamsError, match=r"no preset 'imagenet'; choose one of digits, cifar10"):
-        presets.values("imagenet")
+        presets.parameters("imagenet")
 
 
 def test_an_overlay_with_a_typo_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(presets, "FOLDER", tmp_path)
     (tmp_path / "mine.yaml").write_text("# mine\nteacher: {stpes: 3}\n")
     with pytest.raises(ParamsError, match=r"presets/mine\.yaml:\n  teacher\.stpes: unknown parameter"):
-        presets.values("mine")
+        presets.parameters("mine")
 
 
 def test_command_writes_and_says_what_changed(tmp_path):
@@ -190,7 +190,7 @@ def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path
     (tmp_path / "presets").symlink_to(ROOT / "presets")
     assert _run(tmp_path, "iterated").returncode == 0
     iterated = (tmp_path / "params.yaml").read_text()
-    assert iterated == presets.fresh(presets.values("iterated"))
+    assert iterated == presets.fresh(presets.parameters("iterated"))
     (tmp_path / "params.yaml").write_text(iterated.replace("# of the splits", "# mine"))
     assert _run(tmp_path, "iterated").returncode == 0
     assert "# mine" in (tmp_path / "params.yaml").read_text()
@@ -225,7 +225,7 @@ def test_overrides_are_what_hydra_makes_of_them(before, tmp_path):
     from dvc.utils.hydra import apply_overrides
 
     for after in NAMES:
-        old, new = presets.values(before), presets.values(after)
+        old, new = presets.parameters(before), presets.parameters(after)
         assert _applied(apply_overrides, old, new, tmp_path) == new
 
 

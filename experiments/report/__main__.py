@@ -14,7 +14,7 @@ from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
 
 
-def main():
+def main() -> None:
     """Write the page of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")

@@ -1,32 +1,36 @@
 """The page's charts: those of the pipeline's pictures, and two of robustness over all models."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from experiments.report.gather import Generation, Model
 from noisy_student.drawing import charts
 from noisy_student.drawing.charts import axis, by_model, chart
 
 
-def learning_curves(models):
+def learning_curves(models: Sequence[Model]) -> dict[str, Any]:
     """Loss and accuracy of all models."""
     rows = [{"model": model.name, **row} for model in models for row in model.curves]
     return charts.learning_curves(rows, {model.name: model.summary["best"] for model in models})
 
 
-def confidence_histogram(generation):
+def confidence_histogram(generation: Generation) -> dict[str, Any]:
     """How confident the teacher is on the pool."""
     bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
     return charts.confidence_histogram(generation.confidence, **bounds)
 
 
-def attacks(models):
+def attacks(models: Sequence[Model]) -> dict[str, Any]:
     """Accuracy under attacks of growing strength."""
     return charts.attacks([{"model": model.name, **row} for model in models for row in model.attacks])
 
 
-def corruption_errors(models):
+def corruption_errors(models: Sequence[Model]) -> dict[str, Any]:
     """Mean error on each kind of corrupted images."""
     return _by_kind(models, "corruption_error", "Error on corrupted test images, by corruption", "error, %")
 
 
-def flip_probabilities(models):
+def flip_probabilities(models: Sequence[Model]) -> dict[str, Any]:
     """How often the prediction changes from frame to frame."""
     title = "Flip probability under perturbations, by kind"
     return _by_kind(models, "flip_probability", title, "flip probability, %")

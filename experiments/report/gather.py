@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from experiments.study.findings import all_findings
+from commands.preset import Tree
+from experiments.study.findings import Findings, all_findings
+from experiments.study.rows import Row
 from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_csv, read_json
+from noisy_student.runtime.types import Ints
 from noisy_student.settings import params
+from noisy_student.settings.schema import PseudoLabelParams
 
 _NAMES = ("class", "when", "model", "attack")  # columns that are no numbers, even if they look so
 
@@ -19,8 +24,7 @@ class Model:
     """A trained model.
 
     Attributes:
-        name: "teacher" or "student-KEY".
-        figures: its part of metrics/eval.json.
+        metrics: its part of metrics/eval.json.
         summary: the content of metrics/models/NAME.json.
         curves: rows of its learning curves, numbers as floats.
         confusion: (K, K) counts of test images, rows: truth.
@@ -29,12 +33,12 @@ class Model:
     """
 
     name: str
-    figures: dict
-    summary: dict
-    curves: list
-    confusion: np.ndarray
-    robustness: dict | None
-    attacks: list
+    metrics: dict[str, Any]
+    summary: dict[str, Any]
+    curves: list[Row]
+    confusion: Ints
+    robustness: dict[str, Any] | None
+    attacks: list[Row]
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,6 @@ class Generation:
     Attributes:
         key: of params.yaml.
         teacher, student: names of its models.
-        pseudolabel: PseudoLabelParams.
         uses_labels: whether its student learned from pseudo-labels.
         confidence: rows of `confidence_rows`.
         class_counts: rows of {class, images, when}.
@@ -54,11 +57,11 @@ class Generation:
     key: str
     teacher: str
     student: str
-    pseudolabel: object
+    pseudolabel: PseudoLabelParams
     uses_labels: bool
-    confidence: list
-    class_counts: list
-    pictures: dict
+    confidence: list[Row]
+    class_counts: list[Row]
+    pictures: dict[str, Path]
 
 
 @dataclass(frozen=True)
@@ -66,50 +69,46 @@ class Run:
     """All of the page.
 
     Attributes:
-        values: params.yaml as a nested dict.
         data: the content of metrics/data.json.
-        classes: their names.
-        models: list of Model, the teacher first.
-        generations: list of Generation.
+        models: the teacher first.
         reliability: rows of {model, lower, upper, count, confidence, accuracy}.
         pictures: {caption: path of a PNG} of the test images and of the noise.
         record: the content of metrics/run.json.
-        studies: list of study.findings.Findings.
     """
 
-    values: dict
-    data: dict
-    classes: list
-    models: list
-    generations: list
-    reliability: list
-    pictures: dict
-    record: dict
-    studies: list = field(default_factory=list)
+    parameters: Tree
+    data: dict[str, Any]
+    classes: list[str]
+    models: list[Model]
+    generations: list[Generation]
+    reliability: list[Row]
+    pictures: dict[str, Path]
+    record: dict[str, dict[str, Any]]
+    studies: list[Findings] = field(default_factory=list)
 
 
-def gather():
+def gather() -> Run:
     """Read everything.
 
     Raises:
         UserError: the pipeline has not run with the present parameters, or a file is damaged.
     """
     settings = params.load()
-    figures, classes = read_json(layout.EVAL_METRICS), read_json(layout.CLASSES)
+    metrics, classes = read_json(layout.EVAL_METRICS), read_json(layout.CLASSES)
     models = [layout.TEACHER, *map(layout.Model, settings.generations)]
     names = [model.name for model in models]
-    if set(figures) != set(names):
+    if set(metrics) != set(names):
         raise DataError(
-            f"{layout.EVAL_METRICS}: figures of {', '.join(figures)}, but params.yaml has "
+            f"{layout.EVAL_METRICS}: figures of {', '.join(metrics)}, but params.yaml has "
             f"{', '.join(names)}. Run `dvc repro`."
         )
-    values = params.read_yaml("params.yaml")
-    _check_up_to_date(values)
+    parameters = params.read_yaml("params.yaml")
+    _check_up_to_date(parameters)
     return Run(
-        values=values,
+        parameters=parameters,
         data=read_json(layout.DATA_METRICS),
         classes=classes,
-        models=[_model(model, figures[model.name], classes) for model in models],
+        models=[_model(model, metrics[model.name], classes) for model in models],
         generations=[_generation(settings, key) for key in settings.generations],
         reliability=read_csv(layout.EVAL_TABLES / "reliability.csv", text=_NAMES),
         pictures=_test_pictures(settings),
@@ -118,15 +117,15 @@ def gather():
     )
 
 
-def _check_up_to_date(values):
+def _check_up_to_date(parameters):
     """Raise DataError if params.yaml has changed since the pipeline ran; dvc.lock says with what it did."""
     if not Path("dvc.lock").exists():
         return
     for stage, entry in params.read_yaml("dvc.lock").get("stages", {}).items():
-        if "@" in stage and stage.partition("@")[2] not in values["generations"]:
+        if "@" in stage and stage.partition("@")[2] not in parameters["generations"]:
             continue
         for key, used in entry.get("params", {}).get("params.yaml", {}).items():
-            now = values
+            now = parameters
             for part in key.split("."):
                 now = now.get(part) if isinstance(now, dict) else None
             if now != used:
@@ -136,7 +135,7 @@ def _check_up_to_date(values):
                 )
 
 
-def _model(model, figures, classes):
+def _model(model, metrics, classes):
     measured = read_json(model.robustness) if model.robustness.exists() else None
     if measured is not None and measured["robustness"] == "off":
         measured = None
@@ -152,7 +151,7 @@ def _model(model, figures, classes):
         raise _damaged(model.curves, "no rows")
     return Model(
         name=model.name,
-        figures=figures,
+        metrics=metrics,
         summary=read_json(model.summary),
         curves=curves,
         confusion=confusion,
@@ -176,16 +175,16 @@ def _generation(settings, key):
 
 
 def _test_pictures(settings):
-    found = {"Input noise: images, and fresh draws of their noise": layout.EVAL_PLOTS / "noise.png"}
+    pictures = {"Input noise: images, and fresh draws of their noise": layout.EVAL_PLOTS / "noise.png"}
     for key in settings.generations:
         first, second = settings.generation(key).teacher, layout.Model(key).name
         for wrong, right in ((first, second), (second, first)):
             path = layout.EVAL_PLOTS / f"{wrong}-wrong-{right}-right.png"
-            found[f"Test images that {wrong} gets wrong and {right} gets right"] = path
+            pictures[f"Test images that {wrong} gets wrong and {right} gets right"] = path
     corrupted = layout.TEACHER.robustness_plots / "corruptions.png"
     if corrupted.exists():
-        found["Corruptions of test images, by severity"] = corrupted
-    return found
+        pictures["Corruptions of test images, by severity"] = corrupted
+    return pictures
 
 
 def _damaged(path, what):

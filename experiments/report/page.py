@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from commands import preset as presets
 from experiments.report import charts, scripts
+from experiments.report.gather import Run
 from experiments.report.pipeline import picture
 from experiments.study.figures import arms
 from experiments.study.report import conclusions
@@ -18,12 +19,8 @@ from noisy_student.drawing.canvas import VEGA_LITE
 from noisy_student.runtime.environment import Provenance
 
 
-def render(run):
-    """The whole page as text.
-
-    Args:
-        run: gather.Run.
-    """
+def render(run: Run) -> str:
+    """The whole page as text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -45,8 +42,8 @@ def render(run):
         measured=measured,
         tuned_any=any("finetune" in model.summary for model in run.models),
         attacked=[model for model in measured if model.attacks],
-        changed=_changed(run.values),
-        leaves=[(key, json.dumps(value)) for key, value in presets.leaves(run.values)],
+        changed=_changed(run.parameters),
+        leaves=[(key, json.dumps(value)) for key, value in presets.leaves(run.parameters)],
         machine=_machine(run.record),
         studies=[_study(findings) for findings in run.studies],
     )
@@ -62,10 +59,10 @@ def _study(findings):
     }
 
 
-def _changed(values):
+def _changed(parameters):
     """[(parameter, the digits' preset, here)] where params.yaml differs from the base preset."""
-    found = presets.differences(presets.defaults(), values)
-    return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(found.items())]
+    changed = presets.differences(presets.defaults(), parameters)
+    return [(key, *(side[0] if side else "-" for side in pair)) for key, pair in sorted(changed.items())]
 
 
 def _machine(record):

@@ -2,18 +2,16 @@
 
 from markupsafe import Markup, escape
 
+from experiments.report.gather import Run
+
 _WIDTH, _HEIGHT, _GAP, _ROW = 236, 62, 46, 96
 _LEFT = 2
 
 
-def picture(run):
-    """Inline SVG of the stages and of what came out of each.
-
-    Args:
-        run: gather.Run.
-    """
+def picture(run: Run) -> Markup:
+    """Inline SVG of the stages and of what came out of each."""
     images = run.data["images"]
-    accuracy = {model.name: f"test accuracy {_percent(model.figures['accuracy'])}" for model in run.models}
+    accuracy = {model.name: f"test accuracy {_percent(model.metrics['accuracy'])}" for model in run.models}
     rows = [
         [
             ("prepare", f"{images['labelled']:,} labelled, {images['validation']:,} validation"),
@@ -21,15 +19,15 @@ def picture(run):
         ]
     ]
     for generation in run.generations:
-        found = next(model.figures for model in run.models if model.name == generation.student)
-        coverage, right = (found.get(f"pseudo_label_{key}") for key in ("coverage", "accuracy"))
-        kept = "not used by the student" if coverage is None else f"{_percent(coverage)} kept"
+        metrics = next(model.metrics for model in run.models if model.name == generation.student)
+        coverage, right = (metrics.get(f"pseudo_label_{key}") for key in ("coverage", "accuracy"))
+        selected = "not used by the student" if coverage is None else f"{_percent(coverage)} kept"
         if right is not None:
-            kept += f", {_percent(right)} right"
+            selected += f", {_percent(right)} right"
         rows.append(
             [
                 ("pseudolabel", f"{generation.teacher} labels {images['unlabelled']:,} images"),
-                ("balance", kept),
+                ("balance", selected),
                 (generation.student, accuracy[generation.student]),
             ]
         )
@@ -59,9 +57,9 @@ def _svg(rows):
                 parts.append(_arrow(x - _GAP, y + _HEIGHT / 2, x - 3, y + _HEIGHT / 2))
         if r:
             above = _LEFT + (len(rows[r - 1]) - 0.5) * _WIDTH + (len(rows[r - 1]) - 1) * _GAP
-            start, end, here = y - _ROW + _HEIGHT, y - 3, _LEFT + _WIDTH / 2
-            bend = (start + y) / 2
-            parts.append(f'<path d="M{above} {start} V{bend} H{here} V{end}" marker-end="url(#head)"/>')
+            top, end, here = y - _ROW + _HEIGHT, y - 3, _LEFT + _WIDTH / 2
+            bend = (top + y) / 2
+            parts.append(f'<path d="M{above} {top} V{bend} H{here} V{end}" marker-end="url(#head)"/>')
     names = "; ".join(" to ".join(title for title, _ in row) for row in rows)
     return (
         f'<svg class="pipeline" viewBox="0 0 {width} {height}" role="img" '

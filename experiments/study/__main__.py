@@ -26,7 +26,7 @@ from noisy_student.runtime import locks, signals
 from noisy_student.runtime.errors import UserError
 
 
-def main():
+def main() -> None:
     """Run or report the studies of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -97,7 +97,7 @@ def _run(studies, arguments):
         name: run.jobs_of(name, study, preset, seeds=arguments.seeds or study.seeds, changes=changes)
         for name, study in studies.items()
     }
-    missing = {name: run.pending(found) for name, found in jobs.items()}
+    missing = {name: run.pending(of_study) for name, of_study in jobs.items()}
 
     def write_report(name):
         try:
@@ -114,11 +114,11 @@ def _run(studies, arguments):
             stack.enter_context(lock)
         except BlockingIOError:
             raise UserError("a study is running in this folder already. Wait until it ends.") from None
-        for name, found in missing.items():
-            _say(f"{name}: {len(found)} of {len(jobs[name])} runs are missing")
-            if not found:
+        for name, of_study in missing.items():
+            _say(f"{name}: {len(of_study)} of {len(jobs[name])} runs are missing")
+            if not of_study:
                 write_report(name)
-        failed = runner.run([job for found in missing.values() for job in found], complete=write_report)
+        failed = runner.run([job for of_study in missing.values() for job in of_study], complete=write_report)
     if failed:
         run.report_failures(failed)
         sys.exit(f"error: {len(failed)} runs failed, see above; the same command tries them again")

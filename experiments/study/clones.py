@@ -12,9 +12,13 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from commands import preset as presets
+from commands.preset import Tree
 from experiments.workspace import copy_project
 from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import UserError
@@ -25,6 +29,8 @@ REFS = "refs/exps"
 _EXPERIMENT = re.compile(REFS + "/[0-9a-f]{2}/[0-9a-f]{38}/[^/]+")
 _POLL = 0.2  # seconds between two looks at a lock, or at a process
 _LEFT_OUT = ("docs/", "studies/", "metrics/", "dvc.lock")  # decide nothing, or are made by DVC
+
+Say = Callable[[str], object]  # what is called with a line for the user
 
 
 class Stopped(Exception):
@@ -37,16 +43,17 @@ class Lane:
     Args:
         number: counted from 0.
         cores: processors that its experiments may use; None: all.
-        stopped: threading.Event: whether to stop.
-        say: what is called with messages.
+        stopped: whether to stop.
     """
 
-    def __init__(self, number, *, stopped, cores=None, say=print):
+    def __init__(
+        self, number: int, *, stopped: threading.Event, cores: list[int] | None = None, say: Say = print
+    ) -> None:
         self.folder, self.cores = WORK / f"lane-{number}", cores
         self._lock_path, self._stopped, self._say = WORK / f"lane-{number}.lock", stopped, say
 
     @contextlib.contextmanager
-    def held(self):
+    def held(self) -> Iterator[int]:
         """Hold the lane; yield the number of the locked file.
 
         A DVC that is given this file keeps the lane locked until it ends, even if the study was killed.
@@ -67,7 +74,7 @@ class Lane:
                     raise Stopped
             yield lock
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Bring the code to the state of the workspace; what DVC has made in the lane stays.
 
         Raises:
@@ -106,23 +113,19 @@ class Lane:
         for ref in _refs(self.folder):
             call(["git", "update-ref", "-d", ref], self.folder)
 
-    def start(self, name, values, log, lock):
-        """Start an experiment.
+    def start(self, name: str, parameters: Tree, log: IO[str], lock: int) -> subprocess.Popen:
+        """Start an experiment of this name.
 
         Args:
-            name: of it.
-            values: nested dict of all parameters.
-            log: file that receives what DVC says.
+            parameters: all of them.
+            log: receives what DVC says.
             lock: number of the locked file, see `held`.
-
-        Returns:
-            subprocess.Popen.
         """
         # what DVC restores from its cache writes no entry, and an older one would tell of another run
         (self.folder / layout.RUN_RECORD).unlink(missing_ok=True)
         path = self.folder / "params.yaml"
         text = path.read_text(encoding="utf-8")
-        write_bytes(path, presets.rewrite(text, values).encode())
+        write_bytes(path, presets.rewrite(text, parameters).encode())
         with _started("dvc"):
             child = subprocess.Popen(
                 ["dvc", "exp", "run", "--name", name],
@@ -137,7 +140,7 @@ class Lane:
             os.sched_setaffinity(child.pid, self.cores)
         return child
 
-    def wait(self, child):
+    def wait(self, child: subprocess.Popen) -> None:
         """Wait for an experiment; whether it succeeded its record says.
 
         Raises:
@@ -151,22 +154,22 @@ class Lane:
                 child.wait()
                 raise Stopped
 
-    def hand_over(self):
+    def hand_over(self) -> None:
         """Fetch what the lane has recorded into the repository's experiments."""
         if not self._is_repository():
             return
-        found = _experiments(self.folder)
-        if found:
-            refs = [f"+{ref}:{ref}" for ref in found.values()]
+        experiments = _experiments(self.folder)
+        if experiments:
+            refs = [f"+{ref}:{ref}" for ref in experiments.values()]
             call(["git", "fetch", "--quiet", str(self.folder.resolve()), *refs])
 
 
-def lanes_of_earlier_calls():
+def lanes_of_earlier_calls() -> list[int]:
     """Numbers of the lanes that there are."""
     return sorted(int(path.name.partition("-")[2]) for path in WORK.glob("lane-*") if path.is_dir())
 
 
-def recorded():
+def recorded() -> set[str]:
     """Names of the repository's experiments."""
     return set(_experiments())
 
@@ -181,7 +184,7 @@ def _refs(folder):
     return call(["git", "for-each-ref", "--format=%(refname)", REFS], folder).split()
 
 
-def shares_of_cores(lanes):
+def shares_of_cores(lanes: int) -> list[list[int]] | list[None]:
     """The processors of each of so many lanes; None where a system cannot tell, or for one lane."""
     if lanes == 1 or not hasattr(os, "sched_getaffinity"):
         return [None] * lanes
@@ -190,11 +193,11 @@ def shares_of_cores(lanes):
     return [(cores * lanes)[lane * share :][:share] for lane in range(lanes)]
 
 
-def call(command, folder=None):
+def call(command: list[str], folder: Path | None = None) -> str:
     """What a command prints.
 
     Args:
-        command: list of texts.
+        command: with its arguments.
         folder: a lane; None: the repository.
 
     Raises:

@@ -18,7 +18,7 @@ class Column:
     Attributes:
         title: in tables.
         factor: by which tables multiply.
-        source: function (read, model's name) to what a file of the run says of the model.
+        source: from `read` and the model's name to what a file of the run says of it.
         key: where the value stands in that, keys with dots between.
         of_teacher: whether it is the value of the model's teacher.
     """
@@ -31,10 +31,10 @@ class Column:
 
     def value(self, read: Read, model: str, teacher: str) -> Any:
         """The value in a run; None if it was not measured."""
-        found = self.source(read, teacher if self.of_teacher else model)
+        value = self.source(read, teacher if self.of_teacher else model)
         for part in self.key.split("."):
-            found = found.get(part) if isinstance(found, dict) else None
-        return found
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
 
 
 def _tested(read, model):

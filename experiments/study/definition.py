@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from commands import preset as presets
 from commands.check import check
+from commands.preset import Tree
 from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.layout import Model
@@ -28,26 +30,38 @@ Changes = dict[str, Any]  # {dotted name of a parameter: value}
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
 
 
-class Arm(Section):
+class Layer(Section):
+    """Parameters that differ from the preset's.
+
+    Attributes:
+        set: with every preset.
+        presets: {preset: further ones, with this preset only}.
+    """
+
+    set: Changes = Field(default_factory=dict)
+    presets: dict[str, Changes] = Field(default_factory=dict)
+
+    def changes(self, preset: str) -> Changes:
+        """All of them with a preset."""
+        return self.set | self.presets.get(preset, {})
+
+
+class Arm(Layer):
     """One way to run the pipeline.
 
     Attributes:
         shown: what tables call it; no other arm's.
         model: whose test figures count; null takes the study's.
         control: the arm or arms with which it is compared; null takes the study's; its own key: none.
-        set: parameters that differ from the preset's, {dotted name: value}.
-        presets: {preset: further such parameters, with this preset only}.
     """
 
     shown: Line
     model: str | None = None
     control: str | list[str] | None = None
-    set: Changes = Field(default_factory=dict)
-    presets: dict[str, Changes] = Field(default_factory=dict)
 
 
-class Study(Section):
-    """A study; `set` and `presets` are as of an arm and hold for all of them.
+class Study(Layer):
+    """A study; what it sets holds for all arms.
 
     Attributes:
         question: one sentence.
@@ -57,7 +71,6 @@ class Study(Section):
         also: further columns of the rows that are compared, see `columns.METRICS`.
         control: the arm with which others are compared.
         seeds: how many are asked for, counted from 0.
-        arms: {key: Arm}.
     """
 
     question: Line
@@ -67,8 +80,6 @@ class Study(Section):
     also: list[str] = Field(default_factory=list)
     control: str
     seeds: Annotated[int, Field(ge=2)]
-    set: Changes = Field(default_factory=dict)
-    presets: dict[str, Changes] = Field(default_factory=dict)
     arms: Annotated[dict[str, Arm], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -90,75 +101,65 @@ class Study(Section):
                 raise ValueError(f"also: no such metric as {column}; choose of {', '.join(METRICS)}")
         return self
 
-    def controls_of(self, arm):
+    def controls_of(self, arm: str) -> list[str]:
         """The arms with which an arm is compared; none if it is a control only."""
         named = self.arms[arm].control or self.control
         return [control for control in ([named] if isinstance(named, str) else named) if control != arm]
 
-    def sets(self, preset):
+    def sets(self, preset: str) -> Collection[str]:
         """Names of the parameters that the study or one of its arms sets with a preset."""
-        layers = (self, *self.arms.values())
-        return {name for layer in layers for name in (*layer.set, *layer.presets.get(preset, ()))}
+        return {name for layer in (self, *self.arms.values()) for name in layer.changes(preset)}
 
-    def model_of(self, arm):
+    def model_of(self, arm: str) -> str:
         """The model whose figures count in an arm."""
         return self.arms[arm].model or self.model
 
-    def values(self, arm, preset, seed, changes=()):
-        """All parameters of one run.
+    def parameters(self, arm: str, preset: str, seed: int, changes: Changes | None = None) -> Tree:
+        """All parameters of one run, validated.
 
         Args:
-            arm: its key.
-            preset: name of a preset.
+            arm, preset: their keys.
             seed: of the trainings and of the splits, so that images, weights and noise all change.
-            changes: further {dotted name: value}, e.g. where the images are.
-
-        Returns:
-            nested dict, validated.
+            changes: further ones, e.g. where the images are.
 
         Raises:
             ParamsError: a parameter does not exist, is out of its range, or is both set by the study and in
                 `changes`.
         """
-        for name in dict(changes):
+        changes = changes or {}
+        for name in changes:
             for own in (*self.sets(preset), "seed", "data.seed"):
                 if f"{own}.".startswith(f"{name}.") or f"{name}.".startswith(f"{own}."):
                     raise ParamsError(f"{name}: the study sets {own}, it cannot be changed from outside.")
-        values = copy.deepcopy(presets.values(preset))
-        for layer in (self, self.arms[arm]):
-            for name, value in {**layer.set, **layer.presets.get(preset, {})}.items():
-                _put(values, name, value)
-        for name, value in {**dict(changes), "seed": seed, "data.seed": seed}.items():
-            _put(values, name, value)
-        settings = check(values, where=f"arm {arm} with the preset {preset}")
+        parameters = copy.deepcopy(presets.parameters(preset))
+        for layer in (self.changes(preset), self.arms[arm].changes(preset), changes, {"seed": seed, "data.seed": seed}):
+            for name, value in layer.items():
+                _put(parameters, name, value)
+        settings = check(parameters, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
         students = [Model(key).name for key in settings.generations]
         if model not in students:
             raise ParamsError(
                 f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."
             )
-        return values
+        return parameters
 
 
-def _put(values, name, value):
+def _put(parameters, name, value):
     *sections, last = name.split(".")
     for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
+        parameters = parameters.setdefault(section, {})
+        if not isinstance(parameters, dict):
             raise ParamsError(f"{name}: {section} is no section. Write the dotted name of a parameter.")
-    values[last] = copy.deepcopy(value)
+    parameters[last] = copy.deepcopy(value)
 
 
-def settings_digest(values: dict) -> str:
-    """Eight hex digits that tell runs with other results apart, see `changed`.
-
-    Args:
-        values: nested dict of all parameters.
-    """
-    return hashlib.sha256(json.dumps(changed(values), sort_keys=True).encode()).hexdigest()[:8]
+def settings_digest(parameters: Tree) -> str:
+    """Eight hex digits that tell runs with other results apart, see `changed`."""
+    return hashlib.sha256(json.dumps(changed(parameters), sort_keys=True).encode()).hexdigest()[:8]
 
 
-def changed(values: dict) -> Changes:
+def changed(parameters: Tree) -> Changes:
     """The parameters that are not at their defaults, but for those of `MACHINE`.
 
     A parameter that did not exist when a row was measured, and is at its default now, changes nothing. Whoever changes
@@ -168,8 +169,8 @@ def changed(values: dict) -> Changes:
     Raises:
         ParamsError: a parameter does not exist or is out of its range.
     """
-    found = _changed(params.check(values), defaults())
-    return {name: value for name, value in found.items() if name not in MACHINE}
+    differing = _changed(params.check(parameters), defaults())
+    return {name: value for name, value in differing.items() if name not in MACHINE}
 
 
 def defaults() -> dict:
@@ -179,7 +180,7 @@ def defaults() -> dict:
 
 @cache
 def _defaults_in(folder):
-    return presets.values(presets.BASE)
+    return presets.parameters(presets.BASE)
 
 
 def _changed(section, given, prefix=""):
@@ -188,28 +189,29 @@ def _changed(section, given, prefix=""):
     In a network, optimizer or schedule of another name than the default's it is the schema's own defaults that count,
     as far as there are any: the given ones are those of another.
     """
-    found, other = {}, getattr(section, "name", None) != given.get("name")
+    differing: Changes = {}
+    other = getattr(section, "name", None) != given.get("name")
     fields = type(section).model_fields | {name: presets.network_fields()[name] for name in section.model_extra or {}}
     for name, field in fields.items():
         value, default = getattr(section, name), given.get(name)
         if isinstance(value, Section) and isinstance(default, dict):
-            found |= _changed(value, default, f"{prefix}{name}.")
+            differing |= _changed(value, default, f"{prefix}{name}.")
             continue
         if not field.is_required() and (name not in given or (other and name != "name")):
             default = field.get_default(call_default_factory=True)
         elif other and name not in type(section).model_fields:
             default = None
         if value != default:
-            found[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
-    return found
+            differing[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
+    return differing
 
 
-def names():
+def names() -> list[str]:
     """All studies."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load(name):
+def load(name: str) -> Study:
     """Read a study.
 
     Raises:

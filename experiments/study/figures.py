@@ -1,7 +1,10 @@
 """The picture of a study: every seed, means, and differences to the control with their intervals."""
 
+from typing import Any
+
 import numpy as np
 
+from experiments.study.findings import Findings
 from experiments.study.statistics import mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
@@ -9,16 +12,12 @@ from noisy_student.drawing.charts import axis, chart
 _BAR = {"type": "rule", "strokeWidth": 2}  # of an interval
 
 
-def arms(findings):
-    """Test accuracies by arm and seed, and the differences to the control, as Vega-Lite.
-
-    Args:
-        findings: findings.Findings.
-    """
+def arms(findings: Findings) -> dict[str, Any]:
+    """Test accuracies by arm and seed, and the differences to the control, as Vega-Lite."""
     names = {arm: findings.shown(arm) for arm in findings.rows}
-    seeds = [{"arm": name, "value": 100 * value} for arm, name in names.items() for value in findings.values(arm)]
+    seeds = [{"arm": name, "value": 100 * value} for arm, name in names.items() for value in findings.by_seed(arm)]
     means = [
-        _interval(name, mean_over_seeds(100 * findings.values(arm)), 1, ends=(0, 100)) for arm, name in names.items()
+        _interval(name, mean_over_seeds(100 * findings.by_seed(arm)), 1, ends=(0, 100)) for arm, name in names.items()
     ]
     differences = [_interval(names[arm], one.over_seeds, 100) for arm, one in findings.compared_first().items()]
     controls = [{"arm": names[arm], "value": 0} for arm in dict.fromkeys(one.control for one in findings.compared())]

@@ -6,13 +6,11 @@ from functools import cached_property
 import numpy as np
 
 from experiments.study import rows
-from experiments.study.definition import HOME, RESULTS, load, names
-from experiments.study.statistics import (
-    Estimate,
-    difference_over_images,
-    difference_over_seeds,
-)
+from experiments.study.definition import HOME, RESULTS, Study, load, names
+from experiments.study.rows import Outcomes, Row
+from experiments.study.statistics import Estimate, difference_over_images, difference_over_seeds
 from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.types import Floats
 
 
 @dataclass(frozen=True)
@@ -22,19 +20,19 @@ class Compared:
     Attributes:
         arm, control: their keys.
         shown: what tables call the arm.
-        over_seeds: Estimate of the difference, one value a seed.
-        outcomes: pairs of rows.Outcomes, the arm's and the control's, one a seed; None if one is not known.
+        over_seeds: the difference, one value a seed.
+        outcomes: the arm's and the control's, one pair a seed; None if one is not known.
     """
 
     arm: str
     control: str
     shown: str
     over_seeds: Estimate
-    outcomes: list | None = field(repr=False)
+    outcomes: list[tuple[Outcomes, Outcomes]] | None = field(repr=False)
 
     @cached_property
-    def over_images(self):
-        """Estimate of the same difference over test images, which takes a moment; None without outcomes."""
+    def over_images(self) -> Estimate | None:
+        """The same difference over test images, which takes a moment; None without outcomes."""
         return None if self.outcomes is None else difference_over_images(self.outcomes)
 
 
@@ -43,21 +41,19 @@ class Findings:
 
     Args:
         name: of the study.
-        study: Study.
-        preset: its name.
         seeds: how many count, from 0 on; None: all.
 
     Raises:
         UserError: there are no rows of the control.
     """
 
-    def __init__(self, name, study, preset, seeds=None):
+    def __init__(self, name: str, study: Study, preset: str, seeds: int | None = None) -> None:
         self.name, self.study, self.preset, self.seeds = name, study, preset, seeds
-        found = rows.read(name, preset)
-        self.rows = {
+        measured = rows.read(name, preset)
+        self.rows: dict[str, dict[int, Row]] = {
             arm: {
                 seed: row
-                for (key, seed), row in sorted(found.items())
+                for (key, seed), row in sorted(measured.items())
                 if key == arm and (seeds is None or seed < seeds)
             }
             for arm in study.arms
@@ -67,26 +63,26 @@ class Findings:
                 f"{rows.table_path(name, preset)}: no row of the control, arm {study.control}. Run: "
                 f"python -m experiments.study run {name} --preset {preset}"
             )
-        self.rows = {arm: found for arm, found in self.rows.items() if found}
+        self.rows = {arm: of_arm for arm, of_arm in self.rows.items() if of_arm}
         self._outcomes = rows.read_outcomes(name, preset)
 
-    def shown(self, arm):
+    def shown(self, arm: str) -> str:
         """What tables call an arm."""
         return self.study.arms[arm].shown
 
-    def values(self, arm, column="accuracy"):
-        """(n,) floats of an arm, by seed; empty if it was not measured."""
-        found = [row[column] for row in self.rows[arm].values()]
-        return np.array([value for value in found if value is not None])
+    def by_seed(self, arm: str, column: str = "accuracy") -> Floats:
+        """(n,) of an arm, by seed; empty if it was not measured."""
+        cells = [row[column] for row in self.rows[arm].values()]
+        return np.array([cell for cell in cells if cell is not None])
 
-    def gain(self, arm):
-        """Estimate of what the arm's model gains over its teacher, by pairs."""
-        return difference_over_seeds(self.values(arm), self.values(arm, "teacher_accuracy"))
+    def gain(self, arm: str) -> Estimate:
+        """What the arm's model gains over its teacher, by pairs."""
+        return difference_over_seeds(self.by_seed(arm), self.by_seed(arm, "teacher_accuracy"))
 
-    def compared(self, column="accuracy"):
-        """Compared of every arm and each of its controls, over the seeds of which both have the figure."""
+    def compared(self, column: str = "accuracy") -> list[Compared]:
+        """Every arm and each of its controls, over the seeds of which both have the figure."""
         pairs = [(arm, control) for arm in self.rows for control in self.study.controls_of(arm)]
-        found = []
+        comparisons = []
         for arm, key in pairs:
             own, control = self.rows[arm], self.rows.get(key, {})
             seeds = [seed for seed in own if seed in control]
@@ -99,35 +95,31 @@ class Findings:
             keys, outcomes = [((arm, seed), (key, seed)) for seed in seeds], None
             if column == "accuracy":
                 outcomes = self._outcomes_of(keys)
-            found.append(Compared(arm, key, self.shown(arm), over_seeds, outcomes))
-        return found
+            comparisons.append(Compared(arm, key, self.shown(arm), over_seeds, outcomes))
+        return comparisons
 
     def _outcomes_of(self, pairs):
         """Pairs of Outcomes of the same images; None if there is another pair among them."""
-        found = [(self._outcomes.get(one), self._outcomes.get(other)) for one, other in pairs]
-        known = all(one and other and np.array_equal(one.images, other.images) for one, other in found)
-        return found if known else None
+        outcomes = [(self._outcomes.get(one), self._outcomes.get(other)) for one, other in pairs]
+        known = all(one and other and np.array_equal(one.images, other.images) for one, other in outcomes)
+        return outcomes if known else None
 
-    def compared_first(self):
+    def compared_first(self) -> dict[str, Compared]:
         """{arm: Compared with the first of its controls}, for pictures, which show one an arm."""
         return {one.arm: one for one in reversed(self.compared())}
 
-    def all_rows(self):
+    def all_rows(self) -> list[Row]:
         """The rows of all arms."""
         return [row for own in self.rows.values() for row in own.values()]
 
 
-def all_findings(preset="*", name="*"):
-    """Findings of every study that has rows of its control, the preset `HOME` first.
-
-    Args:
-        preset, name: of the study; default: all.
-    """
+def all_findings(preset: str = "*", name: str = "*") -> list[Findings]:
+    """Findings of every study that has rows of its control, the preset `HOME` first."""
     known = names()
     paths = [path for path in RESULTS.glob(f"{preset}/{name}.csv") if path.stem in known]
-    found = []
+    findings = []
     for path in sorted(paths, key=lambda path: (path.parent.name != HOME, path)):
         study = load(path.stem)
         if any(arm == study.control for arm, _ in rows.read(path.stem, path.parent.name)):
-            found.append(Findings(path.stem, study, path.parent.name))
-    return found
+            findings.append(Findings(path.stem, study, path.parent.name))
+    return findings

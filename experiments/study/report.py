@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import median
 
 from experiments.study import figures
-from experiments.study.definition import FOLDER, HOME, RESULTS
+from experiments.study.definition import FOLDER, HOME, RESULTS, Study
 from experiments.study.findings import Findings, all_findings
-from experiments.study.rows import machines
+from experiments.study.rows import Row, machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
 from experiments.study.wording import duration, interval, mean_and_deviation, rounded, told_apart, verdict
@@ -28,17 +28,15 @@ _LEGEND = (
 _ALL = "all"  # in place of a study's name: every study of a preset
 
 
-def write(name, study, preset, *, seeds=None):
+def write(name: str, study: Study, preset: str, *, seeds: int | None = None) -> str:
     """Write the report of a study and, if all seeds count, every table that quotes it.
 
     Args:
         name: of the study.
-        study: Study.
-        preset: its name.
         seeds: how many count, from 0 on; None: all that have a row.
 
     Returns:
-        what was written, one line.
+        What was written, one line.
     """
     findings = Findings(name, study, preset, seeds)
     target = RESULTS / preset / _stem(findings)
@@ -67,10 +65,10 @@ def _write_quotes(findings):
                 raise UserError(f"{page}: {error}") from None
 
 
-def markdown(findings):
+def markdown(findings: Findings) -> str:
     """The report as Markdown."""
-    name, study, found = findings.name, findings.study, findings.rows
-    counts = sorted({len(own) for own in found.values()})
+    name, study, arms = findings.name, findings.study, findings.rows
+    counts = sorted({len(own) for own in arms.values()})
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     of_all, some = findings.all_rows(), "" if findings.seeds is None else f" --seeds {findings.seeds}"
     parts = [
@@ -99,36 +97,36 @@ def markdown(findings):
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def further(findings):
+def further(findings: Findings) -> list[str]:
     """Markdown: heading and table of the other columns that the study compares; nothing without any."""
     table = further_table(findings)
     return ["## Further differences", "Over seeds, as in the first table.", table] if table else []
 
 
-def conclusions(findings):
+def conclusions(findings: Findings) -> list[str]:
     """Sentences: one a comparison, then what holds for all; texts without markup."""
     compared = findings.compared()
-    found = [verdict(one.shown, findings.shown(one.control), one.over_seeds) for one in compared]
+    sentences = [verdict(one.shown, findings.shown(one.control), one.over_seeds) for one in compared]
     all_compared = [*compared, *(one for column in findings.study.also for one in findings.compared(column))]
     intervals = sum(bool(interval(one.over_seeds)) for one in all_compared)
     if intervals > 1:
-        found.append(
+        sentences.append(
             f"Each of the {intervals} intervals over seeds stands for itself: of twenty such intervals one "
             "is expected to miss the true difference."
         )
-    return found + ([" ".join(findings.study.notes.split())] if findings.study.notes else [])
+    return sentences + ([" ".join(findings.study.notes.split())] if findings.study.notes else [])
 
 
-def conclusions_list(findings):
+def conclusions_list(findings: Findings) -> str:
     """Markdown of `conclusions`."""
     return "\n".join(f"- {sentence}" for sentence in conclusions(findings))
 
 
-def provenance(found):
+def provenance(measured: list[Row]) -> str:
     """Markdown: commits and machines of the rows."""
-    commits = sorted({row["commit"][:10] + row["commit"][40:] for row in found})
+    commits = sorted({row["commit"][:10] + row["commit"][40:] for row in measured})
     return (
-        f"Commit {', '.join(commits)}; {machines(found)}. Every seed changes the choice of labelled, "
+        f"Commit {', '.join(commits)}; {machines(measured)}. Every seed changes the choice of labelled, "
         "validation and unlabelled images (of test images too, where the source has no test split of its "
         "own), the weights and the noise; arms of one seed share them. Intervals over seeds are Student's t "
         "of the paired differences. Test images were read once a run, after training; no arm or setting was "
@@ -136,41 +134,35 @@ def provenance(found):
     )
 
 
-def headline(findings):
+def headline(findings: Findings) -> str:
     """One line: the arms against their controls."""
     return "; ".join(_against(findings, one) for one in findings.compared())
 
 
 def _against(findings, one):
-    found = one.over_seeds
-    span = interval(found, sign="+") or told_apart(found)
-    return f"{one.shown}: {rounded(100 * found.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
+    difference = one.over_seeds
+    span = interval(difference, sign="+") or told_apart(difference)
+    return f"{one.shown}: {rounded(100 * difference.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
 
 
-def with_head(text, findings):
-    """A study's file with its command, duration and result as first comments.
-
-    Args:
-        text: of the file.
-        findings: Findings of the preset `HOME`.
-    """
+def with_head(text: str, findings: Findings) -> str:
+    """The text of a study's file with its command, duration and result (of the preset `HOME`) as first comments."""
     of_all = findings.all_rows()
     lines = [
         f"python -m experiments.study run {findings.name}",
         f"{_computing(of_all)} for {len(of_all)} runs. Test accuracy in %; differences, 95 % intervals:",
     ]
     for arm in findings.rows:
-        own = mean_over_seeds(findings.values(arm))
+        own = mean_over_seeds(findings.by_seed(arm))
         lines.append(f"  {findings.shown(arm)}: {mean_and_deviation(own)}, {own.n} seed{'s' * (own.n > 1)}")
     lines += [f"  {_against(findings, one)}" for one in findings.compared()]
     return "".join(f"# {line}\n" for line in lines) + _HEAD.sub("", text, count=1)
 
 
-def published(text):
+def published(text: str) -> str:
     """A page whose tables between `<!-- study: PRESET/NAME KIND -->` and `<!-- end -->` are made of all rows.
 
-    Args:
-        text: of the page. NAME is a study, or "all" for the KIND summary. What has no rows stays as it is.
+    NAME is a study, or "all" for the KIND summary. What has no rows stays as it is.
 
     Raises:
         UserError: such a mark has no end, or there is no such KIND.
@@ -189,16 +181,16 @@ def published(text):
         }
         if kind not in makers:
             raise UserError(f"study: {preset}/{name} {kind}: no such table; choose of {', '.join(makers)}")
-        found = all_findings(preset, name)
-        return f"{begin}{makers[kind](found[0])}\n{end}" if found else match.group()
+        findings = all_findings(preset, name)
+        return f"{begin}{makers[kind](findings[0])}\n{end}" if findings else match.group()
 
-    found, marks = _MARK.subn(replace, text)
+    page, marks = _MARK.subn(replace, text)
     if marks != len(re.findall(_BEGIN, text, re.MULTILINE)):
         raise UserError("after a mark `<!-- study: PRESET/NAME KIND -->` there is no `<!-- end -->`")
-    return found
+    return page
 
 
-def _computing(found):
+def _computing(measured):
     """How long rows took to measure; a median besides, for machines may sleep."""
-    seconds = [row["seconds"] for row in found]
+    seconds = [row["seconds"] for row in measured]
     return f"{duration(sum(seconds))} of computing (median of a run: {duration(median(seconds))})"

@@ -9,11 +9,15 @@ import math
 import zlib
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import dvc.api
 import numpy as np
+import numpy.typing as npt
 from ruamel.yaml import YAML
 
+from commands.preset import Tree
 from experiments.study.columns import METRICS
 from experiments.study.definition import RESULTS, changed
 from noisy_student.runtime import layout
@@ -21,6 +25,7 @@ from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv
 from noisy_student.runtime.layout import Model
+from noisy_student.runtime.types import Mask
 
 KEYS = ("arm", "seed")
 FACTS = ("seconds", "settings", "commit", "machine")
@@ -28,26 +33,28 @@ COLUMNS = (*KEYS, *METRICS, *FACTS)
 _MEASURED = ("accuracy", "teacher_accuracy", "seconds")  # in every row
 _NEEDED = (*KEYS, *_MEASURED, "settings", "commit", "machine")  # the other columns may be missing in a table
 _FROM_CACHE = "training from DVC's cache"
+Row = dict[str, Any]  # {column: value}; numbers are floats, but the seed; None: not measured
+
 _SEPARATOR = "; "  # of the facts in the column "machine"
 
 
-def table_path(study, preset):
+def table_path(study: str, preset: str) -> Path:
     """The CSV file of a study's rows."""
     return RESULTS / preset / f"{study}.csv"
 
 
-def outcomes_path(study, preset):
+def outcomes_path(study: str, preset: str) -> Path:
     """The CSV file that says which test images were classified rightly."""
     return RESULTS / preset / f"{study}.outcomes.csv"
 
 
-def images_path(preset):
+def images_path(preset: str) -> Path:
     """The CSV file that says which test images a digest in the file of outcomes stands for."""
     return RESULTS / preset / "test-images.csv"
 
 
-def read(study, preset):
-    """{(arm, seed): row}, with numbers as floats and None for what was not measured.
+def read(study: str, preset: str) -> dict[tuple[str, int], Row]:
+    """{(arm, seed): row}.
 
     Columns that were added since a table was written are read as not measured.
 
@@ -64,15 +71,15 @@ class Outcomes:
     """How a model did on every test image.
 
     Attributes:
-        images: (N,) uint32, ascending: what tells an image from others, whatever the seed.
-        right: (N,) bool: whether it was classified rightly.
+        images: (N,), ascending: what tells an image from others, whatever the seed.
+        right: whether it was classified rightly.
     """
 
-    images: np.ndarray
-    right: np.ndarray
+    images: npt.NDArray[np.uint32]
+    right: Mask
 
 
-def read_outcomes(study, preset):
+def read_outcomes(study: str, preset: str) -> dict[tuple[str, int], Outcomes]:
     """{(arm, seed): Outcomes} of the rows that have them.
 
     Raises:
@@ -81,7 +88,7 @@ def read_outcomes(study, preset):
     path, images_of = images_path(preset), {}
     for (digest,), row in _read(path, ("digest", "images"), ("digest",)).items():
         images_of[digest] = _decoded(path, f"images {digest}", row["images"], "<u4")
-    path, found = outcomes_path(study, preset), {}
+    path, outcomes = outcomes_path(study, preset), {}
     for (arm, seed), row in _read(path, (*KEYS, "images", "right"), KEYS).items():
         what, images = f"arm {arm}, seed {seed}", images_of.get(row["images"])
         if images is None:
@@ -89,8 +96,8 @@ def read_outcomes(study, preset):
         packed = _decoded(path, what, row["right"], np.uint8)
         if len(packed) != math.ceil(len(images) / 8):
             raise _damaged(path, f"{what}: outcomes of {8 * len(packed)} images, expected {len(images)}")
-        found[arm, int(seed)] = Outcomes(images, np.unpackbits(packed, count=len(images)).astype(bool))
-    return found
+        outcomes[arm, int(seed)] = Outcomes(images, np.unpackbits(packed, count=len(images)).astype(bool))
+    return outcomes
 
 
 def _decoded(path, what, text, kind):
@@ -100,13 +107,13 @@ def _decoded(path, what, text, kind):
         raise _damaged(path, f"{what}: not what was written") from None
 
 
-def add(study, preset, row, outcomes):
+def add(study: str, preset: str, row: Row, outcomes: Outcomes | None) -> None:
     """Add a row, or put it in the place of the one for the same arm and seed.
 
     Args:
         study, preset: their names.
-        row: dict with the columns `COLUMNS`.
-        outcomes: Outcomes of this run; None if they are not known.
+        row: with the columns `COLUMNS`.
+        outcomes: None if they are not known.
     """
     if outcomes is not None:
         images = outcomes.images.astype("<u4").tobytes()
@@ -129,17 +136,17 @@ def _encoded(content):
     return base64.b64encode(content).decode()
 
 
-def measure(experiment, values, model, teacher):
+def measure(experiment: str, parameters: Tree, model: str, teacher: str) -> tuple[Row, Outcomes | None]:
     """The metrics of one run, from DVC's record of the experiment.
 
     Args:
         experiment: its name.
-        values: the parameters that it was to have.
+        parameters: those that it was to have.
         model: whose test metrics count, e.g. "student-gen1".
         teacher: the model that it learned from.
 
     Returns:
-        (dict with the columns `METRICS`, "seconds" of all stages that ran and "machine", Outcomes or None).
+        (row with the columns `METRICS`, "seconds" of all stages that ran and "machine", outcomes if known).
 
     Raises:
         UserError: the experiment ran with other parameters, or what every row has was not measured.
@@ -150,7 +157,7 @@ def measure(experiment, values, model, teacher):
     def read_json(path):
         return json.loads(record.read_text(path))
 
-    if changed(YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))) != changed(values):
+    if changed(YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))) != changed(parameters):
         raise UserError(f"experiment {experiment} ran with other parameters than it was to have")
     row = {name: column.value(read_json, model, teacher) for name, column in METRICS.items()}
     lacking = [name for name in _MEASURED if row.get(name, 0) is None]
@@ -163,37 +170,33 @@ def measure(experiment, values, model, teacher):
     return row, _outcomes(record, model)
 
 
-def is_from_cache(row):
+def is_from_cache(row: Row) -> bool:
     """Whether the training of a row was fetched from DVC's cache."""
     return row["machine"].endswith(_FROM_CACHE)
 
 
-def machine(stages, model):
+def machine(stages: dict[str, dict[str, Any]], model: str) -> str:
     """Where the stages of a run were carried out, in words.
 
     Args:
         stages: {stage: entry} of metrics/run.json, of the stages that ran.
         model: whose training counts.
     """
-    found = sorted({Provenance.recorded(entry).machine for entry in stages.values()})
-    return _SEPARATOR.join([*found, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
+    names = sorted({Provenance.recorded(entry).machine for entry in stages.values()})
+    return _SEPARATOR.join([*names, *([] if Model.named(model).stage in stages else [_FROM_CACHE])])
 
 
-def machines(found):
-    """Where rows were measured, in words: every machine once, and how many trainings DVC had in its cache.
-
-    Args:
-        found: list of rows.
-    """
-    parts = [part for row in found for part in row["machine"].split(_SEPARATOR)]
+def machines(measured: list[Row]) -> str:
+    """Where rows were measured, in words: every machine once, and how many trainings DVC had in its cache."""
+    parts = [part for row in measured for part in row["machine"].split(_SEPARATOR)]
     names, cached = sorted(set(parts) - {_FROM_CACHE}), parts.count(_FROM_CACHE)
-    names += [f"{cached} of {len(found)} trainings from DVC's cache"] if cached else []
+    names += [f"{cached} of {len(measured)} trainings from DVC's cache"] if cached else []
     return _SEPARATOR.join(names)
 
 
 def _outcomes(record, model):
-    guesses = record.read_text((layout.EVAL_TABLES / f"confusion-{model}.csv").as_posix())
-    right = [pair["actual"] == pair["predicted"] for pair in csv.DictReader(io.StringIO(guesses))]
+    predictions = record.read_text((layout.EVAL_TABLES / f"confusion-{model}.csv").as_posix())
+    right = [pair["actual"] == pair["predicted"] for pair in csv.DictReader(io.StringIO(predictions))]
     pixels = (layout.TEST / "images.npy").as_posix()
     if not record.exists(pixels):  # in shards
         return None
@@ -208,9 +211,9 @@ def _read(path, columns, keys, needed=None):
 
     Of `columns` those beyond `needed` (None: all are needed) may be missing, and read as empty then.
     """
-    found = {}
+    rows: dict[tuple, dict[str, str]] = {}
     if not path.exists():
-        return found
+        return rows
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -225,13 +228,13 @@ def _read(path, columns, keys, needed=None):
                 raise _damaged(path, f"the columns are not those of {', '.join(columns)}; {told}")
             for row in reader:
                 key = tuple(map(row.get, keys))
-                fault = _fault(row) or ("it stands there twice" if key in found else "")
+                fault = _fault(row) or ("it stands there twice" if key in rows else "")
                 if fault:
                     raise _damaged(f"{path}, line {reader.line_num}", fault)
-                found[key] = dict.fromkeys(columns, "") | row
+                rows[key] = dict.fromkeys(columns, "") | row
     except (csv.Error, UnicodeDecodeError) as error:
         raise _damaged(path, f"no CSV in UTF-8 ({error})") from None
-    return found
+    return rows
 
 
 def _fault(row):

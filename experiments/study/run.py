@@ -4,22 +4,19 @@ import math
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from dvc.exceptions import DvcException
 
+from commands.preset import Tree
 from experiments.study import rows
-from experiments.study.clones import (
-    WORK,
-    Lane,
-    Stopped,
-    lanes_of_earlier_calls,
-    recorded,
-    shares_of_cores,
-)
-from experiments.study.definition import settings_digest
+from experiments.study.clones import WORK, Lane, Say, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
+from experiments.study.definition import Changes, Study, settings_digest
+from experiments.study.rows import Row
 from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
 from noisy_student.runtime import environment
@@ -34,10 +31,7 @@ class Job:
     """One arm with one seed.
 
     Attributes:
-        study, preset, arm: names.
-        seed: int.
-        model, teacher: whose figures count.
-        values: nested dict of all parameters.
+        model, teacher: whose metrics count.
         code: digest of the code that would run.
     """
 
@@ -47,47 +41,45 @@ class Job:
     seed: int
     model: str
     teacher: str
-    values: dict
+    parameters: Tree
     code: str
 
     @cached_property
-    def settings(self):
+    def settings(self) -> str:
         """Digest of the parameters, see `definition.settings_digest`."""
-        return settings_digest(self.values)
+        return settings_digest(self.parameters)
 
     @property
-    def experiment(self):
+    def experiment(self) -> str:
         """Name of the DVC experiment: it tells whether a record is that of these parameters and this code."""
         digest = f"{self.settings[:4]}{self.code[:4]}"
         return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{digest}"
 
 
-def jobs_of(name, study, preset, *, seeds, changes=()):
+def jobs_of(name: str, study: Study, preset: str, *, seeds: int, changes: Changes | None = None) -> list[Job]:
     """All jobs of a study, seed by seed.
 
     Args:
         name: of the study.
-        study: Study.
-        preset: its name.
         seeds: how many.
-        changes: see `Study.values`.
+        changes: see `Study.parameters`.
 
     Raises:
         UserError: an arm is not valid with this preset.
     """
-    code, found = environment.code_digest(), []
+    code, jobs = environment.code_digest(), []
     for seed in range(seeds):
         for arm in study.arms:
             try:
-                values, model = study.values(arm, preset, seed, changes), study.model_of(arm)
+                parameters, model = study.parameters(arm, preset, seed, changes), study.model_of(arm)
             except ParamsError as error:
                 raise ParamsError(f"study {name}: {error}") from None
-            teacher = values["generations"][Model.named(model).generation]["teacher"]
-            found.append(Job(name, preset, arm, seed, model, teacher, values, code))
-    return found
+            teacher = parameters["generations"][Model.named(model).generation]["teacher"]
+            jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code))
+    return jobs
 
 
-def pending(jobs):
+def pending(jobs: list[Job]) -> list[Job]:
     """The jobs that have no row yet.
 
     Raises:
@@ -112,10 +104,10 @@ class Runner:
 
     Args:
         at_a_time: how many; each gets its share of the processors.
-        say: what is called with lines of progress.
+        say: is told the progress.
     """
 
-    def __init__(self, at_a_time=1, say=print):
+    def __init__(self, at_a_time: int = 1, say: Say = print) -> None:
         self.say, self._commit = say, environment.commit()
         self._stopped, self._writing = threading.Event(), threading.Lock()
         self._lanes = [
@@ -123,15 +115,15 @@ class Runner:
             for number, cores in enumerate(shares_of_cores(at_a_time))
         ]
 
-    def run(self, jobs, *, complete=lambda study: None):
+    def run(self, jobs: list[Job], *, complete: Callable[[str], object] = lambda study: None) -> list[tuple[Job, Path]]:
         """Run jobs and write their rows; a job that fails does not keep the others from running.
 
         Args:
-            jobs: list of Job without rows, study by study.
+            jobs: those without rows, study by study.
             complete: what is called with the name of a study when its last job has ended.
 
         Returns:
-            list of (Job, path of its log) that failed.
+            The jobs that failed, with their logs.
 
         Raises:
             KeyboardInterrupt: Ctrl-C or SIGTERM; running experiments were stopped.
@@ -172,10 +164,10 @@ class Runner:
                             )
                         lane.prepare()
                         prepared = True
-                    start = time.monotonic()
+                    began = time.monotonic()
                     row = self._run_one(lane, lock, job, log, collected=collected)
                     read = collected or (row is not None and rows.is_from_cache(row))
-                    progress.ended(job, row, log, seconds=None if read else time.monotonic() - start)
+                    progress.ended(job, row, log, seconds=None if read else time.monotonic() - began)
                     if schedule.ended(job):
                         with self._writing:
                             complete(job.study)
@@ -184,15 +176,15 @@ class Runner:
 
     def _run_one(self, lane, lock, job, log, *, collected):
         """The row, which is written; None if the experiment failed. `collected`: DVC has its record."""
-        start = time.monotonic()
+        began = time.monotonic()
         if not collected:
             with log.open("w", encoding="utf-8") as file:
-                lane.wait(lane.start(job.experiment, job.values, file, lock))
+                lane.wait(lane.start(job.experiment, job.parameters, file, lock))
             with self._writing:
                 lane.hand_over()
         with self._writing:
             try:
-                row, outcomes = rows.measure(job.experiment, job.values, job.model, job.teacher)
+                row, outcomes = rows.measure(job.experiment, job.parameters, job.model, job.teacher)
             except (OSError, KeyError, ValueError, DvcException, UserError) as error:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")
@@ -200,7 +192,7 @@ class Runner:
                         file.write(f"It stems from an earlier call. `dvc exp remove {job.experiment}` forgets it.\n")
                 return None
             if not collected:  # else what the record says: shared stages are in it
-                row["seconds"] = round(time.monotonic() - start, 1)
+                row["seconds"] = round(time.monotonic() - began, 1)
             row |= {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": self._commit}
             rows.add(job.study, job.preset, row, outcomes)
         return row
@@ -211,23 +203,21 @@ class Progress:
 
     Args:
         total: number of jobs.
-        at_a_time: how many of them.
-        say: what is called with a line.
         now: the clock, in seconds.
     """
 
-    def __init__(self, total, at_a_time, say, now=time.monotonic):
+    def __init__(self, total: int, at_a_time: int, say: Say, now: Callable[[], float] = time.monotonic) -> None:
         self.total, self.at_a_time, self.say, self.now = total, at_a_time, say, now
-        self.failed, self._ended, self._seconds, self._start = [], 0, [], now()
+        self.failed: list[tuple[Job, Path]] = []
+        self._seconds: list[float] = []
+        self._ended, self._began = 0, now()
         self._lock = threading.Lock()
 
-    def ended(self, job, row, log, *, seconds):
+    def ended(self, job: Job, row: Row | None, log: Path, *, seconds: float | None) -> None:
         """Tell of a job that has ended.
 
         Args:
-            job: Job.
-            row: of its figures, None if it failed.
-            log: path of its log.
+            row: None if it failed.
             seconds: how long it ran; None if it was only read, or its training came from the cache.
         """
         with self._lock:
@@ -250,10 +240,10 @@ class Progress:
         if not others or not ran:
             return 0
         rounds = math.ceil((ran + others) / self.at_a_time)
-        return rounds * sum(self._seconds) / ran - (self.now() - self._start)
+        return rounds * sum(self._seconds) / ran - (self.now() - self._began)
 
 
-def report_failures(failed):
+def report_failures(failed: list[tuple[Job, Path]]) -> None:
     """Print what failed experiments said last."""
     for job, log in failed:
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]

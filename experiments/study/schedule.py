@@ -1,6 +1,13 @@
 """Which job a lane runs next."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from experiments.study.run import Job
 
 
 class Schedule:
@@ -11,14 +18,16 @@ class Schedule:
     where a study has none left, it begins the next study. Only at the very end does it help another lane.
 
     Args:
-        jobs: list of run.Job, study by study.
+        jobs: study by study.
     """
 
-    def __init__(self, jobs):
-        self._waiting, self._running = list(jobs), []
-        self._seeds, self._lock = {}, threading.Lock()
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._waiting = list(jobs)
+        self._running: list[Job] = []
+        self._seeds: dict[Hashable, int] = {}  # {lane: seed}
+        self._lock = threading.Lock()
 
-    def next(self, lane):
+    def next(self, lane: Hashable) -> Job | None:
         """The next job of a lane, which counts as running from now on; None if none waits.
 
         Args:
@@ -47,7 +56,7 @@ class Schedule:
         # the last: when it is begun, the other lane most likely has computed what they share
         return self._waiting[-1] if self._waiting else None
 
-    def ended(self, job):
+    def ended(self, job: Job) -> bool:
         """Note that a job has ended; return whether it was the last one of its study."""
         with self._lock:
             self._running.remove(job)

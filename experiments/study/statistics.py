@@ -1,9 +1,16 @@
 """Means, differences and their intervals, over seeds and over test images; all by SciPy."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
+
+if TYPE_CHECKING:
+    from experiments.study.rows import Outcomes
 
 CONFIDENCE = 0.95
 RESAMPLES = 1999
@@ -29,42 +36,29 @@ class Estimate:
     high: float
 
 
-def mean_over_seeds(values):
+def mean_over_seeds(measured: ArrayLike) -> Estimate:
     """Mean and Student's t interval of one value a seed.
 
     Source: Student 1908, doi:10.2307/2331554. The values are taken as independent and normal. Of equal values
     the deviation cannot be told (accuracies are multiples of one image), so they have no interval.
 
-    Args:
-        values: (n,) floats.
-
-    Returns:
-        Estimate.
     """
-    values = np.asarray(values, np.float64)
-    mean = float(values.mean())
-    if len(values) < 2 or np.ptp(values) < SAME:
-        deviation = 0.0 if len(values) > 1 else np.nan
-        return Estimate(len(values), mean, deviation, np.nan, np.nan)
-    interval = stats.ttest_1samp(values, 0.0).confidence_interval(CONFIDENCE)
-    deviation = float(values.std(ddof=1))
-    return Estimate(len(values), mean, deviation, float(interval.low), float(interval.high))
+    measured = np.asarray(measured, np.float64)
+    mean = float(measured.mean())
+    if len(measured) < 2 or np.ptp(measured) < SAME:
+        deviation = 0.0 if len(measured) > 1 else np.nan
+        return Estimate(len(measured), mean, deviation, np.nan, np.nan)
+    interval = stats.ttest_1samp(measured, 0.0).confidence_interval(CONFIDENCE)
+    deviation = float(measured.std(ddof=1))
+    return Estimate(len(measured), mean, deviation, float(interval.low), float(interval.high))
 
 
-def difference_over_seeds(values, control):
-    """Mean of the paired differences, and Student's t interval.
-
-    Args:
-        values: (n,) floats, one a seed.
-        control: (n,) floats, of the same seeds in the same order.
-
-    Returns:
-        Estimate of values - control.
-    """
-    return mean_over_seeds(np.asarray(values, np.float64) - np.asarray(control, np.float64))
+def difference_over_seeds(measured: ArrayLike, control: ArrayLike) -> Estimate:
+    """The mean of measured - control, one value a seed in the same order each, and Student's t interval."""
+    return mean_over_seeds(np.asarray(measured, np.float64) - np.asarray(control, np.float64))
 
 
-def difference_over_images(pairs):
+def difference_over_images(pairs: list[tuple[Outcomes, Outcomes]]) -> Estimate:
     """Mean difference of two accuracies, and what other test images could have given with these networks.
 
     The networks are taken as they are; test images are drawn with replacement, each with its outcomes of all
@@ -72,7 +66,7 @@ def difference_over_images(pairs):
     Source: Efron 1979, doi:10.1214/aos/1176344552, percentile interval; the clusters are images.
 
     Args:
-        pairs: list of (rows.Outcomes, rows.Outcomes of the control), one a seed, of the same images each.
+        pairs: outcomes and those of the control, one pair a seed, of the same images each.
 
     Returns:
         Estimate in [-1, 1]; n counts different images, the deviation is that of the images.
@@ -85,7 +79,7 @@ def difference_over_images(pairs):
     each = gains / seen
     if np.ptp(each) < SAME:
         return Estimate(len(names), mean, 0.0, mean, mean)
-    found = stats.bootstrap(
+    interval = stats.bootstrap(
         (gains, seen),
         lambda gains, seen, axis: gains.sum(axis=axis) / seen.sum(axis=axis),
         paired=True,
@@ -95,4 +89,4 @@ def difference_over_images(pairs):
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Estimate(len(names), mean, float(each.std(ddof=1)), float(found.low), float(found.high))
+    return Estimate(len(names), mean, float(each.std(ddof=1)), float(interval.low), float(interval.high))

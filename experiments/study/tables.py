@@ -1,11 +1,12 @@
 """What a study found, as tables of Markdown."""
 
 from experiments.study.columns import METRICS
+from experiments.study.findings import Compared, Findings
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.wording import interval, mean_and_deviation, rounded, told_apart
 
 
-def main_table(findings):
+def main_table(findings: Findings) -> str:
     """Markdown of `main_cells`."""
     titles, *lines = main_cells(findings)
     texts = {"arm", "compared with", "95 % interval"}
@@ -13,31 +14,32 @@ def main_table(findings):
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *lines))
 
 
-def main_cells(findings):
+def main_cells(findings: Findings) -> list[list[str]]:
     """Titles, then for every arm its test accuracy and the difference to its control's; lists of texts."""
     pairs = findings.compared()
     controls = {one.control for one in pairs}
     titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
     titles += ["compared with"] if len(controls) > 1 else []
     titles += ["difference, points", "95 % interval"]
-    found = [titles]
+    table = [titles]
     for arm in findings.rows:
-        own, gain = mean_over_seeds(findings.values(arm)), findings.gain(arm)
+        own, gain = mean_over_seeds(findings.by_seed(arm)), findings.gain(arm)
         cells = [findings.shown(arm), f"{own.n}", mean_and_deviation(own), interval(own, most=100)]
         cells.append(rounded(100 * gain.mean, sign="+"))
-        for one in [one for one in pairs if one.arm == arm] or [None]:
+        comparisons: list[Compared | None] = [one for one in pairs if one.arm == arm]
+        for one in comparisons or [None]:
             if len(controls) > 1:
                 cells.append(findings.shown(one.control) if one else "")
             if one:
                 cells += _difference(one.over_seeds)
             else:
                 cells += ["control" if arm in controls else "", ""]
-            found.append(cells)
+            table.append(cells)
             cells = [""] * 5
-    return found
+    return table
 
 
-def further_table(findings):
+def further_table(findings: Findings) -> str:
     """Markdown: differences of the other columns that the study compares; empty without any."""
     lines = []
     for column in findings.study.also:
@@ -49,46 +51,41 @@ def further_table(findings):
     return head + "\n".join(lines) if lines else ""
 
 
-def images_table(findings):
-    """Markdown: differences to the control with intervals over test images; empty without outcomes."""
-    found = [one for one in findings.compared() if one.over_images is not None]
-    if not found:
+def images_table(findings: Findings) -> str:
+    """Markdown: differences to the control with intervals over test images."""
+    known = [(one, over) for one in findings.compared() if (over := one.over_images) is not None]
+    if not known:
         return "The outcomes of the single images are not at hand."
     lines = [
         "| arm | against | different test images | difference, points | 95 % interval |",
         "|---|---|---:|---:|---|",
     ]
-    for one in found:
-        over = one.over_images
+    for one, over in known:
         cells = [one.shown, findings.shown(one.control), f"{over.n:,}", *_difference(over)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def other_table(findings):
+def other_table(findings: Findings) -> str:
     """Markdown: mean and standard deviation of every other column that was measured."""
     arms = list(findings.rows)
-    columns = [column for column in METRICS if any(findings.values(arm, column).size for arm in arms)]
+    columns = [column for column in METRICS if any(findings.by_seed(arm, column).size for arm in arms)]
     lines = [f"| mean (standard deviation) | {' | '.join(map(findings.shown, arms))} |"]
     lines.append("|---|" + "---:|" * len(arms))
     for column in columns:
         title, factor = METRICS[column].title, METRICS[column].factor
-        cells = [_with_deviation(findings.values(arm, column), factor) for arm in arms]
+        cells = [_with_deviation(findings.by_seed(arm, column), factor) for arm in arms]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def summary(found):
-    """Markdown: one line for every comparison of every study, linked from docs/ to the reports.
-
-    Args:
-        found: list of Findings.
-    """
+def summary(studies: list[Findings]) -> str:
+    """Markdown: one line for every comparison of every study, linked from docs/ to the reports."""
     lines = [
         "| study | arm | against | seeds | points | 95 % interval | |",
         "|---|---|---|---:|---:|---|---|",
     ]
-    for findings in found:
+    for findings in studies:
         title = f"[{findings.name}](studies/{findings.preset}/{findings.name}.md)"
         for one in findings.compared():
             over = one.over_seeds
@@ -99,14 +96,14 @@ def summary(found):
     return "\n".join(lines)
 
 
-def _difference(found, factor=100):
-    """The cells of a difference: its mean and its interval; `found`: Estimate."""
-    return [rounded(factor * found.mean, sign="+"), interval(found, sign="+", factor=factor)]
+def _difference(difference, factor=100):
+    """The cells of a difference: its mean and its interval."""
+    return [rounded(factor * difference.mean, sign="+"), interval(difference, sign="+", factor=factor)]
 
 
-def _with_deviation(values, factor):
-    if not values.size:
+def _with_deviation(measured, factor):
+    if not measured.size:
         return ""
-    found = mean_over_seeds(factor * values)
+    mean = mean_over_seeds(factor * measured)
     digits = 2 if factor == 100 else 3
-    return rounded(found.mean, digits) + ("" if found.n < 2 else f" ({rounded(found.deviation, digits)})")
+    return rounded(mean.mean, digits) + ("" if mean.n < 2 else f" ({rounded(mean.deviation, digits)})")

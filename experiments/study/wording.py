@@ -4,14 +4,15 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 
+from experiments.study.statistics import Estimate
+
 _INDICATIVE = 3  # seeds below which a result only hints
 
 
-def rounded(value, digits=2, sign=""):
+def rounded(value: float, digits: int = 2, sign: str = "") -> str:
     """A number as text, the same whichever sum of floats it stems from: 75.645 and 75.64499999999999.
 
     Args:
-        value: float.
         digits: after the point.
         sign: "+" shows the sign of positive values too.
     """
@@ -19,62 +20,52 @@ def rounded(value, digits=2, sign=""):
     return f"{exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP) + 0:{sign}f}"
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as text, in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
-def mean_and_deviation(found):
-    """A share as "MEAN (DEVIATION)" in percent, the mean alone of one value; `found`: Estimate."""
-    deviation = "" if np.isnan(found.deviation) else f" ({rounded(100 * found.deviation)})"
-    return f"{rounded(100 * found.mean)}{deviation}"
+def mean_and_deviation(share: Estimate) -> str:
+    """A share as "MEAN (DEVIATION)" in percent, the mean alone of one value."""
+    deviation = "" if np.isnan(share.deviation) else f" ({rounded(100 * share.deviation)})"
+    return f"{rounded(100 * share.mean)}{deviation}"
 
 
-def interval(found, sign="", factor=100, most=np.inf):
+def interval(estimate: Estimate, sign: str = "", factor: float = 100, most: float = np.inf) -> str:
     """An interval as "LOW to HIGH", empty without one.
 
     Args:
-        found: Estimate.
         sign: "+" shows the sign of positive values too.
         factor: by which values are multiplied first.
         most: what there can be at most; the interval is cut there.
     """
-    if np.isnan(found.low):
+    if np.isnan(estimate.low):
         return ""
-    return f"{rounded(factor * found.low, sign=sign)} to {rounded(min(most, factor * found.high), sign=sign)}"
+    return f"{rounded(factor * estimate.low, sign=sign)} to {rounded(min(most, factor * estimate.high), sign=sign)}"
 
 
-def told_apart(found):
-    """What one difference over seeds shows, in a word or two.
-
-    Args:
-        found: Estimate.
-    """
-    if np.isnan(found.low):
-        return "one seed" if found.n < 2 else "no interval"
-    if found.n < _INDICATIVE:
+def told_apart(difference: Estimate) -> str:
+    """What one difference over seeds shows, in a word or two."""
+    if np.isnan(difference.low):
+        return "one seed" if difference.n < 2 else "no interval"
+    if difference.n < _INDICATIVE:
         return "indicative"
-    return "better" if found.low > 0 else "worse" if found.high < 0 else "not told apart"
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "not told apart"
 
 
-def verdict(arm, control, found):
-    """What may be concluded of one difference, in words.
-
-    Args:
-        arm, control: what tables call them.
-        found: Estimate of the difference over seeds.
-    """
-    low, high = 100 * found.low, 100 * found.high
-    start = f"{arm}, against {control}: {rounded(100 * found.mean, sign='+')} points"
-    measured = f"{start} (95 %: {interval(found, sign='+')}, {found.n} seeds). "
-    match told_apart(found):
+def verdict(arm: str, control: str, difference: Estimate) -> str:
+    """What may be concluded of one difference over seeds, in words; arm and control as tables call them."""
+    low, high = 100 * difference.low, 100 * difference.high
+    gain = f"{arm}, against {control}: {rounded(100 * difference.mean, sign='+')} points"
+    measured = f"{gain} (95 %: {interval(difference, sign='+')}, {difference.n} seeds). "
+    match told_apart(difference):
         case "one seed":
-            return f"{start}, one seed only: nothing can be concluded."
+            return f"{gain}, one seed only: nothing can be concluded."
         case "no interval":
             spread = "their spread cannot be told, so nothing can be concluded"
-            return f"{start} on each of {found.n} seeds: {spread}."
+            return f"{gain} on each of {difference.n} seeds: {spread}."
         case "indicative":
             return f"{measured}Two seeds only: indicative, nothing more."
         case "better":

@@ -158,8 +158,8 @@ def test_every_preset_is_accepted_by_dvc_exp_run(clone):
     for name in presets.names():
         printed = clone.run("python", "-m", "commands.preset", name, "--args").split()
         apply_overrides(path, [part for part in printed if part != "-S"])
-        assert params.read_yaml(path) == presets.values(name)
+        assert params.read_yaml(path) == presets.parameters(name)
         listed = clone.run("dvc", "stage", "list", "--name-only").split()
         students = [stage for stage in listed if stage.startswith("student@")]
-        assert students == [f"student@{key}" for key in presets.values(name)["generations"]]
+        assert students == [f"student@{key}" for key in presets.parameters(name)["generations"]]
         path.write_text(before)

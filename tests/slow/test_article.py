@@ -17,7 +17,7 @@ def test_twenty_steps_of_the_article(monkeypatch):
     from noisy_student.training.train import train
 
     monkeypatch.chdir(ROOT)
-    values = presets.values("cifar10-article")
+    values = presets.parameters("cifar10-article")
     values["student"] |= {"epochs": None, "steps": 20, "validate_every": 10}
     values["student"]["schedule"] |= {"plateau_from_epoch": None}
     article = params.check(values)

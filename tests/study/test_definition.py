@@ -32,9 +32,9 @@ def test_every_arm_is_valid_and_another_one(name, preset):
     told_apart = {(job.settings, job.model) for job in jobs}
     assert len(told_apart) == len(jobs)  # no two arms do the same
     for job in jobs:
-        params.check(job.values)
-        changes = presets.overrides(params.read_yaml("params.yaml"), job.values)  # DVC can be told so
-        assert changes or (preset, job.values) == ("digits", presets.values("digits"))
+        params.check(job.parameters)
+        changes = presets.overrides(params.read_yaml("params.yaml"), job.parameters)  # DVC can be told so
+        assert changes or (preset, job.parameters) == ("digits", presets.parameters("digits"))
 
 
 @pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
@@ -43,11 +43,11 @@ def test_controls_cost_the_same(preset):
     study = definition.load("controls")
 
     def images(arm):
-        training = params.check(study.values(arm, preset, 0)).student
+        training = params.check(study.parameters(arm, preset, 0)).student
         more = training.unlabelled_batch_size if training.mix == "ratio" else 0
         return training.steps * (training.batch_size + more)
 
-    teacher = params.check(presets.values(preset)).teacher
+    teacher = params.check(presets.parameters(preset)).teacher
     expected = images("self-training")
     for arm in set(study.arms) - {"supervised"}:
         assert images(arm) == expected, arm
@@ -55,8 +55,8 @@ def test_controls_cost_the_same(preset):
 
 
 def test_values_of_an_arm_by_hand():
-    values = definition.load("controls").values("ceiling", "digits", 3, {"data.root": "/images"})
-    base = presets.values("digits")
+    values = definition.load("controls").parameters("ceiling", "digits", 3, {"data.root": "/images"})
+    base = presets.parameters("digits")
     expected = base | {"seed": 3}
     expected["data"] = base["data"] | {"seed": 3, "root": "/images", "labelled": None}
     expected["data"]["unlabelled_from"] = "data/pools/labelled"
@@ -66,10 +66,10 @@ def test_values_of_an_arm_by_hand():
 
 def test_the_digest_tells_settings_apart_but_not_machines():
     study = definition.load("article")
-    first = definition.settings_digest(study.values("clean", "digits", 0))
-    assert first == definition.settings_digest(study.values("clean", "digits", 0, {"data.root": "/x"}))
-    assert first != definition.settings_digest(study.values("clean", "digits", 1))
-    assert first != definition.settings_digest(study.values("noised", "digits", 0))
+    first = definition.settings_digest(study.parameters("clean", "digits", 0))
+    assert first == definition.settings_digest(study.parameters("clean", "digits", 0, {"data.root": "/x"}))
+    assert first != definition.settings_digest(study.parameters("clean", "digits", 1))
+    assert first != definition.settings_digest(study.parameters("noised", "digits", 0))
 
 
 class Small(Section):
@@ -121,19 +121,19 @@ def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
 @pytest.mark.parametrize(("preset", "name"), COMMITTED)
 def test_a_new_parameter_at_its_default_leaves_committed_rows_recognised(monkeypatch, preset, name, listed):
     given = {kind: params.Params.model_fields[kind].annotation for kind in ("data", "teacher")}
-    export = create_model("Export", __base__=Section, opset=(int, 17))
-    new = {
-        "data": (create_model("Data", __base__=given["data"], margin=(int, 4)), ...),
-        "teacher": (create_model("Teacher", __base__=given["teacher"], patience=(float | None, None)), ...),
-        "export": (export, export()),
+    sections = {
+        "data": create_model("Data", __base__=given["data"], margin=(int, 4)),
+        "teacher": create_model("Teacher", __base__=given["teacher"], patience=(float | None, None)),
+        "export": create_model("Export", __base__=Section, opset=(int, 17)),
     }
+    new = {key: (section, section()) for key, section in sections.items()}
     monkeypatch.setattr(params, "Params", create_model("More", __base__=params.Params, **new))
     study = definition.load(name)
     seeds = 1 + max(seed for _, seed in rows.read(name, preset))
     jobs = run.jobs_of(name, study, preset, seeds=seeds)
     if listed:
         for job in jobs:
-            job.values["data"]["margin"], job.values["export"], job.values["teacher"]["patience"] = (
+            job.parameters["data"]["margin"], job.parameters["export"], job.parameters["teacher"]["patience"] = (
                 4,
                 {"opset": 17},
                 None,
@@ -183,7 +183,7 @@ def test_a_study_that_is_wrong(tmp_path, monkeypatch, change, message):
 )
 def test_a_parameter_that_is_wrong(changes, message):
     with pytest.raises(UserError, match=message):
-        definition.load("article").values("clean", "digits", 0, changes)
+        definition.load("article").parameters("clean", "digits", 0, changes)
 
 
 def test_a_model_that_is_not_trained():
@@ -191,7 +191,7 @@ def test_a_model_that_is_not_trained():
         study = definition.load("article").model_copy(update={"model": model})
         message = f"arm clean: there is no model {model} .*choose one of student-gen1"
         with pytest.raises(UserError, match=message):
-            study.values("clean", "digits", 0)
+            study.parameters("clean", "digits", 0)
 
 
 def test_texts_of_several_lines_become_one(tmp_path, monkeypatch):

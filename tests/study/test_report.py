@@ -350,7 +350,7 @@ def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
     assert path.with_suffix(".md").read_text() == report.markdown(found)
     assert path.with_suffix(".png").is_file()
     settings = {
-        (arm, seed): definition.settings_digest(found.study.values(arm, preset, seed))
+        (arm, seed): definition.settings_digest(found.study.parameters(arm, preset, seed))
         for arm, own in found.rows.items()
         for seed in own
     }

@@ -120,7 +120,7 @@ def test_article_uses_adam_at_keras_defaults(monkeypatch):
     from support import ROOT
 
     monkeypatch.chdir(ROOT)
-    article = params.check(presets.values("cifar10-article"))
+    article = params.check(presets.parameters("cifar10-article"))
     optimizer = make_optimizer(article.student, make_schedule(article.student, steps=10))
     default = keras.optimizers.Adam().get_config()
     assert {**optimizer.get_config(), "name": ""} == {**default, "name": ""}
