@@ -109,6 +109,8 @@ class Runner:
 
     def __init__(self, at_a_time: int = 1, say: Say = print) -> None:
         self.say, self._commit = say, environment.commit()
+        if self._commit is None:
+            raise UserError("`git rev-parse HEAD` failed: a study runs in clones of this repository, so it needs one.")
         self._stopped, self._writing = threading.Event(), threading.Lock()
         self._lanes = [
             Lane(number, cores=cores, stopped=self._stopped, say=say)
