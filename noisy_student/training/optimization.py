@@ -64,8 +64,9 @@ def make_optimizer(training: TrainingParams, rate: float | WarmUpDecay) -> keras
     scales alone. Its strength is multiplied by the learning rate.
     """
     params = training.optimizer
-    common: dict[str, Any] = {"use_ema": training.ema > 0, "ema_momentum": training.ema}
-    common["weight_decay"] = params.weight_decay or None
+    common: dict[str, Any] = {"use_ema": training.ema > 0, "weight_decay": params.weight_decay or None}
+    if training.ema > 0:
+        common["ema_momentum"] = training.ema
     if params.name == "sgd":
         common |= {"momentum": params.momentum, "nesterov": params.momentum > 0}
     if params.name == "rmsprop":
