@@ -25,7 +25,7 @@ def test_the_readme_lists_all_presets():
     section = (ROOT / "README.md").read_text().partition("\n## Presets\n")[2].partition("\n## ")[0]
     first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     assert sorted(re.findall(r"`(\S+?)`", " ".join(first_cells))) == sorted(NAMES)
-    assert NAMES[0] == "digits"
+    assert presets.names()[0] == "digits"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def test_every_parameter_has_its_comment_once():
         "\n    width: 16 # resnet: filters of the first stage; wide_resnet: widening factor\n",
         "\n  batch_size: 64 # labelled images a step (mix: concat: all images a step)\n",
         "\n# Each generation names its teacher",
-        "\n  gen1: {teacher: teacher}\n\neval:\n",
+        "\n  gen1: {teacher: teacher}\n\nrelease: student-gen1 # the model that",
         "\n  # other labelled images, name: folder of classes, or of a pair of .npy files\n  extra_tests: {}\n",
     ):
         assert written.count(lines) == 1, lines
@@ -109,6 +109,7 @@ def test_the_settings_import_neither_networks_nor_sources():
     assert own == {f"noisy_student.{name}" for name in ("settings", "settings.params", "settings.schema")} | {
         "noisy_student.runtime",
         "noisy_student.runtime.errors",
+        "noisy_student.runtime.layout",
     }
 
 

@@ -29,8 +29,7 @@ def select(name: str) -> None:
     TensorFlow's information and warnings, but for a few lines from before its log is set up).
 
     Raises:
-        ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or the
-            framework is not installed.
+        ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed.
     """
     chosen = os.environ.get("KERAS_BACKEND") or name
     if chosen != name:

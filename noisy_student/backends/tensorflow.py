@@ -30,11 +30,8 @@ def is_bfloat16_fast() -> bool:
 
 def describe_devices() -> list[str]:
     """Those that TensorFlow lists."""
-    names = []
-    for device in tf.config.list_physical_devices("GPU"):
-        model = tf.config.experimental.get_device_details(device).get("device_name", device.name)
-        names.append(f"GPU {model}")
-    return names or ["CPU"]
+    devices, details = tf.config.list_physical_devices("GPU"), tf.config.experimental.get_device_details
+    return [f"GPU {details(device).get('device_name', device.name)}" for device in devices] or ["CPU"]
 
 
 def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:

@@ -4,6 +4,7 @@ Each has a title, and a description for those who cannot see it. Reference: http
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -191,7 +192,7 @@ def _cell_text(field, form=""):
     return {"mark": {"type": "text", "fontSize": 11}, "encoding": {"text": text, "color": {"condition": white}}}
 
 
-def reliability(rows: Sequence[Mapping]) -> dict:
+def reliability(rows: Sequence[dict[str, Any]]) -> dict:
     """Accuracy against confidence, and how many images each bin holds.
 
     Args:
@@ -199,8 +200,8 @@ def reliability(rows: Sequence[Mapping]) -> dict:
     """
     tables = {name: [row for row in rows if row["model"] == name] for name in dict.fromkeys(r["model"] for r in rows)}
     images = {name: sum(row["count"] for row in table) for name, table in tables.items()}
-    errors = ", ".join(f"{name} {calibration_error(table):.3f}" for name, table in tables.items())
-    shown = [row | {"share": row["count"] / images[row["model"]]} for row in rows]
+    errors = ", ".join(f"{name} {calibration_error(table):.3f}" for name, table in tables.items() if images[name])
+    shown = [{**row, "share": row["count"] / max(1, images[row["model"]])} for row in rows]
     whole, title = {"domain": [0, 1]}, "confidence (highest probability)"
     x, y, color = axis("confidence", title, scale=whole), axis("accuracy", "accuracy", scale=whole), by_model(tables)
     diagonal = {

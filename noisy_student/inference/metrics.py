@@ -1,9 +1,11 @@
-"""Metrics on arrays of probabilities; no model is needed."""
+"""Metrics on arrays of probabilities; no model is needed. Labels that do not fit are a DataError everywhere."""
+
+from typing import Any
 
 import numpy as np
 
 from noisy_student.runtime.errors import DataError
-from noisy_student.runtime.types import Floats, Ints, Labels, Probs
+from noisy_student.runtime.types import Floats, Ints, Labels, Mask, Probs
 
 
 def _check(probs, labels):
@@ -20,17 +22,13 @@ def _check(probs, labels):
         )
 
 
-def nll(probs: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood of (N,) labels, in nats.
-
-    Raises:
-        DataError: the shapes do not fit or a label is out of range (so do all functions here that take labels).
-    """
+def nll(probs: Probs, labels: Labels) -> float:
+    """Mean negative log-likelihood of the labels, in nats."""
     _check(probs, labels)
     return mean_nll(probs[np.arange(len(labels)), labels])
 
 
-def mean_nll(true_probs: np.ndarray) -> float:
+def mean_nll(true_probs: Floats) -> float:
     """The same of the (N,) probabilities of the true classes, each raised to 1e-7 at least."""
     return float(-np.log(np.clip(true_probs.astype(np.float64), 1e-7, 1.0)).mean())
 
@@ -48,84 +46,64 @@ def top_k_accuracy(probs: Probs, labels: Labels, k: int) -> float:
 
 
 def recall_per_class(probs: Probs, labels: Labels) -> Floats:
-    """Share of each class's images that are predicted as it.
-
-    Returns:
-        (K,) float64 in 0..1; NaN for a class without images.
-    """
+    """(K,) share of each class's images that are predicted as it, 0..1; NaN for a class without images."""
     matrix = confusion(probs, labels)
     total = matrix.sum(axis=1)
     return np.divide(matrix.diagonal(), total, out=np.full(len(matrix), np.nan), where=total > 0)
 
 
 def confusion(probs: Probs, labels: Labels) -> Ints:
-    """Count images by true class (rows) and predicted class (columns).
-
-    Returns:
-        (K, K) int64.
-    """
+    """(K, K) images by true class (rows) and predicted class (columns)."""
     _check(probs, labels)
     classes = probs.shape[1]
     pairs = labels.astype(np.int64) * classes + probs.argmax(axis=1)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
-def equal_edges(bins: int) -> np.ndarray:
+def equal_edges(bins: int) -> Floats:
     """(bins + 1,) edges of equal bins of [0, 1]."""
     return np.arange(bins + 1) / bins  # correctly rounded, so 11 / 20 is what 0.55 is read as; linspace's is not
 
 
-def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(N,) places of values among bins. **The rule for edges**: a bin holds lower < value <= upper.
+def bin_of(numbers: Floats, edges: Floats) -> Ints:
+    """(N,) places of numbers among bins. **The rule for edges**: a bin holds lower < number <= upper.
 
     As a pseudo-label is kept when threshold < confidence <= max_confidence, no bin between such edges is half kept;
-    edges are therefore rounded to the values' own type first, as NumPy does when it compares an array with one number.
+    edges are therefore rounded to the numbers' own type first, as NumPy does when it compares an array with one number.
     The first bin also holds what lies at its lower edge or below, the last what rounding has put above 1.
     """
-    return np.searchsorted(np.asarray(edges)[1:-1].astype(values.dtype), values)
+    return np.searchsorted(np.asarray(edges)[1:-1].astype(numbers.dtype), numbers)
 
 
-def histogram(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(bins,) how many values each bin holds, see `bin_of`."""
-    return np.bincount(bin_of(values, edges), minlength=len(edges) - 1)
+def histogram(numbers: Floats, edges: Floats) -> Ints:
+    """(bins,) how many numbers each bin holds, see `bin_of`."""
+    return np.bincount(bin_of(numbers, edges), minlength=len(edges) - 1)
 
 
-def reliability(probs: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[dict]:
-    """`reliability_of` the best classes of (N, K) probabilities."""
+def reliability(probs: Probs, labels: Labels, bins: int = 15) -> list[dict[str, Any]]:
+    """`reliability_of` the best classes."""
     _check(probs, labels)
     return reliability_of(probs.max(axis=1), probs.argmax(axis=1) == labels, bins)
 
 
-def reliability_of(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> list[dict]:
+def reliability_of(confidence: Floats, correct: Mask, bins: int = 15) -> list[dict[str, Any]]:
     """Compare confidence with accuracy in equal bins of confidence (Guo et al. 2017, arXiv:1706.04599).
-
-    Args:
-        confidence: (N,) highest probabilities.
-        correct: (N,) bool, whether their classes are right.
-        bins: of [0, 1], see `bin_of`.
 
     Returns:
         a dict a bin: lower, upper, count, confidence (mean) and accuracy, the last two None in an empty bin.
     """
-    edges = equal_edges(bins)
+    edges, table = equal_edges(bins), []
     place, confidence = bin_of(confidence, edges), confidence.astype(np.float64)
-    table = []
     for k in range(bins):
         inside = place == k
-        count = int(inside.sum())
-        table.append(
-            {
-                "lower": float(edges[k]),
-                "upper": float(edges[k + 1]),
-                "count": count,
-                "confidence": float(confidence[inside].mean()) if count else None,
-                "accuracy": float(correct[inside].mean()) if count else None,
-            }
-        )
+        row: dict[str, Any] = {"lower": float(edges[k]), "upper": float(edges[k + 1]), "count": int(inside.sum())}
+        for name, each in (("confidence", confidence), ("accuracy", correct)):
+            row[name] = float(each[inside].mean()) if row["count"] else None
+        table.append(row)
     return table
 
 
-def calibration_error(table: list[dict]) -> float:
+def calibration_error(table: list[dict[str, Any]]) -> float:
     """Mean distance of accuracy from confidence in a table of `reliability`, weighted by its counts; 0..1.
 
     Source: Guo et al. 2017, arXiv:1706.04599, equation 3.
@@ -136,11 +114,7 @@ def calibration_error(table: list[dict]) -> float:
 
 
 def accuracy_interval(correct: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `correct` out of `n` images.
-
-    Returns:
-        (low, high) floats in 0..1.
-    """
+    """Wilson's 95 % interval (low, high), in 0..1, of a share of `correct` out of `n` images."""
     from scipy.stats import binomtest  # two seconds, which the stages that only count need not wait
 
     interval = binomtest(int(correct), int(n)).proportion_ci(0.95, method="wilson")

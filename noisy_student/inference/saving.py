@@ -24,9 +24,6 @@ def save(model: keras.Model, path: Path) -> None:
 
     Models of equal configuration and equal weights give equal bytes, whenever and wherever they are
     saved with the same versions of Keras and h5py.
-
-    Args:
-        path: ends in `.keras`; its folder is created.
     """
     with atomic_path(path) as temporary:
         model.save(temporary)
@@ -48,19 +45,14 @@ def _with_fixed_dates(data):
 
 
 def load(path: Path, *, classes: int | None = None) -> keras.Model:
-    """Read a `.keras` file in safe mode: no code from the file is run.
+    """Read a file of `save`, not compiled, in safe mode: no code from the file is run.
 
     Args:
-        path: a file written by `save`.
-        classes: how many classes it must tell apart; None: any number.
-
-    Returns:
-        A `keras.Model`, not compiled.
+        classes: how many it must tell apart; None: any number.
 
     Raises:
         DataError: the file is missing, damaged, no model, knows other classes, or needs code from inside it.
     """
-    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such model. Run the stage that writes it: `dvc repro`.")
     _check_archive(path)

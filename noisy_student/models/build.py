@@ -1,9 +1,7 @@
 """Build a network from its parameters, for training or for inference."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -11,9 +9,7 @@ from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.networks import network_of
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 from noisy_student.runtime.errors import ParamsError
-
-if TYPE_CHECKING:
-    from noisy_student.settings.schema import ModelParams, NoiseParams
+from noisy_student.settings.schema import ModelParams, NoiseParams
 
 MODES = ("train", "inference", "noised")
 

@@ -1,19 +1,15 @@
 """The layers that all architectures are made of: named, seeded, of one precision."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
+from keras import KerasTensor
 
 from noisy_student.models.normalisation import FusedBatchNormalization
 from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, SkippableBranch, StochasticDepth
 from noisy_student.runtime.seeds import derive_seed
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
 
 
 def layer_seed(seed: int, name: str) -> int:

@@ -1,10 +1,17 @@
 """What every network is: its parameters, what can be said of it without building it, and its layers."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import Section
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
+
+    from noisy_student.models.layers import Layers
+else:
+    KerasTensor = Layers = Any  # to know a network's parameters Keras is not imported
 
 Blocks = Sequence[Any]  # a tuple a block, first block first; each begins with the block's name
 
@@ -47,7 +54,7 @@ class Network(Section):
         """Names of the blocks that have a shortcut, in order; all unless a network says otherwise."""
         return self.block_names()
 
-    def features(self, images: Any, layers: Any) -> Any:
+    def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), C); s is the `total_stride`."""
         raise NotImplementedError
 

@@ -1,14 +1,9 @@
 """A network behind its input noise, so that the device that trains also noises."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import keras
 import numpy as np
 
-if TYPE_CHECKING:
-    from noisy_student.noise.in_graph import InGraphNoise
+from noisy_student.noise.in_graph import InGraphNoise
 
 
 class _Noise(keras.layers.Layer):

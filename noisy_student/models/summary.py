@@ -8,14 +8,9 @@ import keras
 
 def macs(model: keras.Model) -> int:
     """Multiply-accumulates of the convolutions and dense layers of a flat model for one image, without biases."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-            _, height, width, _ = layer.output.shape
-            total += math.prod(layer.kernel.shape) * height * width
-        elif isinstance(layer, keras.layers.Dense):
-            total += math.prod(layer.kernel.shape)
-    return total
+    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense
+    layers = [layer for layer in model.layers if isinstance(layer, kinds)]
+    return sum(math.prod((*layer.kernel.shape, *layer.output.shape[1:-1])) for layer in layers)
 
 
 def summarise(model: keras.Model, *, survival: dict[str, float]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def label_pool(params: Params, generation: str) -> dict:
             name=f"pseudolabel {generation}",
             noise=noise,
             out=probs,
-            kept=saved,
+            checkpoints=saved,
         )
     return {"images": len(pool), "resumed_from_row": saved.resumed_from, "devices": devices}
 

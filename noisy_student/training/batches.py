@@ -6,29 +6,31 @@ from typing import Any
 import keras
 import numpy as np
 
+from noisy_student.noise.in_graph import InGraphNoise
+from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.seeds import derive_seed, generator, image_keys
+from noisy_student.runtime.types import Floats, Rows
+from noisy_student.training.examples import Examples
 
 
 class ShuffledRows:
     """An endless stream of row numbers: one permutation of all rows after the other.
 
     Args:
-        rows: number of rows.
         batch_size: rows a step; may exceed `rows`.
-        seed: of the permutations.
         name: tells several streams of one training apart.
     """
 
-    def __init__(self, rows, *, batch_size, seed, name):
+    def __init__(self, rows: int, *, batch_size: int, seed: int, name: str) -> None:
         self.rows, self.batch_size, self.seed, self.name = rows, batch_size, seed, name
-        self._kept = {}
+        self._orders: dict[int, Rows] = {}
 
-    def at(self, step):
+    def at(self, step: int) -> tuple[Rows, Rows]:
         """What step `step`, counted from 0, is made of.
 
         Returns:
-            (epochs, rows), both (batch_size,) int64: how many permutations went before, and the row. No two
-            steps, nor two places of a step, have the same pair.
+            (epochs, rows), both (batch_size,): how many permutations went before, and the row. No two steps, nor two
+            places of a step, have the same pair.
         """
         positions = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(positions, self.rows)
@@ -39,27 +41,20 @@ class ShuffledRows:
         return epochs, chosen
 
     def _permutation(self, epoch):
-        order = self._kept.get(epoch)
+        order = self._orders.get(epoch)
         if order is None:
             order = generator(self.seed, "order", self.name, epoch).permutation(self.rows)
             # a new dict, never a changed one: several threads may ask
-            self._kept = {e: p for e, p in self._kept.items() if e >= epoch - 1} | {epoch: order}
+            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1} | {epoch: order}
         return order
 
 
 @dataclass(frozen=True)
 class Share:
-    """A part of every batch.
+    """A part of every batch: `batch_size` examples, whose mean loss counts `weight` times in the batch's."""
 
-    Attributes:
-        name: of its stream of rows.
-        examples: what it is drawn from; see `noisy_student.training.examples`.
-        batch_size: how many of them a batch holds.
-        weight: of the mean loss over them in the batch's loss.
-    """
-
-    name: str
-    examples: Any
+    name: str  # of its stream of rows
+    examples: Examples
     batch_size: int
     weight: float = 1.0
 
@@ -72,19 +67,23 @@ class TrainingBatches(keras.utils.PyDataset):
     b/B of the batch weighs weight x B/b.
 
     Args:
-        shares: list of `Share`.
-        noise: noisy_student.noise.pipeline.InputNoise. What an image gets is a function of the seed, the
-            name of its share, and how often which row was seen.
+        noise: what an image gets is a function of the seed, the name of its share, and how often which row was seen.
         round_steps: steps in a round.
         seed: of order and noise.
-        in_graph: noise.in_graph.InGraphNoise of `noise`: the batches hold draws, for the device to carry out.
-            None: they hold noised images.
+        in_graph: that of `noise`: the batches hold draws, for the device to carry out. None: they hold noised images.
     """
 
-    def __init__(self, shares, *, noise, round_steps, seed, in_graph=None):
+    def __init__(
+        self,
+        shares: list[Share],
+        *,
+        noise: InputNoise,
+        round_steps: int,
+        seed: int,
+        in_graph: InGraphNoise | None = None,
+    ) -> None:
         super().__init__()
-        self.in_graph = in_graph
-        self.shares, self.noise, self.round_steps, self.seed = shares, noise, round_steps, seed
+        self.shares, self.noise, self.in_graph, self.round_steps, self.seed = shares, noise, in_graph, round_steps, seed
         self.round = 0
         self.done = 0  # steps of the round that were taken before, when a training goes on within one
         self._streams = [ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares]
@@ -95,11 +94,11 @@ class TrainingBatches(keras.utils.PyDataset):
         )
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Steps that are left in a round."""
         return self.round_steps - self.done
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[Any, Floats, Floats]:
         """Batch `index` of those that are left in the round.
 
         Returns:

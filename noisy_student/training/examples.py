@@ -1,21 +1,17 @@
 """Images with the distributions that a training aims at, made when they are asked for."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from noisy_student.data.views import Images
+from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
 
-def one_hot(labels, classes, *, smoothing=0.0):
+
+def one_hot(labels: Labels, classes: int, *, smoothing: float = 0.0) -> Probs:
     """Target distributions of hard labels.
 
-    Label smoothing gives the label 1 - smoothing and shares `smoothing` equally among all classes
-    (Szegedy et al. 2016, section 7).
-
-    Args:
-        labels: (N,) integers in [0, classes).
-        classes: number of classes.
-        smoothing: in [0, 1).
-
-    Returns:
-        (N, classes) float32, rows sum to 1.
+    The label gets 1 - `smoothing`; the latter is shared equally among all classes (Szegedy et al. 2016, section 7).
     """
     targets = np.full((len(labels), classes), smoothing / classes, np.float32)
     targets[np.arange(len(labels)), labels] += 1.0 - smoothing
@@ -23,18 +19,20 @@ def one_hot(labels, classes, *, smoothing=0.0):
 
 
 class Examples:
-    """Images with targets; each kind has a `write` like that of LabelledExamples.
+    """Images (H, W, 3), which `shape` says, with targets."""
 
-    Attributes:
-        shape: (H, W, 3) of an image.
-        classes: number of classes.
-    """
-
-    def __init__(self, shape, classes):
+    def __init__(self, shape: Sequence[int], classes: int) -> None:
         self.shape, self.classes = tuple(shape), classes
 
-    def take(self, rows):
-        """New arrays of the given rows: images (n, H, W, 3) uint8 and targets (n, classes) float32."""
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def write(self, rows: Rows, images: Pixels, targets: Probs) -> None:
+        """Write the given rows into n images and targets, where the caller wants them."""
+        raise NotImplementedError
+
+    def take(self, rows: Rows) -> tuple[Pixels, Probs]:
+        """New arrays of the images and the targets of the given rows."""
         images = np.empty((len(rows), *self.shape), np.uint8)
         targets = np.empty((len(rows), self.classes), np.float32)
         self.write(rows, images, targets)
@@ -42,30 +40,17 @@ class Examples:
 
 
 class LabelledExamples(Examples):
-    """Images with labels.
+    """Images with labels; `smoothing` in [0, 1), see `one_hot`."""
 
-    Args:
-        images: (N, H, W, 3) uint8, may be memory-mapped.
-        labels: (N,) integers.
-        classes: number of classes.
-        smoothing: label smoothing in [0, 1).
-    """
-
-    def __init__(self, images, labels, *, classes, smoothing=0.0):
+    def __init__(self, images: Images, labels: Labels, *, classes: int, smoothing: float = 0.0) -> None:
         super().__init__(images.shape[1:], classes)
         self.images, self.labels, self.smoothing = images, labels, smoothing
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
-    def write(self, rows, images, targets):
-        """Write the given rows where the caller wants them.
-
-        Args:
-            rows: (n,) integers in [0, len(self)).
-            images: (n, H, W, 3) uint8 to write into.
-            targets: (n, classes) float32 to write into.
-        """
+    def write(self, rows: Rows, images: Pixels, targets: Probs) -> None:
+        """See `Examples`."""
         _gather(self.images, rows, images)
         targets[...] = one_hot(self.labels[rows], self.classes, smoothing=self.smoothing)
 
@@ -74,23 +59,22 @@ class PseudoLabelledExamples(Examples):
     """Images with a teacher's labels, as balancing has chosen them.
 
     Args:
-        images: (M, H, W, 3) uint8, the whole unlabelled pool, may be memory-mapped.
-        probs: (M, classes) float32, the teacher's distributions, may be memory-mapped.
-        rows: (N,) rows of the pool, repetitions allowed.
+        images, probs: of the whole unlabelled pool; may be memory-mapped.
+        rows: of the pool, repetitions allowed.
         kind: "soft" aims at the distribution, "hard" at its argmax.
-        smoothing: label smoothing in [0, 1) of hard pseudo-labels; soft ones are never smoothed.
+        smoothing: see `one_hot`, of hard pseudo-labels; soft ones are never smoothed.
     """
 
-    def __init__(self, images, probs, rows, *, kind, smoothing=0.0):
+    def __init__(self, images: Images, probs: Probs, rows: Rows, *, kind: str, smoothing: float = 0.0) -> None:
         super().__init__(images.shape[1:], probs.shape[1])
         self.images, self.probs, self.rows = images, probs, rows
         self.kind, self.smoothing = kind, smoothing
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.rows)
 
-    def write(self, rows, images, targets):
-        """See LabelledExamples."""
+    def write(self, rows: Rows, images: Pixels, targets: Probs) -> None:
+        """See `Examples`."""
         chosen = self.rows[rows]
         _gather(self.images, chosen, images)
         targets[...] = self.probs[chosen]
@@ -101,16 +85,16 @@ class PseudoLabelledExamples(Examples):
 class ConcatenatedExamples(Examples):
     """Several sets of examples as one (the article's way to join labelled and pseudo-labelled)."""
 
-    def __init__(self, parts):
+    def __init__(self, parts: Sequence[Examples]) -> None:
         super().__init__(parts[0].shape, parts[0].classes)
         self.parts = parts
         self.starts = np.cumsum([0] + [len(part) for part in parts])
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def write(self, rows, images, targets):
-        """See LabelledExamples."""
+    def write(self, rows: Rows, images: Pixels, targets: Probs) -> None:
+        """See `Examples`."""
         for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
             here = np.flatnonzero((rows >= start) & (rows < stop))
             images[here], targets[here] = part.take(rows[here] - start)

@@ -7,16 +7,18 @@ import math
 
 import numpy as np
 
+from noisy_student.settings.schema import ScheduleParams
+
 FACTOR = 0.1
 LEAST = 1e-4  # ReduceLROnPlateau's own min_delta; EarlyStopping has none
 
 
-def reduces(history: list[dict], schedule) -> bool:
+def reduces(history: list[dict], schedule: ScheduleParams) -> bool:
     """Whether the rate is to be multiplied by FACTOR after the last round of the history."""
     return _out_of_patience(_losses(history, schedule), schedule.plateau_patience, least=LEAST)
 
 
-def stops(history: list[dict], schedule) -> bool:
+def stops(history: list[dict], schedule: ScheduleParams) -> bool:
     """Whether the training ends with the last round of the history."""
     return _out_of_patience(_losses(history, schedule), schedule.stop_patience, least=0.0)
 

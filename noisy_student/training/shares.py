@@ -1,41 +1,36 @@
 """What the batches of a training are made of."""
 
-from noisy_student.data.views import at_size
+from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.views import Images, at_size
+from noisy_student.runtime.types import Probs, Rows
+from noisy_student.settings.schema import StudentParams, TrainingParams
 from noisy_student.training.batches import Share
 from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
 
 
-def teacher_shares(training, labelled, *, classes):
-    """What a teacher's batches are made of: labelled images only.
-
-    Args:
-        training: TrainingParams.
-        labelled: LabelledImages.
-        classes: number of classes.
-    """
-    examples = LabelledExamples(
-        at_size(labelled.images, training.image_size),
-        labelled.labels,
-        classes=classes,
-        smoothing=training.label_smoothing,
-    )
+def teacher_shares(training: TrainingParams, labelled: LabelledImages, *, classes: int) -> list[Share]:
+    """What a teacher's batches are made of: labelled images only."""
+    images, smoothing = at_size(labelled.images, training.image_size), training.label_smoothing
+    examples = LabelledExamples(images, labelled.labels, classes=classes, smoothing=smoothing)
     return [Share("labelled", examples, training.batch_size)]
 
 
-def student_shares(student, labelled, *, unlabelled, probs, rows, kind, classes):
-    """What a student's batches are made of, by `student.mix`.
+def student_shares(
+    student: StudentParams,
+    labelled: LabelledImages,
+    *,
+    unlabelled: Images,
+    probs: Probs,
+    rows: Rows | None,
+    kind: str,
+    classes: int,
+) -> list[Share]:
+    """What a student's batches are made of, by `student.mix`; see `PseudoLabelledExamples`.
 
-    Args:
-        student: StudentParams.
-        labelled: LabelledImages.
-        unlabelled: (M, H, W, 3) uint8, the pool.
-        probs: (M, K) float32, the teacher's distributions.
-        rows: (N,) rows of the pool chosen by balancing; not used with `mix: none`.
-        kind: "soft" or "hard".
-        classes: number of classes K.
+    The rows of the pool are None where no pseudo-labels are used.
     """
     shares = teacher_shares(student, labelled, classes=classes)
-    if not student.uses_pseudo_labels:
+    if not student.uses_pseudo_labels or rows is None:
         return shares
     images = at_size(unlabelled, student.image_size)
     pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=student.label_smoothing)

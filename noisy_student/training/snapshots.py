@@ -2,12 +2,16 @@
 
 import contextlib
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
 
 import keras
 import numpy as np
 
+from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.signals import Stopped, deferred
+from noisy_student.training.phases import Phase
 
 Arrays = list[np.ndarray]
 
@@ -18,52 +22,49 @@ class State:
 
     Order of the data and noise of the input are functions of the step, and the rules that end a training are
     functions of the history: they have no state.
-
-    Attributes:
-        history: a row of the learning curves for every round that is done.
-        index: steps of the round after them that are done, too.
-        best: the row of the best round.
-        seconds: of training, over all processes that worked on it.
-        best_weights: the weights of the best round.
-        variables: weights, optimizer, random generators; held only while they are saved or restored.
-        metrics: the running means of the round, likewise.
     """
 
-    history: list[dict] = field(default_factory=list)
-    index: int = 0
-    best: dict | None = None
-    seconds: float = 0.0
+    history: list[dict] = field(default_factory=list)  # a row of the learning curves for every round that is done
+    index: int = 0  # steps of the round after them that are done, too
+    best: dict[str, Any] | None = None  # the row of the best round
+    seconds: float = 0.0  # of training, over all processes that worked on it
     best_weights: Arrays = field(default_factory=list)
-    variables: Arrays = field(default_factory=list)
-    metrics: Arrays = field(default_factory=list)
+    variables: Arrays = field(
+        default_factory=list
+    )  # optimizer's and random generators' too; only while saved or restored
+    metrics: Arrays = field(default_factory=list)  # the running means of the round, likewise
 
     @classmethod
-    def newest(cls, checkpoints):
+    def newest(cls, checkpoints: Checkpoints | None) -> Self:
         """The state in the newest checkpoint; that of the start if there is none."""
         loaded = checkpoints and checkpoints.newest()
-        if loaded is None:
+        if checkpoints is None or loaded is None:
             return cls()
-        checkpoints.resumed_from, arrays, values = loaded
-        lists = {}
+        checkpoints.resumed_from, arrays, saved = loaded
         for key, array in arrays.items():  # in the order in which they were saved
-            lists.setdefault(key.rpartition("_")[0], []).append(array)
-        return cls(**values, **lists)
+            saved.setdefault(key.rpartition("_")[0], []).append(array)
+        return cls(**saved)
 
-    def save(self, checkpoints, model, *, number: int):
+    def save(self, checkpoints: Checkpoints, model: keras.Model, *, number: int) -> None:
         """Write a checkpoint of this state and of all that `model` remembers."""
         began = time.monotonic()
-        _synchronise(model)
+        if keras.backend.backend() == "jax":  # whose trainer keeps what has become of the variables to itself
+            model.jax_state_sync()
         metrics = model.metrics_variables if self.index else []
-        values = vars(replace(self, variables=_arrays(_variables(model)), metrics=_arrays(metrics)))
-        lists = {each.name: values.pop(each.name) for each in fields(self) if each.type == Arrays}
+        scalars = vars(replace(self, variables=_arrays(_variables(model)), metrics=_arrays(metrics)))
+        lists = {each.name: scalars.pop(each.name) for each in fields(self) if each.type == Arrays}
         arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
-        checkpoints.save(number, arrays, values, since=began)
+        checkpoints.save(number, arrays, scalars, since=began)
 
-    def restore(self, model, batches):
-        """Put the variables that were loaded, if any, into `model`, once."""
+    def restore(self, model: keras.Model, batches: Any) -> None:
+        """Put the variables that were loaded, if any, into `model`, once; no batch is made where nothing is restored."""
         if not self.variables:
             return
-        _build(model, batches[0])
+        # make the optimizer's and the metrics' variables, which Keras makes in the first step
+        model.optimizer.build(model.trainable_variables)
+        _, targets, weights = batches[0]
+        model.compute_metrics(None, targets, np.full_like(targets, 0.5), sample_weight=weights)
+        model.reset_metrics()
         for variable, array in zip(_variables(model), self.variables, strict=True):
             variable.assign(array)
         for variable, array in zip(model.metrics_variables if self.metrics else [], self.metrics, strict=True):
@@ -72,14 +73,10 @@ class State:
 
 
 @contextlib.contextmanager
-def saving(state: State, checkpoints, model, phase):
+def saving(
+    state: State, checkpoints: Checkpoints | None, model: keras.Model, phase: Phase
+) -> Iterator[Callable[..., None]]:
     """Within the block a signal to stop is obeyed at the next moment at which the state can be saved.
-
-    Args:
-        state: of the training.
-        checkpoints: runtime.checkpoints.Checkpoints; None: nothing is saved.
-        model: that is fitted.
-        phase: phases.Phase.
 
     Yields:
         Callable that saves the state if that is due, or `now`. `natural`: see `Checkpoints.due`.
@@ -92,8 +89,10 @@ def saving(state: State, checkpoints, model, phase):
 
         def save(*, natural=False, now=False):
             state.seconds = time.perf_counter() - began
-            asked = requests and requests.pending()
-            if checkpoints and (now or asked is not None or checkpoints.due(natural=natural)):
+            if checkpoints is None or requests is None:
+                return
+            asked = requests.pending()
+            if now or asked is not None or checkpoints.due(natural=natural):
                 state.save(checkpoints, model, number=len(state.history) * phase.round_steps + state.index)
             if asked is not None:
                 numbers = checkpoints.numbers()
@@ -101,20 +100,6 @@ def saving(state: State, checkpoints, model, phase):
                 raise Stopped(f"{phase.name}: stopped; {where}. Run the same command again to go on.", asked)
 
         yield save
-
-
-def _synchronise(model):
-    """Let the variables hold what the training has made of them: JAX' trainer keeps them to itself between steps."""
-    if keras.backend.backend() == "jax":
-        model.jax_state_sync()
-
-
-def _build(model, example):
-    """Make the optimizer's and the metrics' variables, which Keras makes in the first step."""
-    model.optimizer.build(model.trainable_variables)
-    _, targets, weights = example
-    model.compute_metrics(None, targets, np.full_like(targets, 0.5), sample_weight=weights)
-    model.reset_metrics()
 
 
 def _variables(model):

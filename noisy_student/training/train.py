@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
@@ -16,50 +17,53 @@ from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise, no_input_noise
+from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.progress import bar
+from noisy_student.settings.params import Params
+from noisy_student.settings.schema import TrainingParams
 from noisy_student.training import plateau
-from noisy_student.training.batches import TrainingBatches
+from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.divergence import check_finite, check_learning
-from noisy_student.training.optimization import make_optimizer
-from noisy_student.training.phases import finetune_phase, main_phase
+from noisy_student.training.optimization import WarmUpDecay, make_optimizer
+from noisy_student.training.phases import Phase, finetune_phase, main_phase
 from noisy_student.training.snapshots import State, saving
 from noisy_student.training.within_round import WithinRound
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training yields.
+    """What a training yields."""
 
-    Attributes:
-        model: the inference model with the best weights.
-        history: rows of the learning curves, one a validation.
-        summary: parameters, MACs, survival probabilities, steps, the best validation.
-    """
-
-    model: keras.Model
-    history: list
-    summary: dict
+    model: keras.Model  # for inference, with the best weights
+    history: list[dict[str, Any]]  # rows of the learning curves, one a validation
+    summary: dict[str, Any]  # parameters, MACs, survival probabilities, steps, the best validation
 
 
-def train(params, training, shares, *, name, labelled, validation, classes, initial=None, checkpoints=None):
+def train(
+    params: Params,
+    training: TrainingParams,
+    shares: list[Share],
+    *,
+    name: str,
+    labelled: LabelledImages,
+    validation: LabelledImages,
+    classes: int,
+    initial: keras.Model | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Trained:
     """Train one model and keep the weights that validate best; then fine-tune it, if that is asked for.
 
     A training that goes on from a checkpoint gives the same bytes as one that was never stopped.
 
     Args:
-        params: Params, for seed, precision, input_noise, noise and augmentation.
-        training: TrainingParams (of the teacher or of a student).
+        params: for seed, precision, input_noise, noise and augmentation.
         shares: what batches are made of; see `training.shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
-        labelled: LabelledImages for the fine-tuning.
-        validation: LabelledImages that choose the checkpoint.
-        classes: number of classes.
-        initial: model whose weights to start from; None starts from random ones.
-        checkpoints: noisy_student.runtime.checkpoints.Checkpoints to go on from and to write to; None: neither.
-
-    Returns:
-        Trained.
+        labelled: for the fine-tuning.
+        validation: chooses the best weights.
+        initial: whose weights to start from; None: random ones.
+        checkpoints: to go on from and to write to.
 
     Raises:
         DivergenceError: the loss became NaN or infinite, or the network learns nothing.
@@ -76,45 +80,35 @@ def train(params, training, shares, *, name, labelled, validation, classes, init
     if tuning is not None:
         inner = checkpoints and checkpoints.within("finetune")
         model, tuned, before = _fit_phase(tuning, model, inner, compared=True, **work)
-        if inner:
+        if checkpoints and inner:
             checkpoints.resumed_from += inner.resumed_from
         history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
-        added, last = {"finetune": _effect(tuning, before, tuned.best)}, tuning
+        effect = {"image_size": tuning.image_size, "steps": tuning.round_steps, "before": before}
+        added, last = {"finetune": effect | {"after": {key: tuned.best[key] for key in before}}}, tuning
     noise = model_noise(params.noise if training.noise else None)
     final = build(
         training.model, mode="inference", classes=classes, image_size=last.image_size, seed=main.seed, **noise
     )
     transfer_weights(model, final)
-    survival = noise.get("survival_probability", 1.0)
-    summary = summarise(final, survival=block_survival(training.model, survival))
-    summary |= {"precision": backends.resolve_precision(params.precision)}
-    summary |= {"steps": history[-1]["step"], "best": state.best, **added}
+    survival = block_survival(training.model, noise.get("survival_probability", 1.0))
+    summary = summarise(final, survival=survival) | {
+        "precision": backends.resolve_precision(params.precision),
+        "steps": history[-1]["step"],
+        "best": state.best,
+        **added,
+    }
     return Trained(final, history, summary)
 
 
-def _effect(tuning, before, after):
-    """What the record of a model says of its fine-tuning; both rows were validated at its image size."""
-    rows = {
-        when: {key: row[key] for key in ("validation_loss", "validation_accuracy")}
-        for when, row in (("before", before), ("after", after))
-    }
-    return {"image_size": tuning.image_size, "steps": tuning.round_steps, **rows}
-
-
 def _fit_phase(phase, initial, checkpoints, *, params, validation, classes, followed=False, compared=False):
-    """Run one phase.
+    """Run one phase; the rest is as in `train`.
 
     Args:
-        phase: phases.Phase.
-        initial: model to start from; None: random weights.
-        checkpoints: see `train`.
-        params, validation, classes: see `train`.
         followed: whether another phase comes, before which the state is saved.
         compared: whether it is validated before the first step, too.
 
     Returns:
-        (the training model with the best weights, its snapshots.State, the metrics of its validation
-        before the first step or None).
+        (the training model with the best weights, its State, the metrics before the first step or None).
     """
     training, noise = phase.training, model_noise(params.noise if phase.training.noise else None)
     network = build(
@@ -144,20 +138,23 @@ def _fit_phase(phase, initial, checkpoints, *, params, validation, classes, foll
     return network, state, before
 
 
-def fit_rounds(phase, model, network, batches, validation, checkpoints=None, *, followed=False):
-    """The loop: fit one round after the other and validate after each.
+def fit_rounds(
+    phase: Phase,
+    model: keras.Model,
+    network: keras.Model,
+    batches: TrainingBatches,
+    validation: LabelledImages,
+    checkpoints: Checkpoints | None = None,
+    *,
+    followed: bool = False,
+) -> State:
+    """The loop: fit one round after the other and validate after each; the model ends with the last step's weights.
 
     Args:
-        phase: phases.Phase.
-        model: compiled `keras.Model` that is fitted.
+        model: compiled, that is fitted.
         network: what gives logits for images: `model`, or what it puts behind noise.
-        batches: batches.TrainingBatches.
-        validation: LabelledImages at the size of the phase.
-        checkpoints: see `train`.
+        validation: at the size of the phase.
         followed: whether the state is saved at the end in any case.
-
-    Returns:
-        snapshots.State; the model has the weights of the last step.
     """
     training, state = phase.training, State.newest(checkpoints)
     if checkpoints and checkpoints.resumed_from:
@@ -211,7 +208,7 @@ def _ended(phase, history):
     return len(history) == phase.rounds or plateau.stops(history, phase.training.schedule)
 
 
-def validate(network, labelled, *, batch_size: int) -> dict[str, float]:
+def validate(network: keras.Model, labelled: LabelledImages, *, batch_size: int) -> dict[str, float]:
     """Loss and accuracy of a network that gives logits, as the rows of the learning curves name them."""
     probs = to_probs(predict_logits(network, labelled.images, batch_size=batch_size))
     return {
@@ -233,15 +230,10 @@ def _report(name, state):
     )
 
 
-def compile_for_training(model, training, *, rate, round_steps):
-    """Give a model of `build` its loss and optimizer.
-
-    Args:
-        model: `keras.Model` that returns logits.
-        training: TrainingParams.
-        rate: see `make_schedule`.
-        round_steps: steps between validations; they are run several at a time.
-    """
+def compile_for_training(
+    model: keras.Model, training: TrainingParams, *, rate: float | WarmUpDecay, round_steps: int
+) -> None:
+    """Give a model that returns logits its loss and optimizer; the steps of a round are run several at a time."""
     model.compile(
         optimizer=make_optimizer(training, rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),

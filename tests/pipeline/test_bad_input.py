@@ -49,7 +49,9 @@ def test_dvc_ends_with_an_error_and_names_the_stage(fresh):
 def test_a_number_as_generation_is_refused_by_every_stage(fresh):
     path = fresh.folder / "params.yaml"
     path.write_text(path.read_text().replace("gen1: {teacher: teacher}", "1: {teacher: teacher}"))
-    for name in ("check", "prepare", "teacher", "eval"):
+    checked = fresh.run(sys.executable, "-m", "commands.check", fails=True)
+    _one_message(checked, "the key 1 is of type int", "gen1")
+    for name in ("prepare", "teacher", "eval"):
         _one_message(fresh.stage(name, fails=True), "the key 1 is of type int", "gen1")
     for name in ("pseudolabel", "balance", "student"):
         _one_message(fresh.stage(name, "1", fails=True), "the key 1 is of type int")

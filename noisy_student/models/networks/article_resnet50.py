@@ -6,16 +6,9 @@ the 128 and of the 512 stage has stride 2; convolutions have biases; only the pr
 he_normal weights and an L2 penalty of 1e-4, all else is at Keras' defaults.
 """
 
-from __future__ import annotations
+from typing import ClassVar
 
-from typing import TYPE_CHECKING, ClassVar
-
-from noisy_student.models.network import Blocks, Network, staged
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
-
-    from noisy_student.models.layers import Layers
+from noisy_student.models.network import Blocks, KerasTensor, Layers, Network, staged
 
 EXPANSION = 4
 STAGES = ((64, 3, 1), (128, 4, 2), (256, 6, 1), (512, 3, 2))  # filters, blocks, stride of the first

@@ -8,20 +8,13 @@ A block has a shortcut, and so stochastic depth, only where neither the number o
 its input changes; its probability follows from its place among all blocks.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Blocks, Network
+from noisy_student.models.network import Blocks, KerasTensor, Layers, Network
 from noisy_student.settings.schema import one_of, parameter
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
-
-    from noisy_student.models.layers import Layers
 
 Coefficient = Annotated[float, Field(gt=0.0, le=10.0)]
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels / 255

@@ -4,19 +4,10 @@ Depth 6n + 2: a 3x3 convolution, then three stages of n blocks with w, 2w and 4w
 is a 1x1 convolution with batch normalisation where the shape changes (the paper's option B).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Blocks, Network, three_stages
+from noisy_student.models.network import Blocks, KerasTensor, Layers, Network, three_stages
 from noisy_student.settings.schema import Positive
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
-
-    from noisy_student.models.layers import Layers
 
 
 class ResNet(Network):

@@ -4,19 +4,10 @@ Depth 6n + 4: a 3x3 convolution of 16 filters, then three stages of n blocks wit
 filters. No dropout inside the blocks.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from pydantic import Field, model_validator
 
-from noisy_student.models.network import Blocks, Network, three_stages
+from noisy_student.models.network import Blocks, KerasTensor, Layers, Network, three_stages
 from noisy_student.settings.schema import Positive
-
-if TYPE_CHECKING:
-    from keras import KerasTensor
-
-    from noisy_student.models.layers import Layers
 
 
 class WideResNet(Network):
