@@ -55,7 +55,8 @@ def test_every_parameter_has_its_comment_once():
         "\n    width: 16 # resnet: filters of the first stage; wide_resnet: widening factor\n",
         "\n  batch_size: 64 # labelled images a step (mix: concat: all images a step)\n",
         "\n# Each generation names its teacher",
-        "\n  gen1: {teacher: teacher}\n\nrelease: student-gen1 # the model that",
+        "\n  gen1: {teacher: teacher}\n\neval:\n",
+        "\nrelease: student-gen1 # the model that `dvc artifacts get` gives",
         "\n  # other labelled images, name: folder of classes, or of a pair of .npy files\n  extra_tests: {}\n",
     ):
         assert written.count(lines) == 1, lines

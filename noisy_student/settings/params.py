@@ -53,9 +53,6 @@ Each generation names its teacher and may override student, pseudolabel, balance
 an optimizer or a schedule of another name is given whole. E.g.
   gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
     )
-    release: str = parameter(
-        "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
-    )
     eval: schema.EvalParams = schema.EvalParams()
     checkpoint: schema.CheckpointParams = parameter(
         schema.CheckpointParams(), "for stages that are killed or stopped: they go on from there; changes no result"
