@@ -39,6 +39,9 @@ class Params(Section):
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
+    release: str = parameter(
+        "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
+    )
     data: schema.DataParams = schema.DataParams()
     teacher: TrainingParams = TrainingParams()
     student: schema.StudentParams = schema.StudentParams()

@@ -37,7 +37,7 @@ class State:
     @classmethod
     def newest(cls, checkpoints: Checkpoints | None) -> Self:
         """The state in the newest checkpoint; that of the start if there is none."""
-        loaded = checkpoints and checkpoints.newest()
+        loaded = None if checkpoints is None else checkpoints.newest()
         if checkpoints is None or loaded is None:
             return cls()
         checkpoints.resumed_from, arrays, saved = loaded
@@ -57,7 +57,7 @@ class State:
         checkpoints.save(number, arrays, scalars, since=began)
 
     def restore(self, model: keras.Model, batches: Any) -> None:
-        """Put the variables that were loaded, if any, into `model`, once; no batch is made where nothing is restored."""
+        """Put the variables that were loaded, if any, into `model`, once; if there are none, no batch is made."""
         if not self.variables:
             return
         # make the optimizer's and the metrics' variables, which Keras makes in the first step
