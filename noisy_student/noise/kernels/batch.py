@@ -10,9 +10,10 @@ from numba import njit, types
 from noisy_student.noise import operations as kinds
 from noisy_student.noise.kernels import values
 from noisy_student.noise.kernels.cubic import shear_x_bicubic, shear_y_bicubic
-from noisy_student.noise.kernels.memory import OPTIONS, copy
+from noisy_student.noise.kernels.memory import OPTIONS, Flat, copy
 from noisy_student.noise.kernels.nearest import place, rotate, shear_x, shear_y, translate_x, translate_y
 from noisy_student.noise.kernels.values import BLOCK, F32, LEVELS
+from noisy_student.runtime.types import Floats, Ints, Mask
 
 
 @njit(**OPTIONS)
@@ -85,7 +86,10 @@ SIGNATURE = types.void(
 
 @njit(SIGNATURE, cache=True, **OPTIONS)
 @versioned(SOURCES)
-def noise_batch(images, out, height, width, flip, down, right, crop_grey, kind, value, grey):
+def noise_batch(
+    images: Flat, out: Flat, height: int, width: int, flip: Mask, down: Ints, right: Ints, crop_grey: int,
+    kind: Ints, value: Floats, grey: int,
+) -> None:  # fmt: skip
     """Noise every image on its own: mirror, crop, then its operations in order.
 
     Nothing is checked here; `noisy_student.noise.engine.apply_draw` does.

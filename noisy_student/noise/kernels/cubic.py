@@ -3,7 +3,10 @@
 import numpy as np
 from numba import njit
 
-from noisy_student.noise.kernels.memory import OPTIONS, copy, fill
+from noisy_student.noise.kernels.memory import OPTIONS, Flat, copy, fill
+from noisy_student.runtime.types import Floats, Ints
+
+Line = tuple[Floats, Ints, Floats, Flat]  # to work in: float64 (W,), int32 (W,), float64 (3 * W,), uint8 (3 * W + 12,)
 
 
 @njit(**OPTIONS)
@@ -47,11 +50,8 @@ def _mix_four(source, a, b, c, d, fraction, target):
 
 
 @njit(**OPTIONS)
-def shear_x_bicubic(source, target, height, width, value, grey, line):
-    """Shift each row by a fraction; in runs of the same whole shift: nearly always one, but for rounding.
-
-    `line` are arrays to work in: float64 (W,), int32 (W,), float64 (3 * W,) and uint8 (3 * W + 12,).
-    """
+def shear_x_bicubic(source: Flat, target: Flat, height: int, width: int, value: float, grey: int, line: Line) -> None:
+    """Shift each row by a fraction; in runs of the same whole shift: nearly always one, but for rounding."""
     position, before, fraction, padded = line
     row = 3 * width
     for y in range(height):
@@ -77,7 +77,7 @@ def shear_x_bicubic(source, target, height, width, value, grey, line):
 
 
 @njit(**OPTIONS)
-def shear_y_bicubic(source, target, height, width, value, grey, line):
+def shear_y_bicubic(source: Flat, target: Flat, height: int, width: int, value: float, grey: int, line: Line) -> None:
     """Shift each column by a fraction, row by row in runs of the same whole shift; see shear_x_bicubic."""
     position, before, fraction, _ = line
     row = 3 * width

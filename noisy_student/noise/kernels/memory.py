@@ -1,8 +1,12 @@
 """Copying and filling parts of flat uint8 arrays, as fast as the C library does it."""
 
+import numpy as np
+import numpy.typing as npt
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+Flat = npt.NDArray[np.uint8]  # an image's H * W * 3 values, or a part of them
 
 # No fastmath and no fused multiply-add: both round differently from Pillow. "numpy": division by zero is not
 # looked for. nogil: other Python threads run meanwhile.
@@ -41,7 +45,7 @@ def _set(typingctx, target, at, count, grey):
 
 
 @njit(**OPTIONS)
-def fill(target, start, stop, grey):
+def fill(target: Flat, start: int, stop: int, grey: int) -> None:
     """target[start:stop] = grey; nothing if stop <= start."""
     if stop > start:
         _set(target, start, stop - start, grey)

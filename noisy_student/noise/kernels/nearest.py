@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from noisy_student.noise.kernels.memory import OPTIONS, copy, fill
+from noisy_student.noise.kernels.memory import OPTIONS, Flat, copy, fill
+from noisy_student.runtime.types import Ints
 
 ONE = 1 << 16  # in the 16.16 fixed point of Pillow's nearest neighbour sampling
 
@@ -20,7 +21,7 @@ def _mirror(source, start, target, at, count):
 
 
 @njit(**OPTIONS)
-def place(source, target, height, width, flip, down, right, grey):
+def place(source: Flat, target: Flat, height: int, width: int, flip: bool, down: int, right: int, grey: int) -> None:
     """Mirror if `flip`, then show the image from row `down` and column `right` on; outside it is grey."""
     first = min(width, max(0, -right))
     last = max(first, min(width, width - right))
@@ -61,7 +62,7 @@ def _shift_row(source, start, target, at, width, right, grey):
 
 
 @njit(**OPTIONS)
-def translate_y(source, target, found, height, width, value, grey):
+def translate_y(source: Flat, target: Flat, found: Ints, height: int, width: int, value: float, grey: int) -> None:
     """Shift by a share of the height; `found` (int32) has room for a side."""
     _sources(value * height, height, found)
     row = 3 * width
@@ -73,7 +74,7 @@ def translate_y(source, target, found, height, width, value, grey):
 
 
 @njit(**OPTIONS)
-def shear_x(source, target, height, width, value, grey):
+def shear_x(source: Flat, target: Flat, height: int, width: int, value: float, grey: int) -> None:
     """Shift each row by whole pixels."""
     step = math.floor(value * ONE + 0.5)
     position = math.floor((0.5 + value * 0.5) * ONE + 0.5)
@@ -95,7 +96,7 @@ def _copy_columns(source, target, height, width, first, last, right, down, grey)
 
 
 @njit(**OPTIONS)
-def translate_x(source, target, found, height, width, value, grey):
+def translate_x(source: Flat, target: Flat, found: Ints, height: int, width: int, value: float, grey: int) -> None:
     """Shift by a share of the width, in runs of columns: nearly always one, but for rounding."""
     _sources(value * width, width, found)
     first = 0
@@ -114,7 +115,7 @@ def translate_x(source, target, found, height, width, value, grey):
 
 
 @njit(**OPTIONS)
-def shear_y(source, target, height, width, value, grey):
+def shear_y(source: Flat, target: Flat, height: int, width: int, value: float, grey: int) -> None:
     """Shift columns by whole pixels, in runs of the same shift."""
     step = math.floor(value * ONE + 0.5)
     position = math.floor((value * 0.5 + 0.5) * ONE + 0.5)
@@ -147,7 +148,7 @@ def _decimal(value):
 
 
 @njit(**OPTIONS)
-def rotate(source, target, height, width, degrees, grey):
+def rotate(source: Flat, target: Flat, height: int, width: int, degrees: float, grey: int) -> None:
     """Turn about the centre, counter-clockwise."""
     angle = -(degrees % 360.0) * (math.pi / 180.0)
     cosine, sine = _decimal(math.cos(angle)), _decimal(math.sin(angle))

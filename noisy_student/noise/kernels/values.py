@@ -5,7 +5,8 @@ import math
 import numpy as np
 from numba import njit
 
-from noisy_student.noise.kernels.memory import OPTIONS, copy
+from noisy_student.noise.kernels.memory import OPTIONS, Flat, copy
+from noisy_student.runtime.types import Floats, Ints
 
 LEVELS = 256
 BLOCK = 192  # bytes: whole pixels and whole vectors, so position i of every block holds the same channel
@@ -13,7 +14,7 @@ F32 = np.float32
 
 
 @njit(**OPTIONS)
-def solarize(image, threshold):
+def solarize(image: Flat, threshold: float) -> None:
     """Invert the levels from the threshold up."""
     if threshold > 255.0:
         return
@@ -24,7 +25,7 @@ def solarize(image, threshold):
 
 
 @njit(**OPTIONS)
-def posterize(image, bits):
+def posterize(image: Flat, bits: int) -> None:
     """Keep the highest bits, 1 to 8."""
     mask = np.uint8(LEVELS - (1 << (8 - bits)))
     for i in range(image.size):
@@ -47,14 +48,14 @@ def _grey(image, i):
 
 
 @njit(**OPTIONS)
-def brightness(image, factor):
+def brightness(image: Flat, factor: np.float32) -> None:
     """Blend with black."""
     for i in range(image.size):
         image[i] = _blend(np.int32(0), image[i], factor)
 
 
 @njit(**OPTIONS)
-def color(image, factor):
+def color(image: Flat, factor: np.float32) -> None:
     """Blend with the grey image."""
     for p in range(image.size // 3):
         grey = _grey(image, 3 * p)
@@ -63,7 +64,7 @@ def color(image, factor):
 
 
 @njit(**OPTIONS)
-def contrast(image, factor):
+def contrast(image: Flat, factor: np.float32) -> None:
     """Blend with the mean of the grey image, rounded."""
     total = 0
     for p in range(image.size // 3):
@@ -74,7 +75,7 @@ def contrast(image, factor):
 
 
 @njit(**OPTIONS)
-def sharpness(source, target, sums, height, width, factor):
+def sharpness(source: Flat, target: Flat, sums: Ints, height: int, width: int, factor: np.float32) -> None:
     """Blend with the 3 x 3 mean of weights 1, 5 in the middle, rounded; the border stays as it is."""
     row = 3 * width
     inner = source.size - 2 * row
@@ -118,7 +119,7 @@ def _extremes(image, darkest, lightest):
 
 
 @njit(**OPTIONS)
-def autocontrast(image, darkest, lightest, scale, offset):
+def autocontrast(image: Flat, darkest: Flat, lightest: Flat, scale: Floats, offset: Floats) -> None:
     """Stretch each channel; a channel of one level stays as it is. The last four have BLOCK values each."""
     _extremes(image, darkest, lightest)
     for channel in range(3):
@@ -139,7 +140,7 @@ def autocontrast(image, darkest, lightest, scale, offset):
 
 
 @njit(**OPTIONS)
-def equalize(image, counts, table):
+def equalize(image: Flat, counts: Ints, table: Flat) -> None:
     """Spread each channel's levels in whole steps of 1/255 of the pixels below the lightest level.
 
     `counts` (int32) and `table` (uint8) have 3 * LEVELS values.
