@@ -117,7 +117,7 @@ def test_a_disk_that_is_full_in_a_shard_is_named_and_nothing_is_left(folder, dat
         remembering_reader(data_params(), every_minutes=60) as read,
     ):
         read_folder(folder, read, recursive=False)
-    assert [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()] == []
+    assert checkpoints.present() == []
 
 
 def test_too_large_images_are_refused_by_every_thread(tmp_path, monkeypatch):
