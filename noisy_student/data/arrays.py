@@ -31,11 +31,6 @@ def images_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def labelled_files(folder: Path) -> list[Path]:
-    """The files by which the images and labels of a folder are known."""
-    return [*images_files(folder), folder / "labels.npy"]
-
-
 def open_images(folder: Path) -> Images:
     """Open the images of a folder: an array as a read-only memory map, or shards.
 
@@ -51,12 +46,7 @@ def open_images(folder: Path) -> Images:
 
 
 def open_labelled(folder: Path, *, classes: list[str] | None = None) -> LabelledImages:
-    """Open the images of a folder, see `open_images`, and its `labels.npy`.
-
-    Args:
-        classes: their names, to check that the labels lie in [0, len(classes)); None checks only that
-            they are not negative.
-    """
+    """Open the images of a folder and their labels, which are checked to be of these classes, or not negative."""
     path = folder / "labels.npy"
     images, labels = open_images(folder), read_array(path)
     if labels.dtype != np.int64 or labels.shape != images.shape[:1]:

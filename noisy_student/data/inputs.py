@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from noisy_student.data.arrays import images_files, labelled_files, open_images, open_labelled, open_probs, open_rows
+from noisy_student.data.arrays import images_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Images
 from noisy_student.runtime import layout
@@ -24,7 +24,7 @@ class Inputs:
 
     def images_and_labels(self, folder: Path) -> LabelledImages:
         """A labelled folder of `prepare`'s or of an extra test set."""
-        self.files += labelled_files(folder)
+        self.files += [*images_files(folder), folder / "labels.npy"]
         return open_labelled(folder, classes=self.classes)
 
     @cached_property

@@ -60,15 +60,12 @@ class TarWriter:
     What `add` has written can be read at once.
 
     Args:
-        first: row of the first image, by which the members are numbered.
-
-    Attributes:
-        size: bytes written.
+        first: row of the first image; members are named by rows.
     """
 
     def __init__(self, path: Path, *, encoding: str, first: int) -> None:
         self._suffix, self._row = SUFFIXES[encoding], first
-        self.path, self.size, self._crc32 = path, 0, 0
+        self.path, self.size, self._crc32 = path, 0, 0  # size: bytes written
         self._file = open(path, "wb", buffering=0)  # noqa: SIM115, closed below
 
     def add(self, data: bytes) -> tuple[int, int, int]:

@@ -15,7 +15,6 @@ def stratified(labels: Labels, count: int, *, rng: np.random.Generator, name: st
 
     Args:
         name: the parameter below `data.` that says `count`, for messages.
-        classes: their names.
 
     Raises:
         DataError: there are fewer rows than asked, a class has none, or `count` is less than there are classes.

@@ -19,12 +19,7 @@ _LAYOUT = (
 def load_extra(
     name: str, path: str | Path, *, classes: list[str], size: int, resize: str
 ) -> tuple[LabelledImages, list[int]]:
-    """Read an extra test set, with the classes that it can hold, ascending: those with a folder, or all.
-
-    Args:
-        name: its key in eval.extra_tests, for messages.
-        classes: the project's class names.
-        size, resize: see `data.images.try_image`.
+    """Read the extra test set of that name, with the classes that it can hold, ascending: those with a folder, or all.
 
     Raises:
         DataError: missing, unreadable, empty, of unknown classes, or of the wrong type or shape.
@@ -76,14 +71,13 @@ def _folders(path, where, classes, read):
             f"{where}: only the class {folders[0]} in it. Only the classes that are there are told apart, "
             "so every answer would be right; add folders of others."
         )
-    images, labels, present = [], [], [k for k, name in enumerate(classes) if name in folders]
+    images, present = [], [k for k, name in enumerate(classes) if name in folders]
     for label in present:
-        own, _, skipped = read_folder(path / classes[label], read, recursive=False)
-        if not len(own):
+        own, names, skipped = read_folder(path / classes[label], read, recursive=False)
+        if not names:
             cause = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "empty"
             raise DataError(f"{where}: no readable image in {classes[label]}/ ({cause}). Remove the folder.")
         images.append(own)
-        labels += [label] * len(own)
         for line in skipped:
             print(f"skipped {classes[label]}/{line}")
-    return LabelledImages(read.join(images), np.array(labels, np.int64)), present
+    return LabelledImages(read.join(images), np.repeat(present, [len(own) for own in images])), present

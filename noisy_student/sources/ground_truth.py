@@ -29,8 +29,7 @@ def labels_of(root: Path, names: Sequence[str], classes: Sequence[str]) -> Label
         classes: names of the folders of train/, sorted: ImageNet's WNIDs.
 
     Raises:
-        DataError: there is no such file, it cannot be read, it does not name a file, or it names a class that
-            is not in train/.
+        DataError: there is no such file, it cannot be read, lacks an image, or names a class that is not in train/.
     """
     path, truth = _read(root, classes)
     places = {name: place for place, name in enumerate(classes)}

@@ -1,6 +1,6 @@
-"""What every adapter has: its rules, and `load(data, read)`, which returns a `Source`.
+"""What every adapter has: its rules, and `load(data, read)`, which returns a `Source` with images of `data.image_size`.
 
-`data` is the section `DataParams`, `read` what reads image files, see `sources.reader.Reader`.
+`read` reads image files. Images that are missing, damaged or contradict the parameters raise DataError.
 """
 
 from collections.abc import Iterator

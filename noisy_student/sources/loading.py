@@ -23,8 +23,7 @@ def load_source(data: DataParams, read: Reader | None = None) -> Source:
     `read` None is a `MemoryReader`. `unlabelled` is None if the pool comes from the training images.
 
     Raises:
-        ParamsError: the parameters ask for what the source does not have.
-        DataError: images are missing, damaged or contradict the parameters; see the adapters.
+        ParamsError: the parameters ask for what the source does not have; see `interface` for other errors.
     """
     refuse(source_faults(data))
     try:

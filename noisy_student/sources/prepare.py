@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,20 @@ from noisy_student.sources.reader import Reader
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
 
-@dataclass(frozen=True)
-class Pool:
-    """Some rows of all images of a source's split; pixels are copied only when they are written."""
+class Pool(Subset):
+    """Some rows of a source's split with their labels, -1 where unknown; pixels are copied when they are written."""
 
-    images: SourceImages
-    rows: Rows
-    labels: Labels  # of these rows, -1 where unknown
-    keys: np.ndarray  # of these rows, equal for equal pixels
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    def __init__(self, images: SourceImages, rows: Rows, labels: Labels) -> None:
+        super().__init__(images, rows)
+        self.labels = labels
 
     def take(self, index: Rows | Mask) -> Pool:
         """The pool of some of these rows, in that order."""
-        return Pool(self.images, self.rows[index], self.labels[index], self.keys[index])
-
-    def without(self, index: Rows) -> Pool:
-        """The pool of all other rows."""
-        return self.take(np.setdiff1d(np.arange(len(self)), index))
+        return Pool(self.images, self.rows[index], self.labels[index])
 
 
 def prepare(data: DataParams, out: Path = Path("data"), *, read: Reader | None = None) -> dict[str, Any]:
-    """Cut a source into splits and write them; the same seed gives the same bytes.
+    """Cut a source into splits and write them; return metrics/data.json. The same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
     to a validation image from the training pools. The order in which the source or the file system lists
@@ -54,9 +44,6 @@ def prepare(data: DataParams, out: Path = Path("data"), *, read: Reader | None =
         out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
             test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown) and classes.json.
         read: None reads image files into memory.
-
-    Returns:
-        dict for metrics/data.json.
 
     Raises:
         DataError: images are missing, damaged, too few, or contradict the parameters. Nothing was written.
@@ -88,9 +75,8 @@ def _pool(images, labels=None):
     """A pool in canonical order: by label, then by pixels, whatever the order of the source."""
     labels = np.full(len(images), -1, np.int64) if labels is None else labels
     stored = images if isinstance(images, Subset) else RawImages(images)
-    keys = stored.keys
-    rows = np.lexsort((keys, labels))
-    return Pool(stored, rows, labels[rows], keys[rows])
+    rows = np.lexsort((stored.keys, labels))
+    return Pool(stored, rows, labels[rows])
 
 
 def _split(source, data):
@@ -139,7 +125,7 @@ def _stratified(pool, count, source, data, name):
     """Cut `count` images (None: all) off a pool; return them and the rest."""
     count = len(pool) if count is None else count
     rows = stratified(pool.labels, count, rng=_rng(data, name), name=name, classes=source.classes)
-    return pool.take(rows), pool.without(rows)
+    return pool.take(rows), pool.take(np.setdiff1d(np.arange(len(pool)), rows))
 
 
 def _drop(pool, other, counts, name):

@@ -24,11 +24,7 @@ class Reader(Protocol[T]):
     """Reads image files as square images of one size."""
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[T, list[str | None]]:
-        """Read files under a progress bar of that title.
-
-        Returns:
-            (images of the files that can be read, causes): for every file None, or why it cannot.
-        """
+        """The images of the files that can be read, and for every file None or why it cannot; the bar has `title`."""
 
     def join(self, parts: Sequence[T]) -> T:
         """The images of several calls as one."""
@@ -82,16 +78,11 @@ def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[Sh
 
 
 def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, list[str], list[str]]:
-    """Read the images of a folder, sorted by name; hidden files are ignored.
+    """Read the images of a folder, sorted by name; return them, their paths in it and "path: cause" of the others.
 
     Args:
-        recursive: whether images in folders below `root` count too (links are followed). If not, such
-            a folder is reported as unreadable.
-
-    Returns:
-        images.
-        names: their paths relative to `root`, with forward slashes.
-        unreadable: "relative path: cause" of the files that were skipped.
+        recursive: whether images in folders below `root` count too (links are followed). If not, such a folder is
+            reported as unreadable. Hidden files are ignored.
     """
     names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
     images, causes = read([root / name for name in names], title=f"read {root.name}")

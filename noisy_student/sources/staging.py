@@ -1,6 +1,5 @@
 """Image files read by several threads into shards, which a later process can go on with."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,31 +56,29 @@ class ShardReader:
 
     def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str) -> None:
         self.kept, self.resize, self.images = kept, resize, StagedImages(size, encoding=encoding)
-        self._earlier, self._ended = self._replay(), 0  # files that are in shards
+        self._earlier, self._ended = iter(self._replay()), 0  # files that are in shards
         self._writer: TarWriter | None = None
         self._first, self._row = 0, 0  # file and image with which its shard begins
         self._files: list[tuple[Key, str | None]] = []  # in it: key and cause
         self._pool = ThreadPoolExecutor(environment.threads(), thread_name_prefix="read")
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Subset, list[str | None]]:
-        """Read files.
-
-        Raises:
-            Stopped: Ctrl-C or SIGTERM, or the DVC that started this process is gone; what was read is saved.
-            DataError: there is no room for the shards.
-        """
+        """Read files; Ctrl-C, SIGTERM or the end of the DVC that started this raises Stopped, and all is saved."""
         first = len(self.images)
         causes: list[str | None] = []
         with bar(total=len(paths), name=title, unit="image") as shown, deferred() as requests:
             for place in range(0, len(paths), _CHUNK):
                 begun = [self._begin(path) for path in paths[place : place + _CHUNK]]
-                with self._room():
+                try:
                     causes += [self._end(*file) for file in begun]
                     shown.update(len(begun))
                     asked = requests.pending()
                     if asked is not None:
                         self.save()
                         raise Stopped(STOPPED, asked)
+                except OSError as error:  # no room; what is wrong with an image file is no OSError here
+                    cause = f"the images cannot be kept there ({error.strerror})"
+                    raise DataError(f"{self.kept.folder}: {cause}. Free some space, then run again.") from error
         return Subset(self.images, np.arange(first, len(self.images))), causes
 
     def join(self, parts: Sequence[Subset]) -> Subset:
@@ -102,15 +99,6 @@ class ShardReader:
         if self._writer is not None:
             self._writer.drop()
             self._writer = None
-
-    @contextlib.contextmanager
-    def _room(self):
-        """Say where there is none; what is wrong with an image file is no OSError here."""
-        try:
-            yield
-        except OSError as error:
-            cause = f"the images cannot be kept there ({error.strerror})"
-            raise DataError(f"{self.kept.folder}: {cause}. Free some space, then run again.") from error
 
     def _begin(self, path):
         """(key of the file, what an earlier process has found or None, else the thread that reads it)."""
@@ -150,11 +138,9 @@ class ShardReader:
         return self.kept.folder / f"{number:012d}.tar"
 
     def _from_earlier(self, key):
-        if self._earlier is None:
-            return None
         expected, earlier = next(self._earlier, (None, None))
         if expected != key:
-            self._earlier = None
+            self._earlier = iter(())
             return None
         self._ended += 1
         self.kept.resumed_from = self._ended

@@ -106,6 +106,20 @@ def test_a_full_disk_is_named(folder, read, monkeypatch):
         read()
 
 
+def test_a_disk_that_is_full_in_a_shard_is_named_and_nothing_is_left(folder, data_params, tmp_path, monkeypatch):
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr(shards.TarWriter, "_write", full)  # so the shard cannot be ended either
+    with (
+        pytest.raises(DataError, match="the images cannot be kept there"),
+        remembering_reader(data_params(), every_minutes=60) as read,
+    ):
+        read_folder(folder, read, recursive=False)
+    assert checkpoints.present() == []
+
+
 def test_too_large_images_are_refused_by_every_thread(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 5_000)
     (tmp_path / "images").mkdir()

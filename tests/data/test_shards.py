@@ -1,8 +1,10 @@
 """Images in shards: the same pixels, whatever is asked for, and no damage goes unseen."""
 
+import io
 import json
 import os
 import tarfile
+import zlib
 
 import numpy as np
 import pytest
@@ -56,6 +58,22 @@ def test_they_are_read_like_an_array(written):
     for asked in (slice(None), slice(3, 9), slice(5, 5), rows, rows[:0], 0, 39, np.int64(4), -1):
         np.testing.assert_array_equal(found[asked], expected[asked])
     np.testing.assert_array_equal(Subset(found, rows)[1:4], expected[rows[1:4]])
+
+
+def test_the_bytes_are_those_that_tarfile_writes(tmp_path):
+    writer = shards.TarWriter(tmp_path / "ours.tar", encoding="png", first=7)
+    contents = [bytes(range(n % 256)) * 3 for n in (1, 0, 200, 171, 128, 512 // 3)]
+    places = [writer.add(content) for content in contents]
+    crc32 = writer.close()
+    with tarfile.open(tmp_path / "theirs.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        for row, content in enumerate(contents, start=7):
+            member = tarfile.TarInfo(f"{row:09d}.png")
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    data = (tmp_path / "ours.tar").read_bytes()
+    assert data == (tmp_path / "theirs.tar").read_bytes()
+    assert (writer.size, crc32) == (len(data), zlib.crc32(data))
+    assert [data[at : at + length] for at, length, _ in places] == contents
 
 
 def test_more_shards_than_files_may_be_open(written, monkeypatch):

@@ -38,15 +38,9 @@ _MEND = "Use the official archive."
 
 
 def load(data: DataParams, read: Reader | None = None) -> Source:
-    """Load CIFAR-10 from the user's archive under `data.root`, or download it.
-
-    Raises:
-        DataError: the archive is damaged, lacks a member, or is the version that holds pickles.
-        DownloadError: it cannot be downloaded.
-    """
+    """Load CIFAR-10 from the user's archive under `data.root`, or download it."""
     root = Path(data.root)
-    if not (root / NAME).exists():
-        _refuse_pickles(root)
+    _refuse_pickles(root)
     archive = locate(NAME, url=URL, root=root, sha256=data.sha256 if isinstance(data.sha256, str) else SHA256)
     members = _read_members(archive)
     return Source(
@@ -58,7 +52,7 @@ def load(data: DataParams, read: Reader | None = None) -> Source:
 
 def _refuse_pickles(root):
     for name in PICKLED:
-        if (root / name).exists():
+        if (root / name).exists() and not (root / NAME).exists():
             raise DataError(
                 f"{root / name}: the version for Python holds pickles, which are never loaded here. Put the "
                 f"binary version, {NAME}, under data.root={root}, or remove this one to have it downloaded."

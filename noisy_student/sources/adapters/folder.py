@@ -17,20 +17,14 @@ from noisy_student.sources.reader import Reader, read_folder
 
 RULES = Rules()
 
-LAYOUT = (
-    "Expected train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**; without test/, "
-    "val/ is the test split."
-)
+SPLITS = "train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**"
+LAYOUT = f"Expected {SPLITS}; without test/, val/ is the test split."
 
 
 def load(data: DataParams, read: Reader) -> Source:
     """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
 
-    Without need val/ (`data.validation`) and unlabelled/ (`data.unlabelled_from`) are not read. Unreadable files are
-    skipped, and listed relative to `data.root`.
-
-    Raises:
-        DataError: a folder is missing or empty, or the classes of the splits do not agree.
+    val/ and unlabelled/ are read only if the parameters ask for them. Files that cannot be read are skipped and listed.
     """
     root = Path(data.root)
     tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
@@ -46,23 +40,14 @@ def load(data: DataParams, read: Reader) -> Source:
     if len(classes) < 2:
         fault = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
         raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
-    unreadable: list[str] = []
-    train = _read_split(root, "train", classes, unreadable, read)
-    if tested == "val" and not _class_folders(root / tested):
-        test = _read_flat(root, classes, unreadable, read)
-    else:
-        test = _read_split(root, tested, classes, unreadable, read)
-    validation = None
-    if data.validation is None and (root / "val").is_dir():
-        validation = _read_split(root, "val", classes, unreadable, read)
-    return Source(
-        classes=classes,
-        train=train,
-        validation=validation,
-        test=test,
-        unlabelled=_read_unlabelled(root, data, unreadable, read),
-        unreadable=tuple(unreadable),
-    )
+    tree = _Tree(root, classes, read)
+    train = tree.split("train")
+    test = tree.flat("val") if tested == "val" and not _class_folders(root / "val") else tree.split(tested)
+    validation = tree.split("val") if data.validation is None and (root / "val").is_dir() else None
+    unlabelled = None
+    if data.unlabelled_from == OWN_SPLIT and (root / "unlabelled").is_dir():
+        unlabelled, *_ = tree.folder("unlabelled", recursive=True)
+    return Source(classes, train, validation, test, unlabelled, unreadable=tuple(tree.unreadable))
 
 
 def _class_folders(split):
@@ -73,45 +58,48 @@ def _class_folders(split):
     return tuple(names)
 
 
-def _read_split(root, split, classes, unreadable, read):
-    surplus = sorted(set(_class_folders(root / split)) - set(classes))
-    if surplus:
+class _Tree:
+    """What reads the folders, and notes the files that cannot be read."""
+
+    def __init__(self, root: Path, classes: tuple[str, ...], read: Reader) -> None:
+        self.root, self.classes, self.read, self.unreadable = root, classes, read, list[str]()
+
+    def split(self, name):
+        """A split with a folder a class."""
+        folder = self.root / name
+        surplus = sorted(set(_class_folders(folder)) - set(self.classes))
+        if surplus:
+            raise DataError(
+                f"{folder}: the class {', '.join(surplus)} is not in train/, which has {', '.join(self.classes)}. "
+                "Rename or remove the folder, or add training images."
+            )
+        stray = sorted(p.name for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+        self.unreadable += [f"{name}/{file}: not in the folder of a class" for file in stray]
+        images = [self._class(name, label) for label in self.classes]
+        labels = np.repeat(np.arange(len(self.classes)), [len(own) for own in images])
+        return LabelledImages(self.read.join(images), labels)
+
+    def flat(self, name):
+        """A split of images that lie in no folders, beside a file with their labels."""
+        images, names, skipped = self.folder(name)
+        if not names:
+            raise DataError(f"{self.root / name}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
+        return LabelledImages(images, labels_of(self.root, names, self.classes))
+
+    def folder(self, name, *, recursive=False):
+        """See `read_folder`."""
+        images, names, skipped = read_folder(self.root / name, self.read, recursive=recursive)
+        self.unreadable += [f"{name}/{line}" for line in skipped]
+        return images, names, skipped
+
+    def _class(self, split, label):
+        folder, skipped = self.root / split / label, []
+        if folder.is_dir():
+            images, names, skipped = self.folder(f"{split}/{label}")
+            if names:
+                return images
+        others = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
         raise DataError(
-            f"{root / split}: the class {', '.join(surplus)} is not in train/, which has "
-            f"{', '.join(classes)}. Rename or remove the folder, or add training images."
+            f"{folder}: no readable image (found {others}). Every class needs at least one in {split}/: "
+            "add images, or remove the class everywhere."
         )
-    stray = sorted(p.name for p in (root / split).iterdir() if not p.is_dir() and not p.name.startswith("."))
-    unreadable += [f"{split}/{name}: not in the folder of a class" for name in stray]
-    images = [_read_class(root, f"{split}/{name}", unreadable, read) for name in classes]
-    return LabelledImages(read.join(images), np.repeat(np.arange(len(classes)), [len(own) for own in images]))
-
-
-def _read_flat(root, classes, unreadable, read):
-    """The images of val/ that lie in no folders."""
-    images, names, skipped = read_folder(root / "val", read, recursive=False)
-    unreadable += [f"val/{line}" for line in skipped]
-    if not names:
-        raise DataError(f"{root / 'val'}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
-    return LabelledImages(images, labels_of(root, names, classes))
-
-
-def _read_class(root, folder, unreadable, read):
-    skipped: list[str] = []
-    if (root / folder).is_dir():
-        images, names, skipped = read_folder(root / folder, read, recursive=False)
-        unreadable += [f"{folder}/{line}" for line in skipped]
-        if names:
-            return images
-    others = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
-    raise DataError(
-        f"{root / folder}: no readable image (found {others}). Every class needs at least one in "
-        f"{folder.partition('/')[0]}/: add images, or remove the class everywhere."
-    )
-
-
-def _read_unlabelled(root, data, unreadable, read):
-    if data.unlabelled_from != OWN_SPLIT or not (root / "unlabelled").is_dir():
-        return None
-    images, _, skipped = read_folder(root / "unlabelled", read, recursive=True)
-    unreadable += [f"unlabelled/{line}" for line in skipped]
-    return images

@@ -31,10 +31,6 @@ def load(data: DataParams, read: Reader | None = None) -> Source:
     """Load SVHN from the user's files under `data.root`, or download them.
 
     The split "extra" (531,131 images, 1.3 GB) is touched only if `data.unlabelled_from` is the source's own split.
-
-    Raises:
-        DataError: a file is damaged or holds something else.
-        DownloadError: a file cannot be downloaded.
     """
     extra = _read("extra_32x32.mat", data) if data.unlabelled_from == OWN_SPLIT else None
     return Source(
