@@ -5,7 +5,7 @@ from noisy_student.steps.selection import select_and_write
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> None:
     """Choose the pseudo-labelled images of GENERATION's student."""
     select_and_write(params.load(), generation)
 

@@ -7,7 +7,9 @@ import inspect
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from noisy_student.runtime import checkpoints, locks, run_record, signals
 from noisy_student.runtime.errors import UserError
@@ -25,7 +27,7 @@ MENDS = {
 }
 
 
-def run(main, *, recorded=True):
+def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) -> None:
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
 
     Only one process at a time runs a stage in a folder; what `main` returns goes into metrics/run.json.

@@ -5,7 +5,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main():
+def main() -> None:
     """Evaluate all models of params.yaml on data/test."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

@@ -7,7 +7,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(test):
+def main(test: str) -> None:
     """Read the images of eval.extra_tests.TEST."""
     settings = params.load()
     if test not in settings.eval.extra_tests:

@@ -8,7 +8,7 @@ from noisy_student.sources.reader import remembering_reader
 from stages.entry import run
 
 
-def main():
+def main() -> dict:
     """Split the images of params.yaml's data section into data/."""
     settings = params.load()
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:

@@ -5,7 +5,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> dict:
     """Label data/unlabelled with the teacher of GENERATION."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

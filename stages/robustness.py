@@ -7,13 +7,14 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> dict | None:
     """Measure the student of GENERATION on corrupted, perturbed and attacked test images."""
     settings, student = params.load(), Model(generation)
     threshold = settings.generation(generation).pseudolabel.threshold
     clear(settings, student)
     if settings.eval.robustness == "off":
-        return write_placeholder(student)
+        write_placeholder(student)
+        return None
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.robustness import measure_and_write
 

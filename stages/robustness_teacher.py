@@ -7,12 +7,13 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main():
+def main() -> dict | None:
     """Measure the teacher on corrupted, perturbed and attacked test images."""
     settings = params.load()
     clear(settings, TEACHER)
     if settings.eval.robustness == "off":
-        return write_placeholder(TEACHER)
+        write_placeholder(TEACHER)
+        return None
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.robustness import measure_and_write
 

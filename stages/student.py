@@ -5,7 +5,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main(generation):
+def main(generation: str) -> dict:
     """Train the student of GENERATION and save it as models/student-GENERATION.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras

@@ -5,7 +5,7 @@ from noisy_student.settings import params
 from stages.entry import run
 
 
-def main():
+def main() -> dict:
     """Train the teacher of params.yaml on data/labelled and save it as models/teacher.keras."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
