@@ -33,9 +33,14 @@ _SCALE = 1.5  # pixels of a PNG for one of a chart
 _MARGIN, _GAP, _LINE = 16, 6, 13  # pixels of a sheet
 
 
+# an image (H, W, 3) uint8 with its caption, lines of (text, colour); None: an empty cell
+Cell = tuple[np.ndarray, Sequence[tuple[str, str]]] | None
+
+
 def colours(models: Iterable[str]) -> dict[str, str]:
     """A colour for each model, the same in all charts: the teacher's, one by the generation's number or name."""
-    chosen, others = {}, len(CYCLE) - 1
+    chosen: dict[str, str] = {}
+    others = len(CYCLE) - 1
     for name in models:
         number = re.search(r"\d+$", name)
         first = int(number[0]) - 1 if number else zlib.crc32(name.encode())
@@ -84,7 +89,8 @@ class _Sheet:
     """A white page of so many pixels, for images and texts."""
 
     def __init__(self, width: int, height: int):
-        self._page, self._texts = Image.new("RGBA", (width, height), "white"), []
+        self._page = Image.new("RGBA", (width, height), "white")
+        self._texts: list[str] = []
 
     def image(self, image, x, y, side):
         """Put an image (H, W, 3) uint8 into a square; small ones are enlarged with sharp pixels."""
@@ -111,7 +117,7 @@ class _Sheet:
 def save_sheet(
     path: Path,
     title: str,
-    rows: Sequence[tuple[Sequence[str], Sequence[tuple[np.ndarray, Sequence[tuple[str, str]]] | None]]],
+    rows: Sequence[tuple[Sequence[str], Sequence[Cell]]],
     *,
     side: int = 96,
     names: int = 0,
@@ -122,10 +128,7 @@ def save_sheet(
     """Draw rows of images as PNG.
 
     Args:
-        path: of the PNG.
-        title: of the sheet.
-        rows: a row's name, in lines, and its cells: an image (H, W, 3) uint8 with its caption, lines of (text,
-            colour); None: an empty cell.
+        rows: a row's name, in lines, and its cells.
         side: pixels of an image.
         names: pixels left of the images for the rows' names.
         group: how many cells stand together.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, colours
 from noisy_student.inference.metrics import calibration_error
@@ -66,7 +67,7 @@ def _lines(dashed_by, encoding):
     ]
 
 
-def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dict:
+def learning_curves(rows: Sequence[dict], best: Mapping[str, Mapping]) -> dict:
     """Loss and accuracy over the steps, of training batches (dashed) and of validation images.
 
     Args:
@@ -92,13 +93,8 @@ def learning_curves(rows: Sequence[Mapping], best: Mapping[str, Mapping]) -> dic
     return chart("Learning curves", rows, below=f"circled: what was kept ({'; '.join(texts)})", hconcat=panels)
 
 
-def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confidence: float = 1.0) -> dict:
-    """How confident the teacher is on the unlabelled pool, and how often right.
-
-    Args:
-        rows: of `confidence.confidence_rows`.
-        threshold, max_confidence: of the images that are kept.
-    """
+def confidence_histogram(rows: Sequence[dict], *, threshold: float, max_confidence: float = 1.0) -> dict:
+    """How confident the teacher is on the unlabelled pool, and how often right, from `confidence.confidence_rows`."""
     counts = {
         label: [int(sum(row[key] for row in rows if label in (row["label"], "all"))) for key in ("images", "kept")]
         for label in ("all", "right", "wrong", "unknown")
@@ -128,12 +124,8 @@ def confidence_histogram(rows: Sequence[Mapping], *, threshold: float, max_confi
     )
 
 
-def class_counts(rows: Sequence[Mapping]) -> dict:
-    """How many pseudo-labelled images each class has before and after balancing.
-
-    Args:
-        rows: class, images, when ("filtered" or "balanced").
-    """
+def class_counts(rows: Sequence[dict]) -> dict:
+    """How many pseudo-labelled images each class has when they are "filtered" and when they are "balanced"."""
     names, totals = list(dict.fromkeys(row["class"] for row in rows)), {"filtered": 0, "balanced": 0}
     for row in rows:
         totals[row["when"]] += int(row["images"])
@@ -156,13 +148,8 @@ def class_counts(rows: Sequence[Mapping]) -> dict:
     )
 
 
-def confusion(name: str, matrix, class_names: Sequence[str]) -> dict:
-    """A confusion matrix, coloured by the share of each true class, with the counts where they fit.
-
-    Args:
-        name: of the model.
-        matrix: (K, K) int, rows: truth, columns: prediction.
-    """
+def confusion(name: str, matrix: npt.ArrayLike, class_names: Sequence[str]) -> dict:
+    """A model's confusion matrix, coloured by the share of each true class (a row), with the counts where they fit."""
     matrix = np.asarray(matrix)
     total = np.maximum(1, matrix.sum(axis=1))
     rows = [
@@ -236,7 +223,7 @@ def _corruptions(rows, extra, **more):
     ]
 
 
-def error_by_severity(tables: Mapping[str, Sequence[Mapping]], *, extra: Collection[str] = ()) -> dict:
+def error_by_severity(tables: Mapping[str, Sequence[dict]], *, extra: Collection[str] = ()) -> dict:
     """The error over the severity of each corruption; dotted: of clean images.
 
     Args:
@@ -267,7 +254,7 @@ def error_by_severity(tables: Mapping[str, Sequence[Mapping]], *, extra: Collect
     )
 
 
-def errors(name: str, rows: Sequence[Mapping], *, extra: Collection[str] = ()) -> dict:
+def errors(name: str, rows: Sequence[dict], *, extra: Collection[str] = ()) -> dict:
     """The errors of a model as a table of coloured cells, corruptions by severities; see `error_by_severity`."""
     color = axis("error", "error", scale={"scheme": "blues", "domain": [0, 1]})
     return chart(
@@ -284,12 +271,8 @@ def errors(name: str, rows: Sequence[Mapping], *, extra: Collection[str] = ()) -
     )
 
 
-def attacks(rows: Sequence[Mapping]) -> dict:
-    """Accuracy on attacked images.
-
-    Args:
-        rows: model, attack, epsilon (in grey levels) and accuracy.
-    """
+def attacks(rows: Sequence[dict]) -> dict:
+    """Accuracy on attacked images, by model, attack and epsilon (in grey levels)."""
     place = {
         "x": axis("epsilon", "largest change of a value, in grey levels of 255", "ordinal", axis={"labelAngle": 0}),
         "y": axis("accuracy", "accuracy", scale={"domain": [0, 1]}),

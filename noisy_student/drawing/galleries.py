@@ -1,29 +1,28 @@
 """Sheets of images: what the noise does, what is pseudo-labelled, where two models differ, changed test images."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_sheet, shorten
 from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
+
+if TYPE_CHECKING:
+    from noisy_student.data.views import Images
+    from noisy_student.noise.pipeline import InputNoise
 
 
 def _in_lines(cells, columns):
     return [((), cells[i : i + columns]) for i in range(0, len(cells), columns)]
 
 
-def noise_gallery(path: Path, images, noise, *, rows: int = 6, columns: int = 9, seed: int) -> None:
-    """Draw some images and several noised versions of each.
-
-    Args:
-        path: PNG to write.
-        images: (N, H, W, 3) uint8; the first `rows` are shown.
-        noise: noisy_student.noise.pipeline.InputNoise.
-        rows: most images shown.
-        columns: the original and columns - 1 noised versions.
-        seed: of the noise.
-    """
+def noise_gallery(path: Path, images: Images, noise: InputNoise, *, rows: int = 6, columns: int = 9, seed: int) -> None:
+    """Draw the first images, `rows` at most, and columns - 1 noised versions of each."""
     images = np.asarray(images[:rows])
     seed, each = derive_seed(seed, "noise gallery"), np.arange(len(images))
     noised = [noise.with_captions(images, image_keys(seed, cell, each)) for cell in range(1, columns)]
@@ -35,12 +34,8 @@ def noise_gallery(path: Path, images, noise, *, rows: int = 6, columns: int = 9,
     save_sheet(path, "Input noise", cells, headers=headers)
 
 
-def disagreement_rows(labels, first_probs, second_probs):
-    """Find the images that the first model gets wrong and the second right.
-
-    Returns:
-        rows, in descending order of what the true class's probability gains.
-    """
+def disagreement_rows(labels: Labels, first_probs: Probs, second_probs: Probs) -> Rows:
+    """The images that the first model gets wrong and the second right, by what the true class's probability gains."""
     wrong = first_probs.argmax(axis=1) != labels
     right = second_probs.argmax(axis=1) == labels
     rows = np.flatnonzero(wrong & right)
@@ -48,18 +43,18 @@ def disagreement_rows(labels, first_probs, second_probs):
     return rows[np.argsort(-gain, kind="stable")]
 
 
-def disagreement_gallery(path: Path, images, labels, first_probs, second_probs, class_names, *, title, most=32) -> None:
-    """Draw images that the first model gets wrong and the second right, the clearest first.
-
-    Args:
-        path: PNG to write.
-        images: (N, H, W, 3) uint8; only the rows shown are read.
-        labels: (N,) int classes.
-        first_probs, second_probs: (N, K) probabilities of the models.
-        class_names: K names.
-        title: names both models, e.g. "teacher wrong, student right".
-        most: most images shown.
-    """
+def disagreement_gallery(
+    path: Path,
+    images: Images,
+    labels: Labels,
+    first_probs: Probs,
+    second_probs: Probs,
+    class_names: Sequence[str],
+    *,
+    title: str,
+    most: int = 32,
+) -> None:
+    """Draw images that the first model gets wrong and the second right, the clearest first; no others are read."""
 
     def guess(probs):
         return f"{shorten(class_names[probs.argmax()], 10)} {probs.max():.2f}"
@@ -75,19 +70,13 @@ def disagreement_gallery(path: Path, images, labels, first_probs, second_probs, 
     save_sheet(path, title, _in_lines(cells, 8), below=below)
 
 
-def contact_sheet(path: Path, images, changed: Mapping, *, each: Sequence) -> None:
-    """Draw every corruption at some severities, beside the images as they are.
-
-    Args:
-        path: PNG to write.
-        images: (N, S, S, 3) uint8, the clean ones.
-        changed: {(corruption, severity): (N, S, S, 3) uint8}.
-        each: the severities.
-    """
+def contact_sheet(
+    path: Path, images: Pixels, changed: Mapping[tuple[str, int], Pixels], *, each: Sequence[int]
+) -> None:
+    """Draw every corruption at `each` severity, beside the clean images; changed: {(corruption, severity): images}."""
     group = [0, *each]
-    headers = [
-        (place, f"severity {level}" if level else "clean", BLACK) for place, level in enumerate(group * len(images))
-    ]
+    titles = ["clean", *(f"severity {level}" for level in each)] * len(images)
+    headers = [(place, title, BLACK) for place, title in enumerate(titles)]
     rows = []
     for name in dict.fromkeys(name for name, _ in changed):
         batches = [images, *(changed[name, level] for level in each)]
@@ -96,32 +85,24 @@ def contact_sheet(path: Path, images, changed: Mapping, *, each: Sequence) -> No
 
 
 def sequence_sheet(path: Path, sequences: Iterable, *, columns: int = 6) -> None:
-    """Draw some frames of sequences of one image, from the first to the last.
-
-    Args:
-        path: PNG to write.
-        sequences: (name, list of frames (1, S, S, 3) uint8) each.
-        columns: how many frames are shown.
-    """
+    """Draw `columns` frames, first to last, of sequences of one image: (name, frames (1, S, S, 3) uint8)."""
     rows = []
     for name, frames in sequences:
         places = np.linspace(0, len(frames) - 1, columns).round().astype(int)
         rows.append(([name.replace("_", " ")], [(frames[place][0], ()) for place in places]))
-    below = "from the first frame to the last"
-    save_sheet(path, "Perturbation sequences", rows, names=150, below=below)
+    save_sheet(path, "Perturbation sequences", rows, names=150, below="from the first frame to the last")
 
 
-def gained_gallery(path: Path, cells: Sequence[Mapping], *, first: str, second: str, class_names) -> None:
+def gained_gallery(
+    path: Path, cells: Sequence[Mapping], *, first: str, second: str, class_names: Sequence[str]
+) -> None:
     """Draw changed images that the first model gets wrong and the second right.
 
     Args:
-        path: PNG to write.
         cells: corruption, severity, clean and changed ((S, S, 3) uint8, clean may be None), label, first and second
-            (the models' predictions, ints).
-        first, second: the models' names.
-        class_names: K names.
+            (the models' predictions).
     """
-    shown = []
+    shown: list = []
     for cell in cells:
         guessed = ((first, cell["first"], VERMILLION), (second, cell["second"], BLUE))
         caption = [

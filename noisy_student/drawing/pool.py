@@ -1,53 +1,52 @@
 """What a teacher says of the unlabelled pool, as a sheet of images."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, save_sheet, shorten
+from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, Cell, save_sheet, shorten
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.runtime.types import Floats, Probs, Rows
+
+if TYPE_CHECKING:
+    from noisy_student.data.views import Images
 
 _MOST_CLASSES = 100  # a taller sheet can hardly be opened
 
 
-def pseudo_label_groups(confidence, rows, *, each, **bounds):
-    """Choose the most confident images of a class that are kept, the least confident, and others.
+def pseudo_label_groups(confidence: Floats, rows: Rows, *, each: int, **bounds: float) -> tuple[Rows, Rows, Rows]:
+    """Of the rows predicted as a class: kept, most confident first; kept, least confident first; not kept.
 
-    Args:
-        confidence: (N,) highest probabilities.
-        rows: the images predicted as the class.
-        each: most images of a group.
-        bounds: threshold and max_confidence, see `confidence.is_kept`.
-
-    Returns:
-        three arrays of rows without a common one: kept, most confident first; kept, least confident
-        first; not kept, most confident first.
+    No row is in two groups, of at most `each`; for the bounds see `confidence.is_kept`.
     """
     ordered = rows[np.argsort(-confidence[rows], kind="stable")]
-    stays = is_kept(confidence[ordered], **bounds)
-    kept = ordered[stays]
-    return kept[:each], kept[each:][::-1][:each], ordered[~stays][:each]
+    passes = is_kept(confidence[ordered], **bounds)
+    passed = ordered[passes]
+    return passed[:each], passed[each:][::-1][:each], ordered[~passes][:each]
 
 
 def pseudo_label_gallery(
-    path: Path, images, probs, class_names: Sequence[str], *, threshold, max_confidence=1.0, each: int = 4
+    path: Path,
+    images: Images,
+    probs: Probs,
+    class_names: Sequence[str],
+    *,
+    threshold: float,
+    max_confidence: float = 1.0,
+    each: int = 4,
 ) -> None:
-    """Draw pseudo-labelled images by class: most confident, just above, just below the threshold.
-
-    Args:
-        path: PNG to write.
-        images: (N, H, W, 3) uint8, the unlabelled pool; only the rows shown are read.
-        probs: (N, K) teacher distribution.
-        class_names: K names; the first 100 classes are shown.
-        threshold, max_confidence: of the images that are kept, see `confidence.is_kept`.
-        each: most images of a group.
-    """
+    """Draw pseudo-labelled images by class: most confident, just above, just below the threshold."""
     predicted, confidence = best_guesses(probs)
     bounds = {"threshold": threshold, "max_confidence": max_confidence}
-    shown, rows = class_names[:_MOST_CLASSES], []
+    shown = class_names[:_MOST_CLASSES]
+    rows = []
     for k, name in enumerate(shown):
-        members, cells = np.flatnonzero(predicted == k), []
+        members = np.flatnonzero(predicted == k)
+        cells: list[Cell] = []
         for group in pseudo_label_groups(confidence, members, each=each, **bounds):
             cells += [(np.asarray(images[row]), [(f"{confidence[row]:.3f}", BLACK)]) for row in group]
             cells += [None] * (each - len(group))

@@ -3,14 +3,20 @@
 A balancing rule is one function of this file, `rule(confident, settings) -> rows`, found by its name: see `RULES`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime.errors import DataError, EmptyClassError
-from noisy_student.settings.schema import BalanceParams
+from noisy_student.runtime.types import Floats, Labels, Probs, Rows
+
+if TYPE_CHECKING:
+    from noisy_student.settings.schema import BalanceParams
 
 _LINES = 5  # classes that a message names one by one
 
@@ -28,22 +34,15 @@ def rule(function: Callable) -> Callable:
 
 @dataclass(frozen=True)
 class Confident:
-    """The images that pass the filter, of which a rule chooses.
+    """The images that pass the filter, of which a rule chooses."""
 
-    Attributes:
-        rows: (n,) int64 rows of the pool, ascending, at least one.
-        predicted, confidence: (N,) most probable class and its probability, of the whole pool.
-        where: the filter in words, for messages.
-        class_names: K names, for messages.
-    """
-
-    rows: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    where: str
+    rows: Rows  # ascending, at least one
+    predicted: Labels  # of the whole pool, as is the confidence
+    confidence: Floats
+    where: str  # the filter in words, for messages
     class_names: Sequence[str]
 
-    def by_class(self) -> list[np.ndarray]:
+    def by_class(self) -> list[Rows]:
         """For each of the K classes the rows that are predicted as it, most confident first, ties by row."""
         classes = self.predicted[self.rows]
         ordered = self.rows[np.lexsort((-self.confidence[self.rows], classes))]
@@ -51,13 +50,13 @@ class Confident:
 
 
 @rule
-def unbalanced(confident: Confident, settings: BalanceParams) -> np.ndarray:
+def unbalanced(confident: Confident, settings: BalanceParams) -> Rows:
     """Every confident image once."""
     return confident.rows
 
 
 @rule
-def equal(confident: Confident, settings: BalanceParams) -> np.ndarray:
+def equal(confident: Confident, settings: BalanceParams) -> Rows:
     """The same number of confident images for every class (arXiv:1911.04252, section 3.1).
 
     Too many: the most confident stay; too few: they are repeated in order. Images of equal confidence keep the
@@ -79,18 +78,9 @@ def equal(confident: Confident, settings: BalanceParams) -> np.ndarray:
 
 
 def confident_images(
-    probs: np.ndarray,
-    *,
-    threshold: float,
-    max_confidence: float = 1.0,
-    class_names: Sequence[str],
+    probs: Probs, *, threshold: float, max_confidence: float = 1.0, class_names: Sequence[str]
 ) -> Confident:
-    """Filter a pool by confidence (arXiv:1911.04252, section 3.1).
-
-    Args:
-        probs: (N, K) teacher distribution, may be memory-mapped; rows sum to 1.
-        threshold, max_confidence: see `is_kept`.
-        class_names: K names, for messages.
+    """Filter a pool by confidence (arXiv:1911.04252, section 3.1), see `is_kept`.
 
     Raises:
         DataError: `probs` is no list of distributions.

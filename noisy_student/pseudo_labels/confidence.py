@@ -3,22 +3,16 @@
 import numpy as np
 
 from noisy_student.inference.metrics import bin_of
-from noisy_student.runtime.types import Labels, Probs
+from noisy_student.runtime.types import Floats, Labels, Mask, Probs
 
 _PIECE = 8 * 2**20  # bytes read at once
 
 
-def best_guesses(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the most probable class of every image, and its probability.
+def best_guesses(probs: Probs) -> tuple[Labels, Floats]:
+    """The most probable class of every image, of equally probable ones the first, and its probability.
 
     The distributions are read in pieces: NumPy's argmax first copies an array that is read-only, as
     memory maps are here, as a whole.
-
-    Args:
-        probs: (N, K) float, may be memory-mapped; K > 0.
-
-    Returns:
-        (predicted, confidence): (N,) int64, of equally probable classes the first, and (N,) of the dtype of `probs`.
     """
     predicted, confidence = np.empty(len(probs), np.int64), np.empty(len(probs), probs.dtype)
     step = max(1, _PIECE // (probs.shape[1] * probs.itemsize))
@@ -29,30 +23,17 @@ def best_guesses(probs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return predicted, confidence
 
 
-def is_kept(confidence: np.ndarray, threshold: float, max_confidence: float = 1.0) -> np.ndarray:
+def is_kept(confidence: Floats, threshold: float, max_confidence: float = 1.0) -> Mask:
     """Which images the filter keeps: more confident than the threshold, at most as confident as a bound.
 
-    The same rule for edges as that of bins, `metrics.bin_of`.
-
-    Args:
-        confidence: (N,) highest probabilities.
-        threshold: in [0, 1).
-        max_confidence: in (0, 1]; 1 sets no bound, however a probability was rounded.
-
-    Returns:
-        (N,) bool.
+    The same rule for edges as that of bins, `metrics.bin_of`; a bound of 1 is none, however a probability was rounded.
     """
     above = confidence > threshold
     return above & (confidence <= max_confidence) if max_confidence < 1 else above
 
 
 def confidence_rows(probs: Probs, truth: Labels, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
-    """Count images by confidence, in bins of which each is kept or not as a whole.
-
-    Args:
-        probs: (N, K) teacher distribution, may be memory-mapped.
-        truth: (N,) int classes, -1 where unknown.
-        threshold, max_confidence: of the images that are kept, see `is_kept`.
+    """Count images by confidence, in bins of which each is kept or not as a whole; see `is_kept`.
 
     Returns:
         rows of lower, upper (a bin holds lower < confidence <= upper), label ("right", "wrong" or "unknown"), images

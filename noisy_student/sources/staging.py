@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,8 +147,8 @@ class ShardReader:
 
     def _replay(self):
         """Yield (key, (entry, key of the pixels, cause)) of the files in shards that follow one another."""
-        numbers = [*self.kept.numbers(), None]
-        for (number, end), (_, arrays, meta) in zip(pairwise(numbers), self.kept.in_order(), strict=False):
+        numbers: list[int | None] = [*self.kept.numbers(), None]
+        for end, (number, arrays, meta) in zip(numbers[1:], self.kept.in_order(), strict=False):
             path = self._path(number)
             if not path.is_file() or checksum(path) != meta["crc32"]:
                 print(f"prepare: {path} is damaged or missing; it is made again", flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -47,28 +47,20 @@ def evaluate_and_write(params: Params) -> None:
         generation, probs = params.generation(key), labels[key]
         teachers[student.name] = generation.teacher
         bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-        draw_pseudo_labels(key, inputs.pool, probs, class_names=names, truth=truth, **bounds)
+        draw_pseudo_labels(key, inputs.pool, probs, truth, names, bounds=bounds)
         if generation.student.uses_pseudo_labels:
             quality[student.name] = pseudo_label_quality(probs, truth, **bounds)
     draw_curves(models)
     noise = input_noise(params, noised=True)
     galleries.noise_gallery(layout.EVAL_PLOTS / "noise.png", inputs.labelled.images, noise, seed=params.seed)
-    write_eval_plots(predictions, test, class_names=names, teachers=teachers)
+    write_eval_plots(predictions, test, names, teachers)
     write_json(layout.EVAL_METRICS, evaluate_all(predictions, test.labels, class_names=names, quality=quality))
 
 
 def predict_all(
     models: dict[str, keras.Model], test: LabelledImages, *, batch_size: int | str
 ) -> dict[str, tuple[Probs, float]]:
-    """Distributions and weight penalties of every model.
-
-    Args:
-        models: {name: inference model}.
-        batch_size: images a step, or "auto", see `predict_probs`.
-
-    Returns:
-        {name: (probs (N, K) float32, penalty in nats)}.
-    """
+    """The distributions of every model, by name, and its weight penalties in nats."""
     return {
         name: (
             predict_probs(model, test.images, batch_size=batch_size, name=f"eval {name}"),
@@ -81,12 +73,7 @@ def predict_all(
 def evaluate_all(
     predictions: dict[str, tuple[Probs, float]], labels: Labels, *, class_names: Sequence[str], quality: dict[str, dict]
 ) -> dict[str, dict]:
-    """The content of metrics/eval.json: {model's name: {metric's name: value}}.
-
-    Args:
-        predictions: see `predict_all`.
-        quality: {student's name: `pseudo_label_quality` of its pseudo-labels}.
-    """
+    """The content of metrics/eval.json: {model's name: {metric's name: value}}, with the quality of pseudo-labels."""
     return {
         name: evaluate(Predictions(probs, labels, class_names, penalty)) | quality.get(name, {})
         for name, (probs, penalty) in predictions.items()
@@ -96,27 +83,18 @@ def evaluate_all(
 def write_eval_plots(
     predictions: dict[str, tuple[Probs, float]],
     test: LabelledImages,
-    *,
     class_names: Sequence[str],
     teachers: dict[str, str],
 ) -> None:
-    """Write confusion matrices, reliability diagram and the galleries of disagreement.
-
-    Args:
-        predictions: see `predict_all`.
-        teachers: {student's name: its teacher's name}.
-    """
-    folder, tables, reliability = layout.EVAL_PLOTS, layout.EVAL_TABLES, {}
+    """Write confusion matrices, reliability diagram and the galleries of disagreement of students and teachers."""
+    folder, tables = layout.EVAL_PLOTS, layout.EVAL_TABLES
+    rows: list[dict] = []
     for name, (probs, _) in predictions.items():
-        reliability[name] = metrics.reliability(probs, test.labels)
-        pairs = zip(test.labels, probs.argmax(axis=1), strict=True)
-        write_csv(
-            tables / f"confusion-{name}.csv",
-            [{"actual": class_names[a], "predicted": class_names[p]} for a, p in pairs],
-        )
+        pairs = [(class_names[a], class_names[p]) for a, p in zip(test.labels, probs.argmax(axis=1), strict=True)]
+        write_csv(tables / f"confusion-{name}.csv", [{"actual": a, "predicted": p} for a, p in pairs])
         matrix = metrics.confusion(probs, test.labels)
         save_chart(folder / f"confusion-{name}.png", charts.confusion(name, matrix, class_names))
-    rows = [{"model": name, **row} for name, bins in reliability.items() for row in bins]
+        rows += [{"model": name, **row} for row in metrics.reliability(probs, test.labels)]
     write_csv(tables / "reliability.csv", rows)
     save_chart(folder / "reliability.png", charts.reliability(rows))
     for name, teacher in teachers.items():
@@ -133,41 +111,25 @@ def write_eval_plots(
 
 
 def draw_curves(names: Iterable[str]) -> None:
-    """Draw the learning curves of every training, and write them as one long table: model, step, values.
-
-    Args:
-        names: of the models.
-    """
-    table = []
+    """Draw the learning curves of the models, and write them as one long table: model, step, values."""
+    table: list[dict] = []
     for name in names:
         model = Model.named(name)
         rows = [{"model": name, **row} for row in read_csv(model.curves)]
-        best = {name: read_json(model.summary)["best"]}
-        save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", charts.learning_curves(rows, best))
+        chart = charts.learning_curves(rows, {name: read_json(model.summary)["best"]})
+        save_chart(layout.EVAL_PLOTS / f"curves-{name}.png", chart)
         table += rows
     write_csv(layout.EVAL_TABLES / "curves.csv", table)
 
 
 def draw_pseudo_labels(
-    key: str,
-    images: Images,
-    probs: Probs,
-    *,
-    class_names: Sequence[str],
-    truth: Labels,
-    threshold: float,
-    max_confidence: float,
+    key: str, images: Images, probs: Probs, truth: Labels, class_names: Sequence[str], *, bounds: dict[str, Any]
 ) -> None:
-    """Draw what the teacher of a generation says of the pool, and what filtering and balancing made of it.
+    """Draw what the teacher of the generation `key` says of the pool, and what filtering and balancing made of it.
 
-    Args:
-        key: of the generation.
-        images: (N, H, W, 3) uint8, the pool; only the rows shown are read.
-        probs: (N, K) float32, the teacher's distributions.
-        truth: (N,) int classes, -1 where unknown.
-        threshold, max_confidence: of the images that are kept, see `guesses.is_kept`.
+    Only the images that are shown are read; the truth is -1 where unknown; for the bounds see `confidence.is_kept`.
     """
-    folder, bounds = layout.EVAL_PLOTS, {"threshold": threshold, "max_confidence": max_confidence}
+    folder = layout.EVAL_PLOTS
     counts = read_csv(layout.balance_tables(key) / "class_counts.csv", text=("class", "when"))
     save_chart(folder / f"class-counts-{key}.png", charts.class_counts(counts))
     rows = confidence_rows(probs, truth, **bounds)

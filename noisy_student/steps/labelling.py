@@ -15,15 +15,12 @@ from noisy_student.settings.params import Params, refuse
 
 
 def label_pool(params: Params, generation: str) -> dict:
-    """Write the distributions of one generation's teacher over the pool.
+    """Write the distributions of one generation's teacher over the pool; return what the record of the run has of it.
 
     The teacher is not noised, unless `pseudolabel.noise` asks for the paper's ablation (section 4.1,
     table 6): then the input is noised, an image's draw depending on its row only, and dropout and
     stochastic depth are on, which are drawn by the batch; batch normalisation uses its moving statistics
     in either case. A labelling that was stopped goes on at the row that was saved last.
-
-    Returns:
-        dict for the record of the run: images, the row that it went on from, devices.
 
     Raises:
         UserError: an input is missing or damaged, the teacher gives NaN, or the pool is empty.
@@ -41,44 +38,25 @@ def label_pool(params: Params, generation: str) -> dict:
         training, own_noise = params.training_of(teacher)
         used |= params.model_dump(include={"augmentation"}) | {"noise": own_noise.model_dump()}
         used |= {"model": training.model.model_dump()}
-        model, noise = _noised(params, generation, model)
+        seed = derive_seed(params.seed, "pseudolabel", generation)
+        model, noise = _noised(model, training.model, params.with_noise(own_noise), seed)
+    stage, shape = f"pseudolabel@{generation}", (len(pool), model.output_shape[-1])
+    digest = checkpoints.digest(stage, used, inputs.files)
+    batch_size, name = chosen.pseudolabel.batch_size, f"pseudolabel {generation}"
     with (
-        checkpoints.opened(
-            f"pseudolabel@{generation}",
-            checkpoints.digest(f"pseudolabel@{generation}", used, inputs.files),
-            every_minutes=params.checkpoint.every_minutes,
-            keep=None,
-        ) as saved,
-        array_writer(
-            layout.pseudo_labels(generation), shape=(len(pool), model.output_shape[-1]), dtype="float32"
-        ) as probs,
+        checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as shards,
+        array_writer(layout.pseudo_labels(generation), shape=shape, dtype="float32") as probs,
     ):
-        predict_probs(
-            model,
-            pool,
-            batch_size=chosen.pseudolabel.batch_size,
-            name=f"pseudolabel {generation}",
-            noise=noise,
-            out=probs,
-            checkpoints=saved,
-        )
-    return {"images": len(pool), "resumed_from_row": saved.resumed_from, "devices": devices}
+        predict_probs(model, pool, batch_size=batch_size, name=name, noise=noise, out=probs, checkpoints=shards)
+    return {"images": len(pool), "resumed_from_row": shards.resumed_from, "devices": devices}
 
 
-def _noised(params, generation, teacher):
+def _noised(teacher, own, params, seed):
     """The teacher with noise in the network, and the noise of its input as `predict_probs` wants it."""
-    seed = derive_seed(params.seed, "pseudolabel", generation)
-    training, own_noise = params.training_of(Model.named(params.generation(generation).teacher))
-    noised = build(
-        training.model,
-        mode="noised",
-        classes=teacher.output_shape[-1],
-        image_size=teacher.input_shape[1],
-        seed=seed,
-        **model_noise(own_noise),
-    )
+    sizes = {"classes": teacher.output_shape[-1], "image_size": teacher.input_shape[1]}
+    noised = build(own, mode="noised", seed=seed, **sizes, **model_noise(params.noise))
     transfer_weights(teacher, noised)
-    noise = input_noise(params.with_noise(own_noise), noised=True)
+    noise = input_noise(params, noised=True)
     input_seed, reseed = derive_seed(seed, "input"), reseeder(noised)
 
     def on_batch(images, rows):

@@ -36,15 +36,7 @@ def select_and_write(params: Params, generation: str) -> None:
 def select(
     probs: Probs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
 ) -> Rows:
-    """Filter by confidence, then choose by the balancing rule.
-
-    Args:
-        probs: (N, K) float32, the teacher's distributions, may be memory-mapped.
-        pseudolabel: PseudoLabelParams, for the bounds of confidence.
-        class_names: K names, for messages.
-
-    Returns:
-        int64 rows of `probs`; with balancing they repeat.
+    """Filter by confidence, then choose by the balancing rule; with balancing rows repeat.
 
     Raises:
         EmptyClassError: no image is confident, or none of a class and `on_empty` is "error".
@@ -57,16 +49,10 @@ def select(
 def write_tables(
     folder: Path, probs: Probs, rows: Rows, *, class_names: Sequence[str], pseudolabel: PseudoLabelParams
 ) -> None:
-    """Write class_counts.csv and confidence.csv.
-
-    Args:
-        probs: (N, K) float32, may be memory-mapped.
-        rows: what `select` chose.
-        pseudolabel: PseudoLabelParams, for the bounds of confidence.
-    """
+    """Write class_counts.csv and confidence.csv; `rows` are what `select` chose."""
     predicted, confidence = best_guesses(probs)
     passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
-    table = []
+    table: list[dict] = []
     for when, chosen in (("filtered", passed), ("balanced", rows)):
         counts = np.bincount(predicted[chosen], minlength=len(class_names)).tolist()
         table += [{"class": name, "images": n, "when": when} for name, n in zip(class_names, counts, strict=True)]

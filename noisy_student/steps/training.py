@@ -31,18 +31,12 @@ def train_student(params: Params, generation: str) -> dict:
         kind=chosen.pseudolabel.kind,
         classes=len(inputs.classes),
     )
-    teacher = None
-    if chosen.student.init == "teacher":
-        teacher = load(inputs.file(Model.named(chosen.teacher).path))
-    return _train_and_write(params, Model(generation), shares, inputs, initial=teacher)
+    initial = load(inputs.file(Model.named(chosen.teacher).path)) if chosen.student.init == "teacher" else None
+    return _train_and_write(params, Model(generation), shares, inputs, initial=initial)
 
 
 def _train_and_write(params, model, shares, inputs, *, initial=None):
-    """Train, going on from a checkpoint if there is one, and write curves, summary and, last, the model.
-
-    Returns:
-        dict for the record of the run: steps, the step that it went on from, precision, devices.
-    """
+    """Train, going on from a checkpoint if there is one, and write curves, summary and, last, the model."""
     refuse(network_faults(params))
     training, noise = params.training_of(model)
     params, images = params.with_noise(noise), {"labelled": inputs.labelled, "validation": inputs.validation}
@@ -63,7 +57,7 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
 
 def _used(params, model, shares):
     """What decides a training besides its inputs, code and environment."""
-    own = params.teacher if model == TEACHER else params.generation(model.generation)
+    own = params.generation(model.generation) if model.generation else params.teacher
     return params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"}) | {
         "name": model.name,
         "training": own.model_dump(),
