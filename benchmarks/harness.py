@@ -26,11 +26,13 @@ class Result:
         name: of the contestant.
         rates: items a second, one a round.
         note: what the contestant says of itself, or why it did not run.
+        cpu_rates: items a CPU second of all its threads, which other work on the machine disturbs less.
     """
 
     name: str
     rates: tuple
     note: str = ""
+    cpu_rates: tuple = ()
 
     @property
     def median(self):
@@ -64,19 +66,20 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
         theirs.close()
         kind, said = ours.recv()  # one after the other: warming up must not disturb the others
         workers[name] = (process, ours, kind, said)
-    rates = {name: [] for name in workers}
+    rates, cpu_rates = {name: [] for name in workers}, {name: [] for name in workers}
     for _ in range(rounds):
         for name, (_, pipe, kind, _) in workers.items():
             if kind == "ready":
                 pipe.send("go")
-                done, seconds = pipe.recv()
+                done, seconds, cpu_seconds = pipe.recv()
                 rates[name].append(done / seconds)
+                cpu_rates[name].append(done / cpu_seconds)
     for process, pipe, kind, _ in workers.values():
         if kind == "ready":
             pipe.send("stop")
         process.join(timeout=60)
         process.terminate()  # where threads or processes of a library keep it
-    return [Result(name, tuple(rates[name]), said) for name, (_, _, _, said) in workers.items()]
+    return [Result(name, tuple(rates[name]), said, tuple(cpu_rates[name])) for name, (_, _, _, said) in workers.items()]
 
 
 def _work(pipe, factory, cores):
@@ -93,9 +96,9 @@ def _work(pipe, factory, cores):
     portion()
     pipe.send(("ready", getattr(portion, "note", "")))
     while pipe.recv() == "go":
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         done = portion()
-        pipe.send((done, time.perf_counter() - began))
+        pipe.send((done, time.perf_counter() - began, time.process_time() - cpu_began))
 
 
 def table(results, *, unit, reference):

@@ -5,6 +5,7 @@ python -m benchmarks.rounds
 
 import statistics
 import time
+from dataclasses import replace
 
 from benchmarks.harness import compare, machine, table
 
@@ -15,7 +16,7 @@ TURNS = 15
 
 def _parts(*, batch_size=None, round_steps=ROUND):
     """The digits' teacher before its first step: phase, model, batches, validation images; none of them real."""
-    from commands import presets
+    from commands import preset as presets
     from noisy_student import backends
     from noisy_student.settings.params import check
 
@@ -90,7 +91,7 @@ def milliseconds_a_call():
     """What a `fit` costs more than an epoch of one: nearly empty rounds, one after the other, in turns.
 
     Returns:
-        (median of the differences in ms, how often the step was traced after the first turn).
+        (median of the differences in CPU ms, how often the step was traced after the first turn).
     """
     _, model, batches, _ = _parts(batch_size=2, round_steps=1)
     import keras
@@ -105,10 +106,10 @@ def milliseconds_a_call():
     model.train_step = lambda data: traced.append(1) or step(data)  # runs only while it is traced
 
     def seconds(fits, epochs):
-        began = time.perf_counter()
+        began = time.process_time()
         for _ in range(fits):
             model.fit(feed, epochs=epochs, callbacks=[Rounds()], verbose=0, shuffle=False)
-        return (time.perf_counter() - began) / CALLS
+        return (time.process_time() - began) / CALLS
 
     seconds(1, CALLS)
     before = len(traced)
@@ -122,12 +123,16 @@ def main():
     print(f"`python -m benchmarks.rounds`: the digits' teacher, {ROUND * ROUNDS} steps in rounds of {ROUND}, each")
     print("followed by a validation of 200 images.\n")
     print(machine("tensorflow", "keras"), "\n")
-    results = compare({"a fit a round (ours)": ours, "one fit": one_fit})
+    results = compare({"a fit a round (ours)": ours, "one fit": one_fit}, rounds=5)
     print(table(results, unit="steps/s", reference="one fit"))
+    on_cpu = [replace(result, rates=result.cpu_rates) for result in results]
+    print("\nIn CPU seconds, which other work on the machine disturbs less:\n")
+    print(table(on_cpu, unit="steps/CPU s", reference="one fit"))
     extra, traced = milliseconds_a_call()
-    a_round = 1000 * ROUND / next(result.median for result in results if result.name == "one fit")
-    print(f"\nA `fit` of its own costs a round {extra:.1f} ms (nearly empty rounds, {CALLS} a turn, median of {TURNS}")
-    print(f"differences): {100 * extra / a_round:.2f} % of {a_round:.0f} ms. The step was traced {traced} times more.")
+    a_round = 1000 * ROUND / next(result.median for result in on_cpu if result.name == "one fit")
+    share = 100 * extra / a_round
+    print(f"\nA `fit` of its own costs a round {extra:.1f} CPU ms (nearly empty rounds, {CALLS} a turn, median of")
+    print(f"{TURNS} differences): {share:.2f} % of {a_round:.0f}. The step was traced {traced} times more.")
 
 
 if __name__ == "__main__":

@@ -179,3 +179,16 @@ def test_the_stage_reads_what_lies_there_whatever_the_store(folder, data_params,
     assert rest == others
     assert np.array_equal(found, expected) == (store == "arrays")
     assert checkpoints.present() == []
+
+
+def test_a_reading_that_fails_leaves_no_half_shard(folder, data_params, tmp_path, monkeypatch):
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def load(read):
+        read_folder(folder, read, recursive=False)
+        assert len(list(tmp_path.rglob("*.tar"))) == 1
+        raise DataError("the next folder is missing")
+
+    with pytest.raises(DataError), remembering_reader(data_params(), every_minutes=60) as read:
+        load(read)
+    assert list(tmp_path.rglob("*.tar")) == []

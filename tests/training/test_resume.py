@@ -73,6 +73,8 @@ def _train(settings, kept, *, labels=None):
         classes=CLASSES,
     )
     validation = _images(30, seed=1)
+    if labels is not None:
+        validation = LabelledImages(validation.images, labels)  # or a network may be right by luck of its seed
     return train.train(
         settings,
         settings.student,
