@@ -5,6 +5,8 @@ the networks or the source only if it uses them, so that it does not depend on t
 """
 
 from noisy_student.models.checks import network_faults
+from noisy_student.pseudo_labels.balancing import rule_of
+from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from noisy_student.sources.loading import source_faults
 from stages.entry import run
@@ -17,8 +19,21 @@ def check(values: dict, where: str = "params.yaml") -> params.Params:
         ParamsError: names every parameter that is wrong.
     """
     settings = params.check(values, where)
-    params.refuse([*source_faults(settings.data), *network_faults(settings)], where)
+    params.refuse([*source_faults(settings.data), *network_faults(settings), *_rule_faults(settings)], where)
     return settings
+
+
+def _rule_faults(settings):
+    """What is wrong with the balancing rules, a line each."""
+    sections = {"balance": settings.balance}
+    sections |= {f"generations.{key}.balance": settings.generation(key).balance for key in settings.generations}
+    wrong = {}
+    for place, section in sections.items():
+        try:
+            rule_of(section, place)
+        except ParamsError as error:
+            wrong.setdefault(section.rule, str(error))  # of a common section once, not for every generation
+    return list(wrong.values())
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from noisy_student.drawing import pool
 from noisy_student.pseudo_labels import balancing
 from noisy_student.pseudo_labels import confidence as confidence_module
 from noisy_student.pseudo_labels.confidence import confidence_rows
-from noisy_student.runtime.errors import DataError, EmptyClassError
+from noisy_student.runtime.errors import DataError, EmptyClassError, ParamsError
 from noisy_student.runtime.files import read_array, read_csv, write_array
 from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
 from noisy_student.steps.selection import select, write_tables
@@ -38,8 +38,17 @@ def labelling(threshold, max_confidence=1.0):
     return PseudoLabelParams(threshold=threshold, max_confidence=max_confidence, kind="soft", batch_size=1, noise=False)
 
 
-def choose(probs=PROBS, threshold=0.6, per_class=None, on_empty="error", max_confidence=1.0, names=NAMES, enabled=True):
-    settings = BalanceParams(enabled=enabled, per_class=per_class, on_empty=on_empty)
+def choose(
+    probs=PROBS,
+    threshold=0.6,
+    per_class=None,
+    on_empty="error",
+    max_confidence=1.0,
+    names=NAMES,
+    enabled=True,
+    rule="equal",
+):
+    settings = BalanceParams(enabled=enabled, rule=rule, per_class=per_class, on_empty=on_empty)
     return select(probs, labelling(threshold, max_confidence), settings, class_names=names)
 
 
@@ -101,14 +110,19 @@ def test_counts_by_hand(tmp_path):
 
 
 def test_another_rule_is_one_function(monkeypatch):
-    """It is found by its name; here every second confident image, whatever its class."""
-    monkeypatch.setitem(balancing.RULES, "equal", None)  # so that it is put back afterwards
+    """`balance.rule` names it; here every second confident image, whatever its class."""
+    monkeypatch.setattr(balancing, "RULES", dict(balancing.RULES))
 
     @balancing.rule
-    def equal(confident, settings):
+    def every_second(confident, settings):
         return confident.rows[:: settings.per_class]
 
-    assert choose(per_class=2).tolist() == [0, 2, 5]
+    assert choose(per_class=2, rule="every_second").tolist() == [0, 2, 5]
+
+
+def test_a_rule_that_is_not_there_is_named():
+    with pytest.raises(ParamsError, match=r"balance.rule=fair: no such rule; choose one of equal, unbalanced"):
+        choose(rule="fair")
 
 
 def test_an_empty_class_is_named_with_what_was_found():

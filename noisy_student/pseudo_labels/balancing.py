@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
-from noisy_student.runtime.errors import DataError, EmptyClassError
+from noisy_student.runtime.errors import DataError, EmptyClassError, ParamsError
 from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 
 if TYPE_CHECKING:
@@ -30,6 +30,21 @@ def rule(function: Callable) -> Callable:
     """
     RULES[function.__name__] = function
     return function
+
+
+def rule_of(settings: BalanceParams, where: str = "balance") -> Callable:
+    """The rule that the section asks for.
+
+    Args:
+        where: the section, for messages.
+
+    Raises:
+        ParamsError: there is no such rule.
+    """
+    name = settings.rule if settings.enabled else "unbalanced"
+    if name not in RULES:
+        raise ParamsError(f"{where}.rule={name}: no such rule; choose one of {', '.join(sorted(RULES))}")
+    return RULES[name]
 
 
 @dataclass(frozen=True)

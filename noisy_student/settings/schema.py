@@ -358,6 +358,9 @@ class BalanceParams(Section):
     """How many pseudo-labelled images every class has."""
 
     enabled: bool = True
+    rule: str = parameter(
+        "equal", "a rule of pseudo_labels/balancing.py; equal: the same number of images for every class"
+    )
     per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = parameter(
         None, "images a class; null: as many as the largest class has"
     )

@@ -1,1 +1,1 @@
-"""One file a stage: from its inputs to the files that it leaves behind."""
+"""The work of the stages: from their inputs to the files that they leave behind."""

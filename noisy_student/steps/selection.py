@@ -10,7 +10,7 @@ import numpy as np
 
 from noisy_student.data.inputs import Inputs
 from noisy_student.inference.metrics import equal_edges, histogram
-from noisy_student.pseudo_labels.balancing import RULES, confident_images
+from noisy_student.pseudo_labels.balancing import confident_images, rule_of
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import write_array, write_csv
@@ -43,7 +43,7 @@ def select(
     """
     bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
     confident = confident_images(probs, **bounds, class_names=class_names)
-    return RULES["equal" if balancing.enabled else "unbalanced"](confident, balancing)
+    return rule_of(balancing)(confident, balancing)
 
 
 def write_tables(
