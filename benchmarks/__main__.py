@@ -20,7 +20,7 @@ SECTIONS = (
     "feeding",
     "rounds",
     "labelling",
-    "checkpoints",
+    "resuming",
     "corruptions",
     "schedules",
     "stages",

@@ -29,7 +29,7 @@ def training(every_minutes):
     from noisy_student.training.snapshots import State, saving
     from noisy_student.training.within_round import WithinRound
 
-    phase = SimpleNamespace(name="benchmark", round_steps=STEPS, steps=FIT * STEPS)
+    phase = SimpleNamespace(name="benchmark", round_steps=STEPS, steps=FIT * STEPS, rate_at=lambda step, optimizer: 0.1)
     feed, saved, trained, checkpoints = backends.current().feed(batches), [], [], None
     if every_minutes is not None:
         checkpoints = Checkpoints(Path(tempfile.mkdtemp(prefix="checkpoints-")), every_minutes=every_minutes)

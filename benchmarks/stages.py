@@ -16,7 +16,7 @@ from experiments.workspace import copy_project
 
 ROUNDS = 5
 STAGES = ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")
-SCRIPTS = (*STAGES, "check", "preset")
+SCRIPTS = (*(f"stages.{name}" for name in STAGES), "commands.check", "commands.preset")
 IMPORTS = {
     "nothing": "pass",
     "prepare (digits)": "import stages.prepare, sklearn.datasets",
@@ -62,7 +62,7 @@ def main():
         python = sys.executable
         print(f"\n| `--help` {head}")
         for name in SCRIPTS:
-            print(row(name, [python, "-m", f"stages.{name}", "--help"], folder=folder))
+            print(row(name, [python, "-m", name, "--help"], folder=folder))
         print(f"\n| Python with the imports of {head}")
         for name, code in IMPORTS.items():
             print(row(name, [python, "-c", code], folder=folder))

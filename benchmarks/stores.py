@@ -32,7 +32,7 @@ def smooth(number, side):
 
 def records(side):
     """The encoded images of a set."""
-    from noisy_student.data.shards import encode
+    from noisy_student.data.images import encode
 
     number, encoding = SETS[side]
     return [encode(image, encoding) for image in smooth(500, side)] * (number // 500)
@@ -73,7 +73,7 @@ def shards_alone(side):
 
 
 def _decode_all(data):
-    from noisy_student.data.shards import decode
+    from noisy_student.data.images import decode
 
     return np.stack([decode(item) for item in data])
 
@@ -85,7 +85,7 @@ def shards_processes(side):
     pool = ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"))
 
     def read(rows):
-        data = [images.encoded(row) for row in rows]
+        data = [images.encoded(row, images.encoding) for row in rows]
         return np.concatenate(list(pool.map(_decode_all, [data[k::cores] for k in range(cores)])))
 
     return turns(read, len(images))
@@ -93,7 +93,7 @@ def shards_processes(side):
 
 def _threaded(fetch, number):
     """Decode what `fetch` gives for rows by threads."""
-    from noisy_student.data.shards import decode
+    from noisy_student.data.images import decode
 
     pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     return turns(lambda rows: np.stack(list(pool.map(decode, fetch(rows)))), number)

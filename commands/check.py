@@ -27,7 +27,7 @@ def _rule_faults(settings):
     """What is wrong with the balancing rules, a line each."""
     sections = {"balance": settings.balance}
     sections |= {f"generations.{key}.balance": settings.generation(key).balance for key in settings.generations}
-    wrong = {}
+    wrong: dict[str, str] = {}
     for place, section in sections.items():
         try:
             rule_of(section, place)

@@ -107,7 +107,7 @@ def _print():
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
     print("Plots:")
-    for path in sorted(Path("metrics/plots").rglob("*.png")):
+    for path in sorted(path for kind in ("eval", "robustness") for path in Path("metrics/plots", kind).rglob("*.png")):
         print(f"  {path}")
     print("On one page, with interactive curves of all models: dvc plots show --open")
 

@@ -26,6 +26,8 @@ MENDS = {
     errno.EEXIST: IN_THE_WAY,
 }
 
+SECTIONS = {"generation": "generations", "test": "eval.extra_tests"}  # of which `main` gets a key
+
 
 def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) -> None:
     """Run a stage's `main` as a script: one clear message and exit status 1 for what a user can mend.
@@ -43,11 +45,11 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
     parser = argparse.ArgumentParser(description=main.__doc__)
     for key in inspect.signature(main).parameters:
         default = os.environ.get("DVC_STAGE", "").partition("@")[2] or None
-        parser.add_argument(key, nargs="?", default=default, help="its key in params.yaml")
+        parser.add_argument(key, nargs="?", default=default, help=f"a key of {SECTIONS[key]} in params.yaml")
     arguments = vars(parser.parse_args())
     for key in arguments:
         if arguments[key] is None:
-            parser.error(f"which {key}? Give its key in params.yaml")
+            parser.error(f"which {key}? Give a key of {SECTIONS[key]} in params.yaml")
     signals.raise_on_sigterm()
     try:
         if recorded:

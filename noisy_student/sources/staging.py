@@ -108,9 +108,12 @@ class ShardReader:
 
     def _end(self, key, earlier, reading):
         """Add an image, or why there is none, which is returned."""
-        entry, pixels, cause = earlier or self._write(key, *reading.result())
-        if cause is None:
-            self.images.add(entry, pixels)
+        if earlier is None:
+            cause = self._write(key, *reading.result())
+        else:
+            entry, pixels, cause = earlier
+            if cause is None:
+                self.images.add(entry, pixels)
         if self._writer is not None and (self._writer.size >= SHARD or self.kept.due()):
             self.save()
         return cause
@@ -128,10 +131,11 @@ class ShardReader:
             self.kept.folder.mkdir(parents=True, exist_ok=True)
             self._writer = TarWriter(self._path(self._first), encoding=self.images.encoding, first=self._row)
             self.images.paths.append(self._writer.path)
-        entry = None if cause else (len(self.images.paths) - 1, *self._writer.add(data))
-        self._files.append((key, cause))
+        if cause is None:
+            self.images.add((len(self.images.paths) - 1, *self._writer.add(data)), pixels)
+        self._files.append((key, cause))  # last: an interrupt between the two leaves an image too many
         self._ended += 1
-        return entry, pixels, cause
+        return cause
 
     def _path(self, number):
         return self.kept.folder / f"{number:012d}.tar"
