@@ -27,7 +27,7 @@ _MOST_NAMES = 120  # classes on an axis
 _TRUTH = {"right": ("right", BLUE), "wrong": ("wrong", VERMILLION), "unknown": ("truth unknown", GREY)}
 
 
-def chart(title: str, rows: Iterable[Mapping], *, below: str = "", description: str = "", **spec) -> dict:
+def chart(title: str, rows: Iterable[Mapping], *, below: str = "", description: str = "", **spec: Any) -> dict:
     """A specification with what is common to all."""
     return {
         "$schema": SCHEMA,
@@ -39,7 +39,7 @@ def chart(title: str, rows: Iterable[Mapping], *, below: str = "", description: 
     }
 
 
-def axis(field: str, title: str | None, kind: str = "quantitative", **more) -> dict:
+def axis(field: str, title: str | None, kind: str = "quantitative", **more: Any) -> dict:
     """The encoding of a field."""
     return {"field": field, "type": kind, "title": title, **more}
 

@@ -179,7 +179,7 @@ def remove(folder: Path) -> bool:
     return True
 
 
-def lock_path(name):
+def lock_path(name: str) -> Path:
     """Where a lock lies, for good: apart from the checkpoints, so that their folders can go."""
     return root() / "locks" / f"{name}.lock"
 
