@@ -4,7 +4,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Collection
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -169,18 +168,8 @@ def changed(parameters: Tree) -> Changes:
     Raises:
         ParamsError: a parameter does not exist or is out of its range.
     """
-    differing = _changed(params.check(parameters), defaults())
+    differing = _changed(params.check(parameters), presets.defaults())
     return {name: value for name, value in differing.items() if name not in MACHINE}
-
-
-def defaults() -> dict:
-    """The default of every parameter, as a nested dict."""
-    return _defaults_in(Path.cwd())
-
-
-@cache
-def _defaults_in(folder):
-    return presets.parameters(presets.BASE)
 
 
 def _changed(section, given, prefix=""):

@@ -113,7 +113,7 @@ class Toy(Section):
 def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
     base = {"seed": 0, "data": {"root": None}, "model": {"name": "small", "width": 3}, "tuning": None}
     monkeypatch.setattr(params, "check", Toy.model_validate)
-    monkeypatch.setattr(definition, "defaults", lambda: base)
+    monkeypatch.setattr(definition.presets, "defaults", lambda: base)
     assert definition.changed(base | change) == expected
 
 
