@@ -69,7 +69,7 @@ def _new_folder(folder):
 
 
 def main() -> None:
-    """Corrupt data/test."""
+    """Corrupt data/prepared/test."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="to write into; must not exist")
     folder = parser.parse_args().folder

@@ -128,7 +128,7 @@ def verify(stage: str) -> bool:
     then = run_record.read().get(stage)
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
         folder = Path(temporary)
-        copy_project(folder, extra=[*deps, Path("data/downloads")])
+        copy_project(folder, extra=[*deps, Path("data/prepared/downloads")])
         print(f"running {stage} again in {folder}", flush=True)
         if run_stage(stage, folder):
             raise UserError(f"{stage} failed, see above.")

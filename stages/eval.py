@@ -6,7 +6,7 @@ from stages.entry import run
 
 
 def main() -> None:
-    """Evaluate all models of params.yaml on data/test."""
+    """Evaluate all models of params.yaml on data/prepared/test."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.evaluation import evaluate_and_write

@@ -8,7 +8,7 @@ from stages.entry import run
 
 
 def main(generation: str) -> dict[str, Any]:
-    """Label data/unlabelled with the teacher of GENERATION."""
+    """Label data/prepared/unlabelled with the teacher of GENERATION."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
     from noisy_student.steps.labelling import label_pool

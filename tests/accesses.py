@@ -14,7 +14,7 @@ import h5py
 OUTS = ("outs", "metrics", "plots")
 # read or written by every stage, and no dependency: parameters have a section of their own in dvc.yaml, a resumed stage
 # gives the same bytes, metrics/run.json holds times, a download counts by its hash in params.yaml
-EXEMPT = ("params.yaml", "checkpoints", "metrics/run.json", "data/downloads")
+EXEMPT = ("params.yaml", "checkpoints", "metrics/run.json", "data/prepared/downloads")
 
 
 @dataclass

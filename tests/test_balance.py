@@ -283,6 +283,6 @@ def test_a_student_without_pseudo_labels_needs_no_confident_image(workspace):
     assert "No pseudo-label of any class" in stage("balance", "gen1")
     set_params({"generations.gen1": {"teacher": "teacher", "student": {"mix": "none"}}})
     assert stage("balance", "gen1") is None
-    assert np.load("data/balanced/gen1.npy").shape == (0,)
+    assert np.load("data/prepared/balanced/gen1.npy").shape == (0,)
     assert stage("student", "gen1") is None
     assert stage("eval") is None

@@ -67,7 +67,7 @@ def test_dvc_can_restore_a_stage_from_its_run_cache(stage):
 
 def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
     assert _readers(layout.TEST) == {"eval", "robustness-teacher", "robustness"}
-    assert _readers("data/truth") == {"eval"}
+    assert _readers("data/prepared/truth") == {"eval"}
 
 
 DRAWING = ("matplotlib.", "vl_convert.", "altair.", "PIL.ImageDraw.", "PIL.ImageFont.")

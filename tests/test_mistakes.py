@@ -84,7 +84,10 @@ PARAMETERS = {
         lambda: _params(teacher__validate_every=3),
         ["validate_every=3", "must divide"],
     ),
-    "an output as input": (lambda: _params(data__root="data/labelled"), ["data.root", "data/labelled"]),
+    "an output as input": (
+        lambda: _params(data__root="data/prepared/labelled"),
+        ["data.root", "data/prepared/labelled"],
+    ),
     "more images than there are": (lambda: _params(data__labelled=5000), ["5,000", "labelled"]),
     "minutes below zero": (lambda: _params(checkpoint__every_minutes=-1.0), ["checkpoint.every_minutes"]),
 }
@@ -280,7 +283,7 @@ def test_archives(workspace, case, capfd):
 # --- arrays --------------------------------------------------------------------------------------
 
 BALANCE, STUDENT, LABEL = ["balance", "gen1"], ["student", "gen1"], ["pseudolabel", "gen1"]
-PROBS, ROWS = "data/pseudo_labels/gen1.npy", "data/balanced/gen1.npy"
+PROBS, ROWS = "data/prepared/pseudo_labels/gen1.npy", "data/prepared/balanced/gen1.npy"
 
 
 def _save(path, array):
@@ -325,28 +328,28 @@ ARRAYS = {
     "no rows": (STUDENT, lambda: _edit(ROWS, lambda r: r[:0]), [ROWS, "found int64 (0,)"]),
     "images as numbers": (
         ["teacher"],
-        lambda: _edit("data/labelled/images.npy", lambda i: i / 255),
-        ["data/labelled/images.npy", "uint8", "float64"],
+        lambda: _edit("data/prepared/labelled/images.npy", lambda i: i / 255),
+        ["data/prepared/labelled/images.npy", "uint8", "float64"],
     ),
     "fewer labels than images": (
         ["teacher"],
-        lambda: _edit("data/labelled/labels.npy", lambda v: v[:-1]),
-        ["data/labelled/labels.npy", "one label an image"],
+        lambda: _edit("data/prepared/labelled/labels.npy", lambda v: v[:-1]),
+        ["data/prepared/labelled/labels.npy", "one label an image"],
     ),
     "a label too high": (
         ["teacher"],
-        lambda: _edit("data/validation/labels.npy", lambda v: v + 9),
-        ["data/validation/labels.npy", "expected 0 to 9"],
+        lambda: _edit("data/prepared/validation/labels.npy", lambda v: v + 9),
+        ["data/prepared/validation/labels.npy", "expected 0 to 9"],
     ),
     "a truth too high": (
         ["eval"],
-        lambda: _edit("data/truth/unlabelled.npy", lambda v: v + 9),
-        ["data/truth/unlabelled.npy", "-1 (unknown) to 9"],
+        lambda: _edit("data/prepared/truth/unlabelled.npy", lambda v: v + 9),
+        ["data/prepared/truth/unlabelled.npy", "-1 (unknown) to 9"],
     ),
     "classes that are no JSON": (
         ["teacher"],
-        lambda: Path("data/classes.json").write_text("{"),
-        ["data/classes.json", "JSON"],
+        lambda: Path("data/prepared/classes.json").write_text("{"),
+        ["data/prepared/classes.json", "JSON"],
     ),
 }
 
@@ -524,8 +527,8 @@ ENVIRONMENT = {
     ),
     "a file in the way of the data": (
         ["prepare"],
-        lambda patch: _file_at("data/labelled"),
-        ["data/labelled"],
+        lambda patch: _file_at("data/prepared/labelled"),
+        ["data/prepared/labelled"],
     ),
     "a folder in the way of a model": (
         ["eval"],

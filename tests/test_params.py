@@ -34,7 +34,7 @@ WRONG = {
     "interval": ({"student.validate_every": 70}, "validate_every=70 goes with steps=1600 and must divide"),
     "steps without interval": ({"student.validate_every": None}, "validate_every=None goes with steps=1600"),
     "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
-    "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/labelled"),
+    "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/prepared"),
     "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),
     "pool in other words": (
         {"data.unlabelled_from": "./data/pools/held-back"},

@@ -100,13 +100,13 @@ def test_every_listed_parameter_counts(workspace, monkeypatch, name, key, value)
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("teacher", "data/labelled/images.npy"),
-        ("teacher", "data/labelled/labels.npy"),
-        ("teacher", "data/validation/labels.npy"),
-        ("student", "data/unlabelled/images.npy"),
-        ("student", "data/pseudo_labels/gen1.npy"),
-        ("student", "data/balanced/gen1.npy"),
-        ("pseudolabel", "data/unlabelled/images.npy"),
+        ("teacher", "data/prepared/labelled/images.npy"),
+        ("teacher", "data/prepared/labelled/labels.npy"),
+        ("teacher", "data/prepared/validation/labels.npy"),
+        ("student", "data/prepared/unlabelled/images.npy"),
+        ("student", "data/prepared/pseudo_labels/gen1.npy"),
+        ("student", "data/prepared/balanced/gen1.npy"),
+        ("pseudolabel", "data/prepared/unlabelled/images.npy"),
     ],
 )
 def test_every_input_counts(workspace, monkeypatch, name, path):

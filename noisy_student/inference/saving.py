@@ -67,7 +67,7 @@ def load(path: Path, *, classes: int | None = None) -> keras.Model:
         raise DataError(f"{path}: holds a {type(model).__name__}, not a model. {MEND}")
     if classes is not None and model.output_shape[-1] != classes:
         raise DataError(
-            f"{path}: tells {model.output_shape[-1]} classes apart, but data/classes.json lists "
+            f"{path}: tells {model.output_shape[-1]} classes apart, but data/prepared/classes.json lists "
             f"{classes} classes. {MEND}"
         )
     return model

@@ -5,21 +5,60 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-LABELLED = Path("data/labelled")
-VALIDATION = Path("data/validation")
-UNLABELLED = Path("data/unlabelled")
-TEST = Path("data/test")  # read by eval and robustness only
-TRUTH = Path("data/truth/unlabelled.npy")  # read by eval only
-CLASSES = Path("data/classes.json")
+# All that the stages write lies in these. DVC removes at will what lies in an output, whoever put it there: no input
+# may be, hold or lie in one. The rest of data/ holds inputs only.
+GENERATED = (Path("data/prepared"), Path("models"), Path("metrics"), Path("checkpoints"))
+
+LABELLED = Path("data/prepared/labelled")
+VALIDATION = Path("data/prepared/validation")
+UNLABELLED = Path("data/prepared/unlabelled")
+TEST = Path("data/prepared/test")  # read by eval and robustness only
+TRUTH = Path("data/prepared/truth/unlabelled.npy")  # read by eval only
+CLASSES = Path("data/prepared/classes.json")
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
 RUN_RECORD = Path("metrics/run.json")  # no output of DVC: it holds times
 EVAL_PLOTS = Path("metrics/plots/eval")
 EVAL_TABLES = Path("metrics/tables/eval")
+
+
+def generated_folder_at(path: str | Path) -> Path | None:
+    """The folder of generated files that `path` is, holds or lies in, links and `..` resolved; None: there is none.
+
+    In a copy of the project that DVC made for an experiment (`--temp`, `--queue`) the project's own are meant too.
+    """
+    outer, inside, _ = str(Path.cwd()).partition(f"{os.sep}.dvc{os.sep}tmp{os.sep}exps{os.sep}")
+    for root in [Path.cwd(), *([Path(outer)] if inside else [])]:
+        for folder in GENERATED:
+            if any(_overlap(a, b) for a in _forms(path) for b in _forms(root / folder)):
+                return folder
+    return None
+
+
+def _forms(path):
+    """A path as it is written and as it is: `..` after a link leads elsewhere."""
+    return {Path(os.path.abspath(path)), Path(path).resolve()}
+
+
+def _overlap(a, b):
+    return _holds(a, b) or _holds(b, a)
+
+
+def _holds(outer, inner):
+    """Whether `inner` is `outer` or lies in it, also if the two are written differently (case, mounts)."""
+    return any(outer == path or _same(outer, path) for path in (inner, *inner.parents))
+
+
+def _same(a, b):
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return False
 
 
 class _Named(str):
@@ -41,7 +80,7 @@ class Model:
     robustness = _Named("metrics/robustness/{}.json")
     robustness_tables = _Named("metrics/tables/robustness/{}")
     robustness_plots = _Named("metrics/plots/robustness/{}")
-    robustness_outcomes = _Named("data/robustness/{}")  # what it said of each corrupted image
+    robustness_outcomes = _Named("data/prepared/robustness/{}")  # what it said of each corrupted image
 
     @classmethod
     def named(cls, name: str) -> Model:
@@ -77,12 +116,12 @@ TEACHER = Model()
 
 def pseudo_labels(generation: str) -> Path:
     """The teacher's distributions over the unlabelled pool."""
-    return Path(f"data/pseudo_labels/{generation}.npy")
+    return Path(f"data/prepared/pseudo_labels/{generation}.npy")
 
 
 def balanced(generation: str) -> Path:
     """The rows of the unlabelled pool that the student is trained on."""
-    return Path(f"data/balanced/{generation}.npy")
+    return Path(f"data/prepared/balanced/{generation}.npy")
 
 
 def balance_tables(generation: str) -> Path:
@@ -92,12 +131,12 @@ def balance_tables(generation: str) -> Path:
 
 def extra_test(key: str) -> Path:
     """The images of an extra test set."""
-    return Path(f"data/extra/{key}")
+    return Path(f"data/prepared/extra/{key}")
 
 
 def unlisted_extra_tests(extra_tests: Collection[str]) -> list[Path]:
     """Folders of test sets that `params.yaml` does not list any more; see `unlisted`."""
-    folders = (path for path in Path("data/extra").glob("*") if path.is_dir())
+    folders = (path for path in Path("data/prepared/extra").glob("*") if path.is_dir())
     return sorted(path for path in folders if path.name not in extra_tests)
 
 

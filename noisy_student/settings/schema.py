@@ -4,13 +4,15 @@ Networks and sources are known by the names of their files only: a stage that us
 Their own parameters and rules are checked by the stages that use them, and by `commands.check` before all stages.
 """
 
+import os
 import pkgutil
 from collections.abc import Iterable
 from pathlib import Path
-from posixpath import normpath
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, field_validator, model_validator
+
+from noisy_student.runtime import layout
 
 # Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
 # repository, because DVC wants every dependency to exist.
@@ -18,13 +20,6 @@ HELD_BACK = "data/pools/held-back"
 OWN_SPLIT = "data/pools/own-split"
 LABELLED_POOL = "data/pools/labelled"
 PHOTOGRAPHS = "data/pools/photographs"
-
-# What the stages write; no input may lie in it or above it.
-OUTPUTS = (
-    *(f"data/{name}" for name in ("labelled", "validation", "unlabelled", "test", "truth", "classes.json")),
-    *("data/pseudo_labels", "data/balanced", "data/downloads", "data/extra", "data/robustness"),
-    *("models", "metrics"),
-)
 
 ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -72,12 +67,12 @@ def parameter(default: Any, comment: str) -> Any:
 
 
 def check_input(name: str, path: str) -> None:
-    """Raise ValueError if a path lies in or above what the stages write."""
-    normal = normpath(path)
-    for out in OUTPUTS:
-        if normal == "." or f"{out}/".startswith(f"{normal}/") or f"{normal}/".startswith(f"{out}/"):
-            own = "use a folder of its own, such as data/raw/NAME"
-            raise ValueError(f"{name}={path}: the stages write {out}, so it cannot be an input too; {own}")
+    """Raise ValueError if a path is, holds or lies in a folder of generated files."""
+    folder = layout.generated_folder_at(path)
+    if folder is not None:
+        shown = path if Path(path).resolve() == Path(os.path.abspath(path)) else f"{path} ({Path(path).resolve()})"
+        mend = "Move the images into a folder of their own, such as data/raw/NAME or one outside the project"
+        raise ValueError(f"{name}={shown}: the stages write {folder}, so it cannot be an input too. {mend}")
 
 
 def check_name(key: str) -> None:
@@ -135,7 +130,7 @@ or the path of any folder of images""",
     @model_validator(mode="after")
     def _check(self):
         for pool in (HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS):
-            if self.unlabelled_from != pool and normpath(self.unlabelled_from) == pool:
+            if self.unlabelled_from != pool and os.path.normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
             check_input(f"data.{name}", getattr(self, name))

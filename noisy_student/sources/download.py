@@ -19,7 +19,7 @@ RETRIED_STATUS = {408, 425, 429, 500, 502, 503, 504}  # those that may pass by t
 
 
 def downloads_dir() -> Path:
-    """Where downloads are kept: `data/downloads` below `$DVC_ROOT`, which DVC sets, or the current directory.
+    """Where downloads are kept: `data/prepared/downloads` below `$DVC_ROOT`, which DVC sets, or the current directory.
 
     `data.root` would not do: it is a dependency of the stage, which must not change while it runs.
     """

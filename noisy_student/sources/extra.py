@@ -6,6 +6,7 @@ import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.runtime import layout
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import open_npy
 from noisy_student.sources.reader import MemoryReader, read_folder
@@ -47,8 +48,8 @@ def _pair(arrays, where, classes, size):
         raise DataError(f"{where}: the labels are {labels.dtype} {labels.shape} for {len(images):,} images. {_LAYOUT}")
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(
-            f"{where}: labels from {labels.min()} to {labels.max()}, but data/classes.json lists {classes} classes: "
-            f"expected 0 to {classes - 1}."
+            f"{where}: labels from {labels.min()} to {labels.max()}, but {layout.CLASSES} lists {classes} "
+            f"classes: expected 0 to {classes - 1}."
         )
     return LabelledImages(resize_images(np.asarray(images), size=size), labels.astype(np.int64))
 

@@ -160,8 +160,8 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 
 def test_names_of_classes_cannot_break_the_page(project):
-    names = json.loads((project / "data/classes.json").read_text())
-    (project / "data/classes.json").write_text(json.dumps(["</script><b>&", *names[1:]]))
+    names = json.loads((project / "data/prepared/classes.json").read_text())
+    (project / "data/prepared/classes.json").write_text(json.dumps(["</script><b>&", *names[1:]]))
     for path in (project / "metrics/tables").rglob("*.csv"):
         with path.open(newline="") as file:
             found = list(csv.DictReader(file))

@@ -47,7 +47,7 @@ def _measure():
 
 
 def _files(folder):
-    tops = ("data/robustness", "metrics/robustness", "metrics/tables/robustness", "metrics/plots/robustness")
+    tops = ("data/prepared/robustness", "metrics/robustness", "metrics/tables/robustness", "metrics/plots/robustness")
     paths = [path for top in tops for path in sorted((folder / top).rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
@@ -206,7 +206,7 @@ def test_extra_tests_are_measured_and_forgotten(fast):
     assert stage("extra_test", "gone") is None
     _set(fast, {"eval.extra_tests": {"shifted": "mine"}})
     _measure()
-    assert not (fast / "data/extra/gone").exists()
+    assert not (fast / "data/prepared/extra/gone").exists()
     figures = json.loads(layout.Model("gen1").robustness.read_text())["extra_tests"]
     evaluated = json.loads((fast / "metrics/eval.json").read_text())["student-gen1"]
     assert list(figures) == ["shifted"]

@@ -47,8 +47,8 @@ write("metrics/eval.json", json.dumps({
     "student-gen1": {"accuracy": right / 100, "nll": 0.5, "ece": 0.1, "pseudo_label_coverage": 0.6},
 }))
 import numpy as np
-Path("data/test").mkdir(parents=True, exist_ok=True)
-np.save("data/test/images.npy", np.random.default_rng(seed).integers(0, 256, (100, 4, 4, 3), np.uint8))
+Path("data/prepared/test").mkdir(parents=True, exist_ok=True)
+np.save("data/prepared/test/images.npy", np.random.default_rng(seed).integers(0, 256, (100, 4, 4, 3), np.uint8))
 facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": len(os.sched_getaffinity(0))}
 write("metrics/run.json", json.dumps({"eval": facts, "student@gen1": facts}))
 write("metrics/models/student-gen1.json", json.dumps({"best": {"validation_accuracy": 0.9}}))
@@ -65,7 +65,7 @@ stages:
     cmd: python stage.py
     deps: [stage.py]
     params: [seed, data.seed, teacher.noise]
-    outs: [data/test, metrics/tables/eval, metrics/models, metrics/robustness]
+    outs: [data/prepared/test, metrics/tables/eval, metrics/models, metrics/robustness]
     metrics:
       - metrics/eval.json: {cache: false}
 """
@@ -81,7 +81,7 @@ def project(tmp_path):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / "stage.py").write_text(STAGE)
     (folder / "dvc.yaml").write_text(PIPELINE)
-    ignored = ("data/test", "metrics/tables", "metrics/models", "metrics/robustness")
+    ignored = ("data/prepared/test", "metrics/tables", "metrics/models", "metrics/robustness")
     (folder / ".gitignore").write_text("".join(f"/{name}\n" for name in ignored))
     (folder / "metrics").mkdir()
     (folder / "metrics/run.json").write_text("{}")  # which git knows

@@ -151,7 +151,7 @@ def test_noised_labelling_without_any_noise_is_un_noised(teacher, digits):
 def test_an_empty_pool_is_refused_and_nothing_written(teacher, tmp_path):
     with pytest.raises(UserError, match=r"pseudolabel gen1: there are 0 images.*data\.unlabelled_from"):
         _labels(teacher[0], IMAGES[:0])
-    assert not list(tmp_path.glob("data/pseudo_labels/*"))
+    assert not list(tmp_path.glob("data/prepared/pseudo_labels/*"))
     assert not checkpoints.present()
 
 

@@ -22,7 +22,13 @@ def again(workspace):
         changed = {key.replace("__", "."): value for key, value in values.items()}
         path = workspace / "params.yaml"
         path.write_text(presets.rewrite(path.read_text(), with_values(params.read_yaml(path), changed)))
-        for name in ("data/labelled", "data/unlabelled", "data/test", "data/validation", "models"):
+        for name in (
+            "data/prepared/labelled",
+            "data/prepared/unlabelled",
+            "data/prepared/test",
+            "data/prepared/validation",
+            "models",
+        ):
             shutil.rmtree(workspace / name)
         for call in STAGES:
             assert stage(*call.split()) is None
@@ -30,7 +36,7 @@ def again(workspace):
             "models/teacher.keras",
             "models/student-gen1.keras",
             "metrics/eval.json",
-            "data/balanced/gen1.npy",
+            "data/prepared/balanced/gen1.npy",
         )
         return {name: (workspace / name).read_bytes() for name in names}
 
@@ -42,11 +48,11 @@ def test_shards_of_png_give_the_models_that_arrays_give(workspace, again):
         "models/teacher.keras",
         "models/student-gen1.keras",
         "metrics/eval.json",
-        "data/balanced/gen1.npy",
+        "data/prepared/balanced/gen1.npy",
     )
     before = {name: (workspace / name).read_bytes() for name in names}
     assert again(data__store="shards") == before
-    assert not (workspace / "data/labelled/images.npy").exists()
+    assert not (workspace / "data/prepared/labelled/images.npy").exists()
 
 
 def test_jpeg_resolution_fix_and_another_network_by_generation(workspace, again):
