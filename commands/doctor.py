@@ -165,8 +165,8 @@ def saved_work(running: list[Process]) -> list[Finding]:
             lines.append(
                 (
                     "note",
-                    f"{entry['stage']} stopped at {entry['number']:,} on {when}, "
-                    f"{entry['bytes'] / 1e6:,.1f} MB: the same run goes on from there; "
+                    f"{entry['stage']} stopped on {when}; saved: {entry['done']}, "
+                    f"{entry['bytes'] / 1e6:,.1f} MB. The same run goes on from there; "
                     "`make clean-checkpoints` gives it up",
                 )
             )
