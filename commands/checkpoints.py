@@ -7,7 +7,7 @@ python -m commands.checkpoints --remove    # removes what no process is at work 
 import argparse
 import sys
 
-from noisy_student.runtime import checkpoints
+from noisy_student.runtime import checkpoints, console
 
 
 def main() -> None:
@@ -34,4 +34,5 @@ def _line(entry, *, removed):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from commands.preset import differences
-from noisy_student.runtime import layout
+from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.layout import TEACHER
 from noisy_student.steps.reported import percent
@@ -159,4 +159,5 @@ def _as_text(table):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

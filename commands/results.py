@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import layout
+from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
 from noisy_student.runtime.layout import Model
@@ -113,4 +113,5 @@ def _print():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import checkpoints, locks, run_record, signals
+from noisy_student.runtime import checkpoints, console, locks, run_record, signals
 from noisy_student.runtime.errors import UserError
 
 FULL = "Free some space there, then run again."
@@ -42,6 +42,7 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
             shell; by hand it is given as an argument.
         recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
+    console.use_utf8()
     parser = argparse.ArgumentParser(description=main.__doc__)
     for key in inspect.signature(main).parameters:
         default = os.environ.get("DVC_STAGE", "").partition("@")[2] or None
