@@ -86,7 +86,8 @@ def _stages_to(settings, model):
         before = _stages_to(settings, Model.named(settings.generation(key).teacher))
         trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
     tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
-    extra = [(_extra_stage(key, model), layout.extra_evaluation(key, model)) for key in settings.eval.extra_tests]
+    folders = {key: layout.extra_evaluation(key, model) for key in settings.eval.extra_tests}
+    extra = [(_extra_stage(key, model), folder / "metrics.json") for key, folder in folders.items()]
     return [*before, *trained, (model.stage, model.path), *tested, *extra]
 
 
