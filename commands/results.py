@@ -71,7 +71,7 @@ def missing(settings: Params, model: Model) -> str | None:
     """Why a model was not measured on the test split: the first of its stages without its output; None if it was."""
     for stage, output in _stages_to(settings, model):
         if not output.exists():
-            failure = run_record.read().get(stage, {}).get("failed")
+            failure = run_record.failures().get(stage)
             return f"{stage} failed: {failure}" if failure else f"{stage} has not run. Run `dvc repro`."
     return None
 
@@ -128,12 +128,12 @@ def _print_networks(summaries):
 
 
 def _print_robustness(models):
-    measured, record = {}, run_record.read()
+    measured, failed = {}, run_record.failures()
     for model in models:
         if model.robustness.is_file():
             measured[model.name] = read_json(model.robustness)
-        elif "failed" in record.get(model.robustness_stage, {}):
-            print(f"{model.robustness_stage} failed: {record[model.robustness_stage]['failed']}\n")
+        elif model.robustness_stage in failed:
+            print(f"{model.robustness_stage} failed: {failed[model.robustness_stage]}\n")
     measured = {name: metrics for name, metrics in measured.items() if metrics["robustness"] != "off"}
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
