@@ -195,6 +195,7 @@ def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
     clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
     clone.run("dvc", "queue", "start", "-j", "1")
     _wait(clone)
+    assert "This is the copy of the experiment broken: mend its -S" in clone.run("dvc", "queue", "logs", "broken")
     clone.run("dvc", "exp", "run", "--queue", "-n", "waiting", "-S", "teacher.noise=true")
     shown = clone.run("python", "-m", "commands.experiments").splitlines()
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
