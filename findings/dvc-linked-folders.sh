@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # DVC 3.67.1: what lies behind a linked folder inside a dependency does not count.
 #
-# Guess before the run: a dependency is what a program finds below it, as links to files are followed (and a broken
-# one is an error).
+# Guess before the run: a dependency is what a program finds below it: links to files are followed, so those to folders
+# are too.
 # Seen: a file deleted behind data/linked, then the whole link: "Data and pipelines are up to date" both times.
 # Another text behind the linked file data/file is noticed.
 # For us: linked folders below an input are refused, with the way out.
