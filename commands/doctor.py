@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from commands import plots_template
-from noisy_student.runtime import checkpoints
+from noisy_student.runtime import checkpoints, console
 
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
 LEAST_FREE = 2 * 2**30  # bytes
@@ -31,6 +31,10 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not Path("dvc.yaml").is_file():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
+    if not _git("rev-parse", "--git-dir"):
+        sys.exit(
+            "error: this is no git repository, and DVC keeps results beside commits. Run in a clone, or `git init`."
+        )
     running = processes()
     open_ends = 0
     for check in (identity, head, leftovers, half_written, plots, disk, saved_work):
@@ -165,8 +169,8 @@ def saved_work(running: list[Process]) -> list[Finding]:
             lines.append(
                 (
                     "note",
-                    f"{entry['stage']} stopped at {entry['number']:,} on {when}, "
-                    f"{entry['bytes'] / 1e6:,.1f} MB: the same run goes on from there; "
+                    f"{entry['stage']} stopped on {when}; saved: {entry['done']}, "
+                    f"{entry['bytes'] / 1e6:,.1f} MB. The same run goes on from there; "
                     "`make clean-checkpoints` gives it up",
                 )
             )
@@ -175,8 +179,10 @@ def saved_work(running: list[Process]) -> list[Finding]:
 
 def _git(*arguments):
     """Standard output of git; empty if it fails."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout.strip()
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from experiments.report.gather import gather
 from experiments.report.page import render
+from noisy_student.runtime import console
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
 
@@ -33,4 +34,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from browser import needs_chromium, visit
+from support import ROOT
 
 MODELS = ["teacher", "student-gen1"]
 MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "results"]
@@ -167,7 +168,7 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 )
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
-    output = clone.run("dvc", "exp", "run", "-S", f"+generations.{name}={values}")
+    output = clone.run("dvc", "exp", "run", "-S", f"++generations.{name}={values}")
     added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
     assert sorted(_ran(output)) == sorted([*added, "check", "results"])
     assert _ends_with_the_table(output)
@@ -187,6 +188,29 @@ def test_all_students_are_addressed_by_their_stage(clone):
     # the same bytes again, but for the record with the times
     assert clone.run("git", "status", "--porcelain") == " M metrics/run.json\n"
     _back(clone)
+
+
+def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
+    """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
+    clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
+    clone.run("dvc", "queue", "start", "-j", "1")
+    _wait(clone)
+    assert "This is the copy of the experiment broken: mend its -S" in clone.run("dvc", "queue", "logs", "broken")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "waiting", "-S", "teacher.noise=true")
+    shown = clone.run("python", "-m", "commands.experiments").splitlines()
+    accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
+    rows = {line.split()[0]: line for line in shown if line.strip()}
+    assert f"{100 * accuracy:.2f} %" in rows["main"]
+    assert re.fullmatch(r"  broken +\S+ \S+ +failed +pseudolabel.threshold=5.0", rows["broken"])
+    assert re.fullmatch(r"  waiting +\S+ \S+ +queued +teacher.noise=true", rows["waiting"])
+    assert max(map(len, shown)) <= 120
+    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    by_dvc = clone.run("sh", "-c", f"{command} --no-pager")
+    assert "waiting" in by_dvc
+    assert "broken" not in by_dvc
+    assert "student-gen1.pseudo_label_accuracy" in by_dvc
+    assert max(map(len, by_dvc.splitlines())) <= 160
+    clone.run("dvc", "queue", "remove", "--all")
 
 
 @pytest.mark.slow
