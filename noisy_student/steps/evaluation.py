@@ -107,6 +107,7 @@ def write_eval_plots(
                 predictions[second][0],
                 class_names,
                 title=f"Test images that {first} gets wrong and {second} gets right",
+                models=(first, second),
             )
 
 
@@ -135,4 +136,4 @@ def draw_pseudo_labels(
     rows = confidence_rows(probs, truth, **bounds)
     write_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", rows)
     save_chart(folder / f"confidence-{key}.png", charts.confidence_histogram(rows, **bounds))
-    pool.pseudo_label_gallery(folder / f"pseudo-labels-{key}.png", images, probs, class_names, **bounds)
+    pool.pseudo_label_gallery(folder / f"pseudo-labels-{key}.png", images, probs, class_names, truth=truth, **bounds)
