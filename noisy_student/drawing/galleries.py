@@ -11,10 +11,11 @@ import numpy as np
 from noisy_student.drawing.canvas import BLACK, CAPTION, RIGHT, WRONG, colours, save_sheet
 from noisy_student.drawing.fonts import shorten, shorten_all, text_width
 from noisy_student.runtime.seeds import derive_seed, image_keys
-from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
+from noisy_student.runtime.types import Labels, Pixels, Rows
 
 if TYPE_CHECKING:
     from noisy_student.data.views import Images
+    from noisy_student.inference.outcomes import Outcomes
     from noisy_student.noise.pipeline import InputNoise
 
 
@@ -39,12 +40,10 @@ def noise_gallery(path: Path, images: Images, noise: InputNoise, *, rows: int = 
     save_sheet(path, "Input noise", cells, headers=headers)
 
 
-def disagreement_rows(labels: Labels, first_probs: Probs, second_probs: Probs) -> Rows:
+def disagreement_rows(labels: Labels, first: Outcomes, second: Outcomes) -> Rows:
     """The images that the first model gets wrong and the second right, by what the true class's probability gains."""
-    wrong = first_probs.argmax(axis=1) != labels
-    right = second_probs.argmax(axis=1) == labels
-    rows = np.flatnonzero(wrong & right)
-    gain = second_probs[rows, labels[rows]] - first_probs[rows, labels[rows]]
+    rows = np.flatnonzero((first.predicted != labels) & (second.predicted == labels))
+    gain = second.true[rows] - first.true[rows]
     return rows[np.argsort(-gain, kind="stable")]
 
 
@@ -52,8 +51,8 @@ def disagreement_gallery(
     path: Path,
     images: Images,
     labels: Labels,
-    first_probs: Probs,
-    second_probs: Probs,
+    first: Outcomes,
+    second: Outcomes,
     class_names: Sequence[str],
     *,
     title: str,
@@ -65,35 +64,31 @@ def disagreement_gallery(
     Args:
         models: names of the two, for their colours and the legend; None: the colours of wrong and right.
     """
-    rows = disagreement_rows(labels, first_probs, second_probs)
+    rows = disagreement_rows(labels, first, second)
     shown = rows[:most]
-    called = dict.fromkeys(class_names[k] for k in _classes_of(labels, first_probs, second_probs, shown))
-    names = shorten_all(list(called), _ROOM - text_width("× 0.00", CAPTION), size=CAPTION)
+    named = [k for row in shown for k in (labels[row], first.predicted[row], second.predicted[row])]
+    room = _ROOM - text_width("× 0.00", CAPTION)
+    names = shorten_all(list(dict.fromkeys(class_names[k] for k in named)), room, size=CAPTION)
     color = list(colours(models).values()) if models else [WRONG, RIGHT]
 
-    def says(sign, probs):
-        return f"{sign} {names[class_names[probs.argmax()]]} {probs.max():.2f}"
+    def says(sign, outcomes, row):
+        return f"{sign} {names[class_names[outcomes.predicted[row]]]} {outcomes.confidence[row]:.2f}"
 
     captions = [
         [
             (names[class_names[labels[row]]], BLACK),
-            (says("×", first_probs[row]), color[0]),
-            (says("√", second_probs[row]), color[1]),
+            (says("×", first, row), color[0]),
+            (says("√", second, row), color[1]),
         ]
         for row in shown
     ]
     cells = [(np.asarray(images[row]), caption) for row, caption in zip(shown, captions, strict=True)]
     widest = max((text_width(line, CAPTION) for caption in captions for line, _ in caption), default=0)
     part = f", {len(cells)} shown" if len(cells) < len(rows) else ""
-    first, second = models or ("the model that is wrong", "the model that is right")
-    legend = f"; below each: the truth, × {first}, √ {second}" if cells else ""
+    of_wrong, of_right = models or ("the model that is wrong", "the model that is right")
+    legend = f"; below each: the truth, × {of_wrong}, √ {of_right}" if cells else ""
     below = f"{len(rows):,} of {len(labels):,} images{part}{legend}"
     save_sheet(path, title, _in_lines(cells, 8), room=int(widest) + 1, below=below)
-
-
-def _classes_of(labels, first_probs, second_probs, rows):
-    """The classes that the captions of these rows name."""
-    return [k for row in rows for k in (labels[row], first_probs[row].argmax(), second_probs[row].argmax())]
 
 
 def contact_sheet(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from noisy_student.drawing import canvas, charts, fonts, galleries, pool
+from noisy_student.inference.outcomes import Outcomes
 
 NAMES = ["plane", "car", "cat"]
 MODELS = ["teacher", *(f"student-gen{n}" for n in range(1, 12))]
@@ -63,11 +64,11 @@ def test_a_model_has_one_colour_in_every_chart_alone_or_with_others():
 
 
 def test_captions_of_sheets_have_the_models_colours_whoever_is_wrong(tmp_path, texts):
-    sure, wrong = np.eye(3)[[0, 0]], np.eye(3)[[1, 1]]
+    zeros = np.zeros(2, int)
+    sure, wrong = (Outcomes.of(np.eye(3)[[k, k]], zeros) for k in (0, 1))
     color = canvas.colours(["teacher", "student-gen2"])
     for first, second in (("teacher", "student-gen2"), ("student-gen2", "teacher")):
         texts.clear()
-        zeros = np.zeros(2, int)
         galleries.disagreement_gallery(
             tmp_path / "a.png", images(2), zeros, wrong, sure, NAMES, title="T", models=(first, second)
         )

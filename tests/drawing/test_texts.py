@@ -12,6 +12,7 @@ from PIL import Image
 
 from noisy_student.drawing import canvas, charts, fonts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
+from noisy_student.inference.outcomes import Outcomes
 
 LONG = "student-a-generation-of-a-very-long-name-indeed"
 SCRIPTS = [
@@ -139,6 +140,7 @@ def disagreement(path, names=SCRIPTS, n=200, **more):
         draw.dirichlet(np.full(k, 0.5), n),
         draw.integers(0, k, n),
     )
+    first, second = Outcomes.of(first, labels), Outcomes.of(second, labels)
     galleries.disagreement_gallery(path, images(n), labels, first, second, names, **{"title": "T", **more})
 
 
