@@ -23,7 +23,7 @@ _OTHERS = re.compile(
     "[^\x20-\x7e\xa1-\xac\xae-\u034e\u0384-\u03ce\u03d0-\u0513\u0591-\u05ea\u1e00-\u1e9b\u1ea0-\u1ef9\u1f00-\u1ffe"
     "\u2012-\u2022\u2026\u20ac\u2190-\u2193\u2212\u221a\u2264\u2265]"
 )
-_MEASURED = 64  # font size in pixels at which characters are measured
+_MEASURED, _REPEATED = 64, 8  # font size in pixels at which characters are measured, so many of them side by side
 
 
 @functools.cache
@@ -91,13 +91,13 @@ def shorten_all(
 
     Those that begin alike lose their middle; those that end alike too get their number in the list.
     """
-    look = {"size": size, "bold": bold, "codes": codes}
-    shown = {name: shorten(name, pixels, **look) for name in names}
+    shown = {name: shorten(name, pixels, size=size, bold=bold, codes=codes) for name in names}
     for name in _alike(shown):
         pieces = _pieces(name, codes)
         shown[name] = _fitting(pieces, len(pieces), len(pieces), pixels, size, bold)
     for name in _alike(shown):
-        shown[name] = shorten(f"{names.index(name)} {name}", pixels, **look)
+        numbered = f"{names.index(name)} {name}"
+        shown[name] = shorten(numbered, pixels, size=size, bold=bold, codes=codes)
     return shown
 
 
@@ -118,15 +118,15 @@ def _advances(characters, bold):
 
 
 def _measure(characters, bold):
-    """How much further the ink reaches with each character between two bars than without any."""
+    """How much further the ink reaches with characters between two bars than without any."""
     line, weight = 2 * _MEASURED, "bold" if bold else "normal"
     texts = [
-        f'<text x="{_MEASURED}" y="{(i + 1) * line - _MEASURED // 2}">|{escape(c)}|</text>'
+        f'<text x="{_MEASURED}" y="{(i + 1) * line - _MEASURED // 2}">|{escape(c * _REPEATED)}|</text>'
         for i, c in enumerate(["", *characters])
     ]
-    size = f'width="{4 * _MEASURED}" height="{len(texts) * line}"'
+    size = f'width="{2 * _REPEATED * _MEASURED}" height="{len(texts) * line}"'
     font = f'font-family="{FONT}" font-size="{_MEASURED}" font-weight="{weight}" xml:space="preserve"'
     drawn = converter().svg_to_png(f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>{"".join(texts)}</svg>')
     ink = np.asarray(Image.open(io.BytesIO(drawn)))[..., 3].reshape(len(texts), line, -1).max(axis=1) > 127
     ends = ink.shape[1] - ink[:, ::-1].argmax(axis=1)
-    return ((ends[1:] - ends[0]) / _MEASURED).tolist()
+    return ((ends[1:] - ends[0]) / (_MEASURED * _REPEATED)).tolist()

@@ -45,7 +45,7 @@ def ink(text, size, bold=False):
     "text", ["pick-up truck", "Щука и Ёж", "Ελλάδα", "été à Łódź", "iiiiiiiiii", "WWWWWWWW", "U+732B 0.64"]
 )
 def test_the_width_of_a_text_is_that_of_its_ink(text, bold):
-    assert fonts.text_width(text, 20, bold=bold) == pytest.approx(ink(text, 20, bold), abs=5)
+    assert fonts.text_width(text, 20, bold=bold) == pytest.approx(ink(text, 20, bold), rel=0.01, abs=2)
 
 
 @pytest.mark.parametrize("name", [*SCRIPTS, LONG, "a", "W" * 50, "i" * 200])
@@ -216,9 +216,7 @@ def test_titles_are_whole_however_small_the_matrix_and_however_long_the_names(tm
     assert whole(tmp_path / "b.png")
 
 
-@pytest.mark.parametrize(
-    ("title", "below"), [(f"Images that {LONG} gets wrong", "b"), ("T", "猫" * 90), (LONG, LONG * 3)]
-)
+@pytest.mark.parametrize(("title", "below"), [(LONG, "b"), ("T", "猫" * 30), (LONG, LONG * 3)])
 def test_a_sheet_is_as_wide_as_what_stands_above_it(tmp_path, texts, title, below):
     canvas.save_sheet(tmp_path / "a.png", title, [((), [(images(1)[0], ())])], below=below)
     ends = [int(e.get("x")) + ink(e.text, e.get("font-size"), e.get("font-weight") == "bold") for e in texts]
