@@ -4,7 +4,9 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from browser import needs_chromium, visit
@@ -178,8 +180,39 @@ def test_a_generation_is_added_without_running_the_first_again(clone, name, valu
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
     assert _recorded(clone)["results"] == recorded["results"]
-    assert (clone.folder / f"models/student-{name}.keras").exists()  # no stage can know whose it is
-    (clone.folder / f"models/student-{name}.keras").unlink()
+    left = f"models/student-{name}.keras"
+    assert (clone.folder / left).exists()  # no stage can know whose it is
+    assert f"rm {left} " in clone.run("python", "-m", "commands.doctor")
+    (clone.folder / left).unlink()
+    _back(clone)
+
+
+def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
+    rng = np.random.default_rng(0)
+    for name in ("0", "1"):
+        (clone.folder / "data/extra/mine" / name).mkdir(parents=True)
+        for row, pixels in enumerate(rng.integers(0, 256, (4, 16, 16, 3), np.uint8)):
+            Image.fromarray(pixels).save(clone.folder / f"data/extra/mine/{name}/{row}.png")
+    output = clone.run("dvc", "exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
+    added = ["extra-test@mine", "eval-extra-teacher@mine", "eval-extra@gen1-mine"]
+    assert sorted(_ran(output)) == sorted(["check", *added, "results"])
+    measured = json.loads(clone.read("metrics/eval.json"))
+    assert {model: found["extra_tests"]["mine"]["images"] for model, found in measured.items()} == {
+        "teacher": 8,
+        "student-gen1": 8,
+    }
+    assert "below the test split" in output.rpartition("Running stage")[2]
+    _back(clone)
+
+
+def test_a_failed_generation_costs_no_other_its_figures(clone):
+    override = "{teacher: teacher, pseudolabel: {threshold: 0.9999}, balance: {on_empty: error}}"
+    output = clone.run("dvc", "exp", "run", "--keep-going", "-S", f"+generations.strict={override}", fails=True)
+    assert {"eval@strict", "student@strict", "results"}.isdisjoint(_ran(output))
+    assert "balance@strict" in _ran(output)
+    shown = clone.run("python", "-m", "commands.results")
+    assert "student-strict is not in the table: balance@strict failed: " in shown
+    assert all(f"\n{model} " in shown for model in MODELS)
     _back(clone)
 
 
