@@ -299,6 +299,21 @@ def test_a_change_inside_a_long_generation_is_one_line(tmp_path):
         assert len(_change_as_dvc([(path, [override])])[0]) == 1
 
 
+def test_the_readmes_overrides_can_be_given_twice(tmp_path):
+    """After an interrupted run they stand in params.yaml already, where DVC refuses a single value with `+`."""
+    text = (ROOT / "README.md").read_text()
+    overrides = [value for pair in re.findall(r"-S (?:'(\+.*?)'|(\+\S+))", text) for value in pair if value]
+    assert len(overrides) >= 2
+    path = tmp_path / "params.yaml"
+    for override in [*overrides, "++eval.extra_tests.mine=/a"]:
+        path.write_text((ROOT / "params.yaml").read_text())
+        command = [sys.executable, "-c", DVC_WRITES]
+        given = json.dumps([[str(path), [override]]] * 2)
+        done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, (override, done.stderr)
+        assert override.startswith("++")
+
+
 def test_a_null_is_left_blank_and_comments_say_so():
     written = presets.fresh(presets.defaults())
     assert "\n  unlabelled: # at most so many unlabelled images; empty: all\n" in written
