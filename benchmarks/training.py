@@ -6,6 +6,7 @@ python -m benchmarks.training
 from functools import partial
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 BATCH = 128
 NETWORKS = {"ResNet-20": ("resnet", 20, 16, 10), "WRN-28-2": ("wide_resnet", 28, 2, 4)}  # ..., steps a turn
@@ -111,4 +112,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

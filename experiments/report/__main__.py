@@ -11,6 +11,7 @@ from pathlib import Path
 from experiments.report.gather import gather
 from experiments.report.page import render, render_studies
 from experiments.study.findings import all_findings
+from noisy_student.runtime import console
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
 
@@ -42,4 +43,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

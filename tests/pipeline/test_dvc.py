@@ -4,13 +4,16 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from browser import needs_chromium, visit
+from support import ROOT
 
 MODELS = ["teacher", "student-gen1"]
-AFTER_STUDENT = ["eval", "robustness@gen1"]
+MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "results"]
 
 
 # a file system that lists folders in another order
@@ -54,8 +57,10 @@ def _ran(output):
 
 
 def test_first_run_makes_everything(clone):
-    stages = ["prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", *AFTER_STUDENT]
-    assert sorted(_ran(clone.first_output)) == sorted([*stages, "robustness-teacher"])
+    stages = ["check", "prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1"]
+    ran = _ran(clone.first_output)
+    assert sorted(ran) == sorted([*stages, *MEASURED])
+    assert (ran[0], ran[-1]) == ("check", "results")
     figures = json.loads(clone.read("metrics/eval.json"))
     assert list(figures) == MODELS
     for found in figures.values():
@@ -80,7 +85,7 @@ def test_results_are_printed(clone):
     shown = clone.run("python", "-m", "commands.results")
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
     assert f"{100 * accuracy:.2f} %" in shown
-    assert "metrics/plots/eval/curves-teacher.png" in shown
+    assert "metrics/plots/eval/teacher/curves.png" in shown
 
 
 def test_another_clone_gives_the_same_bytes(clone, tmp_path):
@@ -102,9 +107,9 @@ def test_plots_hold_every_picture(clone):
     clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     page = clone.read("dvc_plots/index.html").decode()
-    drawn = ("confidence-gen1", "class-counts-gen1", "pseudo-labels-gen1", "noise", "confusion-teacher", "reliability")
-    for name in (*drawn, "curves-teacher"):
-        assert f"{name}.png" in page
+    drawn = [f"student-gen1/{name}" for name in ("confidence", "class-counts", "pseudo-labels", "confusion")]
+    for name in (*drawn, "teacher/noise", "teacher/confusion", "teacher/curves", "reliability"):
+        assert f"{name}.png" in page or f"{name}.png".replace("/", "_") in page
     assert "validation_accuracy" in page
     assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
@@ -126,8 +131,12 @@ def test_plots_are_drawn_without_network(clone):
 
 def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     output = clone.run("dvc", "exp", "run", "-S", "teacher.noise=true")
-    stages = ["teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", *AFTER_STUDENT]
-    assert sorted(_ran(output)) == sorted([*stages, "robustness-teacher"])
+    stages = ["check", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1"]
+    assert sorted(_ran(output)) == sorted([*stages, *MEASURED])
+    assert _ends_with_the_table(output)
+    screen = clone.run("dvc", "metrics", "diff").splitlines()
+    assert len(screen) <= 40, screen
+    assert max(map(len, screen)) <= 120, screen
     rows = json.loads(clone.run("dvc", "metrics", "diff", "--json"))["metrics/eval.json"]
     assert rows["teacher.loss"]["old"] != rows["teacher.loss"]["new"]
     assert "student-gen1.nll" in rows
@@ -136,6 +145,12 @@ def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     clone.set(teacher__noise=True)  # a second time everything, trainings too, comes from DVC's run cache
     assert _ran(clone.run("dvc", "repro")) == []
     _back(clone)
+
+
+def _ends_with_the_table(output):
+    """Whether the result table is the last that a stage prints: what is below it is DVC's."""
+    below = output.rpartition("of them right")[2]
+    return "student-gen1" in below and "Running stage" not in below
 
 
 def test_only_what_depends_on_a_change_runs_again(clone):
@@ -155,17 +170,49 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 )
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
-    output = clone.run("dvc", "exp", "run", "-S", f"+generations.{name}={values}")
-    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "robustness")]
-    assert sorted(_ran(output)) == sorted([*added, "eval"])
+    output = clone.run("dvc", "exp", "run", "-S", f"++generations.{name}={values}")
+    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
+    assert sorted(_ran(output)) == sorted([*added, "check", "results"])
+    assert _ends_with_the_table(output)
     assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, f"student-{name}"]
     # gone from the parameters: gone from the figures, and from what the lock file records
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
-    folders = [clone.folder / top for top in ("data", "models", "metrics")]
-    assert not [path for folder in folders for path in folder.rglob(f"*{name}*")]
-    assert _recorded(clone)["eval"] == recorded["eval"]
+    assert _recorded(clone)["results"] == recorded["results"]
+    left = f"models/student-{name}.keras"
+    assert (clone.folder / left).exists()  # no stage can know whose it is
+    assert f"rm {left} " in clone.run("python", "-m", "commands.doctor")
+    (clone.folder / left).unlink()
+    _back(clone)
+
+
+def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
+    rng = np.random.default_rng(0)
+    for name in ("0", "1"):
+        (clone.folder / "data/extra/mine" / name).mkdir(parents=True)
+        for row, pixels in enumerate(rng.integers(0, 256, (4, 16, 16, 3), np.uint8)):
+            Image.fromarray(pixels).save(clone.folder / f"data/extra/mine/{name}/{row}.png")
+    output = clone.run("dvc", "exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
+    added = ["extra-test@mine", "eval-extra-teacher@mine", "eval-extra@gen1-mine"]
+    assert sorted(_ran(output)) == sorted(["check", *added, "results"])
+    measured = json.loads(clone.read("metrics/eval.json"))
+    assert {model: found["extra_tests"]["mine"]["images"] for model, found in measured.items()} == {
+        "teacher": 8,
+        "student-gen1": 8,
+    }
+    assert "below the test split" in output.rpartition("Running stage")[2]
+    _back(clone)
+
+
+def test_a_failed_generation_costs_no_other_its_figures(clone):
+    override = "{teacher: teacher, pseudolabel: {threshold: 0.9999}, balance: {on_empty: error}}"
+    output = clone.run("dvc", "exp", "run", "--keep-going", "-S", f"+generations.strict={override}", fails=True)
+    assert {"eval@strict", "student@strict", "results"}.isdisjoint(_ran(output))
+    assert "balance@strict" in _ran(output)
+    shown = clone.run("python", "-m", "commands.results")
+    assert "student-strict is not in the table: balance@strict failed: " in shown
+    assert all(f"\n{model} " in shown for model in MODELS)
     _back(clone)
 
 
@@ -174,6 +221,29 @@ def test_all_students_are_addressed_by_their_stage(clone):
     # the same bytes again, but for the record with the times
     assert clone.run("git", "status", "--porcelain") == " M metrics/run.json\n"
     _back(clone)
+
+
+def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
+    """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
+    clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
+    clone.run("dvc", "queue", "start", "-j", "1")
+    _wait(clone)
+    assert "This is the copy of the experiment broken: mend its -S" in clone.run("dvc", "queue", "logs", "broken")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "waiting", "-S", "teacher.noise=true")
+    shown = clone.run("python", "-m", "commands.experiments").splitlines()
+    accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
+    rows = {line.split()[0]: line for line in shown if line.strip()}
+    assert f"{100 * accuracy:.2f} %" in rows["main"]
+    assert re.fullmatch(r"  broken +\S+ \S+ +failed +pseudolabel.threshold=5.0", rows["broken"])
+    assert re.fullmatch(r"  waiting +\S+ \S+ +queued +teacher.noise=true", rows["waiting"])
+    assert max(map(len, shown)) <= 120
+    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    by_dvc = clone.run("sh", "-c", f"{command} --no-pager")
+    assert "waiting" in by_dvc
+    assert "broken" not in by_dvc
+    assert "student-gen1.pseudo_label_accuracy" in by_dvc
+    assert max(map(len, by_dvc.splitlines())) <= 160
+    clone.run("dvc", "queue", "remove", "--all")
 
 
 @pytest.mark.slow

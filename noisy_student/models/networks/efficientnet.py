@@ -92,7 +92,7 @@ class EfficientNet(Network):
     too_small = " or model.small_images to true"
 
     size: Annotated[str, one_of("size", SIZES)] | None = parameter(
-        None, "b0 to b7, l0 to l2; or null, and both coefficients"
+        None, "b0 to b7, l0 to l2; or empty, and both coefficients"
     )
     width_coefficient: Coefficient | None = parameter(None, "how many times wider than B0")
     depth_coefficient: Coefficient | None = parameter(None, "how many times deeper than B0")
