@@ -32,10 +32,12 @@ from noisy_student.settings.schema import ModelParams, Section
 PARAMS = Path("params.yaml")
 FOLDER = Path("presets")
 BASE = "digits"  # the defaults by another name
+FOLD = 80  # columns; a longer flow mapping is folded by ruamel
 HEADER = """\
 # Every parameter of every stage; every stage checks all of them before it starts.
 # As committed it is the preset `digits`; `python -m commands.preset` lists the others. A change for one run:
 #   dvc exp run -S teacher.noise=true
+# DVC writes null as an empty value; `-S data.labelled=null` sets one.
 """
 _SAFE = re.compile(r"[A-Za-z0-9_./:+-]+")
 
@@ -160,37 +162,76 @@ def _fields(section: type[Section]) -> Iterator[tuple[str, str, type[Section] | 
 
 
 def rewrite(text: str, new: Tree) -> str:
-    """The text of a params.yaml with the values of `new`; comments stay."""
-    yaml = YAML()
-    yaml.width = 110
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    """The text of a params.yaml with the values of `new`, as DVC writes it: comments stay, a null is left blank.
+
+    `dvc exp run -S` writes the whole file anew, so that only in this form it changes no line but that of the value.
+    """
+    yaml = _yaml()
     tree = yaml.load(text)
-    _assign(tree, new)
+    _assign(tree, new, params.Params)
     out = io.StringIO()
     yaml.dump(tree, out)
-    return out.getvalue()
+    return _with_lines_above(out.getvalue(), _lines_above(text))
 
 
-def _assign(tree, new):
+def _with_lines_above(text, above):
+    """Give sections back what ruamel loses with a value before them: blank lines and comments above."""
+    lines = []
+    for key, over, line in _sections(text):
+        lines += [*above.get(key, over), line]
+    return "".join(lines)
+
+
+def _lines_above(text):
+    return {key: over for key, over, _ in _sections(text) if key}
+
+
+def _sections(text):
+    """Yield (key of a section or None, blank lines and comments above, line) of each line that is neither."""
+    over = []
+    for line in text.splitlines(keepends=True):
+        if line.isspace() or line.startswith("#"):
+            over.append(line)
+        else:
+            yield line.partition(":")[0] if not line.startswith(" ") else None, over, line
+            over = []
+    yield None, over, ""
+
+
+def _yaml():
+    yaml = YAML()  # its defaults are DVC's (dvc/utils/serialize/_yaml.py): folded at FOLD columns, among others
+    yaml.default_flow_style = False
+    return yaml
+
+
+def _assign(tree, new, section):
     for key in [key for key in tree if key not in new]:
         del tree[key]
     for key, value in new.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _assign(tree[key], value)
-        else:
-            tree[key] = _flow(value) if isinstance(value, dict) else value
+        there = tree.get(key)
+        if section and value and there and isinstance(value, dict) and isinstance(there, dict):
+            field = section.model_fields.get(key)
+            _assign(there, value, params.section_of(field.annotation) if field else None)
+        elif not isinstance(value, dict):
+            tree[key] = value
+        elif json.dumps(there) != json.dumps(value):
+            tree[key] = _styled(key, value)
         for comment in tree.ca.items.get(key, []):
             if hasattr(comment, "column"):
                 comment.column = 0  # one space before a comment, however long the value is
 
 
-def _flow(value):
+def _styled(key, value, indent=2):
+    """A mapping that the schema does not know in detail: in one line, unless that would be folded."""
     mapping = CommentedMap(copy.deepcopy(value))
     mapping.fa.set_flow_style()
-    return mapping
+    out = io.StringIO()
+    _yaml().dump(CommentedMap({key: mapping}), out)
+    lines = out.getvalue().splitlines()
+    if len(lines) == 1 and indent + len(lines[0]) <= FOLD:
+        return mapping
+    inner = {name: _styled(name, v, indent + 2) if isinstance(v, dict) else v for name, v in value.items()}
+    return CommentedMap(inner)
 
 
 def overrides(old: Tree, new: Tree) -> list[str]:

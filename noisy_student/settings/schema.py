@@ -111,11 +111,11 @@ class DataParams(Section):
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
     encoding: Literal["png", "jpeg"] = parameter("png", "of shards: png (no loss) | jpeg (quality 95)")
-    labelled: Positive | None = parameter(100, "images with labels, validation not counted; null: all")
+    labelled: Positive | None = parameter(100, "images with labels, validation not counted; empty: all")
     validation: Positive | None = parameter(
-        200, "images cut from the labelled source, to choose checkpoints; null: the folder's val/"
+        200, "images cut from the labelled source, to choose checkpoints; empty: the folder's val/"
     )
-    unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; null: all")
+    unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; empty: all")
     unlabelled_from: Location = parameter(
         HELD_BACK,
         f"""\
@@ -126,10 +126,10 @@ class DataParams(Section):
 or the path of any folder of images""",
     )
     test: Positive | None = parameter(
-        500, "test images: cut off a source that has no test split, at most so many of others; null: all"
+        500, "test images: cut off a source that has no test split, at most so many of others; empty: all"
     )
     sha256: Sha256 | dict[str, Sha256] | None = parameter(
-        None, "of the source's archive, or of its files {name: sha256}; null: the official ones"
+        None, "of the source's archive, or of its files {name: sha256}; empty: the official ones"
     )
 
     @model_validator(mode="after")
@@ -222,10 +222,10 @@ class FinetuneParams(Section):
     """
 
     epochs: NotNegative = parameter(0.0, "passes over them, fractions allowed; 0: off")
-    image_size: ImageSize | None = parameter(None, "pixels; null: that of the training")
+    image_size: ImageSize | None = parameter(None, "pixels; empty: that of the training")
     augment: bool = parameter(False, "whether the input noise of the training goes on")
     freeze_blocks: Annotated[int, Field(ge=0)] | None = parameter(
-        None, "the stem and so many blocks stay as they are; null: all learn"
+        None, "the stem and so many blocks stay as they are; empty: all learn"
     )
     batch_size: Positive = 64
     learning_rate: AboveZero | None = parameter(
@@ -238,12 +238,12 @@ class TrainingParams(Section):
 
     model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
     image_size: ImageSize | None = parameter(
-        None, "pixels to which this training resizes the images; null: data.image_size"
+        None, "pixels to which this training resizes the images; empty: data.image_size"
     )
     noise: bool = parameter(False, "true: trained with the section noise")
     epochs: Positive | None = parameter(None, "passes over the data, or ...")
-    steps: Positive | None = parameter(800, "... batches; one of the two is null")
-    validate_every: Positive | None = parameter(50, "steps; with epochs null: every epoch")
+    steps: Positive | None = parameter(800, "... batches; one of the two is empty")
+    validate_every: Positive | None = parameter(50, "steps; empty, with epochs: after every epoch")
     select_by: Literal["loss", "accuracy"] = parameter(
         "loss", "loss | accuracy: which checkpoint is best, on validation images"
     )
@@ -379,7 +379,7 @@ class BalanceParams(Section):
         "equal", "a rule of pseudo_labels/balancing.py; equal: the same number of images for every class"
     )
     per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = parameter(
-        None, "images a class; null: as many as the largest class has"
+        None, "images a class; empty: as many as the largest class has"
     )
     on_empty: Literal["error", "skip"] = parameter("error", "error | skip: a class without any confident image")
 
