@@ -31,22 +31,12 @@ def select(name: str) -> None:
     Raises:
         ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed.
     """
-    chosen = os.environ.get("KERAS_BACKEND") or name
-    if chosen != name:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the environment variable KERAS_BACKEND is {chosen}. "
-            f"Unset it, or run with -S backend={chosen}."
-        )
+    check_installed(name)
     keras = sys.modules.get("keras")
     if keras is not None and keras.config.backend() != name:
         raise ParamsError(
             f"params.yaml says backend: {name}, but Keras runs on {keras.config.backend()} already. "
             "Select the backend in a fresh Python process, before keras is imported."
-        )
-    if importlib.util.find_spec(name) is None:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the Python package {name} is not installed. "
-            f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
         )
     os.environ["KERAS_BACKEND"] = name
     if name == "jax":
@@ -58,6 +48,24 @@ def select(name: str) -> None:
             import tensorflow
 
             tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
+
+
+def check_installed(name: str) -> None:
+    """Raise ParamsError unless Keras can run on a framework here; nothing is imported.
+
+    So it cannot if it is not installed, or if KERAS_BACKEND says otherwise.
+    """
+    chosen = os.environ.get("KERAS_BACKEND") or name
+    if chosen != name:
+        raise ParamsError(
+            f"params.yaml says backend: {name}, but the environment variable KERAS_BACKEND is {chosen}. "
+            f"Unset it, or run with -S backend={chosen}."
+        )
+    if importlib.util.find_spec(name) is None:
+        raise ParamsError(
+            f"params.yaml says backend: {name}, but the Python package {name} is not installed. "
+            f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
+        )
 
 
 @contextlib.contextmanager

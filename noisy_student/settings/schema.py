@@ -93,7 +93,7 @@ class Section(BaseModel):
     takers: ClassVar[dict[str, tuple[str, ...]]] = {}  # {parameter: the names that take it}; not listed: all do
 
     def takes(self, key: str) -> bool:
-        """Whether the section's `name` takes a parameter; others have it without effect, so that `name` alone changes."""
+        """Whether the section's `name` takes a parameter; if not it is passed over, so `name` can change alone."""
         return key not in self.takers or getattr(self, "name", None) in self.takers[key]
 
 

@@ -41,9 +41,8 @@ def network_of(model: ModelParams, where: str = "model") -> Network:
     needed = [key for key, field in own.items() if field.is_required()]
     if any(given.get(key) is None for key in needed):
         raise ParamsError(f"{where}: {model.name} needs {' and '.join(needed)}")
+    chosen = {key: value for key, value in given.items() if key not in others and value is not None}
     try:
-        return NETWORKS[model.name].model_validate(
-            {"name": model.name} | {key: value for key, value in given.items() if key not in others and value is not None}
-        )
+        return NETWORKS[model.name].model_validate({"name": model.name} | chosen)
     except ValidationError as error:
         raise ParamsError("\n  ".join(faults(error, where))) from None
