@@ -1,24 +1,16 @@
-"""Check params.yaml and what it names on this machine, before anything runs.
+"""Check params.yaml and the inputs that it names, as the stage check does.
 
-DVC drops generations with odd keys silently, and its message for a missing folder names no parameter. A stage checks
-the networks or the source only if it uses them, so that it does not depend on the code of all; here all are.
+python -m commands.check
 """
 
-import sys
-
 from noisy_student.settings import params
-from noisy_student.steps.checking import check, check_here, notes
+from noisy_student.steps.checking import check_project
 from stages.entry import run
-
-__all__ = ["check", "main"]
 
 
 def main() -> None:
-    """Validate params.yaml; look for the folders of images, for enough images in them, and for the packages."""
-    settings = check(params.read_yaml("params.yaml"))
-    check_here(settings)
-    for line in notes(settings):
-        print(f"note: {line}", file=sys.stderr)
+    """Validate params.yaml, and look for data.root, data.unlabelled_from and the extra test sets."""
+    check_project(params.read_yaml("params.yaml"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The content of metrics/eval.json, against scikit-learn, and what the tables make of it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -9,13 +10,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, log_loss, recall_score, top_k_accuracy_score
 
+from commands import preset as presets
 from commands import results
-from commands.results import robustness_table, table
+from commands.results import missing, robustness_table
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.steps.evaluation import evaluate_all, predict_all
+from noisy_student.runtime import layout, run_record
+from noisy_student.runtime.files import read_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings import params
+from noisy_student.steps.evaluation import predict
 from noisy_student.steps.reported import Predictions, evaluate
+from noisy_student.steps.results import join_and_write, table
 from noisy_student.steps.selection import confidence_bins
-from support import ROOT
+from small import stage
+from support import ROOT, set_params
 
 NAMES = [f"class {k}" for k in range(7)]
 
@@ -55,16 +63,64 @@ def test_a_class_without_test_images_has_no_recall(predictions):
     assert found["recall"][6]["recall"] is None  # NaN would not be JSON
 
 
-def test_pseudo_label_quality_stands_with_the_student_that_learned_from_it(predictions):
-    probs, labels = predictions
-    both = {"teacher": (probs, 0.0), "student-gen1": (probs, 0.5)}
-    quality = {"student-gen1": {"pseudo_label_coverage": 0.5}}  # the truth is not known
-    figures = evaluate_all(both, labels, class_names=NAMES, quality=quality)
-    assert "pseudo_label_coverage" not in figures["teacher"]
-    order = ["loss", "nll", "accuracy", "top5", "ece", "accuracy_interval", "recall", "pseudo_label_coverage"]
-    assert list(figures["student-gen1"]) == order
-    assert figures["student-gen1"]["pseudo_label_coverage"] == 0.5
-    assert figures["student-gen1"]["loss"] - figures["teacher"]["loss"] == pytest.approx(0.5)
+def test_what_was_measured_of_each_model_is_joined_with_extra_test_sets(workspace):
+    before = json.loads(layout.EVAL_METRICS.read_text())
+    order = ["loss", "nll", "accuracy", "top5", "ece", "accuracy_interval", "recall"]
+    assert list(before["teacher"]) == order
+    assert list(before["student-gen1"]) == [*order, "pseudo_label_coverage", "pseudo_label_accuracy"]
+    set_params({"eval.extra_tests": {"mine": "data/raw/digits"}}, workspace)
+    for model, right in ((TEACHER, 30), (Model("gen1"), 36)):
+        interval = [right / 40 - 0.1, right / 40 + 0.05]
+        measured = {"images": 40, "classes": 10, "accuracy": right / 40, "accuracy_interval": interval}
+        write_json(layout.extra_evaluation("mine", model) / "metrics.json", measured)
+    join_and_write(params.load())
+    joined = json.loads(layout.EVAL_METRICS.read_text())
+    drop = joined["student-gen1"]["extra_tests"]["mine"]["drop"]
+    assert drop == before["student-gen1"]["accuracy"] - 0.9
+    for name in before:
+        assert {key: value for key, value in joined[name].items() if key != "extra_tests"} == before[name]
+    line = table(joined).splitlines()[-1].split()
+    assert line[:9] == ["student-gen1", "mine", "40", "90.00", "%", "80.0", "to", "95.0", f"{100 * drop:+.2f}"]
+    curves = read_csv(layout.RESULT_TABLES / "curves.csv", text=("model",))
+    assert [row["model"] for row in curves] == ["teacher"] * 2 + ["student-gen1"] * 2
+
+
+def test_only_evaluations_as_they_were_written_are_removed_when_they_are_not_listed(workspace):
+    """A user's own file, put there by hand, is nobody's to remove."""
+    own, changed, added = (layout.EVALUATIONS / f"student-{name}" for name in ("gen8", "gen9", "mine"))
+    for folder in (own, changed, added):
+        shutil.copytree(Model("gen1").evaluation, folder)
+    (changed / "confusion.csv").write_text("corrected")
+    (added / "notes.txt").write_text("a user's")
+    photos = layout.EVALUATIONS / "photos"
+    photos.mkdir()
+    (photos / "cat.png").touch()
+    (workspace / "models/student-mine.keras").touch()
+    join_and_write(params.load())
+    assert not own.exists()
+    assert (changed / "confusion.csv").read_text() == "corrected"
+    assert (added / "notes.txt").read_text() == "a user's"
+    assert (photos / "cat.png").exists()
+    assert (workspace / "models/student-mine.keras").exists()
+
+
+def test_a_failed_generation_is_named_with_its_reason_and_the_others_are_shown(workspace, capsys):
+    set_params({"generations": {"gen1": {"teacher": "teacher"}, "gen2": {"teacher": "student-gen1"}}}, workspace)
+    assert missing(params.load(), Model("gen2")) == "pseudolabel@gen2 has not run. Run `dvc repro`."
+    assert stage("pseudolabel", "gen2") is None
+    set_params({"pseudolabel.threshold": 0.99, "balance.on_empty": "error"}, workspace)
+    message = stage("balance", "gen2")
+    assert message.startswith("error: ")
+    capsys.readouterr()
+    results.main()
+    shown = capsys.readouterr().out
+    assert f"student-gen2 is not in the table: balance@gen2 failed: {message.removeprefix('error: ')}" in shown
+    assert "student-gen1 " in shown.split("student-gen2")[0]
+    layout.balanced("gen1").unlink()  # as DVC does before it runs a stage
+    run_record.record_failure("balance@gen1", "no image is confident enough")
+    assert missing(params.load(), Model("gen1")) == "balance@gen1 failed: no image is confident enough"
+    assert missing(params.load(), Model("gen2")) == "balance@gen1 failed: no image is confident enough"
+    assert missing(params.load(), TEACHER) is None
 
 
 def test_weight_penalties_are_part_of_the_loss():
@@ -73,7 +129,7 @@ def test_weight_penalties_are_part_of_the_loss():
     dense = keras.layers.Dense(2, "softmax", kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.01))
     model = keras.Model(images, dense(x))
     test = LabelledImages(np.zeros((5, 2, 2, 3), np.uint8), np.zeros(5, np.int64))
-    probs, found = predict_all({"teacher": model}, test, batch_size=2)["teacher"]
+    probs, found = predict(model, test, batch_size=2, name="test")
     assert found == pytest.approx(0.01 * 12 * 2)
     np.testing.assert_allclose(probs, 0.5)
 
@@ -95,14 +151,21 @@ def test_result_table_by_hand():
     assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
 
 
-def test_results_of_an_interrupted_run_name_what_is_missing(tmp_path, monkeypatch, predictions):
-    """DVC removes a training's summary before it starts; the figures of the run before are still there."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "metrics").mkdir()
-    probs, labels = predictions
-    found = evaluated(probs, labels)
-    (tmp_path / "metrics/eval.json").write_text(json.dumps({"teacher": found}))
+def test_results_of_an_interrupted_run_name_what_is_missing(workspace):
+    """DVC removes a training's files before it starts; the figures of the run before are still there."""
+    TEACHER.path.unlink()
+    with pytest.raises(SystemExit, match=r"nothing has been measured yet: teacher has not run\. Run `dvc repro`"):
+        results.main()
+    TEACHER.path.touch()
+    TEACHER.summary.unlink()
     with pytest.raises(SystemExit, match=r"error: metrics/models/teacher\.json: cannot be read .*dvc repro"):
+        results.main()
+
+
+def test_results_of_a_fresh_clone_say_what_to_do(tmp_path, monkeypatch, digits):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(presets.fresh(digits))
+    with pytest.raises(SystemExit, match=r"error: nothing has been measured yet: check has not run\. Run `dvc repro`"):
         results.main()
 
 
@@ -136,7 +199,7 @@ brier = lambda tested: float(scores.brier(tested.probs, tested.labels).mean())
 reported.TEST += (
     reported.Metric("brier", brier, ("Brier", "{:.2f}".format), ("Brier score", 1)),
 )
-from commands.results import table
+from noisy_student.steps.results import table
 from experiments.study import rows, tables
 from experiments.study.definition import Study
 from experiments.study.columns import METRICS

@@ -164,7 +164,8 @@ def measure(experiment: str, parameters: Tree, model: str, teacher: str) -> tupl
     if lacking:
         raise UserError(f"experiment {experiment} has no {', '.join(lacking)}")
     path = layout.RUN_RECORD.as_posix()
-    stages = read_json(path) if record.exists(path) else {}
+    entries = read_json(path) if record.exists(path) else {}
+    stages = {stage: entry for stage, entry in entries.items() if "failed" not in entry}
     row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
     row["machine"] = machine(stages, model)
     return row, _outcomes(record, model)
@@ -195,7 +196,7 @@ def machines(measured: list[Row]) -> str:
 
 
 def _outcomes(record, model):
-    predictions = record.read_text((layout.EVAL_TABLES / f"confusion-{model}.csv").as_posix())
+    predictions = record.read_text((layout.Model.named(model).evaluation / "confusion.csv").as_posix())
     right = [pair["actual"] == pair["predicted"] for pair in csv.DictReader(io.StringIO(predictions))]
     pixels = (layout.TEST / "images.npy").as_posix()
     if not record.exists(pixels):  # in shards

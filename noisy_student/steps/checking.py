@@ -1,8 +1,14 @@
-"""What can be said against params.yaml before the first stage: no image is read, no network is built."""
+"""Check parameters and inputs wholly, before any work is done and before DVC reads them.
+
+DVC drops generations with odd keys silently, and its message for a missing folder names no parameter. A stage checks
+the networks or the source only if it uses them, so that it does not depend on the code of all; here all are. No image
+is read, no network built and no framework imported: it takes a second.
+"""
 
 import functools
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +36,19 @@ PRESETS = Path("presets")
 NAMED = ("model", "optimizer", "schedule")  # sections whose `name` decides which of their parameters count
 PACKAGES = ("keras", "h5py", "PIL", "cv2", "numba", "scipy", "sklearn", "tqdm", "vl_convert")  # by their import names
 LARGE_ADAM_RATE = 0.02  # adam's steps are about as long as the rate, whatever the gradient: such a one learns nothing
+
+
+def check_project(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
+    """`check` parameters and what they name on this machine; print `notes`, if there are any.
+
+    Raises:
+        ParamsError: names every parameter that is wrong, or the path, or the package.
+    """
+    settings = check(values, where)
+    check_here(settings, where)
+    for line in notes(settings):
+        print(f"note: {line}", file=sys.stderr)
+    return settings
 
 
 def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
