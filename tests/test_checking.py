@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from commands import preset as presets
-from noisy_student import backends
 from noisy_student.models.networks import NETWORKS, own_parameters, takers
 from noisy_student.models.networks import network_of as network
+from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from noisy_student.steps import checking
@@ -180,10 +180,10 @@ def test_a_folder_with_enough_images(photos):
 
 def test_a_backend_or_a_package_that_is_not_installed(digits, monkeypatch):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(checking, "PACKAGES", ("numpy", "no_such_package"))
+    monkeypatch.setattr(installed, "PACKAGES", ("numpy", "no_such_package"))
     with pytest.raises(ParamsError, match=r"no_such_package is not installed here\. Run `pip install -r"):
         checking.check_here(checked(digits))
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(installed.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ParamsError, match="the Python package jax is not installed"):
         checking.check_here(checked(digits, backend="jax"))
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -12,14 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.installed import REQUIREMENTS, check_backend
 from noisy_student.runtime.types import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of images (N, H, W, 3) float32 and labels (N,), both tensors
 
 # informational lines, and the error that every machine without a GPU gives
 _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*failed call to cuInit")
-
-REQUIREMENTS = {"tensorflow": "requirements.txt", "jax": "requirements-jax.txt", "torch": "requirements-torch.txt"}
 
 
 def select(name: str) -> None:
@@ -31,13 +29,13 @@ def select(name: str) -> None:
     Raises:
         ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed.
     """
-    check_installed(name)
     keras = sys.modules.get("keras")
     if keras is not None and keras.config.backend() != name:
         raise ParamsError(
             f"params.yaml says backend: {name}, but Keras runs on {keras.config.backend()} already. "
             "Select the backend in a fresh Python process, before keras is imported."
         )
+    check_backend(name)
     os.environ["KERAS_BACKEND"] = name
     if name == "jax":
         # before anything asks for devices: then it is too late
@@ -48,24 +46,6 @@ def select(name: str) -> None:
             import tensorflow
 
             tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
-
-
-def check_installed(name: str) -> None:
-    """Raise ParamsError unless Keras can run on a framework here; nothing is imported.
-
-    So it cannot if it is not installed, or if KERAS_BACKEND says otherwise.
-    """
-    chosen = os.environ.get("KERAS_BACKEND") or name
-    if chosen != name:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the environment variable KERAS_BACKEND is {chosen}. "
-            f"Unset it, or run with -S backend={chosen}."
-        )
-    if importlib.util.find_spec(name) is None:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the Python package {name} is not installed. "
-            f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
-        )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ is read, no network built and no framework imported: it takes a second.
 """
 
 import functools
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -14,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from noisy_student import backends
 from noisy_student.models.checks import network_faults
 from noisy_student.models.networks import NETWORKS, own_parameters, takers
 from noisy_student.pseudo_labels.balancing import rule_of
+from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from noisy_student.settings.schema import (
@@ -34,7 +33,6 @@ from noisy_student.sources.loading import source_faults
 
 PRESETS = Path("presets")
 NAMED = ("model", "optimizer", "schedule")  # sections whose `name` decides which of their parameters count
-PACKAGES = ("keras", "h5py", "PIL", "cv2", "numba", "scipy", "sklearn", "tqdm", "vl_convert")  # by their import names
 LARGE_ADAM_RATE = 0.02  # adam's steps are about as long as the rate, whatever the gradient: such a one learns nothing
 
 
@@ -73,13 +71,8 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     present = contents(settings.data)
     wrong = [*_count_faults(settings.data, present), *_class_faults(settings, len(present.classes))]
     params.refuse(wrong, where)
-    backends.check_installed(settings.backend)
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ParamsError(
-            f"The Python package {', '.join(missing)} is not installed here. "
-            f"Run `pip install -r {backends.REQUIREMENTS[settings.backend]}`, or `make setup`."
-        )
+    installed.check_backend(settings.backend)
+    installed.check_packages(settings.backend)
 
 
 def notes(settings: params.Params) -> list[str]:
