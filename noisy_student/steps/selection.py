@@ -25,12 +25,15 @@ def select_and_write(params: Params, generation: str) -> None:
     """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
     chosen, inputs = params.generation(generation), Inputs()
     names, probs = inputs.classes, inputs.probs(generation)
+    print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
     if chosen.student.uses_pseudo_labels:
         rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
     else:  # none need be confident
         rows = np.empty(0, np.int64)
     write_tables(layout.balance_tables(generation), probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
     write_array(layout.balanced(generation), rows)
+    different = len(np.unique(rows))
+    print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
 
 
 def select(
