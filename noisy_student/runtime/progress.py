@@ -1,12 +1,11 @@
 """How far the work is: a bar on a terminal; lines elsewhere, such as in a log file, a CI job or a notebook."""
 
+import os
 import sys
 import time
 from collections.abc import Collection, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
-
-from tqdm import tqdm
 
 EVERY = 30.0  # seconds between two lines, at least
 
@@ -103,5 +102,9 @@ def bar(*, total: int | None, name: str, unit: str, initial: int = 0, brief: boo
     """What is moved by hand, on standard error: a bar on a terminal, else `Lines`, which explains the arguments."""
     if not sys.stderr.isatty():
         return Lines(total=total, name=name, unit=unit, initial=initial, brief=brief, last=last)
+    for key in [key for key in os.environ if key.startswith("TQDM_")]:
+        del os.environ[key]  # tqdm ends in a traceback, when it is imported, by a value that it does not understand
+    from tqdm import tqdm
+
     scale: dict[str, Any] = {"unit_scale": True, "unit_divisor": 1024} if unit == "byte" else {}
     return tqdm(total=total, desc=name, unit=f" {unit}s", initial=initial, file=sys.stderr, disable=False, **scale)
