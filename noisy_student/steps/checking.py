@@ -78,6 +78,10 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
 def notes(settings: params.Params) -> list[str]:
     """What is no fault, but may not be what was meant, a line each."""
     lines = [line for used, line in _unused(settings) if used]
+    if settings.data.source != "digits" and _are_the_digits(settings):
+        mend = {"folder": f"photos --root {settings.data.root}", "cifar10": "cifar10-cpu"}.get(settings.data.source)
+        better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
+        lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
     for place, training in _trainings(settings):
         rate = training.optimizer.learning_rate
         if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
@@ -94,6 +98,14 @@ def notes(settings: params.Params) -> list[str]:
             least = f"of {classes} classes the most probable has at least {1 / classes:.3g}"
             lines.append(f"{place}.threshold={chosen.threshold} keeps every image: {least}")
     return list(dict.fromkeys(lines))
+
+
+def _are_the_digits(settings):
+    """Whether both trainings and the augmentation are as for the digits, the default."""
+    usual = params.Params()
+    trainings = ((settings.teacher, usual.teacher), (settings.student, usual.student))
+    same = all((own.steps, own.epochs) == (other.steps, other.epochs) for own, other in trainings)
+    return same and settings.augmentation == usual.augmentation
 
 
 def _is_pseudo_only(training):
