@@ -24,8 +24,8 @@ def lines(rows, best, *, model=TEACHER, select_by="loss", images=200, classes=8)
 def test_a_best_checkpoint_at_the_very_start():
     rows = history(_50=0.615, _100=0.6, _800=0.725)
     assert lines(rows, 0) == [
-        "teacher: the checkpoint of step 50 of 800 is kept, by validation loss, with 61.5 % right; step 800 has 72.5 %. "
-        "Try teacher.select_by=accuracy or a lower learning rate."
+        "teacher: the checkpoint of step 50 of 800 is kept, by validation loss, with 61.5 % right; step 800 has "
+        "72.5 %. Try teacher.select_by=accuracy or a lower learning rate."
     ]
     assert not lines(rows, 1)
     assert "Try student.select_by=loss" in lines(rows, 0, model=Model("gen1"), select_by="accuracy")[0]
