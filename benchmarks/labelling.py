@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 SIDE = 32
 NETWORKS = {"ResNet-8, width 16": ("resnet", 8, 16, 20_000), "ResNet-20, width 16": ("resnet", 20, 16, 8_000)}
@@ -210,4 +211,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

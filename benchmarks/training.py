@@ -6,6 +6,7 @@ python -m benchmarks.training
 from functools import partial
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 BATCH = 128
 NETWORKS = {  # parameters, steps a turn
@@ -114,4 +115,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -25,6 +25,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from commands import photos
 from noisy_student.models.networks import NETWORKS, own_parameters
+from noisy_student.runtime import console
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.files import write_bytes
 from noisy_student.settings import params
@@ -327,8 +328,9 @@ def _write(name, new, *, anew):
 
 
 def _show(side):
-    return json.dumps(side[0]).strip('"') if side else "(absent)"
+    return json.dumps(side[0], ensure_ascii=False).strip('"') if side else "(absent)"
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

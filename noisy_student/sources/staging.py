@@ -90,7 +90,8 @@ class ShardReader:
         crc32 = self._writer.close()
         rows = slice(self._row, len(self.images))
         arrays = {"index": self.images.index[rows], "keys": self.images.keys[rows]}
-        self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32})
+        done = f"{self._first + len(self._files):,} image files"
+        self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32}, done=done)
         self._writer = None
 
     def drop(self) -> None:

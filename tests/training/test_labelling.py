@@ -270,6 +270,7 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
     (folder,) = (tmp_path / "checkpoints/pseudolabel@gen1").iterdir()
     shards = sorted(folder.glob("*.npz"))
     assert [int(path.name[:12]) for path in shards] == [0, 4, 8, 12]
+    assert checkpoints.present()[0]["done"] == f"16 of {len(whole)} rows"  # the newest is named by its first, 12
     shards[1].write_bytes(shards[1].read_bytes()[:-1])
     with monkeypatch.context() as patch:
         _killed_after(patch, 4)  # it reaches row 20, past the shards that lay behind the damaged one
