@@ -41,7 +41,8 @@ def build_model(name, depth, width):
     from noisy_student.settings.schema import ModelParams
 
     backends.current().make_deterministic()
-    model = ModelParams(name=name, depth=depth, width=width)
+    keys = ("wide_depth", "widening_factor") if name == "wide_resnet" else ("depth", "width")
+    model = ModelParams(name=name, **dict(zip(keys, (depth, width), strict=True)))
     return build(model, mode="inference", classes=10, image_size=SIDE, seed=1)
 
 

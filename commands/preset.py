@@ -3,6 +3,7 @@
 python -m commands.preset                                      # lists the presets
 python -m commands.preset cifar10-cpu                          # writes it into params.yaml; comments stay
 python -m commands.preset digits --new                         # writes params.yaml anew, with the schema's comments
+python -m commands.preset photos --root DIR                    # looks at the images, writes parameters for them
 dvc exp run $(python -m commands.preset cifar10-cpu --args)    # uses it for one run
 
 A preset is an overlay on the schema's defaults, or on the preset that it `extends`.
@@ -22,6 +23,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from commands import photos
 from noisy_student.models.networks import NETWORKS, own_parameters
 from noisy_student.runtime import console
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -32,6 +34,7 @@ from noisy_student.steps.checking import check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("presets")
+PHOTOS = "photos"  # no file: it depends on the images
 BASE = "digits"  # the defaults by another name
 FOLD = 80  # columns; a longer flow mapping is folded by ruamel
 HEADER = """\
@@ -276,14 +279,17 @@ def main() -> None:
     parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     parser.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`")
     parser.add_argument("--new", action="store_true", help="write the comments anew, too")
+    parser.add_argument("--root", type=Path, help="of photos: the folder of images, with train/<class>/*")
     arguments = parser.parse_args()
     try:
         if arguments.name is None:
             _list()
-        elif arguments.args:
-            print(" ".join(overrides(params.read_yaml(PARAMS), parameters(arguments.name))))
+            return
+        new = _photos(arguments.root) if arguments.name == PHOTOS else parameters(arguments.name)
+        if arguments.args:
+            print(" ".join(overrides(params.read_yaml(PARAMS), new)))
         else:
-            _write(arguments.name, anew=arguments.new or not PARAMS.exists())
+            _write(arguments.name, new, anew=arguments.new or not PARAMS.exists())
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -292,10 +298,23 @@ def _list():
     width = max(len(name) for name in names())
     for name in names():
         print(f"{name:<{width}}  {headline(name)}")
+    print(f"{PHOTOS:<{width}}  your own images, by what is in --root DIR: sizes, steps, splits, flip")
 
 
-def _write(name, *, anew):
-    new, old = parameters(name), params.read_yaml(PARAMS) if PARAMS.exists() else {}
+def _photos(root):
+    """All parameters for a folder of images; says to standard error what was seen and guessed."""
+    if root is None:
+        raise ParamsError(f"{PHOTOS} looks at your images: python -m commands.preset {PHOTOS} --root DIR")
+    over, said = photos.overlay(root, photos.look(root))
+    for line in said:
+        print(f"note: {line}", file=sys.stderr)
+    new = _overlay(defaults(), over)
+    check(new, where=f"{PHOTOS} --root {root}")
+    return new
+
+
+def _write(name, new, *, anew):
+    old = params.read_yaml(PARAMS) if PARAMS.exists() else {}
     text = fresh(new) if anew else rewrite(PARAMS.read_text(encoding="utf-8"), new)
     write_bytes(PARAMS, text.encode())
     changed = differences(old, new)

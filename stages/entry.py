@@ -7,6 +7,7 @@ import inspect
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,9 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
         if arguments[key] is None:
             parser.error(f"which {key}? Give a key of {SECTIONS[key]} in params.yaml")
     signals.raise_on_sigterm()
+    if any(option.startswith("e") for option in sys.warnoptions):  # PYTHONWARNINGS=error, e.g. of a CI job
+        warnings.resetwarnings()  # else a deprecation in a library would be a traceback
+        warnings.simplefilter("ignore", DeprecationWarning)
     try:
         if recorded:
             _run(main, arguments)

@@ -39,7 +39,7 @@ class MemoryReader:
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Pixels, list[str | None]]:
         images, readable = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0
         causes: list[str | None] = []
-        for path in progress(paths, name=title, unit="image"):
+        for path in progress(paths, name=title, unit="image", brief=True):
             image, cause = try_image(path, size=self.size, resize=self.resize)
             causes.append(cause)
             if image is not None:

@@ -65,7 +65,7 @@ class ShardReader:
         """Read files; Ctrl-C, SIGTERM or the end of the DVC that started this raises Stopped, and all is saved."""
         first = len(self.images)
         causes: list[str | None] = []
-        with bar(total=len(paths), name=title, unit="image") as shown, deferred() as requests:
+        with bar(total=len(paths), name=title, unit="image", brief=True) as shown, deferred() as requests:
             for place in range(0, len(paths), _CHUNK):
                 begun = [self._begin(path) for path in paths[place : place + _CHUNK]]
                 try:
