@@ -38,8 +38,15 @@ def _prediction_batch_size(value):
     raise ValueError("give a number of images (1 or more), or auto")
 
 
-# A plain validator, because pydantic would report a union once for each of its sides.
+def _levels(value):
+    if value == "auto" or (type(value) is int and 2 <= value <= 2**32):
+        return value
+    raise ValueError("give a number of levels (2 or more; 4096 for 12 bits), or auto")
+
+
+# Plain validators, because pydantic would report a union once for each of its sides.
 PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
+Levels = Annotated[int | Literal["auto"], PlainValidator(_levels)]
 
 
 def _files(folder: str) -> list[str]:
@@ -102,6 +109,9 @@ class DataParams(Section):
     seed: Seed = parameter(0, "of the splits")
     image_size: ImageSize = parameter(16, "pixels; images are resized to a square of this side")
     resize: Literal["squash", "crop"] = parameter("squash", "squash | crop: what happens to images that are not square")
+    levels: Levels = parameter(
+        "auto", "auto (what the files say) | grey levels of images of more than 8 bits, e.g. 4096; the last is white"
+    )
     store: Literal["arrays", "shards"] = parameter(
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )

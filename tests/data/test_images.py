@@ -12,7 +12,7 @@ from noisy_student.sources.reader import MemoryReader, read_folder
 
 
 def read(path, size=4, resize="squash"):
-    image, cause = try_image(path, size=size, resize=resize)
+    image, cause, _ = try_image(path, size=size, resize=resize)
     if cause is not None:
         raise ValueError(cause)
     return image
