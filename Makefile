@@ -32,8 +32,7 @@ report: $(INSTALLED) ## write report.html: the last run and the studies on one p
 
 repro: $(INSTALLED) ## run the pipeline, then print the results
 	@python -m commands.check
-	@dvc repro
-	@python -m commands.results
+	@RESULT_TABLE=later dvc repro --keep-going; status=$$?; python -m commands.results && exit $$status
 
 results: $(INSTALLED) ## print the result table and where the plots are
 	@python -m commands.results

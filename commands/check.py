@@ -1,44 +1,16 @@
-"""Check params.yaml and the inputs that it names, before DVC reads them.
+"""Check params.yaml and the inputs that it names, as the stage check does.
 
-DVC drops generations with odd keys silently, and its message for a missing folder names no parameter. A stage checks
-the networks or the source only if it uses them, so that it does not depend on the code of all; here both are.
+python -m commands.check
 """
 
-from noisy_student.models.checks import network_faults
-from noisy_student.pseudo_labels.balancing import rule_of
-from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
-from noisy_student.sources.loading import source_faults
+from noisy_student.steps.checking import check_project
 from stages.entry import run
 
 
-def check(values: dict, where: str = "params.yaml") -> params.Params:
-    """Validate a nested dict of parameters wholly: `params.check`, then the networks and the source by their own rules.
-
-    Raises:
-        ParamsError: names every parameter that is wrong.
-    """
-    settings = params.check(values, where)
-    params.refuse([*source_faults(settings.data), *network_faults(settings), *_rule_faults(settings)], where)
-    return settings
-
-
-def _rule_faults(settings):
-    """What is wrong with the balancing rules, a line each."""
-    sections = {"balance": settings.balance}
-    sections |= {f"generations.{key}.balance": settings.generation(key).balance for key in settings.generations}
-    wrong: dict[str, str] = {}
-    for place, section in sections.items():
-        try:
-            rule_of(section, place)
-        except ParamsError as error:
-            wrong.setdefault(section.rule, str(error))  # of a common section once, not for every generation
-    return list(wrong.values())
-
-
 def main() -> None:
-    """Validate params.yaml and look for data.root and data.unlabelled_from."""
-    params.check_paths(check(params.read_yaml("params.yaml")))
+    """Validate params.yaml, and look for data.root, data.unlabelled_from and the extra test sets."""
+    check_project(params.read_yaml("params.yaml"))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,12 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from commands.check import check
 from noisy_student.models.networks import NETWORKS, own_parameters
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.files import write_bytes
 from noisy_student.settings import params
 from noisy_student.settings.schema import ModelParams, Section
+from noisy_student.steps.checking import check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("presets")

@@ -1,4 +1,4 @@
-"""Print the test figures of the last run and where its plots are.
+"""Print the test figures of the last run, what failed in it, and where its plots are.
 
 python -m commands.results
 """
@@ -7,26 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
-from noisy_student.runtime.layout import Model
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings import params
+from noisy_student.settings.params import Params
 from noisy_student.steps import reported
-
-
-def table(measured: dict[str, dict]) -> str:
-    """The result table as text.
-
-    Args:
-        measured: the content of metrics/eval.json.
-    """
-    shown = [metric for listed in (reported.TEST, reported.POOL) for metric in reported.for_tables(listed)]
-    columns = {metric.name: metric.column for metric in shown if metric.column}
-    rows = [
-        [model, *(text(metrics[name]) if name in metrics else "" for name, (_, text) in columns.items())]
-        for model, metrics in measured.items()
-    ]
-    return _text([["model", *(title for title, _ in columns.values())], *rows])
+from noisy_student.steps.results import as_text, measured_of, table
 
 
 def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
@@ -46,7 +34,7 @@ def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
                 *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
             ]
         )
-    return _text([columns, *rows])
+    return as_text([columns, *rows])
 
 
 def robustness_table(robustness: dict[str, dict[str, Any]]) -> str:
@@ -68,14 +56,7 @@ def robustness_table(robustness: dict[str, dict[str, Any]]) -> str:
         ]
         for name, measured in robustness.items()
     ]
-    return _text([columns, *rows])
-
-
-def _text(rows):
-    columns = rows[0]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return as_text([columns, *rows])
 
 
 def _ratio(value):
@@ -86,30 +67,75 @@ def _percent(share):
     return "" if share is None else reported.percent(share)
 
 
+def missing(settings: Params, model: Model) -> str | None:
+    """Why a model was not measured on the test split: the first of its stages without its output; None if it was."""
+    for stage, output in _stages_to(settings, model):
+        if not output.exists():
+            failure = run_record.read().get(stage, {}).get("failed")
+            return f"{stage} failed: {failure}" if failure else f"{stage} has not run. Run `dvc repro`."
+    return None
+
+
+def _stages_to(settings, model):
+    """The stages up to a model's evaluation, in order, each with a path that it writes."""
+    if model == TEACHER:
+        before = [("check", layout.CHECKED), ("prepare", layout.CLASSES)]
+        trained = []
+    else:
+        key = str(model.generation)
+        before = _stages_to(settings, Model.named(settings.generation(key).teacher))
+        trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
+    tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
+    extra = [(_extra_stage(key, model), layout.extra_evaluation(key, model)) for key in settings.eval.extra_tests]
+    return [*before, *trained, (model.stage, model.path), *tested, *extra]
+
+
+def _extra_stage(key, model):
+    return f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
+
+
 def main() -> None:
-    """Print table and plots, or what is missing."""
+    """Print tables and plots, or what is missing."""
     try:
-        _print()
+        _print(params.load())
     except UserError as error:
         sys.exit(f"error: {error}")
 
 
-def _print():
-    metrics = read_json(layout.EVAL_METRICS)
-    print(f"\n{table(metrics)}\n")
-    summaries = {name: read_json(Model.named(name).summary) for name in metrics}
+def _print(settings):
+    models = [TEACHER, *map(Model, settings.generations)]
+    reasons = {model.name: missing(settings, model) for model in models}
+    done = [model for model in models if reasons[model.name] is None]
+    if not done:
+        sys.exit(f"error: nothing has been measured yet: {reasons[TEACHER.name]}")
+    print(f"\n{table({model.name: measured_of(settings, model) for model in done})}\n")
+    for name, reason in reasons.items():
+        if reason:
+            print(f"{name} is not in the table: {reason}\n")
+    _print_networks({model.name: read_json(model.summary) for model in done})
+    _print_robustness(done)
+    print("Plots:")
+    for path in sorted(Path("metrics/plots").rglob("*.png")):
+        print(f"  {path}")
+    print("On one page, with interactive curves of all models: dvc plots show --open")
+
+
+def _print_networks(summaries):
     networks = {summary["name"] for summary in summaries.values()}
     if len(networks) > 1 or any("finetune" in summary for summary in summaries.values()):
         print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
-    paths = {name: Model.named(name).robustness for name in metrics}
-    robustness = {name: read_json(path) for name, path in paths.items() if path.is_file()}
-    measured = {name: metrics for name, metrics in robustness.items() if metrics["robustness"] != "off"}
+
+
+def _print_robustness(models):
+    measured, record = {}, run_record.read()
+    for model in models:
+        if model.robustness.is_file():
+            measured[model.name] = read_json(model.robustness)
+        elif "failed" in record.get(model.robustness_stage, {}):
+            print(f"{model.robustness_stage} failed: {record[model.robustness_stage]['failed']}\n")
+    measured = {name: metrics for name, metrics in measured.items() if metrics["robustness"] != "off"}
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")
-    print("Plots:")
-    for path in sorted(path for kind in ("eval", "robustness") for path in Path("metrics/plots", kind).rglob("*.png")):
-        print(f"  {path}")
-    print("On one page, with interactive curves of all models: dvc plots show --open")
 
 
 if __name__ == "__main__":

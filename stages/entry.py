@@ -26,7 +26,12 @@ MENDS = {
     errno.EEXIST: IN_THE_WAY,
 }
 
-SECTIONS = {"generation": "generations", "test": "eval.extra_tests"}  # of which `main` gets a key
+KNOWN = (UserError, OSError, MemoryError)  # what a user can mend
+SECTIONS = {  # of which `main` gets a key
+    "generation": "generations",
+    "test": "eval.extra_tests",
+    "pair": "generations and one of eval.extra_tests, with - between them,",
+}
 
 
 def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) -> None:
@@ -37,9 +42,9 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
 
     Args:
         main: the stage; its docstring is the help text. May return a dict for the record of the run. If it takes
-            an argument, it is done for one generation or one extra test set, and gets its key. DVC names
-            that in the environment variable DVC_STAGE ("student@gen1"), so that no parameter goes through a
-            shell; by hand it is given as an argument.
+            an argument, it is done for one generation, one extra test set or a pair, and gets its key. DVC names
+            that in the environment variable DVC_STAGE ("student@gen1"), so that no parameter goes through a shell; by
+            hand it is given as an argument.
         recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -56,7 +61,7 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
             _run(main, arguments)
         else:
             main(**arguments)
-    except (UserError, OSError, MemoryError) as error:
+    except KNOWN as error:
         sys.exit(f"error: {_message(error)}")
     except signals.Stopped as stop:
         _end(stop, stop.number)
@@ -65,7 +70,7 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        sys.exit(f"error: {_message(MemoryError(str(error).splitlines()[0]))}")
+        sys.exit(f"error: {_reason(error)}")
 
 
 def _run(main, arguments):
@@ -73,7 +78,11 @@ def _run(main, arguments):
     began = time.perf_counter()
     here = hashlib.sha256(os.fsencode(Path.cwd() / name)).hexdigest()[:24]
     with locks.held(checkpoints.lock_path(here), what=f"stage {name} in this folder"):
-        details = main(**arguments)
+        try:
+            details = main(**arguments)
+        except Exception as error:
+            run_record.record_failure(name, _reason(error))
+            raise
         run_record.record(name, seconds=time.perf_counter() - began, details=details)
 
 
@@ -86,6 +95,16 @@ def _is_out_of_memory(error):
     # TensorFlow, PyTorch and JAX in turn; none of them is imported here
     known = type(error).__name__ in ("ResourceExhaustedError", "OutOfMemoryError")
     return known or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _reason(error):
+    """Why a stage failed, for `make results`."""
+    if isinstance(error, KNOWN):
+        return _message(error)
+    first = next(iter(str(error).splitlines()), "")
+    if _is_out_of_memory(error):
+        return _message(MemoryError(first))
+    return f"{type(error).__name__}: {first} (a fault of this project: the whole traceback stands in the output above)"
 
 
 def _message(error):

@@ -1,17 +1,17 @@
-"""Stage eval: test metrics of the teacher and of every generation listed in params.yaml."""
+"""Stage eval: test metrics of a generation's student, and how good its pseudo-labels were."""
 
 from noisy_student import backends
 from noisy_student.settings import params
 from stages.entry import run
 
 
-def main() -> None:
-    """Evaluate all models of params.yaml on data/prepared/test."""
+def main(generation: str) -> None:
+    """Evaluate the student of GENERATION on the test split."""
     settings = params.load()
     backends.select(settings.backend)  # before anything imports Keras
-    from noisy_student.steps.evaluation import evaluate_and_write
+    from noisy_student.steps.evaluation import evaluate_student
 
-    evaluate_and_write(settings)
+    evaluate_student(settings, generation)
 
 
 if __name__ == "__main__":

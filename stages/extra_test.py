@@ -1,8 +1,7 @@
 """Stage extra-test: one of the further test sets of params.yaml as arrays."""
 
 from noisy_student.runtime import layout
-from noisy_student.runtime.errors import ParamsError
-from noisy_student.runtime.files import read_json, remove, write_array, write_json
+from noisy_student.runtime.files import read_json, write_array, write_json
 from noisy_student.settings import params
 from stages.entry import run
 
@@ -10,9 +9,7 @@ from stages.entry import run
 def main(test: str) -> None:
     """Read the images of eval.extra_tests.TEST."""
     settings = params.load()
-    if test not in settings.eval.extra_tests:
-        known = ", ".join(settings.eval.extra_tests) or "none"
-        raise ParamsError(f"eval.extra_tests: there is no {test!r} in params.yaml, only {known}.")
+    settings.require_extra_test(test)
     from noisy_student.sources.extra import load_extra
 
     data, folder = settings.data, layout.extra_test(test)
@@ -23,8 +20,6 @@ def main(test: str) -> None:
         size=data.image_size,
         resize=data.resize,
     )
-    if folder.exists():
-        remove(folder)
     write_array(folder / "images.npy", extra.images[:])
     write_array(folder / "labels.npy", extra.labels)
     write_json(folder / "present.json", present)

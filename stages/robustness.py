@@ -13,7 +13,7 @@ def main(generation: str) -> dict[str, Any] | None:
     """Measure the student of GENERATION on corrupted, perturbed and attacked test images."""
     settings, student = params.load(), Model(generation)
     threshold = settings.generation(generation).pseudolabel.threshold
-    clear(settings, student)
+    clear(student)
     if settings.eval.robustness == "off":
         write_placeholder(student)
         return None

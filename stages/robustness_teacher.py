@@ -12,7 +12,7 @@ from stages.entry import run
 def main() -> dict[str, Any] | None:
     """Measure the teacher on corrupted, perturbed and attacked test images."""
     settings = params.load()
-    clear(settings, TEACHER)
+    clear(TEACHER)
     if settings.eval.robustness == "off":
         write_placeholder(TEACHER)
         return None

@@ -118,7 +118,11 @@ def path_of(entry):
 def resolve(text, params, stage):
     """A templated path of dvc.yaml for one stage, e.g. "models/student-${key}.keras" for "robustness@gen1"."""
     name, _, key = stage.partition("@")
-    items = params["eval"]["extra_tests"] if name == "extra-test" else params["generations"]
+    generations, tests = params["generations"], params["eval"]["extra_tests"]
+    pairs = {
+        f"{generation}-{test}": {"generation": generation, "test": test} for generation in generations for test in tests
+    }
+    items = {"extra-test": tests, "eval-extra-teacher": tests, "eval-extra": pairs}.get(name, generations)
     scope = params | ({"key": key, "item": items[key]} if key else {})
     return re.sub(r"\$\{([\w.]+)\}", lambda match: str(_lookup(scope, match[1])), text)
 

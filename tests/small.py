@@ -2,12 +2,13 @@
 
 import contextlib
 import importlib
+import shutil
 import signal
 import sys
 
 from commands import preset as presets
 from stages.entry import run
-from support import with_values
+from support import ROOT, with_values
 
 SMALL = {
     "data.labelled": 40,
@@ -26,6 +27,8 @@ SMALL = {
     "balance.on_empty": "skip",
     "eval.robustness": "off",
 }
+OF_GENERATION = ("pseudolabel", "balance", "student", "eval")
+ALL_STAGES = ("check", "prepare", "teacher", "eval_teacher", *(f"{name} gen1" for name in OF_GENERATION), "results")
 
 
 def stage(name, *arguments):
@@ -47,6 +50,7 @@ def make_finished(folder, digits):
     """Run all stages with SMALL in an empty folder."""
     (folder / "params.yaml").write_text(presets.fresh(with_values(digits, SMALL)))
     (folder / "data/raw/digits").mkdir(parents=True)
+    shutil.copytree(ROOT / "data/pools", folder / "data/pools")
     with contextlib.chdir(folder):
-        for call in ("prepare", "teacher", "pseudolabel gen1", "balance gen1", "student gen1", "eval"):
+        for call in ALL_STAGES:
             assert stage(*call.split()) is None

@@ -45,9 +45,17 @@ FOLDERS = {
     "eval.extra_tests": {"mine": "data/raw/extra"},
 }
 FOLDERS_RUN = (
-    *("prepare", "teacher", "extra-test mine", "robustness-teacher"),
-    *("pseudolabel gen1", "balance gen1", "student gen1", "robustness gen1"),
-    *("pseudolabel gen2", "balance gen2", "student gen2", "eval"),
+    *(
+        "check",
+        "prepare",
+        "teacher",
+        "eval-teacher",
+        "extra-test mine",
+        "eval-extra-teacher mine",
+        "robustness-teacher",
+    ),
+    *("pseudolabel gen1", "balance gen1", "student gen1", "eval gen1", "eval-extra gen1-mine", "robustness gen1"),
+    *("pseudolabel gen2", "balance gen2", "student gen2", "eval gen2", "eval-extra gen2-mine", "results"),
 )
 # then shards in the same folder, and robustness off
 SHARDS = FOLDERS | {"data.store": "shards", "eval.robustness": "off"}

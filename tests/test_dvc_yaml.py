@@ -8,6 +8,7 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from accesses import OUTS
 from commands.deps import code_deps, compare, differences, imported_names, local_imports, script_of, stage_scripts
 from noisy_student.runtime import layout
 from support import ROOT, set_params
@@ -17,8 +18,9 @@ STAGES = stage_scripts(DVC_YAML)
 
 
 def test_stages_are_the_pipeline():
-    pipeline = ["prepare", "teacher", "pseudolabel", "balance", "student", "eval"]
-    assert list(STAGES) == [*pipeline, "extra-test", "robustness-teacher", "robustness"]
+    pipeline = ["check", "prepare", "teacher", "pseudolabel", "balance", "student"]
+    measured = ["eval-teacher", "eval", "extra-test", "eval-extra-teacher", "eval-extra"]
+    assert list(STAGES) == [*pipeline, *measured, "robustness-teacher", "robustness", "results"]
 
 
 def test_every_imported_file_is_a_dep():
@@ -65,9 +67,17 @@ def test_dvc_can_restore_a_stage_from_its_run_cache(stage):
     assert not [entry for entry in uncached if not entry[_path(entry)].get("cache", True)]
 
 
-def test_only_eval_and_robustness_read_the_test_split_and_only_eval_the_truth():
-    assert _readers(layout.TEST) == {"eval", "robustness-teacher", "robustness"}
+def test_only_stages_that_measure_read_the_test_split_and_only_eval_the_truth():
+    assert _readers(layout.TEST) == {"eval-teacher", "eval", "robustness-teacher", "robustness"}
     assert _readers("data/prepared/truth") == {"eval"}
+
+
+def test_all_outputs_lie_in_the_folders_of_generated_files():
+    outs = [_path(entry) for stage in STAGES.values() for kind in OUTS for entry in stage.get(kind, [])]
+    assert len(outs) > 20
+    assert not [out for out in outs if layout.generated_folder_at(out) is None]
+    inputs = ["data/raw/digits", "data/pools/held-back", "data/extra/mine", "/images", "data/train"]
+    assert not [path for path in inputs if layout.generated_folder_at(path)]
 
 
 DRAWING = ("matplotlib.", "vl_convert.", "altair.", "PIL.ImageDraw.", "PIL.ImageFont.")
@@ -102,7 +112,7 @@ def test_a_deleted_or_superfluous_code_dep_is_found(stage, dep):
 
 
 def test_network_free_stages_never_import_keras():
-    for stage in ("prepare", "balance", "extra_test"):
+    for stage in ("check", "prepare", "balance", "extra_test", "results"):
         files = local_imports(f"stages/{stage}.py", ROOT)
         imported = {name.partition(".")[0] for path in files for name in imported_names(path, ROOT)}
         assert imported.isdisjoint({"keras", "tensorflow", "jax", "torch"})

@@ -16,6 +16,7 @@ from PIL import Image
 from noisy_student.drawing import canvas, charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
+from noisy_student.inference.outcomes import Outcomes
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.settings.schema import AugmentationParams, RandAugmentParams
@@ -105,7 +106,7 @@ def all_figures(n_classes, n=300, name="class {}"):
         "noise": lambda p: galleries.noise_gallery(p, images(min(n, 6)), input_noise(), seed=1),
         "pseudo": lambda p: pool.pseudo_label_gallery(p, images(n), probs, names, threshold=0.75),
         "disagreement": lambda p: galleries.disagreement_gallery(
-            p, images(n), labels, probs, other, names, title="teacher wrong"
+            p, images(n), labels, Outcomes.of(probs, labels), Outcomes.of(other, labels), names, title="teacher wrong"
         ),
         "corruptions": lambda p: galleries.contact_sheet(
             p, images(3), {(c, s): images(3) for c in corruptions for s in (1, 5)}, each=(1, 5)
@@ -336,6 +337,7 @@ def test_disagreement_by_hand(tmp_path, written):
     labels = np.array([0, 1, 2, 0])
     first = np.array([[0.3, 0.7, 0.0], [0.0, 0.9, 0.1], [0.8, 0.1, 0.1], [0.2, 0.8, 0.0]])
     second = np.array([[0.6, 0.4, 0.0], [0.9, 0.1, 0.0], [0.0, 0.05, 0.95], [0.1, 0.9, 0.0]])
+    first, second = Outcomes.of(first, labels), Outcomes.of(second, labels)
     # 0 and 2 are mended (gains 0.3 and 0.85), 1 is spoilt, 3 is wrong in both
     assert galleries.disagreement_rows(labels, first, second).tolist() == [2, 0]
     assert galleries.disagreement_rows(labels, second, first).tolist() == [1]
@@ -348,7 +350,8 @@ def test_disagreement_by_hand(tmp_path, written):
 
 
 def test_disagreement_without_any_says_none_and_with_many_says_how_many(tmp_path, written):
-    labels, right, wrong = np.zeros(20, int), np.eye(3)[[0] * 20], np.eye(3)[[1] * 20]
+    labels = np.zeros(20, int)
+    right, wrong = (Outcomes.of(np.eye(3)[[guess] * 20], labels) for guess in (0, 1))
     galleries.disagreement_gallery(tmp_path / "a.png", images(20), labels, right, right, NAMES, title="T")
     assert written[0] == ["T", "0 of 20 images"]
     galleries.disagreement_gallery(tmp_path / "b.png", images(20), labels, wrong, right, NAMES, title="T", most=9)

@@ -18,6 +18,7 @@ def test_names_of_models_by_hand():
     assert (student.name, student.section, student.stage) == ("student-gen-1", "student", "student@gen-1")
     assert TEACHER.robustness_stage == "robustness-teacher"
     assert student.robustness_stage == "robustness@gen-1"
+    assert (TEACHER.evaluation_stage, student.evaluation_stage) == ("eval-teacher", "eval@gen-1")
     assert str(student.path) == "models/student-gen-1.keras"
     assert [Model.named(model.name) for model in (TEACHER, student)] == [TEACHER, student]
 
@@ -26,23 +27,6 @@ def test_names_of_models_by_hand():
 def test_what_is_no_name_of_a_model(name):
     with pytest.raises(ValueError, match="a model is called teacher or student-KEY"):
         Model.named(name)
-
-
-def test_what_is_not_listed_any_more(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    expected = []
-    for key in ("gen1", "gen2"):
-        student = Model(key)
-        files = [student.path, student.curves, student.summary, student.robustness]
-        files += [layout.pseudo_labels(key), layout.balanced(key)]
-        folders = [student.robustness_tables, student.robustness_plots, student.robustness_outcomes]
-        for path in (*files, *(folder / "x.csv" for folder in (*folders, layout.balance_tables(key)))):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        expected = [*files, *folders, layout.balance_tables(key)]
-    (tmp_path / TEACHER.path).touch()
-    assert sorted(layout.unlisted(["gen1"])) == sorted(expected)
-    assert layout.unlisted(["gen1", "gen2"]) == []
 
 
 def _git(*arguments):

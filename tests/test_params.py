@@ -5,10 +5,10 @@ import os
 import pytest
 
 from commands import preset as presets
-from commands.check import check
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params, schema
+from noisy_student.steps.checking import check
 from support import ROOT, with_values
 
 WRONG = {

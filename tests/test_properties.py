@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from commands.check import check
 from commands.preset import defaults
 from noisy_student.data.images import try_image
 from noisy_student.noise.pipeline import InputNoise
@@ -23,6 +22,7 @@ from noisy_student.sources import staging
 from noisy_student.sources.adapters import cifar10
 from noisy_student.sources.reader import MemoryReader, read_folder
 from noisy_student.sources.staging import ShardReader
+from noisy_student.steps.checking import check
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
 from support import with_values

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from commands.check import check
 from commands.preset import defaults
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.steps.checking import check
 from small import SMALL, stage
 from support import ROOT, set_params, with_values
 

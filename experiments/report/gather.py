@@ -28,7 +28,7 @@ class Model:
         summary: the content of metrics/models/NAME.json.
         curves: rows of its learning curves, numbers as floats.
         confusion: (K, K) counts of test images, rows: truth.
-        robustness: the content of metrics/robustness/NAME.json; None if it was not measured.
+        robustness: the content of metrics/tables/robustness/NAME/summary.json; None if it was not measured.
         attacks: rows of {attack, epsilon, accuracy}.
     """
 
@@ -110,7 +110,7 @@ def gather() -> Run:
         classes=classes,
         models=[_model(model, metrics[model.name], classes) for model in models],
         generations=[_generation(settings, key) for key in settings.generations],
-        reliability=read_csv(layout.EVAL_TABLES / "reliability.csv", text=_NAMES),
+        reliability=read_csv(layout.RESULT_TABLES / "reliability.csv", text=_NAMES),
         pictures=_test_pictures(settings),
         record=run_record.read(),
         studies=all_findings(),
@@ -136,11 +136,10 @@ def _check_up_to_date(parameters):
 
 
 def _model(model, metrics, classes):
-    measured = read_json(model.robustness) if model.robustness.exists() else None
-    if measured is not None and measured["robustness"] == "off":
-        measured = None
+    summary = model.robustness_tables / "summary.json"
+    measured = read_json(summary) if summary.exists() else None
     confusion, place = np.zeros((len(classes), len(classes)), int), {c: k for k, c in enumerate(classes)}
-    path = layout.EVAL_TABLES / f"confusion-{model.name}.csv"
+    path = model.evaluation / "confusion.csv"
     for row in read_csv(path, text=("actual", "predicted")):
         cells = row.get("actual"), row.get("predicted")
         if not set(cells) <= set(place):
@@ -161,25 +160,26 @@ def _model(model, metrics, classes):
 
 
 def _generation(settings, key):
-    chosen, tables = settings.generation(key), layout.balance_tables(key)
+    chosen, student, tables = settings.generation(key), layout.Model(key), layout.balance_tables(key)
     return Generation(
         key=key,
         teacher=chosen.teacher,
-        student=layout.Model(key).name,
+        student=student.name,
         pseudolabel=chosen.pseudolabel,
         uses_labels=chosen.student.uses_pseudo_labels,
-        confidence=read_csv(layout.EVAL_TABLES / f"confidence-{key}.csv", text=("label",)),
+        confidence=read_csv(student.evaluation / "confidence.csv", text=("label",)),
         class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
-        pictures={f"Pseudo-labels of {key}, by class and confidence": layout.EVAL_PLOTS / f"pseudo-labels-{key}.png"},
+        pictures={f"Pseudo-labels of {key}, by class and confidence": student.evaluation_plots / "pseudo-labels.png"},
     )
 
 
 def _test_pictures(settings):
-    pictures = {"Input noise: images, and fresh draws of their noise": layout.EVAL_PLOTS / "noise.png"}
+    pictures = {"Input noise: images, and fresh draws of their noise": layout.TEACHER.evaluation_plots / "noise.png"}
     for key in settings.generations:
-        first, second = settings.generation(key).teacher, layout.Model(key).name
+        student = layout.Model(key)
+        first, second = settings.generation(key).teacher, student.name
         for wrong, right in ((first, second), (second, first)):
-            path = layout.EVAL_PLOTS / f"{wrong}-wrong-{right}-right.png"
+            path = student.evaluation_plots / f"{wrong}-wrong-{right}-right.png"
             pictures[f"Test images that {wrong} gets wrong and {right} gets right"] = path
     corrupted = layout.TEACHER.robustness_plots / "corruptions.png"
     if corrupted.exists():

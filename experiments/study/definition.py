@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from commands import preset as presets
-from commands.check import check
 from commands.preset import Tree
 from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -18,6 +17,7 @@ from noisy_student.runtime.layout import Model
 from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
+from noisy_student.steps.checking import check
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")

@@ -195,7 +195,7 @@ def machines(measured: list[Row]) -> str:
 
 
 def _outcomes(record, model):
-    predictions = record.read_text((layout.EVAL_TABLES / f"confusion-{model}.csv").as_posix())
+    predictions = record.read_text((layout.Model.named(model).evaluation / "confusion.csv").as_posix())
     right = [pair["actual"] == pair["predicted"] for pair in csv.DictReader(io.StringIO(predictions))]
     pixels = (layout.TEST / "images.npy").as_posix()
     if not record.exists(pixels):  # in shards

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, ValidationError
 from noisy_student.data.images import SUFFIXES, decode, encode
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import DataError
-from noisy_student.runtime.files import read_array, read_json, remove, write_array, write_json
+from noisy_student.runtime.files import read_array, read_json, write_array, write_json
 from noisy_student.runtime.types import Ints, Pixels, Rows
 
 if TYPE_CHECKING:
@@ -213,8 +213,7 @@ def write_shards(
 def remove_images(folder: Path) -> None:
     """Remove the images of a folder, shards or array, facts first: a rest is never taken for the whole."""
     for path in (folder / FACTS, folder / INDEX, folder / "images.npy", *sorted(folder.glob("shard-*.tar"))):
-        if path.exists():
-            remove(path)
+        path.unlink(missing_ok=True)
 
 
 def open_shards(folder: Path) -> EncodedImages:

@@ -10,10 +10,11 @@ import numpy as np
 
 from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_sheet, shorten
 from noisy_student.runtime.seeds import derive_seed, image_keys
-from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
+from noisy_student.runtime.types import Labels, Pixels, Rows
 
 if TYPE_CHECKING:
     from noisy_student.data.views import Images
+    from noisy_student.inference.outcomes import Outcomes
     from noisy_student.noise.pipeline import InputNoise
 
 
@@ -34,12 +35,10 @@ def noise_gallery(path: Path, images: Images, noise: InputNoise, *, rows: int = 
     save_sheet(path, "Input noise", cells, headers=headers)
 
 
-def disagreement_rows(labels: Labels, first_probs: Probs, second_probs: Probs) -> Rows:
+def disagreement_rows(labels: Labels, first: Outcomes, second: Outcomes) -> Rows:
     """The images that the first model gets wrong and the second right, by what the true class's probability gains."""
-    wrong = first_probs.argmax(axis=1) != labels
-    right = second_probs.argmax(axis=1) == labels
-    rows = np.flatnonzero(wrong & right)
-    gain = second_probs[rows, labels[rows]] - first_probs[rows, labels[rows]]
+    rows = np.flatnonzero((first.predicted != labels) & (second.predicted == labels))
+    gain = second.true[rows] - first.true[rows]
     return rows[np.argsort(-gain, kind="stable")]
 
 
@@ -47,8 +46,8 @@ def disagreement_gallery(
     path: Path,
     images: Images,
     labels: Labels,
-    first_probs: Probs,
-    second_probs: Probs,
+    first: Outcomes,
+    second: Outcomes,
     class_names: Sequence[str],
     *,
     title: str,
@@ -56,13 +55,13 @@ def disagreement_gallery(
 ) -> None:
     """Draw images that the first model gets wrong and the second right, the clearest first; no others are read."""
 
-    def guess(probs):
-        return f"{shorten(class_names[probs.argmax()], 10)} {probs.max():.2f}"
+    def guess(outcomes, row):
+        return f"{shorten(class_names[outcomes.predicted[row]], 10)} {outcomes.confidence[row]:.2f}"
 
-    rows = disagreement_rows(labels, first_probs, second_probs)
+    rows = disagreement_rows(labels, first, second)
     cells = []
     for row in rows[:most]:
-        right, wrong = (f"√ {guess(second_probs[row])}", BLUE), (f"× {guess(first_probs[row])}", VERMILLION)
+        right, wrong = (f"√ {guess(second, row)}", BLUE), (f"× {guess(first, row)}", VERMILLION)
         cells.append((np.asarray(images[row]), [(shorten(class_names[labels[row]]), BLACK), wrong, right]))
     part = f", {len(cells)} shown" if len(cells) < len(rows) else ""
     legend = "; below each: the truth, × the model that is wrong, √ the model that is right" if cells else ""

@@ -1,20 +1,21 @@
 """What comes before a measurement, and where nothing is measured: no network is needed for it."""
 
-from noisy_student.runtime import layout
-from noisy_student.runtime.files import remove, write_json
-from noisy_student.runtime.layout import Model
-from noisy_student.settings.params import Params
+from noisy_student.runtime.files import write_json
+from noisy_student.runtime.layout import TEACHER, Model
+
+TABLES = ("corruptions.csv", "sequences.csv", "attacks.csv", "summary.json")
+OUTCOMES = ("predicted.npy", "true.npy")
+PLOTS = ("error_by_severity.png", "errors.png", "attacks.png", "corruptions.png", "sequences.png")
 
 
-def clear(params: Params, model: Model) -> None:
-    """Remove what an earlier run wrote for a model, and test sets that are not listed any more."""
-    for path in layout.unlisted_extra_tests(params.eval.extra_tests):
-        print(f"removing {path}: not in eval.extra_tests any more")
-        remove(path)
-    for folder in (model.robustness_tables, model.robustness_plots, model.robustness_outcomes):
-        if folder.exists():
-            remove(folder)
-        folder.mkdir(parents=True)
+def clear(model: Model) -> None:
+    """Remove what an earlier run wrote for a model, by its names: nobody else's files. DVC does so itself."""
+    gained = f"{TEACHER.name}-wrong-{model.name}-right.png"
+    own = ((model.robustness_tables, TABLES), (model.robustness_plots, (*PLOTS, gained)))
+    for folder, names in (*own, (model.robustness_outcomes, OUTCOMES)):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            (folder / name).unlink(missing_ok=True)
 
 
 def write_placeholder(model: Model) -> None:

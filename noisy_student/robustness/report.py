@@ -1,8 +1,7 @@
-"""From the outcomes of `measure` to metrics/robustness and to tables."""
+"""From the outcomes of `measure` to tables, and to the few figures of metrics/robustness."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from noisy_student.inference import metrics
 from noisy_student.robustness import scores, severities
 from noisy_student.robustness.severities import STANDARD
-from noisy_student.runtime.types import Labels, Probs
+from noisy_student.runtime.types import Labels
 
 if TYPE_CHECKING:
     from noisy_student.robustness.measure import Outcome
@@ -45,7 +44,7 @@ def corruption_rows(
 def summary(
     results: dict[tuple, Outcome], rows: list[dict], *, reference: dict | None, paired: bool, imagenet: bool
 ) -> dict[str, Any]:
-    """The content of metrics/robustness/NAME.json, but for what the caller knows; see docs/robustness.md.
+    """The content of metrics/tables/robustness/NAME/summary.json but for what the caller knows: docs/robustness.md.
 
     Args:
         rows: of `corruption_rows`.
@@ -96,18 +95,13 @@ def _by_severity(rows):
     return means
 
 
-def extra_test(probs: Probs, labels: Labels, *, present: Sequence[int], test_accuracy: float) -> dict[str, Any]:
-    """Accuracy on another test set, its 95 % interval by Wilson, and the drop against the project's own test split.
+HEADLINE = (  # of the summary, in metrics/robustness/NAME.json
+    *("robustness", "corruptions", "clean_error", "mean_corruption_error", "mce_to_teacher", "mce_to_alexnet"),
+    *("mean_flip_probability", "mfr_to_teacher"),
+)
 
-    Only the probabilities of the classes that the set can hold (`present`) count, as for ImageNet-A's 200 classes.
-    """
-    predicted = np.asarray(present)[probs[:, present].argmax(axis=1)]
-    correct = int((predicted == labels).sum())
-    accuracy = correct / len(labels)
-    return {
-        "images": len(labels),
-        "classes": len(present),
-        "accuracy": accuracy,
-        "accuracy_interval": list(metrics.accuracy_interval(correct, len(labels))),
-        "drop": test_accuracy - accuracy,
-    }
+
+def headline(summary: dict[str, Any]) -> dict[str, Any]:
+    """The few figures of a summary that `dvc metrics diff` compares: a screen for several models."""
+    few = {name: summary[name] for name in HEADLINE if name in summary}
+    return few | {f"{kind}_accuracy": {"4": summary[f"{kind}_accuracy"]["4"]} for kind in ("fgsm", "pgd")}

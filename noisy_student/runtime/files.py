@@ -6,7 +6,6 @@ import glob
 import io
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,14 +45,6 @@ def _is_alive(pid):
     except (ValueError, PermissionError):
         pass  # not ours to judge; another user's
     return True
-
-
-def remove(path: Path | str) -> None:
-    """Remove a file, or a folder with all that is in it."""
-    if Path(path).is_dir():
-        shutil.rmtree(path)
-    else:
-        Path(path).unlink()
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -6,25 +6,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+PREPARED = Path("data/prepared")
 # All that the stages write lies in these. DVC removes at will what lies in an output, whoever put it there: no input
 # may be, hold or lie in one. The rest of data/ holds inputs only.
-GENERATED = (Path("data/prepared"), Path("models"), Path("metrics"), Path("checkpoints"))
+GENERATED = (PREPARED, Path("models"), Path("metrics"), Path("checkpoints"))
 
-LABELLED = Path("data/prepared/labelled")
-VALIDATION = Path("data/prepared/validation")
-UNLABELLED = Path("data/prepared/unlabelled")
-TEST = Path("data/prepared/test")  # read by eval and robustness only
-TRUTH = Path("data/prepared/truth/unlabelled.npy")  # read by eval only
-CLASSES = Path("data/prepared/classes.json")
+CHECKED = PREPARED / "checked.json"
+LABELLED = PREPARED / "labelled"
+VALIDATION = PREPARED / "validation"
+UNLABELLED = PREPARED / "unlabelled"
+TEST = PREPARED / "test"  # read by the stages of eval and robustness only
+TRUTH = PREPARED / "truth/unlabelled.npy"  # read by the stages of eval only
+CLASSES = PREPARED / "classes.json"
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
+EVALUATIONS = Path("metrics/tables/eval")  # what eval-teacher, eval and eval-extra write, a folder a model
+RESULT_TABLES = Path("metrics/tables/results")
+RESULT_PLOTS = Path("metrics/plots/results")
 RUN_RECORD = Path("metrics/run.json")  # no output of DVC: it holds times
-EVAL_PLOTS = Path("metrics/plots/eval")
-EVAL_TABLES = Path("metrics/tables/eval")
 
 
 def generated_folder_at(path: str | Path) -> Path | None:
@@ -77,8 +79,11 @@ class Model:
     path = _Named("models/{}.keras")
     curves = _Named("metrics/training/{}.csv")
     summary = _Named("metrics/models/{}.json")  # its size, and how its training went
-    robustness = _Named("metrics/robustness/{}.json")
-    robustness_tables = _Named("metrics/tables/robustness/{}")
+    evaluation = _Named("metrics/tables/eval/{}")  # metrics.json, and tables
+    evaluation_plots = _Named("metrics/plots/eval/{}")
+    evaluation_outcomes = _Named("data/prepared/evaluation/{}")  # what it said of each test image
+    robustness = _Named("metrics/robustness/{}.json")  # the figures that `dvc metrics diff` compares
+    robustness_tables = _Named("metrics/tables/robustness/{}")  # summary.json, and tables
     robustness_plots = _Named("metrics/plots/robustness/{}")
     robustness_outcomes = _Named("data/prepared/robustness/{}")  # what it said of each corrupted image
 
@@ -106,6 +111,11 @@ class Model:
         return self.section if self.generation is None else f"{self.section}@{self.generation}"
 
     @property
+    def evaluation_stage(self) -> str:
+        """The stage of DVC that measures it on the test split."""
+        return "eval-teacher" if self.generation is None else f"eval@{self.generation}"
+
+    @property
     def robustness_stage(self) -> str:
         """The stage of DVC that measures it on changed images."""
         return "robustness-teacher" if self.generation is None else f"robustness@{self.generation}"
@@ -116,12 +126,12 @@ TEACHER = Model()
 
 def pseudo_labels(generation: str) -> Path:
     """The teacher's distributions over the unlabelled pool."""
-    return Path(f"data/prepared/pseudo_labels/{generation}.npy")
+    return PREPARED / f"pseudo_labels/{generation}.npy"
 
 
 def balanced(generation: str) -> Path:
     """The rows of the unlabelled pool that the student is trained on."""
-    return Path(f"data/prepared/balanced/{generation}.npy")
+    return PREPARED / f"balanced/{generation}.npy"
 
 
 def balance_tables(generation: str) -> Path:
@@ -131,26 +141,9 @@ def balance_tables(generation: str) -> Path:
 
 def extra_test(key: str) -> Path:
     """The images of an extra test set."""
-    return Path(f"data/prepared/extra/{key}")
+    return PREPARED / "extra" / key
 
 
-def unlisted_extra_tests(extra_tests: Collection[str]) -> list[Path]:
-    """Folders of test sets that `params.yaml` does not list any more; see `unlisted`."""
-    folders = (path for path in Path("data/prepared/extra").glob("*") if path.is_dir())
-    return sorted(path for path in folders if path.name not in extra_tests)
-
-
-def unlisted(generations: Collection[str]) -> list[Path]:
-    """Files and folders of generations that `params.yaml` does not list any more.
-
-    `eval` depends on whole folders, so they would enter its record in dvc.lock. DVC's cache keeps copies.
-    """
-    listed = {path for key in generations for path in _of_generation(key)}
-    present = (path for pattern in _of_generation("*") for path in sorted(Path().glob(str(pattern))))
-    return [path for path in present if path not in listed]
-
-
-def _of_generation(key):
-    """Where the files of a generation and of its student lie."""
-    own = [file.__get__(Model(key), Model) for file in vars(Model).values() if isinstance(file, _Named)]
-    return [*own, balance_tables(key), pseudo_labels(key), balanced(key)]
+def extra_evaluation(key: str, model: Model) -> Path:
+    """What a model said of an extra test set."""
+    return EVALUATIONS / "extra" / key / f"{model.name}.json"

@@ -23,6 +23,16 @@ def record(stage: str, *, seconds: float, details: dict[str, Any] | None = None)
     """
     finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     entry = {"finished": finished, "seconds": round(seconds, 2), **(details or {}), **asdict(Provenance.here())}
+    _put(stage, entry)
+
+
+def record_failure(stage: str, message: str) -> None:
+    """Put why a stage failed in the place of what the file says of it: `make results` names it."""
+    finished = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    _put(stage, {"finished": finished, "failed": message})
+
+
+def _put(stage, entry):
     try:
         with locks.held(checkpoints.lock_path("run"), what=str(layout.RUN_RECORD)):
             record = {**read(), stage: entry}

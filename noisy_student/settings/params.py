@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +89,10 @@ an optimizer or a schedule of another name is given whole. E.g.
                 # pydantic would otherwise report the place without the generation's name
                 raise ValueError("; ".join(faults(error, f"generations.{key}"))) from None
             models.add(Model(key).name)
+        for pair, keys in self._pairs().items():
+            if len(keys) > 1:
+                both = " and ".join(f"generation {generation} with test {test}" for generation, test in keys)
+                raise ValueError(f"eval.extra_tests: {pair} may mean {both}; rename one of them")
         if self.release not in models:
             raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
@@ -106,6 +111,27 @@ an optimizer or a schedule of another name is given whole. E.g.
             for name in ("student", "pseudolabel", "balance", "noise")
         }
         return GenerationParams.model_validate(given | merged)
+
+    def require_extra_test(self, key: str) -> None:
+        """Raise ParamsError if there is no such extra test set."""
+        if key not in self.eval.extra_tests:
+            known = ", ".join(self.eval.extra_tests) or "none"
+            raise ParamsError(f"eval.extra_tests: there is no {key!r} in params.yaml, only {known}.")
+
+    def generation_and_extra_test(self, pair: str) -> tuple[str, str]:
+        """The two keys that "GENERATION-TEST" stands for; raise ParamsError if there are no such two."""
+        pairs = self._pairs()
+        if pair not in pairs:
+            known = ", ".join(pairs) or "none"
+            raise ParamsError(f"no generation and extra test set {pair!r} in params.yaml, only {known}.")
+        return pairs[pair][0]
+
+    def _pairs(self):
+        """{"GENERATION-TEST": [(generation, test)]}: by these names DVC knows the stages of eval-extra."""
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for generation, test in product(self.generations, self.eval.extra_tests):
+            pairs.setdefault(f"{generation}-{test}", []).append((generation, test))
+        return pairs
 
     def training_of(self, model: Model) -> tuple[TrainingParams, NoiseParams]:
         """By what a model is trained."""

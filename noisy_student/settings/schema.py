@@ -1,7 +1,7 @@
 """The sections of `params.yaml`: every parameter, its range, default and comment, and what must hold between them.
 
 Networks and sources are known by the names of their files only: a stage that uses none must not depend on their code.
-Their own parameters and rules are checked by the stages that use them, and by `commands.check` before all stages.
+Their own parameters and rules are checked by the stages that use them, and by the stage `check` before all others.
 """
 
 import os

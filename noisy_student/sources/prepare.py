@@ -11,7 +11,7 @@ import numpy as np
 from noisy_student.data.arrays import write_images
 from noisy_student.data.splits import stratified
 from noisy_student.data.views import RawImages, SourceImages, Subset
-from noisy_student.runtime import files, seeds
+from noisy_student.runtime import files, layout, seeds
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Labels, Mask, Rows
 from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, DataParams
@@ -33,7 +33,7 @@ class Pool(Subset):
         return Pool(self.images, self.rows[index], self.labels[index])
 
 
-def prepare(data: DataParams, out: Path = Path("data"), *, read: Reader | None = None) -> dict[str, Any]:
+def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | None = None) -> dict[str, Any]:
     """Cut a source into splits and write them; return metrics/data.json. The same seed gives the same bytes.
 
     Images identical pixel by pixel to a test image are dropped from every other split, those identical

@@ -14,13 +14,14 @@ from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference.saving import load
 from noisy_student.robustness import measure, perturbations, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
-from noisy_student.runtime import checkpoints, layout
+from noisy_student.runtime import checkpoints
 from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.params import Params
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
 FAST_SEVERITIES = (1, 3, 5)
+SUMMARY = "summary.json"
 
 
 def measure_and_write(params: Params, model: Model, threshold: float) -> dict:
@@ -46,19 +47,14 @@ class _Measurement:
         self.rows, self.sequence_rows, self.attacked_rows = rows
         self.levels = FAST_SEVERITIES if self.fast else severities.SEVERITIES
         self.corruptions = [("corruption", name, level) for name in severities.ALL for level in self.levels]
-        folders = {key: layout.extra_test(key) for key in params.eval.extra_tests}
-        self.extra = {
-            key: (self.inputs.images_and_labels(folder), read_json(self.inputs.file(folder / "present.json")))
-            for key, folder in folders.items()
-        }
-        self.teacher = None if model == TEACHER else read_json(TEACHER.robustness)
+        self.teacher = None if model == TEACHER else read_json(TEACHER.robustness_tables / SUMMARY)
 
     def run(self):
         backends.current().make_deterministic()
         trained = load(self.inputs.file(self.model.path), classes=len(self.classes))
         subject = measure.Subject(trained, batch_size=self.params.eval.batch_size)
         devices = backends.current().describe_devices()
-        used = self.params.model_dump(include={"backend", "eval", "data"})
+        used = self.params.model_dump(include={"backend": True, "eval": {"batch_size", "robustness"}, "data": True})
         used |= {"devices": devices, "published": sources(self.params.data)}
         stage, often = self.model.robustness_stage, self.params.checkpoint.every_minutes
         digest = checkpoints.digest(stage, used, self.inputs.files)
@@ -80,8 +76,6 @@ class _Measurement:
         attack = partial(measure.attack, subject, images, self.labels, self.attacked_rows, seed=seed)
         for kind, epsilon in product(("fgsm", "pgd"), severities.EPSILONS):
             units[kind, epsilon] = partial(attack, kind, epsilon)
-        for key, (extra, _) in self.extra.items():
-            units["extra", key] = partial(lambda images: {"probs": subject.probs(images)}, extra.images)
         return units
 
     def _write(self, results):
@@ -109,17 +103,9 @@ class _Measurement:
             "attacked": len(self.attacked_rows),
             **summary,
         }
-        if self.extra:
-            accuracy = float((results["clean",]["predicted"] == self.labels).mean())
-            written["extra_tests"] = {
-                key: report.extra_test(
-                    results["extra", key]["probs"], np.asarray(images.labels), present=present, test_accuracy=accuracy
-                )
-                for key, (images, present) in self.extra.items()
-            }
         self._write_tables(results, rows, written)
         self._draw(results, rows, written)
-        write_json(self.model.robustness, written)
+        write_json(self.model.robustness, report.headline(written))
 
     def _write_tables(self, results, rows, summary):
         tables = self.model.robustness_tables
@@ -131,6 +117,7 @@ class _Measurement:
         write_csv(tables / "corruptions.csv", rows)
         write_csv(tables / "sequences.csv", sequences)
         write_csv(tables / "attacks.csv", _attack_rows(summary))
+        write_json(tables / SUMMARY, summary)
         for part in ("predicted", "true"):
             stacked = np.stack([results[key][part] for key in self.corruptions])
             write_array(self.model.robustness_outcomes / f"{part}.npy", stacked)

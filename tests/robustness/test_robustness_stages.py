@@ -72,7 +72,11 @@ def measured(finished, tmp_path_factory):
 
 def test_figures_tables_and_pictures_of_every_model(measured):
     for name in NAMES:
-        figures = json.loads((measured / layout.Model.named(name).robustness).read_text())
+        figures = json.loads((measured / layout.Model.named(name).robustness_tables / "summary.json").read_text())
+        few = json.loads((measured / layout.Model.named(name).robustness).read_text())
+        assert few["pgd_accuracy"] == {"4": figures["pgd_accuracy"]["4"]}
+        assert all(figures[key] == few[key] for key in few.keys() - {"fgsm_accuracy", "pgd_accuracy"})
+        assert len(_numbers(few)) <= 8  # rows of `dvc metrics diff`
         assert (figures["images"], figures["sequences"], figures["attacked"]) == (20, 10, 10)
         with (measured / layout.Model.named(name).robustness_tables / "corruptions.csv").open() as file:
             rows = list(csv.DictReader(file))
@@ -91,6 +95,12 @@ def test_figures_tables_and_pictures_of_every_model(measured):
     shown = {p.name for name in NAMES for p in (measured / layout.Model.named(name).robustness_plots).iterdir()}
     assert {"corruptions.png", "sequences.png", "attacks.png", "errors.png"} <= shown
     assert "teacher-wrong-student-gen1-right.png" in shown
+
+
+def _numbers(value):
+    if isinstance(value, dict):
+        return [number for inner in value.values() for number in _numbers(inner)]
+    return [value] if isinstance(value, float) else []
 
 
 def test_outcomes_are_those_of_scikit_learn(measured, monkeypatch):
@@ -178,11 +188,24 @@ def test_two_units_are_done_at_a_time_and_results_keep_their_order():
 
 def test_off_measures_nothing_and_leaves_nothing_behind(workspace):
     (workspace / layout.TEACHER.robustness_plots).mkdir(parents=True)
-    (workspace / layout.TEACHER.robustness_plots / "old.png").write_bytes(b"")
+    (workspace / layout.TEACHER.robustness_plots / "errors.png").write_bytes(b"")
+    (workspace / layout.TEACHER.robustness_plots / "mine.png").write_bytes(b"a user's")
     _measure()
     for name in NAMES:
         assert json.loads(layout.Model.named(name).robustness.read_text()) == {"robustness": "off"}
-        assert not list(layout.Model.named(name).robustness_plots.iterdir())
+    assert [path.name for path in layout.TEACHER.robustness_plots.iterdir()] == ["mine.png"]
+    assert not list(layout.Model("gen1").robustness_plots.iterdir())
+
+
+def test_off_removes_all_that_a_measurement_writes(measured, tmp_path, monkeypatch):
+    import shutil
+
+    shutil.copytree(measured, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    _set(tmp_path / "copy", {"eval.robustness": "off"})
+    _measure()
+    left = [path for path in _files(tmp_path / "copy") if not path.startswith("metrics/robustness/")]
+    assert left == []
 
 
 def test_full_measures_all_images_and_severities(workspace, monkeypatch):
@@ -194,28 +217,25 @@ def test_full_measures_all_images_and_severities(workspace, monkeypatch):
     assert len(measurement.rows) == len(measurement.sequence_rows) == SMALL["data.test"]
 
 
-def test_extra_tests_are_measured_and_forgotten(fast):
-    source = fast / "mine"
-    test = open_labelled(fast / layout.TEST)
-    for folder in (source, fast / "other"):
-        folder.mkdir()
-        np.save(folder / "data.npy", test.images)
-        np.save(folder / "labels.npy", test.labels)
-    _set(fast, {"eval.extra_tests": {"shifted": "mine", "gone": "other"}})
-    assert stage("extra_test", "shifted") is None
-    assert stage("extra_test", "gone") is None
-    _set(fast, {"eval.extra_tests": {"shifted": "mine"}})
-    _measure()
-    assert not (fast / "data/prepared/extra/gone").exists()
-    figures = json.loads(layout.Model("gen1").robustness.read_text())["extra_tests"]
-    evaluated = json.loads((fast / "metrics/eval.json").read_text())["student-gen1"]
-    assert list(figures) == ["shifted"]
-    assert figures["shifted"]["accuracy"] == pytest.approx(evaluated["accuracy"])  # the same images
-    assert figures["shifted"]["drop"] == pytest.approx(0.0)
-    assert "there is no 'other' in params.yaml" in stage("extra_test", "other")
+def test_extra_tests_are_measured(workspace):
+    source = workspace / "mine"
+    test = open_labelled(workspace / layout.TEST)
+    source.mkdir()
+    np.save(source / "data.npy", test.images)
+    np.save(source / "labels.npy", test.labels)
+    _set(workspace, {"eval.extra_tests": {"shifted": "mine"}})
+    calls = ("extra_test shifted", "eval_extra_teacher shifted", "eval_extra gen1-shifted", "results")
+    for call in calls:
+        assert stage(*call.split()) is None
+    for measured in json.loads((workspace / "metrics/eval.json").read_text()).values():
+        assert measured["extra_tests"]["shifted"]["accuracy"] == pytest.approx(measured["accuracy"])  # the same images
+        assert measured["extra_tests"]["shifted"]["drop"] == pytest.approx(0.0)
+    for name in ("extra_test", "eval_extra_teacher"):
+        assert "there is no 'other' in params.yaml" in stage(name, "other")
+    assert "'gen1-other' in params.yaml, only gen1-shifted" in stage("eval_extra", "gen1-other")
 
 
 def test_a_teacher_that_was_not_measured_is_named(fast):
     assert stage("robustness_teacher") is None
-    layout.TEACHER.robustness.unlink()
-    assert "metrics/robustness/teacher.json" in stage("robustness", "gen1")
+    (layout.TEACHER.robustness_tables / "summary.json").unlink()
+    assert "metrics/tables/robustness/teacher/summary.json" in stage("robustness", "gen1")

@@ -1,0 +1,72 @@
+"""The figures of all models side by side: metrics/eval.json, tables, a picture, and the table that people read."""
+
+from typing import Any
+
+from noisy_student.drawing import charts
+from noisy_student.drawing.canvas import save_chart
+from noisy_student.runtime import layout
+from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings.params import Params
+from noisy_student.steps import reported
+
+
+def join_and_write(params: Params) -> None:
+    """Join what eval-teacher, eval and eval-extra wrote of the models of params.yaml, and print the result table."""
+    models = [TEACHER, *map(Model, params.generations)]
+    measured = {model.name: measured_of(params, model) for model in models}
+    tables = {
+        name: [row for model in models for row in read_csv(model.evaluation / f"{name}.csv", text=("model",))]
+        for name in ("curves", "reliability")
+    }
+    for name, rows in tables.items():
+        write_csv(layout.RESULT_TABLES / f"{name}.csv", rows)
+    save_chart(layout.RESULT_PLOTS / "reliability.png", charts.reliability(tables["reliability"]))
+    write_json(layout.EVAL_METRICS, measured)
+
+
+def measured_of(params: Params, model: Model) -> dict[str, Any]:
+    """A model's part of metrics/eval.json; raise DataError if it was not evaluated."""
+    metrics = read_json(model.evaluation / "metrics.json")
+    extra = {key: read_json(layout.extra_evaluation(key, model)) for key in params.eval.extra_tests}
+    for on_extra in extra.values():
+        on_extra["drop"] = metrics["accuracy"] - on_extra["accuracy"]
+    return metrics | ({"extra_tests": extra} if extra else {})
+
+
+def table(measured: dict[str, dict]) -> str:
+    """The result table as text, and below it that of the extra test sets, if there are any.
+
+    Args:
+        measured: the content of metrics/eval.json.
+    """
+    shown = [metric for listed in (reported.TEST, reported.POOL) for metric in reported.for_tables(listed)]
+    columns = {metric.name: metric.column for metric in shown if metric.column}
+    rows = [
+        [model, *(text(metrics[name]) if name in metrics else "" for name, (_, text) in columns.items())]
+        for model, metrics in measured.items()
+    ]
+    main = as_text([["model", *(title for title, _ in columns.values())], *rows])
+    extra = _extra_rows(measured)
+    return f"{main}\n\n{as_text(extra)}" if len(extra) > 1 else main
+
+
+def _extra_rows(measured):
+    rows = [["model", "extra test set", "images", "accuracy", "95 % interval", "below the test split"]]
+    for model, metrics in measured.items():
+        for key, on_extra in metrics.get("extra_tests", {}).items():
+            rows.append(
+                [
+                    *(model, key, f"{on_extra['images']:,}", reported.percent(on_extra["accuracy"])),
+                    *(reported.span(on_extra["accuracy_interval"]), f"{100 * on_extra['drop']:+.2f} points"),
+                ]
+            )
+    return rows
+
+
+def as_text(rows: list[list[str]]) -> str:
+    """Cells in columns; the first row is the head."""
+    columns = rows[0]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
