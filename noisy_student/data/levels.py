@@ -137,7 +137,8 @@ def _is_stretched(values, claimed):
     if said_by != "sBIT" or levels == DEEP:
         return False
     original = np.rint(values.astype(np.float64) * (levels - 1) / (DEEP - 1))
-    return bool((values % (DEEP // levels) == 0).all() or (np.rint(original * (DEEP - 1) / (levels - 1)) == values).all())
+    stretched = np.rint(original * (DEEP - 1) / (levels - 1))
+    return bool((values % (DEEP // levels) == 0).all() or (stretched == values).all())
 
 
 def to_8_bits(values: np.ndarray, levels: int) -> np.ndarray:
@@ -187,8 +188,8 @@ def check_one_scale(depths: Sequence[tuple[str, Depth]], levels: Levels) -> None
     if levels != "auto":
         if highest.largest > highest.levels - 1:
             raise DataError(
-                f"data.levels={levels}: {path} has levels up to {highest.largest:,}, above {levels - 1:,}, which would be "
-                f"white. Set data.levels to {_power(highest.largest)}, or remove the file."
+                f"data.levels={levels}: {path} has levels up to {highest.largest:,}, above {levels - 1:,}, which would "
+                f"be white. Set data.levels to {_power(highest.largest)}, or remove the file."
             )
         return
     examples: dict[int, str] = {}
@@ -196,13 +197,13 @@ def check_one_scale(depths: Sequence[tuple[str, Depth]], levels: Levels) -> None
         examples.setdefault(depth.levels, f"{name} {depth.levels:,} ({depth.said_by or 'nothing says less'})")
     if len(examples) > 1:
         raise DataError(
-            f"images of different depth, which cannot be scaled alike: levels of {', of '.join(examples.values())}. Set "
-            "data.levels to the number of grey levels that all of them have, e.g. 4096 for 12 bits."
+            f"images of different depth, which cannot be scaled alike: levels of {', of '.join(examples.values())}. "
+            "Set data.levels to the number of grey levels that all of them have, e.g. 4096 for 12 bits."
         )
     if highest.levels == DEEP and 0 < highest.largest < DEEP // 2 and not any(depth.said_by for _, depth in soft):
         used = _power(highest.largest)
         raise DataError(
             f"data.levels=auto: {len(soft):,} images of 16 bits use levels up to {highest.largest:,} only (the highest "
-            f"in {path}), and nothing in them says which level is white. Set data.levels to {used} ({used.bit_length() - 1} "
-            f"bits), or to {DEEP} if they are as dark as that."
+            f"in {path}), and nothing in them says which level is white. Set data.levels to {used} "
+            f"({used.bit_length() - 1} bits), or to {DEEP} if they are as dark as that."
         )

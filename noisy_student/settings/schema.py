@@ -16,10 +16,12 @@ from noisy_student.runtime import layout
 
 # Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
 # repository, because DVC wants every dependency to exist.
+AUTO = "data/pools/auto"
 HELD_BACK = "data/pools/held-back"
 OWN_SPLIT = "data/pools/own-split"
 LABELLED_POOL = "data/pools/labelled"
 PHOTOGRAPHS = "data/pools/photographs"
+POOLS = (AUTO, HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS)
 
 ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -122,8 +124,9 @@ class DataParams(Section):
     )
     unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; null: all")
     unlabelled_from: Location = parameter(
-        HELD_BACK,
+        AUTO,
         f"""\
+{AUTO}: the source's own unlabelled split where it has one, else the images held back
 {HELD_BACK}: the training images that are neither labelled nor validation
 {OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
 {LABELLED_POOL}: the labelled images themselves (a control: no further images)
@@ -139,7 +142,7 @@ or the path of any folder of images""",
 
     @model_validator(mode="after")
     def _check(self):
-        for pool in (HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS):
+        for pool in POOLS:
             if self.unlabelled_from != pool and os.path.normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):

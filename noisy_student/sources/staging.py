@@ -55,9 +55,7 @@ class ShardReader:
         size, resize, levels: see `data.images.try_image`.
     """
 
-    def __init__(
-        self, kept: Checkpoints, *, encoding: str, size: int, resize: str, levels: Levels = "auto"
-    ) -> None:
+    def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str, levels: Levels = "auto") -> None:
         self.kept, self.resize, self.levels = kept, resize, levels
         self.images, self.depths = StagedImages(size, encoding=encoding), list[tuple[str, Depth]]()
         self._earlier, self._ended = iter(self._replay()), 0  # files that are in shards
