@@ -79,7 +79,8 @@ def _read_kaggle(path):
     for row in rows:
         if not row["PredictionString"]:
             raise DataError(f"{path}, line {rows.line_num}: no PredictionString. Get the file again.")
-        truth[row["ImageId"]] = row["PredictionString"].partition(" ")[0]
+        boxed = re.match(r"(.+?)(?:\s+-?\d+){4}", row["PredictionString"])  # a class, and where in the image it is
+        truth[row["ImageId"]] = boxed[1] if boxed else row["PredictionString"].strip()
     return truth
 
 
@@ -146,8 +147,8 @@ def _names_of_numbers(root: Path, numbers: Sequence[int], classes: Sequence[str]
             return dict(enumerate(classes, start=first))
     raise DataError(
         f"{root / LIST}: classes by number, from {numbers[0]} to {numbers[-1]}, for the {len(classes):,} folders of "
-        f"train/. Counted from 0 they would be 0 to {last}, from 1 they would be 1 to {last + 1}; where an end is missing "
-        f"nobody can tell. Put a {NUMBERS} with lines `number class` beside it, or name the classes in {LIST}."
+        f"train/. Counted from 0 they would be 0 to {last}, from 1 they would be 1 to {last + 1}; where an end is "
+        f"missing nobody can tell. Put a {NUMBERS} with lines `number class` beside it, or name the classes in {LIST}."
     )
 
 

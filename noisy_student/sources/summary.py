@@ -24,7 +24,8 @@ def summary(
         dropped: duplicates.
     """
     origins = _origins(source, data)
-    yield f"prepare: {data.source} ({data.root}), {len(source.classes):,} classes, {data.image_size} x {data.image_size} pixels"
+    kinds, side = f"{len(source.classes):,} classes", data.image_size
+    yield f"prepare: {data.source} ({data.root}), {kinds}, {side} x {side} pixels"
     for split, own in labels.items():
         yield f"  {split:<10}  {len(own):>9,}  from {origins[split]}"
     known = {name: np.bincount(own, minlength=len(source.classes)) for name, own in labels.items() if (own >= 0).all()}

@@ -128,7 +128,7 @@ def test_folder_without_unlabelled_images(tree, tmp_path, empty):
     data = tree(GOOD, unlabelled_from=OWN_SPLIT)
     if empty:
         (tmp_path / "tree/unlabelled").mkdir()
-    with pytest.raises(DataError, match=r"data\.unlabelled_from=.*has no unlabelled images of its own"):
+    with pytest.raises(DataError, match=r"data\.unlabelled_from.*has no unlabelled images of its own"):
         load_source(data)
 
 

@@ -138,7 +138,7 @@ WRONG = {
         ["'n99999999'", "3 classes from n01440764 to n02484322"],
     ),
     "an image that is not named": (
-        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} 1\n"),
+        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} {WNIDS[1]}\n"),
         ["nothing about", VAL[1][0]],
     ),
     "a line without a class": (lambda root: (root / "val.txt").write_text("x.JPEG\n"), ["line 1: 'x.JPEG'"]),

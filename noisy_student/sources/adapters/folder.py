@@ -13,7 +13,7 @@ import numpy as np
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.inputs import nearest
-from noisy_student.settings.schema import AUTO, DataParams
+from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
 from noisy_student.sources.interface import ALL_LABELLED, Rules, Source, wants_own_split
 from noisy_student.sources.names import class_folders, unknown_classes
@@ -140,8 +140,8 @@ class _Tree:
         if not names:
             found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
             raise DataError(
-                f"data.unlabelled_from: {self.root / name} has no unlabelled images of its own that can be read (found "
-                f"{found}). Put images there, or remove the folder, or set data.unlabelled_from to data/pools/held-back."
+                f"data.unlabelled_from: {self.root / name} has no unlabelled images of its own that can be read "
+                f"(found {found}). Put images there, or remove the folder, or set data.unlabelled_from to {HELD_BACK}."
             )
         return images
 
