@@ -57,7 +57,7 @@ def labels_of(root: Path, names: Sequence[str], classes: Sequence[str]) -> Label
 def _read(root, classes):
     """(the file, {name or stem: class})."""
     if (root / KAGGLE).exists():
-        return root / KAGGLE, _read_kaggle(root / KAGGLE)
+        return root / KAGGLE, _read_kaggle(root / KAGGLE, classes)
     for folder in (root, root / DEVKIT):
         if (folder / TRUTH).exists():
             return folder / TRUTH, _read_official(folder, root / "val")
@@ -69,7 +69,7 @@ def _read(root, classes):
     )
 
 
-def _read_kaggle(path):
+def _read_kaggle(path, classes):
     rows = csv.DictReader(_lines(path))
     if not {"ImageId", "PredictionString"} <= set(rows.fieldnames or ()):
         raise DataError(
@@ -79,8 +79,9 @@ def _read_kaggle(path):
     for row in rows:
         if not row["PredictionString"]:
             raise DataError(f"{path}, line {rows.line_num}: no PredictionString. Get the file again.")
-        boxed = re.match(r"(.+?)(?:\s+-?\d+){4}", row["PredictionString"])  # a class, and where in the image it is
-        truth[row["ImageId"]] = boxed[1] if boxed else row["PredictionString"].strip()
+        text = normal(row["PredictionString"])  # a class, and where in the image it is, once or more
+        known = [name for name in classes if f"{text} ".startswith(f"{name} ")]
+        truth[row["ImageId"]] = max(known, key=len) if known else text.partition(" ")[0]
     return truth
 
 
