@@ -30,7 +30,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 AboveZero = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
-Location = Annotated[str, Field(min_length=1)]
+Location = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

@@ -75,13 +75,13 @@ def _read_kaggle(path, classes):
         raise DataError(
             f"{path}: expected the columns ImageId and PredictionString, found {rows.fieldnames}. Use Kaggle's file."
         )
-    truth = {}
+    truth, known, longest = {}, set(classes), max(len(name.split()) for name in classes)
     for row in rows:
-        if not row["PredictionString"]:
+        if not (row["PredictionString"] or "").strip():
             raise DataError(f"{path}, line {rows.line_num}: no PredictionString. Get the file again.")
-        text = normal(row["PredictionString"])  # a class, and where in the image it is, once or more
-        known = [name for name in classes if f"{text} ".startswith(f"{name} ")]
-        truth[row["ImageId"]] = max(known, key=len) if known else text.partition(" ")[0]
+        words = normal(row["PredictionString"]).split()  # a class, and where in the image it is, once or more
+        begins = (" ".join(words[:count]) for count in range(longest, 0, -1))
+        truth[row["ImageId"]] = next((begin for begin in begins if begin in known), words[0])
     return truth
 
 
