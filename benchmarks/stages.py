@@ -15,7 +15,7 @@ from benchmarks.harness import machine
 from experiments.workspace import copy_project
 
 ROUNDS = 5
-STAGES = ("prepare", "teacher", "pseudolabel", "balance", "student", "eval")
+STAGES = ("check", "prepare", "teacher", "eval_teacher", "pseudolabel", "balance", "student", "eval", "results")
 SCRIPTS = (*(f"stages.{name}" for name in STAGES), "commands.check", "commands.preset")
 IMPORTS = {
     "nothing": "pass",
@@ -68,7 +68,7 @@ def main():
             print(row(name, [python, "-c", code], folder=folder))
         print("\n| stage of the digits, once, start to end | s |\n|---|---:|")
         for name in STAGES:
-            generation = ["gen1"] if name in ("pseudolabel", "balance", "student") else []
+            generation = ["gen1"] if name in ("pseudolabel", "balance", "student", "eval") else []
             spent = seconds([python, "-m", f"stages.{name}", *generation], folder=folder)
             print(f"| {name} | {spent:.1f} |")
         seconds(["dvc", "commit", "--force"], folder=folder)

@@ -71,7 +71,7 @@ def missing(settings: Params, model: Model) -> str | None:
     """Why a model was not measured on the test split: the first of its stages without its output; None if it was."""
     for stage, output in _stages_to(settings, model):
         if not output.exists():
-            failure = run_record.read().get(stage, {}).get("failed")
+            failure = run_record.failures().get(stage)
             return f"{stage} failed: {failure}" if failure else f"{stage} has not run. Run `dvc repro`."
     return None
 
@@ -86,7 +86,8 @@ def _stages_to(settings, model):
         before = _stages_to(settings, Model.named(settings.generation(key).teacher))
         trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
     tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
-    extra = [(_extra_stage(key, model), layout.extra_evaluation(key, model)) for key in settings.eval.extra_tests]
+    folders = {key: layout.extra_evaluation(key, model) for key in settings.eval.extra_tests}
+    extra = [(_extra_stage(key, model), folder / "metrics.json") for key, folder in folders.items()]
     return [*before, *trained, (model.stage, model.path), *tested, *extra]
 
 
@@ -127,12 +128,12 @@ def _print_networks(summaries):
 
 
 def _print_robustness(models):
-    measured, record = {}, run_record.read()
+    measured, failed = {}, run_record.failures()
     for model in models:
         if model.robustness.is_file():
             measured[model.name] = read_json(model.robustness)
-        elif "failed" in record.get(model.robustness_stage, {}):
-            print(f"{model.robustness_stage} failed: {record[model.robustness_stage]['failed']}\n")
+        elif model.robustness_stage in failed:
+            print(f"{model.robustness_stage} failed: {failed[model.robustness_stage]}\n")
     measured = {name: metrics for name, metrics in measured.items() if metrics["robustness"] != "off"}
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")

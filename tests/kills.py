@@ -28,7 +28,7 @@ VALUES = TINY | {
     "pseudolabel.batch_size": 2,  # many shards
     "checkpoint.every_minutes": 0.0,
 }
-STAGES = ("prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", "eval")
+STAGES = ("prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", "eval@gen1")
 RESUMING = {"teacher": "step", "student@gen1": "step", "pseudolabel@gen1": "row"}  # the others start again
 WAYS = ("repro", "exp run", "exp run --temp", "queue")
 VICTIMS = ("dvc", "stage", "group")

@@ -285,4 +285,4 @@ def test_a_student_without_pseudo_labels_needs_no_confident_image(workspace):
     assert stage("balance", "gen1") is None
     assert np.load("data/prepared/balanced/gen1.npy").shape == (0,)
     assert stage("student", "gen1") is None
-    assert stage("eval") is None
+    assert stage("eval", "gen1") is None

@@ -342,7 +342,7 @@ ARRAYS = {
         ["data/prepared/validation/labels.npy", "expected 0 to 9"],
     ),
     "a truth too high": (
-        ["eval"],
+        ["eval", "gen1"],
         lambda: _edit("data/prepared/truth/unlabelled.npy", lambda v: v + 9),
         ["data/prepared/truth/unlabelled.npy", "-1 (unknown) to 9"],
     ),
@@ -440,7 +440,7 @@ MODELS = {
         lambda: _member("config.json", _class_from("keras.layers", "Softmax")),
         ["models/teacher.keras"],
     ),
-    "other classes": (["eval"], lambda: _network(classes=7), ["teacher.keras", "7", "10 classes"]),
+    "other classes": (["eval_teacher"], lambda: _network(classes=7), ["teacher.keras", "7", "10 classes"]),
     "other classes, to label": (
         LABEL,
         lambda: _network(classes=7),
@@ -531,12 +531,12 @@ ENVIRONMENT = {
         ["data/prepared/labelled"],
     ),
     "a folder in the way of a model": (
-        ["eval"],
+        ["eval", "gen1"],
         lambda patch: _folder_at("models/student-gen1.keras"),
         ["models/student-gen1.keras"],
     ),
     "another folder": (
-        ["eval"],
+        ["results"],
         lambda patch: (Path("empty").mkdir(), patch.chdir("empty")),
         ["params.yaml", "repository's root"],
     ),

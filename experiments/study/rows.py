@@ -164,7 +164,8 @@ def measure(experiment: str, parameters: Tree, model: str, teacher: str) -> tupl
     if lacking:
         raise UserError(f"experiment {experiment} has no {', '.join(lacking)}")
     path = layout.RUN_RECORD.as_posix()
-    stages = read_json(path) if record.exists(path) else {}
+    entries = read_json(path) if record.exists(path) else {}
+    stages = {stage: entry for stage, entry in entries.items() if "failed" not in entry}
     row["seconds"] = round(sum(stage["seconds"] for stage in stages.values()), 1)
     row["machine"] = machine(stages, model)
     return row, _outcomes(record, model)

@@ -145,5 +145,5 @@ def extra_test(key: str) -> Path:
 
 
 def extra_evaluation(key: str, model: Model) -> Path:
-    """What a model said of an extra test set."""
-    return EVALUATIONS / "extra" / key / f"{model.name}.json"
+    """The folder of what a model is worth on an extra test set: metrics.json."""
+    return EVALUATIONS / "extra" / key / model.name

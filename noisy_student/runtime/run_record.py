@@ -35,14 +35,23 @@ def record_failure(stage: str, message: str) -> None:
 def _put(stage, entry):
     try:
         with locks.held(checkpoints.lock_path("run"), what=str(layout.RUN_RECORD)):
-            record = {**read(), stage: entry}
+            record = {**_entries(), stage: entry}
             write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
     except (OSError, ValueError) as error:
         print(f"warning: {layout.RUN_RECORD} could not be written ({error})", file=sys.stderr, flush=True)
 
 
 def read() -> dict[str, dict]:
-    """{stage: entry} of the file; empty if there is none, or none that can be read."""
+    """{stage: entry} of the file, of stages that succeeded; empty if there is none, or none that can be read."""
+    return {stage: entry for stage, entry in _entries().items() if "failed" not in entry}
+
+
+def failures() -> dict[str, str]:
+    """{stage: why} of the stages that failed when they ran last."""
+    return {stage: entry["failed"] for stage, entry in _entries().items() if "failed" in entry}
+
+
+def _entries():
     try:
         entries = json.loads(layout.RUN_RECORD.read_bytes())
     except (OSError, ValueError):

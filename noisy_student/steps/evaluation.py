@@ -19,7 +19,7 @@ from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.pseudo_labels.confidence import confidence_rows
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.runtime.types import Labels, Probs
@@ -39,6 +39,7 @@ def evaluate_teacher(params: Params) -> None:
     images, path = inputs.labelled.images, TEACHER.evaluation_plots / "noise.png"
     galleries.noise_gallery(path, images, noise, seed=params.seed)
     write_json(TEACHER.evaluation / "metrics.json", evaluated)
+    seals.seal(TEACHER.evaluation)
 
 
 def evaluate_student(params: Params, key: str) -> None:
@@ -53,6 +54,7 @@ def evaluate_student(params: Params, key: str) -> None:
     if generation.student.uses_pseudo_labels:
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
     write_json(student.evaluation / "metrics.json", evaluated)
+    seals.seal(student.evaluation)
 
 
 def _evaluate(params, model, inputs):

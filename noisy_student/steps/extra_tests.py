@@ -10,7 +10,7 @@ from noisy_student.data.inputs import Inputs
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_json, write_json
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.types import Labels, Probs
@@ -25,7 +25,9 @@ def evaluate_extra(params: Params, model: Model, key: str) -> None:
     trained = load(inputs.file(model.path), classes=len(inputs.classes))
     name = f"{model.name} on {key}"
     probs = predict_probs(trained, images.images, batch_size=params.eval.batch_size, name=name)
-    write_json(layout.extra_evaluation(key, model), extra_metrics(probs, np.asarray(images.labels), present=present))
+    measured = layout.extra_evaluation(key, model)
+    write_json(measured / "metrics.json", extra_metrics(probs, np.asarray(images.labels), present=present))
+    seals.seal(measured)
 
 
 def extra_metrics(probs: Probs, labels: Labels, *, present: Sequence[int]) -> dict[str, Any]:

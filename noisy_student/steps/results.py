@@ -4,7 +4,7 @@ from typing import Any
 
 from noisy_student.drawing import charts
 from noisy_student.drawing.canvas import save_chart
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.params import Params
@@ -14,6 +14,7 @@ from noisy_student.steps import reported
 def join_and_write(params: Params) -> None:
     """Join what eval-teacher, eval and eval-extra wrote of the models of params.yaml, and print the result table."""
     models = [TEACHER, *map(Model, params.generations)]
+    _remove_unlisted(params, models)
     measured = {model.name: measured_of(params, model) for model in models}
     tables = {
         name: [row for model in models for row in read_csv(model.evaluation / f"{name}.csv", text=("model",))]
@@ -25,10 +26,23 @@ def join_and_write(params: Params) -> None:
     write_json(layout.EVAL_METRICS, measured)
 
 
+def _remove_unlisted(params, models):
+    """Remove evaluations of what params.yaml does not list any more: the whole folder is in the record of dvc.lock.
+
+    Only those that are as eval wrote them; DVC's cache has copies.
+    """
+    extra = [layout.extra_evaluation(key, model) for key in params.eval.extra_tests for model in models]
+    listed = {*extra, *(model.evaluation for model in models)}
+    for folder in (*layout.EVALUATIONS.glob("*"), *layout.EVALUATIONS.glob("extra/*/*")):
+        if folder not in listed and seals.remove_sealed(folder):
+            print(f"removed {folder}: not in params.yaml any more")
+
+
 def measured_of(params: Params, model: Model) -> dict[str, Any]:
     """A model's part of metrics/eval.json; raise DataError if it was not evaluated."""
     metrics = read_json(model.evaluation / "metrics.json")
-    extra = {key: read_json(layout.extra_evaluation(key, model)) for key in params.eval.extra_tests}
+    folders = {key: layout.extra_evaluation(key, model) for key in params.eval.extra_tests}
+    extra = {key: read_json(folder / "metrics.json") for key, folder in folders.items()}
     for on_extra in extra.values():
         on_extra["drop"] = metrics["accuracy"] - on_extra["accuracy"]
     return metrics | ({"extra_tests": extra} if extra else {})

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from browser import needs_chromium, visit
 
 MODELS = ["teacher", "student-gen1"]
-AFTER_STUDENT = ["eval", "robustness@gen1"]
+MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "results"]
 
 
 # a file system that lists folders in another order
@@ -54,8 +54,10 @@ def _ran(output):
 
 
 def test_first_run_makes_everything(clone):
-    stages = ["prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", *AFTER_STUDENT]
-    assert sorted(_ran(clone.first_output)) == sorted([*stages, "robustness-teacher"])
+    stages = ["check", "prepare", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1"]
+    ran = _ran(clone.first_output)
+    assert sorted(ran) == sorted([*stages, *MEASURED])
+    assert (ran[0], ran[-1]) == ("check", "results")
     figures = json.loads(clone.read("metrics/eval.json"))
     assert list(figures) == MODELS
     for found in figures.values():
@@ -80,7 +82,7 @@ def test_results_are_printed(clone):
     shown = clone.run("python", "-m", "commands.results")
     accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
     assert f"{100 * accuracy:.2f} %" in shown
-    assert "metrics/plots/eval/curves-teacher.png" in shown
+    assert "metrics/plots/eval/teacher/curves.png" in shown
 
 
 def test_another_clone_gives_the_same_bytes(clone, tmp_path):
@@ -102,9 +104,9 @@ def test_plots_hold_every_picture(clone):
     clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     page = clone.read("dvc_plots/index.html").decode()
-    drawn = ("confidence-gen1", "class-counts-gen1", "pseudo-labels-gen1", "noise", "confusion-teacher", "reliability")
-    for name in (*drawn, "curves-teacher"):
-        assert f"{name}.png" in page
+    drawn = [f"student-gen1/{name}" for name in ("confidence", "class-counts", "pseudo-labels", "confusion")]
+    for name in (*drawn, "teacher/noise", "teacher/confusion", "teacher/curves", "reliability"):
+        assert f"{name}.png" in page or f"{name}.png".replace("/", "_") in page
     assert "validation_accuracy" in page
     assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
@@ -126,8 +128,12 @@ def test_plots_are_drawn_without_network(clone):
 
 def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     output = clone.run("dvc", "exp", "run", "-S", "teacher.noise=true")
-    stages = ["teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1", *AFTER_STUDENT]
-    assert sorted(_ran(output)) == sorted([*stages, "robustness-teacher"])
+    stages = ["check", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1"]
+    assert sorted(_ran(output)) == sorted([*stages, *MEASURED])
+    assert _ends_with_the_table(output)
+    screen = clone.run("dvc", "metrics", "diff").splitlines()
+    assert len(screen) <= 40, screen
+    assert max(map(len, screen)) <= 120, screen
     rows = json.loads(clone.run("dvc", "metrics", "diff", "--json"))["metrics/eval.json"]
     assert rows["teacher.loss"]["old"] != rows["teacher.loss"]["new"]
     assert "student-gen1.nll" in rows
@@ -136,6 +142,12 @@ def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
     clone.set(teacher__noise=True)  # a second time everything, trainings too, comes from DVC's run cache
     assert _ran(clone.run("dvc", "repro")) == []
     _back(clone)
+
+
+def _ends_with_the_table(output):
+    """Whether the result table is the last that a stage prints: what is below it is DVC's."""
+    below = output.rpartition("of them right")[2]
+    return "student-gen1" in below and "Running stage" not in below
 
 
 def test_only_what_depends_on_a_change_runs_again(clone):
@@ -156,16 +168,17 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
     output = clone.run("dvc", "exp", "run", "-S", f"+generations.{name}={values}")
-    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "robustness")]
-    assert sorted(_ran(output)) == sorted([*added, "eval"])
+    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
+    assert sorted(_ran(output)) == sorted([*added, "check", "results"])
+    assert _ends_with_the_table(output)
     assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, f"student-{name}"]
     # gone from the parameters: gone from the figures, and from what the lock file records
     clone.run("git", "checkout", "-q", "params.yaml")
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
-    folders = [clone.folder / top for top in ("data", "models", "metrics")]
-    assert not [path for folder in folders for path in folder.rglob(f"*{name}*")]
-    assert _recorded(clone)["eval"] == recorded["eval"]
+    assert _recorded(clone)["results"] == recorded["results"]
+    assert (clone.folder / f"models/student-{name}.keras").exists()  # no stage can know whose it is
+    (clone.folder / f"models/student-{name}.keras").unlink()
     _back(clone)
 
 

@@ -50,12 +50,12 @@ import numpy as np
 Path("data/prepared/test").mkdir(parents=True, exist_ok=True)
 np.save("data/prepared/test/images.npy", np.random.default_rng(seed).integers(0, 256, (100, 4, 4, 3), np.uint8))
 facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": len(os.sched_getaffinity(0))}
-write("metrics/run.json", json.dumps({"eval": facts, "student@gen1": facts}))
+write("metrics/run.json", json.dumps({"eval@gen1": facts, "student@gen1": facts}))
 write("metrics/models/student-gen1.json", json.dumps({"best": {"validation_accuracy": 0.9}}))
 for model in ("teacher", "student-gen1"):
     write(f"metrics/robustness/{model}.json", json.dumps({"robustness": "off"}))
 lines = "".join(f"1,{int(row < right)}\\n" for row in range(100))
-write("metrics/tables/eval/confusion-student-gen1.csv", "actual,predicted\\n" + lines)
+write("metrics/tables/eval/student-gen1/confusion.csv", "actual,predicted\\n" + lines)
 with open(os.environ["LEDGER"], "a") as ledger:
     print("ended", seed, noise, file=ledger)
 """
@@ -141,8 +141,8 @@ def start(project, *, seconds, **options):
 
 def test_the_machine_is_that_of_the_stages_that_ran():
     facts = {"seconds": 2.5, "cpu": {"name": "CPU"}, "threads": 2}
-    assert machine({"eval": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
-    mixed = {"eval": facts, "teacher": {**facts, "threads": 1}}
+    assert machine({"eval@gen1": facts, "student@gen1": facts}, "student-gen1") == "CPU, 2 threads"
+    mixed = {"eval@gen1": facts, "teacher": {**facts, "threads": 1}}
     assert machine(mixed, "teacher") == "CPU, 1 thread; CPU, 2 threads"
     assert machine(mixed, "student-gen1").endswith("; training from DVC's cache")
     assert machine({}, "student-gen1") == "training from DVC's cache"

@@ -8,10 +8,10 @@ import pytest
 from commands import preset as presets
 from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
-from small import stage
+from small import ALL_STAGES, stage
 from support import with_values
 
-STAGES = ("prepare", "teacher", "pseudolabel gen1", "balance gen1", "student gen1", "eval")
+STAGES = ALL_STAGES[1:]
 
 
 @pytest.fixture
