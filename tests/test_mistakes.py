@@ -128,10 +128,6 @@ def _link(folder):
     Path(folder).symlink_to(Path("elsewhere").resolve())
 
 
-def _pool():
-    shutil.copytree("data/raw/mine/test", "data/raw/pool")
-
-
 def _save_deep(path):
     Image.fromarray(np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)).save(path)
 
@@ -216,7 +212,7 @@ IMAGES = {
             _link("pool/cat"),
             _params(data__unlabelled_from="pool"),
         ),
-        ["data.unlabelled_from: data/raw/pool/cat is a link to the folder", "cp -rs"],
+        ["data.unlabelled_from: pool/cat is a link to the folder", "cp -rs"],
     ),
     "an unlabelled/ without images": (
         lambda: Path("data/raw/mine/unlabelled").mkdir(),

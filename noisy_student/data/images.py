@@ -138,7 +138,9 @@ def _decode(file, path, levels, exif=b""):
             raise _Refused(f"{area:,} pixels: a decompression bomb, it exceeds limit {most:,}")
         known = grey_levels.header(image, path)
         image.load()  # turns a TIFF, so that what follows finds no orientation in it
-        pixels, depth, orientation = image, None, metadata.orientation(image, exif)
+        orientation = metadata.orientation(image, exif)
+        pixels: Image.Image = image
+        depth: Depth | None = None
         if known and known.deep_colours:
             pixels, depth = grey_levels.colours(image, path.read_bytes(), known, levels)
             if pixels is not image and image.format == "TIFF":

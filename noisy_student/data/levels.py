@@ -91,7 +91,7 @@ def _significant_bits(path):
 
 def _max_sample_value(image):
     """What the tag says, with as many bits as it needs: writers put the highest level of the one image there."""
-    value = image.tag_v2.get(_MAX_SAMPLE_VALUE)  # type: ignore[attr-defined]  # a TIFF has it
+    value = image.tag_v2.get(_MAX_SAMPLE_VALUE)
     highest = max(value) if isinstance(value, tuple) and value else value
     if not isinstance(highest, int) or not 0 < highest < DEEP:
         return None

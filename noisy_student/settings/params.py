@@ -236,11 +236,14 @@ def check_paths(settings: Params) -> None:
         ParamsError: see `inputs.check_input_path`.
     """
     check_data_paths(settings.data)
+    if settings.data.unlabelled_from in schema.POOLS:  # a file, which DVC wants to exist
+        check_input_path("data.unlabelled_from", settings.data.unlabelled_from)
     for key, path in settings.eval.extra_tests.items():
         check_input_path(f"eval.extra_tests.{key}", path)
 
 
 def check_data_paths(data: schema.DataParams) -> None:
-    """Check the paths of the section `data` only, which are all that `prepare` reads."""
+    """Check the folders of the section `data` only, which are all that `prepare` reads."""
     check_input_path("data.root", data.root)
-    check_input_path("data.unlabelled_from", data.unlabelled_from)
+    if data.unlabelled_from not in schema.POOLS:
+        check_input_path("data.unlabelled_from", data.unlabelled_from)
