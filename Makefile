@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints \
-  doctor clean-venv
+  doctor clean-venv experiments
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ repro: $(INSTALLED) ## run the pipeline, then print the results
 
 results: $(INSTALLED) ## print the result table and where the plots are
 	@python -m commands.results
+
+experiments: $(INSTALLED) ## show experiments, queued and failed ones too: accuracies and what each changed
+	@python -m commands.experiments
 
 test: $(TOOLS) ## run the tests; this, check and format install requirements-dev.txt first
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

@@ -5,11 +5,13 @@ python -m benchmarks randaugment  # only these sections; the others stay as they
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+from noisy_student.runtime import console
 from noisy_student.runtime.files import write_bytes
 
 REPORT = Path("docs/benchmarks.md")
@@ -47,7 +49,8 @@ def main():
     texts = _read()
     for name in chosen:
         print(f"== {name}", flush=True)
-        run = subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], stdout=subprocess.PIPE, text=True)
+        command, environment = [sys.executable, "-m", f"benchmarks.{name}"], {**os.environ, "PYTHONIOENCODING": "utf-8"}
+        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8")
         if run.returncode:
             sys.exit(f"error: benchmarks.{name} failed; docs/benchmarks.md is as it was before it")
         print(run.stdout, flush=True)
@@ -69,4 +72,5 @@ def _report(texts):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -10,6 +10,7 @@ from functools import partial
 
 from benchmarks.harness import compare, machine, table
 from benchmarks.randaugment import _images
+from noisy_student.runtime import console
 
 SIDE, BLOCK = 32, 512
 PORTION = {"ours": 400, "one image at a time": 40}  # images a turn
@@ -109,4 +110,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -5,6 +5,7 @@ python -m benchmarks.feeding
 
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH, portion_of_steps
+from noisy_student.runtime import console
 
 STEPS, IMAGES = 20, 10_000
 ROUNDS = 15  # the figure asked for is a difference of a few percent
@@ -101,4 +102,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 SIDE = 32
 NETWORKS = {"ResNet-8, width 16": ("resnet", 8, 16, 20_000), "ResNet-20, width 16": ("resnet", 20, 16, 8_000)}
@@ -40,7 +41,8 @@ def build_model(name, depth, width):
     from noisy_student.settings.schema import ModelParams
 
     backends.current().make_deterministic()
-    model = ModelParams(name=name, depth=depth, width=width)
+    keys = ("wide_depth", "widening_factor") if name == "wide_resnet" else ("depth", "width")
+    model = ModelParams(name=name, **dict(zip(keys, (depth, width), strict=True)))
     return build(model, mode="inference", classes=10, image_size=SIDE, seed=1)
 
 
@@ -209,4 +211,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.harness import machine
 from benchmarks.stages import copy_tree
 from commands import preset as presets
+from noisy_student.runtime import console
 from noisy_student.settings import params
 
 SETS = ((10_000, 32), (100_000, 32), (1_000_000, 32), (20_000, 224))
@@ -153,4 +154,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import machine
+from noisy_student.runtime import console
 
 STEPS = 5
 KINDS = {
@@ -93,4 +94,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -7,6 +7,7 @@ import math
 from functools import partial
 
 from benchmarks.harness import MissingRival, compare, machine, table
+from noisy_student.runtime import console
 
 OPS, MAGNITUDE, FILL = 2, 10, 128
 LEVELS = (30, 10)  # "M = 10" is a third of the way in most codes, and all of it in the article's
@@ -172,4 +173,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

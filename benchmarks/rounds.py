@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 ROUND, ROUNDS = 50, 16  # steps, rounds: the digits' teacher
 CALLS = 20  # rounds a turn of the second table
@@ -136,4 +137,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -10,6 +10,7 @@ import sys
 import time
 
 from benchmarks.harness import machine
+from noisy_student.runtime import console
 
 SEEDS = 5
 ARTICLE = {"batch_size": 64, "steps": 1000, "validate_every": 100}  # 16 epochs of the 4,000 images
@@ -143,4 +144,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 from experiments.workspace import copy_project
+from noisy_student.runtime import console
 
 ROUNDS = 5
 STAGES = ("check", "prepare", "teacher", "eval_teacher", "pseudolabel", "balance", "student", "eval", "results")
@@ -77,4 +78,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

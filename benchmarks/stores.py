@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import MissingRival, compare, machine, table
+from noisy_student.runtime import console
 
 BATCH = 128
 BATCHES = 4  # a turn
@@ -169,4 +170,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

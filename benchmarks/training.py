@@ -6,9 +6,13 @@ python -m benchmarks.training
 from functools import partial
 
 from benchmarks.harness import compare, machine, table
+from noisy_student.runtime import console
 
 BATCH = 128
-NETWORKS = {"ResNet-20": ("resnet", 20, 16, 10), "WRN-28-2": ("wide_resnet", 28, 2, 4)}  # ..., steps a turn
+NETWORKS = {  # parameters, steps a turn
+    "ResNet-20": ({"name": "resnet", "depth": 20, "width": 16}, 10),
+    "WRN-28-2": ({"name": "wide_resnet", "wide_depth": 28, "widening_factor": 2}, 4),
+}
 
 
 def _batch():
@@ -50,10 +54,10 @@ def ours(network):
     from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
-    name, depth, width, steps = NETWORKS[network]
+    own, steps = NETWORKS[network]
     training = check(presets.parameters("cifar10-cpu")).teacher
     model = build(
-        ModelParams(name=name, depth=depth, width=width),
+        ModelParams(**own),
         classes=10,
         image_size=32,
         precision=backends.resolve_precision("auto"),
@@ -111,4 +115,5 @@ def main():
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

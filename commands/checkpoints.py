@@ -1,13 +1,13 @@
 """List what killed or stopped stages would go on from, or remove it.
 
-python -m commands.checkpoints             # stage, newest step, row or image, size, age
+python -m commands.checkpoints             # stage, size, age, how much is saved
 python -m commands.checkpoints --remove    # removes what no process is at work on
 """
 
 import argparse
 import sys
 
-from noisy_student.runtime import checkpoints
+from noisy_student.runtime import checkpoints, console
 
 
 def main() -> None:
@@ -29,9 +29,10 @@ def main() -> None:
 def _line(entry, *, removed):
     state = "removed" if removed else "in use" if entry["in_use"] else ""
     age = f"{entry['age'] / 60:,.0f} min old" if entry["age"] < 86400 else f"{entry['age'] / 86400:,.1f} days old"
-    line = f"{entry['stage']:<20} at {entry['number']:>9,}  {entry['bytes'] / 1e6:>9,.1f} MB  {age}  {state}"
+    line = f"{entry['stage']:<20} {entry['bytes'] / 1e6:>9,.1f} MB  {age:>14}  {entry['done']}  {state}"
     return f"{line.rstrip()}\n    {entry['folder']}"
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -17,7 +17,7 @@ from noisy_student.data.arrays import open_labelled
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.robustness.sets import FROST, Generated
 from noisy_student.robustness.severities import ALL, SEVERITIES
-from noisy_student.runtime import layout
+from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.runtime.files import array_writer, read_json, write_array
 from noisy_student.runtime.progress import progress
@@ -86,4 +86,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from noisy_student.runtime import console
 from noisy_student.runtime.declared_code import PACKAGES, code_deps, definition
 
 
@@ -117,4 +118,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     sys.exit(main())

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from pathlib import Path
 import psutil
 
 from commands import plots_template
-from noisy_student.runtime import checkpoints
+from noisy_student.runtime import checkpoints, console, layout
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.layout import Model
+from noisy_student.settings import params
 
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
 LEAST_FREE = 2 * 2**30  # bytes
@@ -31,9 +35,13 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     if not Path("dvc.yaml").is_file():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
+    if not _git("rev-parse", "--git-dir"):
+        sys.exit(
+            "error: this is no git repository, and DVC keeps results beside commits. Run in a clone, or `git init`."
+        )
     running = processes()
     open_ends = 0
-    for check in (identity, head, leftovers, half_written, plots, disk, saved_work):
+    for check in (identity, head, leftovers, half_written, unlisted, plots, disk, saved_work):
         for state, line in check(running):
             print(f"{state:<8} {line}")
             open_ends += state == "to do"
@@ -138,14 +146,32 @@ def leftovers(running: list[Process]) -> list[Finding]:
 def half_written(running: list[Process]) -> list[Finding]:
     """Temporary files of killed stages."""
     lines = []
-    for top in ("data", "models", "metrics"):
-        for path in sorted(Path(top).rglob(".tmp-*")):
+    for top in layout.GENERATED:
+        for path in sorted(top.rglob(".tmp-*")):
             owner = re.match(r"\.tmp-(\d+)-", path.name)
             if owner and not psutil.pid_exists(int(owner[1])):
                 with contextlib.suppress(OSError):
                     path.unlink()
                     lines.append(("mended", f"removed {path}, half-written by a killed stage"))
     return lines
+
+
+def unlisted(running: list[Process]) -> list[Finding]:
+    """Files of generations that params.yaml does not list any more. No stage removes them: they may be the user's."""
+    try:
+        listed = {Model(key).name for key in params.load().generations}
+    except UserError:
+        return []  # what is wrong there is not this program's to say
+    left = [
+        path
+        for pattern in (Model("*").path, Model("*").curves, Model("*").summary, Model("*").robustness)
+        for path in sorted(Path().glob(str(pattern)))
+        if path.stem not in listed
+    ]
+    if not left:
+        return []
+    names = " ".join(shlex.quote(str(path)) for path in left)
+    return [("note", f"of no generation in params.yaml, in nobody's way; if you do not need them: rm {names}")]
 
 
 def disk(running: list[Process]) -> list[Finding]:
@@ -165,8 +191,8 @@ def saved_work(running: list[Process]) -> list[Finding]:
             lines.append(
                 (
                     "note",
-                    f"{entry['stage']} stopped at {entry['number']:,} on {when}, "
-                    f"{entry['bytes'] / 1e6:,.1f} MB: the same run goes on from there; "
+                    f"{entry['stage']} stopped on {when}; saved: {entry['done']}, "
+                    f"{entry['bytes'] / 1e6:,.1f} MB. The same run goes on from there; "
                     "`make clean-checkpoints` gives it up",
                 )
             )
@@ -175,8 +201,10 @@ def saved_work(running: list[Process]) -> list[Finding]:
 
 def _git(*arguments):
     """Standard output of git; empty if it fails."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+    command = ["git", *arguments]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False).stdout.strip()
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -6,6 +6,7 @@ python -m commands.plots_template     # part of `make setup`
 import argparse
 from pathlib import Path
 
+from noisy_student.runtime import console
 from noisy_student.runtime.files import write_bytes
 
 PATH = Path(".dvc/plots/offline.html")  # ignored by git, as is .dvc/config.local, which names it
@@ -53,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -3,6 +3,7 @@
 python -m commands.preset                                      # lists the presets
 python -m commands.preset cifar10-cpu                          # writes it into params.yaml; comments stay
 python -m commands.preset digits --new                         # writes params.yaml anew, with the schema's comments
+python -m commands.preset photos --root DIR                    # looks at the images, writes parameters for them
 dvc exp run $(python -m commands.preset cifar10-cpu --args)    # uses it for one run
 
 A preset is an overlay on the schema's defaults, or on the preset that it `extends`.
@@ -22,7 +23,9 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from commands import photos
 from noisy_student.models.networks import NETWORKS, own_parameters
+from noisy_student.runtime import console
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.files import write_bytes
 from noisy_student.settings import params
@@ -31,11 +34,14 @@ from noisy_student.steps.checking import check
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("presets")
+PHOTOS = "photos"  # no file: it depends on the images
 BASE = "digits"  # the defaults by another name
+FOLD = 80  # columns; a longer flow mapping is folded by ruamel
 HEADER = """\
 # Every parameter of every stage; every stage checks all of them before it starts.
 # As committed it is the preset `digits`; `python -m commands.preset` lists the others. A change for one run:
 #   dvc exp run -S teacher.noise=true
+# DVC writes null as an empty value; `-S data.labelled=null` sets one.
 """
 _SAFE = re.compile(r"[A-Za-z0-9_./:+-]+")
 
@@ -160,37 +166,76 @@ def _fields(section: type[Section]) -> Iterator[tuple[str, str, type[Section] | 
 
 
 def rewrite(text: str, new: Tree) -> str:
-    """The text of a params.yaml with the values of `new`; comments stay."""
-    yaml = YAML()
-    yaml.width = 110
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        type(None), lambda representer, _: representer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
+    """The text of a params.yaml with the values of `new`, as DVC writes it: comments stay, a null is left blank.
+
+    `dvc exp run -S` writes the whole file anew, so that only in this form it changes no line but that of the value.
+    """
+    yaml = _yaml()
     tree = yaml.load(text)
-    _assign(tree, new)
+    _assign(tree, new, params.Params)
     out = io.StringIO()
     yaml.dump(tree, out)
-    return out.getvalue()
+    return _with_lines_above(out.getvalue(), _lines_above(text))
 
 
-def _assign(tree, new):
+def _with_lines_above(text, above):
+    """Give sections back what ruamel loses with a value before them: blank lines and comments above."""
+    lines = []
+    for key, over, line in _sections(text):
+        lines += [*above.get(key, over), line]
+    return "".join(lines)
+
+
+def _lines_above(text):
+    return {key: over for key, over, _ in _sections(text) if key}
+
+
+def _sections(text):
+    """Yield (key of a section or None, blank lines and comments above, line) of each line that is neither."""
+    over = []
+    for line in text.splitlines(keepends=True):
+        if line.isspace() or line.startswith("#"):
+            over.append(line)
+        else:
+            yield line.partition(":")[0] if not line.startswith(" ") else None, over, line
+            over = []
+    yield None, over, ""
+
+
+def _yaml():
+    yaml = YAML()  # its defaults are DVC's (dvc/utils/serialize/_yaml.py): folded at FOLD columns, among others
+    yaml.default_flow_style = False
+    return yaml
+
+
+def _assign(tree, new, section):
     for key in [key for key in tree if key not in new]:
         del tree[key]
     for key, value in new.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _assign(tree[key], value)
-        else:
-            tree[key] = _flow(value) if isinstance(value, dict) else value
+        there = tree.get(key)
+        if section and value and there and isinstance(value, dict) and isinstance(there, dict):
+            field = section.model_fields.get(key)
+            _assign(there, value, params.section_of(field.annotation) if field else None)
+        elif not isinstance(value, dict):
+            tree[key] = value
+        elif json.dumps(there) != json.dumps(value):
+            tree[key] = _styled(key, value)
         for comment in tree.ca.items.get(key, []):
             if hasattr(comment, "column"):
                 comment.column = 0  # one space before a comment, however long the value is
 
 
-def _flow(value):
+def _styled(key, value, indent=2):
+    """A mapping that the schema does not know in detail: in one line, unless that would be folded."""
     mapping = CommentedMap(copy.deepcopy(value))
     mapping.fa.set_flow_style()
-    return mapping
+    out = io.StringIO()
+    _yaml().dump(CommentedMap({key: mapping}), out)
+    lines = out.getvalue().splitlines()
+    if len(lines) == 1 and indent + len(lines[0]) <= FOLD:
+        return mapping
+    inner = {name: _styled(name, v, indent + 2) if isinstance(v, dict) else v for name, v in value.items()}
+    return CommentedMap(inner)
 
 
 def overrides(old: Tree, new: Tree) -> list[str]:
@@ -234,14 +279,17 @@ def main() -> None:
     parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
     parser.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`")
     parser.add_argument("--new", action="store_true", help="write the comments anew, too")
+    parser.add_argument("--root", type=Path, help="of photos: the folder of images, with train/<class>/*")
     arguments = parser.parse_args()
     try:
         if arguments.name is None:
             _list()
-        elif arguments.args:
-            print(" ".join(overrides(params.read_yaml(PARAMS), parameters(arguments.name))))
+            return
+        new = _photos(arguments.root) if arguments.name == PHOTOS else parameters(arguments.name)
+        if arguments.args:
+            print(" ".join(overrides(params.read_yaml(PARAMS), new)))
         else:
-            _write(arguments.name, anew=arguments.new or not PARAMS.exists())
+            _write(arguments.name, new, anew=arguments.new or not PARAMS.exists())
     except (UserError, OSError) as error:
         sys.exit(f"error: {error}")
 
@@ -250,10 +298,23 @@ def _list():
     width = max(len(name) for name in names())
     for name in names():
         print(f"{name:<{width}}  {headline(name)}")
+    print(f"{PHOTOS:<{width}}  your own images, by what is in --root DIR: sizes, steps, splits, flip")
 
 
-def _write(name, *, anew):
-    new, old = parameters(name), params.read_yaml(PARAMS) if PARAMS.exists() else {}
+def _photos(root):
+    """All parameters for a folder of images; says to standard error what was seen and guessed."""
+    if root is None:
+        raise ParamsError(f"{PHOTOS} looks at your images: python -m commands.preset {PHOTOS} --root DIR")
+    over, said = photos.overlay(root, photos.look(root))
+    for line in said:
+        print(f"note: {line}", file=sys.stderr)
+    new = _overlay(defaults(), over)
+    check(new, where=f"{PHOTOS} --root {root}")
+    return new
+
+
+def _write(name, new, *, anew):
+    old = params.read_yaml(PARAMS) if PARAMS.exists() else {}
     text = fresh(new) if anew else rewrite(PARAMS.read_text(encoding="utf-8"), new)
     write_bytes(PARAMS, text.encode())
     changed = differences(old, new)
@@ -267,8 +328,9 @@ def _write(name, *, anew):
 
 
 def _show(side):
-    return json.dumps(side[0]).strip('"') if side else "(absent)"
+    return json.dumps(side[0], ensure_ascii=False).strip('"') if side else "(absent)"
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import layout, run_record
+from noisy_student.runtime import console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
 from noisy_student.runtime.layout import TEACHER, Model
@@ -140,4 +140,5 @@ def _print_robustness(models):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

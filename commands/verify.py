@@ -21,7 +21,7 @@ import numpy as np
 from dvc.exceptions import DvcException
 
 from experiments.workspace import copy_project, run_stage, stage_files
-from noisy_student.runtime import environment, run_record
+from noisy_student.runtime import console, environment, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.params import read_yaml
 
@@ -165,4 +165,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

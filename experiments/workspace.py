@@ -50,7 +50,7 @@ def copy_project(target: Path, extra: Iterable[Path] = (), without: Iterable[str
         The names that git knows, and that were copied.
     """
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(command, capture_output=True, encoding="utf-8", errors="surrogateescape", check=True).stdout
     names = {name for name in listed.split("\0") if name and Path(name).is_file()}
     without = tuple(without)
     names = {name for name in names if not name.startswith(without)}

@@ -7,11 +7,12 @@ import inspect
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import checkpoints, locks, run_record, signals
+from noisy_student.runtime import checkpoints, console, locks, run_record, signals
 from noisy_student.runtime.errors import UserError
 
 FULL = "Free some space there, then run again."
@@ -47,6 +48,7 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
             hand it is given as an argument.
         recorded: whether the run is locked and enters metrics/run.json, as all stages of DVC do.
     """
+    console.use_utf8()
     parser = argparse.ArgumentParser(description=main.__doc__)
     for key in inspect.signature(main).parameters:
         default = os.environ.get("DVC_STAGE", "").partition("@")[2] or None
@@ -56,13 +58,16 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
         if arguments[key] is None:
             parser.error(f"which {key}? Give a key of {SECTIONS[key]} in params.yaml")
     signals.raise_on_sigterm()
+    if any(option.startswith("e") for option in sys.warnoptions):  # PYTHONWARNINGS=error, e.g. of a CI job
+        warnings.resetwarnings()  # else a deprecation in a library would be a traceback
+        warnings.simplefilter("ignore", DeprecationWarning)
     try:
         if recorded:
             _run(main, arguments)
         else:
             main(**arguments)
     except KNOWN as error:
-        sys.exit(f"error: {_message(error)}")
+        sys.exit(f"error: {_of_experiment(_message(error))}")
     except signals.Stopped as stop:
         _end(stop, stop.number)
     except KeyboardInterrupt as interrupt:
@@ -70,7 +75,7 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
     except Exception as error:
         if not _is_out_of_memory(error):
             raise
-        sys.exit(f"error: {_reason(error)}")
+        sys.exit(f"error: {_of_experiment(_reason(error))}")
 
 
 def _run(main, arguments):
@@ -84,6 +89,20 @@ def _run(main, arguments):
             run_record.record_failure(name, _reason(error))
             raise
         run_record.record(name, seconds=time.perf_counter() - began, details=details)
+
+
+def _of_experiment(message):
+    """A message about params.yaml, with what to mend if its values are those of an experiment of DVC.
+
+    With --temp and in the queue that file is a copy, which DVC removes; else it is the user's, with -S written into it.
+    """
+    if "params.yaml" not in message or "DVC_EXP_BASELINE_REV" not in os.environ:
+        return message
+    what = message.removesuffix("Mend params.yaml and run again.").rstrip()
+    name = f"the experiment {os.environ.get('DVC_EXP_NAME', '')}".rstrip()
+    if ".dvc/tmp/exps/" in f"{Path.cwd().as_posix()}/":
+        return f"{what}\nThis is the copy of {name}: mend its -S or your params.yaml, and start or queue it anew."
+    return f"{what}\nThese values are of {name}: mend its -S, or params.yaml, which holds them, and run again."
 
 
 def _end(message, number):

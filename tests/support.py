@@ -5,6 +5,7 @@ from pathlib import Path
 
 from commands import preset as presets
 from noisy_student.settings.params import read_yaml
+from noisy_student.settings.schema import ModelParams
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,6 +20,12 @@ def with_values(tree, values):
             inner = inner[section]
         inner[last] = value
     return tree
+
+
+def sized(name, depth=None, width=None):
+    """The parameters of a network by depth and width, whatever it calls them."""
+    keys = ("wide_depth", "widening_factor") if name == "wide_resnet" else ("depth", "width")
+    return ModelParams(name=name, **dict(zip(keys, (depth, width), strict=True)))
 
 
 def set_params(values, folder=Path()):

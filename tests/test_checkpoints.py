@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -49,6 +50,25 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path_factory, array, meta):
     assert found["x"].dtype == array.dtype
     assert found["x"].tobytes() == array.tobytes()
     assert json.dumps(rest) == json.dumps(meta)  # NaN is not equal to itself
+
+
+def test_the_newest_one_says_how_much_is_saved(tmp_path):
+    """A shard's number is that of its first row, so it is not the number that is meant; a part is within the whole."""
+    shards = Checkpoints(checkpoints.root() / "pseudolabel@gen1/abc", keep=None)
+    for first, end in ((0, 59), (59, 100)):
+        shards.save(first, ARRAYS, {}, done=f"{end} of 120 rows")
+        assert [entry["done"] for entry in checkpoints.present()] == [f"{end} of 120 rows"]
+    shards.within("finetune").save(3, ARRAYS, {}, done="3 of 9 steps of teacher finetune")
+    assert [entry["done"] for entry in checkpoints.present()] == ["3 of 9 steps of teacher finetune"]
+    newest = max((shards.folder / "finetune").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert [entry["done"] for entry in checkpoints.present()] == ["unreadable"]
+    assert shards.newest()[2] == {}
+
+
+def test_a_stage_that_has_saved_nothing_yet_is_listed_so():
+    (checkpoints.root() / "teacher/abc").mkdir(parents=True)
+    assert [entry["done"] for entry in checkpoints.present()] == ["nothing"]
 
 
 def test_the_last_two_are_kept_and_no_temporary_file(tmp_path):
@@ -242,13 +262,13 @@ def test_a_library_without_its_pipeline_counts_as_a_whole(project, beside):
 
 def test_listing_and_removal_leave_what_is_in_use(tmp_path, monkeypatch, capsys):
     for stage in ("teacher", "student@gen1"):
-        Checkpoints(checkpoints.root() / stage / "abc").save(1200, ARRAYS, {})
+        Checkpoints(checkpoints.root() / stage / "abc").save(1200, ARRAYS, {}, done="1,200 of 1,600 steps")
     with opened("student@gen1", "abc", every_minutes=0) as kept:
         monkeypatch.setattr(sys, "argv", ["checkpoints"])
         list_or_remove()
         shown = capsys.readouterr().out
         assert "teacher" in shown
-        assert "at     1,200" in shown
+        assert re.search(r"^teacher .* old  1,200 of 1,600 steps$", shown, re.MULTILINE), shown
         assert "in use" in shown
         monkeypatch.setattr(sys, "argv", ["checkpoints", "--remove"])
         list_or_remove()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Stopped, Terminated
 from stages.entry import run
 
@@ -54,6 +54,51 @@ def _end_with(error, monkeypatch):
 def test_what_a_user_can_mend(error, message, monkeypatch):
     with pytest.raises(SystemExit, match=message):
         _end_with(error, monkeypatch)
+
+
+REFUSED = ParamsError("params.yaml:\n  seed: wrong (found 'x')\nMend params.yaml and run again.")
+WHERE = {  # environment of DVC, folder: last line
+    "by hand": ({}, ".", "Mend params.yaml and run again."),
+    "in the workspace": (
+        {"DVC_EXP_BASELINE_REV": "abc", "DVC_EXP_NAME": "tidy-name"},
+        ".",
+        "These values are of the experiment tidy-name: mend its -S, or params.yaml, which holds them, and run again.",
+    ),
+    "--temp": (
+        {"DVC_EXP_BASELINE_REV": "abc", "DVC_EXP_NAME": "tidy-name"},
+        ".dvc/tmp/exps/standalone/tmpabc",
+        "This is the copy of the experiment tidy-name: mend its -S or your params.yaml, and start or queue it anew.",
+    ),
+    "the queue, without a name": (
+        {"DVC_EXP_BASELINE_REV": "abc"},
+        ".dvc/tmp/exps/tmpabc",
+        "This is the copy of the experiment: mend its -S or your params.yaml, and start or queue it anew.",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("error", [REFUSED, UserError("too fast. Lower teacher.steps in params.yaml.")])
+def test_a_message_about_parameters_says_where_they_come_from(where, error, monkeypatch, tmp_path):
+    environment, folder, said = WHERE[where]
+    for name in ("DVC_EXP_BASELINE_REV", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    with pytest.raises(SystemExit) as end:
+        _end_with(error, monkeypatch)
+    lines, plain = str(end.value).splitlines(), f"error: {error}".splitlines()
+    assert lines[0] == plain[0]
+    assert lines[-1] == (said if environment else plain[-1])
+    assert str(end.value).count("and run again") <= 1
+
+
+def test_other_messages_stay_as_they_are_in_an_experiment(monkeypatch):
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "abc")
+    with pytest.raises(SystemExit, match=r"^error: a\.png cannot be read$"):
+        _end_with(UserError("a.png cannot be read"), monkeypatch)
 
 
 @pytest.mark.parametrize(("error", "status", "message"), INTERRUPTS, ids=lambda value: type(value).__name__)

@@ -484,8 +484,8 @@ MODELS = {
     ),
     "a student's network that cannot be": (
         LABEL,
-        lambda: _params(generations__gen1={"teacher": "teacher", "student": {"model": {"width": None}}}),
-        ["generations.gen1.student.model: resnet needs depth and width"],
+        lambda: _params(generations__gen1={"teacher": "teacher", "student": {"model": {"depth": 9}}}),
+        ["generations.gen1.student.model: resnet has depth 6n + 2"],
     ),
     "missing": (LABEL, lambda: TEACHER.unlink(), ["models/teacher.keras", "no such model"]),
     "cut": (LABEL, lambda: _cut(TEACHER), ["models/teacher.keras", "truncated"]),

@@ -1,5 +1,6 @@
 """Presets: written without losing comments or leaking values, or printed as overrides for DVC."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -52,7 +53,7 @@ def test_every_parameter_has_its_comment_once():
         "\n\naugmentation: # of every training, noise or not\n  flip: false # left to right\n",
         "\n  # or the path of any folder of images\n  unlabelled_from: data/pools/held-back\n",
         "\n    name: resnet # article_resnet50 (of fixed size) | efficientnet | resnet | wide_resnet\n",
-        "\n    width: 16 # resnet: filters of the first stage; wide_resnet: widening factor\n",
+        "\n    width: 16 # resnet: filters of the first stage\n",
         "\n  batch_size: 64 # labelled images a step (mix: concat: all images a step)\n",
         "\n# Each generation names its teacher",
         "\n  gen1: {teacher: teacher}\n\neval:\n",
@@ -73,7 +74,7 @@ def test_a_file_in_its_folder_is_a_network_or_a_source(tmp_path):
     done = _run(tmp_path, "digits", root=tmp_path)
     assert done.returncode == 0, done.stderr
     written = (tmp_path / "params.yaml").read_text()
-    assert "    bias: null # linear: of all classes\n" in written
+    assert "    bias: # linear: of all classes\n" in written
     assert "  source: digits # cifar10 | digits | folder | nothing | svhn\n" in written
     values = {"teacher.model": {"name": "linear", "bias": 4}, "data.source": "nothing", "data.test": None}
     (tmp_path / "params.yaml").write_text(presets.fresh(with_values(presets.defaults(), values)))
@@ -245,6 +246,83 @@ def test_overrides_between_a_mapping_and_a_scalar(tmp_path):
     for old in trees:
         for new in trees:
             assert _applied(apply_overrides, old, new, tmp_path) == new
+
+
+# What `dvc exp run -S` and `--queue -S` do to params.yaml, in a process of its own: in this one a representer for nulls
+# that anybody registers with ruamel holds for DVC, too.
+DVC_WRITES = """
+import json, sys
+from dvc.utils.hydra import apply_overrides
+for name, overrides in json.load(sys.stdin):
+    apply_overrides(name, overrides)
+"""
+
+
+def _change_as_dvc(changes):
+    """Apply [(path, overrides)]; return the lines that differ of each, [(before, after)]."""
+    before = [path.read_text() for path, _ in changes]
+    given = json.dumps([(str(path), overrides) for path, overrides in changes])
+    subprocess.run([sys.executable, "-c", DVC_WRITES], input=given, text=True, check=True)
+    after = [path.read_text() for path, _ in changes]
+    pairs = [zip(old.split("\n"), new.split("\n"), strict=True) for old, new in zip(before, after, strict=True)]
+    return [[pair for pair in lines if pair[0] != pair[1]] for lines in pairs]
+
+
+def test_a_change_by_dvc_is_one_line_in_params_yaml_and_after_each_preset(tmp_path):
+    """Of every kind: flag, number, null to value, value to null, text, an inner value of a generation."""
+    paths = {name: tmp_path / f"{name}.yaml" for name in NAMES}
+    committed = (ROOT / "params.yaml").read_text()
+    for name, path in paths.items():
+        path.write_text(presets.rewrite(committed, presets.parameters(name)))
+    paths["committed"] = tmp_path / "committed.yaml"
+    paths["committed"].write_text(committed)
+    for override in (
+        "teacher.noise=neither",
+        "seed=77",
+        "data.unlabelled=123",
+        "data.unlabelled=null",
+        "data.root=/somewhere/else",
+        "generations.gen1.teacher=another",
+        "eval.robustness=none",
+    ):
+        changed = _change_as_dvc([(path, [override]) for path in paths.values()])
+        key, value = override.rpartition(".")[2].split("=")
+        for name, lines in zip(paths, changed, strict=True):
+            assert len(lines) == 1, (name, override, lines)
+            assert key in lines[0][1], (name, lines)
+            assert value in lines[0][1] or value == "null", (name, lines)
+
+
+def test_a_change_inside_a_long_generation_is_one_line(tmp_path):
+    """In one line of its own each; on a folded line a longer value would move others."""
+    path = tmp_path / "params.yaml"
+    path.write_text(presets.fresh(presets.parameters("paper-v1")))
+    for override in ("generations.gen2.student.image_size=12345", "generations.gen2.student.model.size=b0"):
+        assert len(_change_as_dvc([(path, [override])])[0]) == 1
+
+
+def test_the_readmes_overrides_can_be_given_twice(tmp_path):
+    """After an interrupted run they stand in params.yaml already, where DVC refuses a single value with `+`."""
+    text = (ROOT / "README.md").read_text()
+    overrides = [value for pair in re.findall(r"-S (?:'(\+.*?)'|(\+\S+))", text) for value in pair if value]
+    assert len(overrides) >= 2
+    path = tmp_path / "params.yaml"
+    for override in [*overrides, "++eval.extra_tests.mine=/a"]:
+        path.write_text((ROOT / "params.yaml").read_text())
+        command = [sys.executable, "-c", DVC_WRITES]
+        given = json.dumps([[str(path), [override]]] * 2)
+        done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, (override, done.stderr)
+        assert override.startswith("++")
+
+
+def test_a_null_is_left_blank_and_comments_say_so():
+    written = presets.fresh(presets.defaults())
+    assert "\n  unlabelled: # at most so many unlabelled images; empty: all\n" in written
+    values = [line.partition("#")[0] for line in written.splitlines()]
+    assert not [line for line in values if "null" in line]
+    comments = [line.partition("#")[2] for line in written.splitlines()]
+    assert [line for line in comments if "null" in line] == [presets.HEADER.splitlines()[-1][1:]]
 
 
 def _applied(apply_overrides, old, new, folder):

@@ -1,4 +1,4 @@
-"""Write report.html: the last run and the studies on one page that needs no network.
+"""Write report.html: the last run on one page that needs no network; the studies on another, studies.html beside it.
 
 python -m experiments.report                  # or: make report
 python -m experiments.report --out page.html
@@ -9,9 +9,13 @@ import sys
 from pathlib import Path
 
 from experiments.report.gather import gather
-from experiments.report.page import render
+from experiments.report.page import render, render_studies
+from experiments.study.findings import all_findings
+from noisy_student.runtime import console
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
+
+STUDIES = "studies.html"
 
 
 def main() -> None:
@@ -21,16 +25,23 @@ def main() -> None:
     out = parser.parse_args().out
     if not out.name:
         parser.error(f"--out: {out} names no file")
+    if out.name == STUDIES:
+        parser.error(f"--out: {STUDIES} is the page of the studies, which is written beside it; choose another name")
     try:
-        page = render(gather()).encode()
+        run, findings = gather(), all_findings()
+        pages = {out: render(run, studies=STUDIES if findings else None)}
+        if findings:
+            pages[out.with_name(STUDIES)] = render_studies(findings, back=out.name)
     except UserError as error:
         sys.exit(f"error: {error}")
-    try:
-        write_bytes(out, page)
-    except OSError as error:
-        sys.exit(f"error: {out}: cannot be written ({error.strerror}). Name another file with --out.")
-    print(f"{out}: {len(page) / 2**20:.1f} MiB, open it in a browser")
+    for path, page in pages.items():
+        try:
+            write_bytes(path, page.encode())
+        except OSError as error:
+            sys.exit(f"error: {path}: cannot be written ({error.strerror}). Name another file with --out.")
+        print(f"{path}: {len(page.encode()) / 2**20:.1f} MiB, open it in a browser")
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -1,13 +1,14 @@
 """What the page shows, read from the files that the stages and the studies have written."""
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from commands.preset import Tree
-from experiments.study.findings import Findings, all_findings
+from commands.results import missing
 from experiments.study.rows import Row
 from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.errors import DataError
@@ -15,6 +16,7 @@ from noisy_student.runtime.files import read_csv, read_json
 from noisy_student.runtime.types import Ints
 from noisy_student.settings import params
 from noisy_student.settings.schema import PseudoLabelParams
+from noisy_student.steps.results import measured_of
 
 _NAMES = ("class", "when", "model", "attack")  # columns that are no numbers, even if they look so
 
@@ -74,6 +76,7 @@ class Run:
         reliability: rows of {model, lower, upper, count, confidence, accuracy}.
         pictures: {caption: path of a PNG} of the test images and of the noise.
         record: the content of metrics/run.json.
+        missing: {model of params.yaml that has not been measured: why}.
     """
 
     parameters: Tree
@@ -84,55 +87,83 @@ class Run:
     reliability: list[Row]
     pictures: dict[str, Path]
     record: dict[str, dict[str, Any]]
-    studies: list[Findings] = field(default_factory=list)
+    missing: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """What the data is called: the source, and the folder of its images if that says more."""
+        source, folder = self.data["source"], Path(os.path.abspath(self.parameters["data"]["root"])).name
+        return source if folder in ("", source) else f"{folder} ({source})"
 
 
 def gather() -> Run:
-    """Read everything.
+    """Read everything of the models that have been measured; of the others, why they have not.
 
     Raises:
-        UserError: the pipeline has not run with the present parameters, or a file is damaged.
+        UserError: no model has been measured, params.yaml has changed since, or a file is damaged.
     """
     settings = params.load()
-    metrics, classes = read_json(layout.EVAL_METRICS), read_json(layout.CLASSES)
     models = [layout.TEACHER, *map(layout.Model, settings.generations)]
-    names = [model.name for model in models]
-    if set(metrics) != set(names):
-        raise DataError(
-            f"{layout.EVAL_METRICS}: figures of {', '.join(metrics)}, but params.yaml has "
-            f"{', '.join(names)}. Run `dvc repro`."
-        )
+    reasons = {model.name: missing(settings, model) for model in models}
+    done = [model for model in models if reasons[model.name] is None]
+    if not done:
+        raise DataError(_nothing_yet(reasons[layout.TEACHER.name]))
+    keys = [str(model.generation) for model in done if model != layout.TEACHER]
     parameters = params.read_yaml("params.yaml")
-    _check_up_to_date(parameters)
+    _check_up_to_date(parameters, keys)
+    classes = read_json(layout.CLASSES)
     return Run(
         parameters=parameters,
         data=read_json(layout.DATA_METRICS),
         classes=classes,
-        models=[_model(model, metrics[model.name], classes) for model in models],
-        generations=[_generation(settings, key) for key in settings.generations],
-        reliability=read_csv(layout.RESULT_TABLES / "reliability.csv", text=_NAMES),
-        pictures=_test_pictures(settings),
+        models=[_model(model, measured_of(settings, model), classes) for model in done],
+        generations=[_generation(settings, key) for key in keys],
+        reliability=[row for model in done for row in read_csv(model.evaluation / "reliability.csv", text=_NAMES)],
+        pictures=_test_pictures(settings, keys),
         record=run_record.read(),
-        studies=all_findings(),
+        missing={name: reason for name, reason in reasons.items() if reason},
     )
 
 
-def _check_up_to_date(parameters):
-    """Raise DataError if params.yaml has changed since the pipeline ran; dvc.lock says with what it did."""
+def _nothing_yet(reason):
+    """What to say where there is nothing to show; committed metrics are no run of this copy."""
+    if any(path.exists() for path in (layout.CHECKED, layout.CLASSES, layout.TEACHER.path)):
+        return f"nothing has been measured yet: {reason} Then run `make report`."
+    committed = f"; {layout.EVAL_METRICS} is of a run elsewhere" if layout.EVAL_METRICS.exists() else ""
+    return f"nothing has run here yet (no {layout.CLASSES}{committed}). Run `make repro`, then `make report`."
+
+
+def _check_up_to_date(parameters, keys):
+    """Raise DataError if params.yaml has changed since the pipeline ran; dvc.lock says with what it did.
+
+    Args:
+        keys: of the generations that have been measured; the stages of others do not count.
+    """
     if not Path("dvc.lock").exists():
         return
     for stage, entry in params.read_yaml("dvc.lock").get("stages", {}).items():
-        if "@" in stage and stage.partition("@")[2] not in parameters["generations"]:
+        if "@" in stage and stage.partition("@")[2] not in keys:
             continue
         for key, used in entry.get("params", {}).get("params.yaml", {}).items():
             now = parameters
             for part in key.split("."):
                 now = now.get(part) if isinstance(now, dict) else None
             if now != used:
+                name, before, after = _difference(key, used, now)
                 raise DataError(
-                    f"{key} was {used!r} when the stage {stage} ran, and is {now!r} in params.yaml now. Run "
+                    f"{name} was {before!r} when the stage {stage} ran, and is {after!r} in params.yaml now. Run "
                     "`dvc repro`, then make the report."
                 )
+
+
+def _difference(key, used, now):
+    """The first parameter that differs, with both values."""
+    while isinstance(used, dict) and isinstance(now, dict):
+        part = next(
+            part for part in (*used, *now) if used.get(part) != now.get(part) or (part in used) != (part in now)
+        )
+        key, used, now = f"{key}.{part}", used.get(part), now.get(part)
+    return key, used, now
 
 
 def _model(model, metrics, classes):
@@ -169,13 +200,17 @@ def _generation(settings, key):
         uses_labels=chosen.student.uses_pseudo_labels,
         confidence=read_csv(student.evaluation / "confidence.csv", text=("label",)),
         class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
-        pictures={f"Pseudo-labels of {key}, by class and confidence": student.evaluation_plots / "pseudo-labels.png"},
+        pictures={
+            f"Pseudo-labels of {key}, by class and confidence; wrong ones are marked where the truth is known": (
+                student.evaluation_plots / "pseudo-labels.png"
+            )
+        },
     )
 
 
-def _test_pictures(settings):
+def _test_pictures(settings, keys):
     pictures = {"Input noise: images, and fresh draws of their noise": layout.TEACHER.evaluation_plots / "noise.png"}
-    for key in settings.generations:
+    for key in keys:
         student = layout.Model(key)
         first, second = settings.generation(key).teacher, student.name
         for wrong, right in ((first, second), (second, first)):

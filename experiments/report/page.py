@@ -1,7 +1,8 @@
-"""The page: what `gather` found, in a Jinja template."""
+"""The pages: what `gather` found of the run, and what the studies found, in Jinja templates."""
 
 import base64
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -12,15 +13,43 @@ from experiments.report import charts, scripts
 from experiments.report.gather import Run
 from experiments.report.pipeline import picture
 from experiments.study.figures import arms
+from experiments.study.findings import Findings
 from experiments.study.report import conclusions
 from experiments.study.tables import main_cells
 from noisy_student.drawing import charts as drawing
-from noisy_student.drawing.canvas import VEGA_LITE
+from noisy_student.drawing.canvas import VEGA_LITE, colours
 from noisy_student.runtime.environment import Provenance
 
 
-def render(run: Run) -> str:
-    """The whole page as text."""
+def render(run: Run, *, studies: str | None = None) -> str:
+    """The page of the run as text; `studies`: the file of the page of the studies beside it, if there is one."""
+    measured = [model for model in run.models if model.robustness is not None]
+    models = [model.name for model in run.models]
+    extra = list(dict.fromkeys(key for model in run.models for key in model.metrics.get("extra_tests", {})))
+    return _template("report.html.j2").render(
+        run=run,
+        charts=charts,
+        drawing=drawing,
+        colours=colours(models),
+        pipeline=picture(run),
+        measured=measured,
+        tuned_any=any("finetune" in model.summary for model in run.models),
+        attacked=[model for model in measured if model.attacks],
+        extra=extra,
+        changed=_changed(run.parameters),
+        leaves=[(key, json.dumps(value)) for key, value in presets.leaves(run.parameters)],
+        machine=_machine(run.record),
+        studies=studies,
+    )
+
+
+def render_studies(findings: Sequence[Findings], *, back: str) -> str:
+    """The page of the studies as text; `back`: the file of the run's page beside it."""
+    studies = [_study(one) for one in findings]
+    return _template("studies.html.j2").render(studies=studies, arms=arms, back=back)
+
+
+def _template(name):
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -30,23 +59,8 @@ def render(run: Run) -> str:
     )
     environment.filters |= {"percent": _percent, "image": _image, "json": _json}
     numbers = iter(range(1, 10_000))
-    environment.globals |= {"next_number": lambda: next(numbers)}
-    measured = [model for model in run.models if model.robustness is not None]
-    return environment.get_template("page.html.j2").render(
-        run=run,
-        charts=charts,
-        drawing=drawing,
-        arms=arms,
-        pipeline=picture(run),
-        vega=Markup(scripts.vega(VEGA_LITE)),
-        measured=measured,
-        tuned_any=any("finetune" in model.summary for model in run.models),
-        attacked=[model for model in measured if model.attacks],
-        changed=_changed(run.parameters),
-        leaves=[(key, json.dumps(value)) for key, value in presets.leaves(run.parameters)],
-        machine=_machine(run.record),
-        studies=[_study(findings) for findings in run.studies],
-    )
+    environment.globals |= {"next_number": lambda: next(numbers), "vega": Markup(scripts.vega(VEGA_LITE))}
+    return environment.get_template(name)
 
 
 def _study(findings):
@@ -67,6 +81,7 @@ def _changed(parameters):
 
 def _machine(record):
     """What ran the stages: of each fact all values that occur, and the stages' seconds."""
+    record = {stage: entry for stage, entry in record.items() if "failed" not in entry}
     if not record:
         return None
     entries, origins = list(record.values()), [Provenance.recorded(entry) for entry in record.values()]
@@ -94,4 +109,4 @@ def _image(path):
 
 def _json(value):
     """JSON that can stand in a <script> element."""
-    return Markup(json.dumps(value, allow_nan=False).replace("<", "\\u003c"))
+    return Markup(json.dumps(value, allow_nan=False, ensure_ascii=False).replace("<", "\\u003c"))

@@ -3,6 +3,7 @@
 from markupsafe import Markup, escape
 
 from experiments.report.gather import Run
+from noisy_student.drawing.canvas import colours
 
 _WIDTH, _HEIGHT, _GAP, _ROW = 236, 62, 46, 96
 _LEFT = 2
@@ -33,14 +34,14 @@ def picture(run: Run) -> Markup:
         )
     measured = any(model.robustness is not None for model in run.models)
     rows.append([("eval, robustness" if measured else "eval", f"{images['test']:,} test images")])
-    return Markup(_svg(rows))
+    return Markup(_svg(rows, colours(accuracy)))
 
 
 def _percent(share):
     return f"{100 * share:.1f} %"
 
 
-def _svg(rows):
+def _svg(rows, color):
     width = _LEFT * 2 + 3 * _WIDTH + 2 * _GAP
     height = len(rows) * _ROW - (_ROW - _HEIGHT) + 4
     parts = []
@@ -49,7 +50,7 @@ def _svg(rows):
         for c, (title, text) in enumerate(row):
             x = _LEFT + c * (_WIDTH + _GAP)
             parts.append(
-                f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"/>'
+                f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}" rx="8"{_edge(color.get(title))}/>'
                 f'<text class="stage" x="{x + _WIDTH / 2}" y="{y + 26}">{escape(title)}</text>'
                 f'<text x="{x + _WIDTH / 2}" y="{y + 46}">{escape(text)}</text>'
             )
@@ -67,6 +68,11 @@ def _svg(rows):
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
         'orient="auto"><path d="M0 0 L8 4 L0 8 z" class="head"/></marker></defs>' + "".join(parts) + "</svg>"
     )
+
+
+def _edge(color):
+    """The edge of a model's box, in its colour."""
+    return f' style="stroke: {color}; stroke-width: 3"' if color else ""
 
 
 def _arrow(x1, y1, x2, y2):

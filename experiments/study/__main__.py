@@ -22,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from experiments.study import definition, report, run
 from experiments.study.clones import WORK
-from noisy_student.runtime import locks, signals
+from noisy_student.runtime import console, locks, signals
 from noisy_student.runtime.errors import UserError
 
 
@@ -147,4 +147,5 @@ def _changes(texts):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

@@ -214,7 +214,8 @@ def call(command: list[str], folder: Path | None = None) -> str:
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C stops experiments, it does not break git off
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     if done.returncode:

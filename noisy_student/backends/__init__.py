@@ -2,7 +2,6 @@
 
 import contextlib
 import importlib
-import importlib.util
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.installed import REQUIREMENTS, check_backend
 from noisy_student.runtime.types import Tensor
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of images (N, H, W, 3) float32 and labels (N,), both tensors
@@ -19,36 +19,29 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # of images (N, H, W, 3) float32 and 
 # informational lines, and the error that every machine without a GPU gives
 _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*failed call to cuInit")
 
-REQUIREMENTS = {"tensorflow": "requirements.txt", "jax": "requirements-jax.txt", "torch": "requirements-torch.txt"}
+# what Keras reads at its import, besides keras.json; limits of steps end trainings early, without a word
+KERAS_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
 
 def select(name: str) -> None:
     """Make Keras use a framework; call it before anything imports `keras`.
 
     Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
-    TensorFlow's information and warnings, but for a few lines from before its log is set up).
+    TensorFlow's information and warnings, but for a few lines from before its log is set up). What else the user has
+    configured of Keras would change results, and does not count: neither keras.json nor `KERAS_VARIABLES`.
 
     Raises:
         ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed.
     """
-    chosen = os.environ.get("KERAS_BACKEND") or name
-    if chosen != name:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the environment variable KERAS_BACKEND is {chosen}. "
-            f"Unset it, or run with -S backend={chosen}."
-        )
     keras = sys.modules.get("keras")
     if keras is not None and keras.config.backend() != name:
         raise ParamsError(
             f"params.yaml says backend: {name}, but Keras runs on {keras.config.backend()} already. "
             "Select the backend in a fresh Python process, before keras is imported."
         )
-    if importlib.util.find_spec(name) is None:
-        raise ParamsError(
-            f"params.yaml says backend: {name}, but the Python package {name} is not installed. "
-            f"Run `pip install -r {REQUIREMENTS[name]}`, or choose another backend in params.yaml."
-        )
+    check_backend(name)
     os.environ["KERAS_BACKEND"] = name
+    _import_keras_as_it_comes(quiet=name == "tensorflow")
     if name == "jax":
         # before anything asks for devices: then it is too late
         importlib.import_module("noisy_student.backends.jax").make_deterministic()
@@ -58,6 +51,25 @@ def select(name: str) -> None:
             import tensorflow
 
             tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
+
+
+def _import_keras_as_it_comes(*, quiet):
+    """Import Keras at its own defaults, or bring it back to them: types, layout, and no limit of steps."""
+    config = {**dict.fromkeys(KERAS_VARIABLES), "KERAS_HOME": os.devnull}  # a folder without a keras.json
+    before = {key: os.environ.pop(key, None) for key in config}
+    os.environ["KERAS_HOME"] = os.devnull
+    try:
+        with _without_startup_log() if quiet else contextlib.nullcontext():
+            import keras
+    finally:
+        del os.environ["KERAS_HOME"]
+        os.environ.update({key: value for key, value in before.items() if value is not None})
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_max_epochs(None)
+    keras.config.set_max_steps_per_epoch(None)
 
 
 @contextlib.contextmanager

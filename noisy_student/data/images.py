@@ -69,7 +69,7 @@ def resize_images(images: Pixels, *, size: int) -> Pixels:
     if images.shape[1] == size:
         return images
     resized = np.empty((len(images), size, size, 3), np.uint8)
-    for row, image in enumerate(progress(images, name="resize", unit="image")):
+    for row, image in enumerate(progress(images, name="resize", unit="image", brief=True)):
         resized[row] = resize_image(image, size=size)
     return resized
 

@@ -1,36 +1,34 @@
 """What all pictures share: colours, the font, PNGs of equal bytes for equal input, and sheets of small images."""
 
-import functools
 import io
 import json
-import os
 import re
-import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
-import vl_convert
 from PIL import Image
 
+from noisy_student.drawing.fonts import FONT, converter, printable, shorten_all, text_width
 from noisy_student.runtime.files import atomic_path
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, BLACK, GREY = "#CC79A7", "#56B4E9", "#222222", "#767676"
-CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+CYCLE = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # the teacher's, then the generations'
+_FURTHER = ("#332288", "#999933", "#CC6677", "#7F4F24", "#44AA99")  # of generations above the sixth; mostly Tol's
+# of what a model says; no model's colours
+RIGHT, WRONG = "#117733", "#882255"
+BEFORE, AFTER = "#B5B5B5", "#5A5A5A"
 
 VEGA_LITE = "6.4"
-_FONT = "Liberation Sans"  # comes with vl-convert
-# of the characters that it has: Latin, Greek, Cyrillic, Hebrew, and some signs
-_OTHERS = re.compile(
-    "[^\x20-\x7e\xa0-\u034e\u0384-\u03ce\u03d0-\u0513\u0591-\u05ea\u1e00-\u1e9b\u1ea0-\u1ef9\u1f00-\u1ffe"
-    "\u2012-\u2022\u2026\u20ac\u2190-\u2193\u2212\u221a\u2264\u2265]"
-)
+LABELS = "labels"  # the parameter of a chart that says how the classes' names are shown: {name: text}
+LABEL_PIXELS, LABEL_SIZE = 160, 12  # of a class's name on an axis
 _SCALE = 1.5  # pixels of a PNG for one of a chart
 _MARGIN, _GAP, _LINE = 16, 6, 13  # pixels of a sheet
+CAPTION = 10.5  # font size of what stands below an image of a sheet
 
 
 # an image (H, W, 3) uint8 with its caption, lines of (text, colour); None: an empty cell
@@ -38,51 +36,43 @@ Cell = tuple[np.ndarray, Sequence[tuple[str, str]]] | None
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:
-    """A colour for each model, the same in all charts: the teacher's, one by the generation's number or name."""
+    """A colour for each model, the same in all pictures: the teacher's, one by the generation's number or name.
+
+    Only where two models of a picture would be alike, by their names or above eleven generations, does the later one
+    take the next colour that is free.
+    """
     chosen: dict[str, str] = {}
-    others = len(CYCLE) - 1
+    others = (*CYCLE[1:], *_FURTHER)
     for name in models:
         number = re.search(r"\d+$", name)
-        first = int(number[0]) - 1 if number else zlib.crc32(name.encode())
-        places = [1 + (first + i) % others for i in range(others)] if name != "teacher" else [0]
-        free = [CYCLE[place] for place in places if CYCLE[place] not in chosen.values()]
-        chosen[name] = (free or [CYCLE[places[0]]])[0]
+        first = (int(number[0]) - 1 if number else zlib.crc32(name.encode())) % len(others)
+        choices = (CYCLE[0],) if name == "teacher" else others[first:] + others[:first]
+        chosen[name] = next((color for color in choices if color not in chosen.values()), choices[0])
     return chosen
-
-
-def printable(text: str) -> str:
-    """The text with its code point, as U+732B, for a character that the font lacks."""
-    return _OTHERS.sub(lambda match: f"U+{ord(match[0]):04X}", unicodedata.normalize("NFC", text))
-
-
-def shorten(text: str, most: int = 16) -> str:
-    """Cut a name to `most` characters so that captions do not overlap."""
-    text = printable(text)
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-@functools.cache
-def _converter():
-    """vl-convert with its own fonts only; it looks for fonts once, when it first draws."""
-    before = os.environ.get("FONTCONFIG_FILE")
-    os.environ["FONTCONFIG_FILE"] = str(Path(__file__).with_name("fonts.conf"))
-    vl_convert.svg_to_png('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><text>a</text></svg>')
-    del os.environ["FONTCONFIG_FILE"]
-    if before is not None:
-        os.environ["FONTCONFIG_FILE"] = before
-    return vl_convert
 
 
 def save_chart(path: Path, spec: dict) -> None:
     """Draw a Vega-Lite specification as PNG."""
-    drawn = _converter().vegalite_to_png(
-        printable(json.dumps(spec, ensure_ascii=False)),
+    drawn = converter().vegalite_to_png(
+        json.dumps(_printed(spec)),
         vl_version=VEGA_LITE,
         scale=_SCALE,
-        config={"font": _FONT},
+        config={"font": FONT},
         allowed_base_urls=[],
     )
     _save(path, Image.open(io.BytesIO(drawn)))
+
+
+def _printed(part):
+    """A specification with printable texts; the classes' names (`LABELS`) are shortened as they are printed."""
+    if isinstance(part, dict) and part.get("name") == LABELS and "value" in part:
+        shown = shorten_all(list(part["value"]), LABEL_PIXELS, size=LABEL_SIZE)
+        return part | {"value": {printable(name): text for name, text in shown.items()}}
+    if isinstance(part, dict):
+        return {key: _printed(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_printed(value) for value in part]
+    return printable(part) if isinstance(part, str) else part
 
 
 class _Sheet:
@@ -108,8 +98,8 @@ class _Sheet:
 
     def save(self, path):
         width, height = self._page.size
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="{_FONT}">'
-        drawn = _converter().svg_to_png(f"{head}{''.join(self._texts)}</svg>")
+        head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="{FONT}">'
+        drawn = converter().svg_to_png(f"{head}{''.join(self._texts)}</svg>")
         self._page.alpha_composite(Image.open(io.BytesIO(drawn)).convert("RGBA"))
         _save(path, self._page)
 
@@ -120,6 +110,7 @@ def save_sheet(
     rows: Sequence[tuple[Sequence[str], Sequence[Cell]]],
     *,
     side: int = 96,
+    room: int = 0,
     names: int = 0,
     group: int = 1000,
     below: str = "",
@@ -130,6 +121,7 @@ def save_sheet(
     Args:
         rows: a row's name, in lines, and its cells.
         side: pixels of an image.
+        room: pixels for a cell and its caption, `side` at least.
         names: pixels left of the images for the rows' names.
         group: how many cells stand together.
         below: text below the title.
@@ -141,10 +133,10 @@ def save_sheet(
     top = _MARGIN + 20 + 20 * bool(below) + 20 * bool(headers)
 
     def left(column):
-        return _MARGIN + names + column * (side + _GAP) + column // group * 3 * _GAP
+        return _MARGIN + names + column * (max(side, room) + _GAP) + column // group * 3 * _GAP
 
-    ends = [left(columns), _MARGIN + 10 * len(printable(title)), _MARGIN + 7 * len(printable(below))]
-    width = max(ends + [left(column) + 8 * len(text) for column, text, _ in headers]) + _MARGIN
+    ends = [left(columns), _MARGIN + _width(title, 16, bold=True), _MARGIN + _width(below, 12)]
+    width = max(ends + [left(column) + _width(text, 12, bold=True) for column, text, _ in headers]) + _MARGIN
     sheet = _Sheet(width, top + len(rows) * pitch + _MARGIN)
     sheet.text(title, _MARGIN, _MARGIN + 12, size=16, bold=True)
     sheet.text(below, _MARGIN, _MARGIN + 32)
@@ -158,8 +150,12 @@ def save_sheet(
             if cell:
                 sheet.image(cell[0], left(c), y, side)
                 for i, (line, color) in enumerate(cell[1], start=1):
-                    sheet.text(line, left(c), y + side + i * _LINE, color=color, size=10.5)
+                    sheet.text(line, left(c), y + side + i * _LINE, color=color, size=CAPTION)
     sheet.save(path)
+
+
+def _width(text, size, bold=False):
+    return round(text_width(printable(text), size, bold=bold)) + _GAP
 
 
 def _save(path, image):

@@ -3,13 +3,27 @@
 Each has a title, and a description for those who cannot see it. Reference: https://vega.github.io/vega-lite/docs/
 """
 
+import textwrap
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from noisy_student.drawing.canvas import BLACK, BLUE, CYCLE, GREY, ORANGE, VERMILLION, colours
+from noisy_student.drawing.canvas import (
+    AFTER,
+    BEFORE,
+    BLACK,
+    CYCLE,
+    GREY,
+    LABEL_PIXELS,
+    LABEL_SIZE,
+    LABELS,
+    RIGHT,
+    WRONG,
+    colours,
+)
+from noisy_student.drawing.fonts import printable, shorten_all
 from noisy_student.inference.metrics import calibration_error
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -24,19 +38,29 @@ _LOOK = {
 _DOT = {"type": "point", "filled": True, "size": 24, "opacity": 1, "tooltip": True}
 _MOST_NUMBERS = 25  # classes of a confusion matrix with a number in each cell; more cannot be read
 _MOST_NAMES = 120  # classes on an axis
-_TRUTH = {"right": ("right", BLUE), "wrong": ("wrong", VERMILLION), "unknown": ("truth unknown", GREY)}
+_TRUTH = {"right": ("right", RIGHT), "wrong": ("wrong", WRONG), "unknown": ("truth unknown", GREY)}
+# from 0 to the highest share: ColorBrewer's Blues, of which Vega's scheme leaves out the lightest
+_BLUES = ["#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b"]
+_LINE = 110  # characters of a title's line; charts are seldom wider
+_COUNT = {"tickMinStep": 1}
 
 
 def chart(title: str, rows: Iterable[Mapping], *, below: str = "", description: str = "", **spec: Any) -> dict:
     """A specification with what is common to all."""
     return {
         "$schema": SCHEMA,
-        "title": {"text": title, "subtitle": below},
+        "title": {"text": _lines_of(title), "subtitle": _lines_of(below)},
         "description": description or f"{title}{'; ' * bool(below)}{below}",
         "data": {"values": list(rows)},
         "config": _LOOK,
         **spec,
     }
+
+
+def _lines_of(text):
+    """A text that fits, or its lines."""
+    lines = textwrap.wrap(text, _LINE, break_long_words=False, break_on_hyphens=False)
+    return lines if len(lines) > 1 else text
 
 
 def axis(field: str, title: str | None, kind: str = "quantitative", **more: Any) -> dict:
@@ -51,11 +75,18 @@ def by_model(models: Iterable[str]) -> dict:
 
 
 def _classes(field, title, names):
-    """The encoding of classes in their order."""
-    many = len(names) > 25 or max(map(len, names), default=0) > 4
-    look = {"labelLimit": 120, "labelFontSize": 12 if len(names) <= 30 else 9, "labels": len(names) <= _MOST_NAMES}
+    """The encoding of classes in their order; how their names are shown says a parameter of the chart, `_labels`."""
+    many = len(names) > 25 or max((len(printable(name)) for name in names), default=0) > 4
+    look = {"labelExpr": f"{LABELS}[datum.label]", "labelLimit": 0, "labels": len(names) <= _MOST_NAMES}
+    look |= {"labelFontSize": LABEL_SIZE if len(names) <= 30 else 9}
     turned = {"labelAngle": -90 if many and field != "true" else 0, "ticks": False}
     return axis(field, title, "nominal", sort=list(names), scale={"domain": list(names)}, axis=look | turned)
+
+
+def _labels(names):
+    """The parameter that shortens the classes' names for a browser; `canvas.save_chart` does it for our font."""
+    shown = shorten_all(names, LABEL_PIXELS, size=LABEL_SIZE, codes=False) if len(names) <= _MOST_NAMES else {}
+    return [{"name": LABELS, "value": shown}]
 
 
 def _lines(dashed_by, encoding):
@@ -78,7 +109,7 @@ def learning_curves(rows: Sequence[dict], best: Mapping[str, Mapping]) -> dict:
     texts = [f"{name}: step {row['step']:.0f}, {row['validation_accuracy']:.2%} right" for name, row in best.items()]
     panels = []
     for quantity in ("loss", "accuracy"):
-        place = {"x": axis("step", "step"), "color": by_model(best)}
+        place = {"x": axis("step", "step", axis=_COUNT), "color": by_model(best)}
         curve = {"y": axis(quantity, quantity, scale={"zero": quantity == "loss"})}
         point = place | {"y": axis(f"validation_{quantity}", quantity)}
         text = {"text": {"field": f"validation_{quantity}", "format": ".4f"}}
@@ -105,7 +136,7 @@ def confidence_histogram(rows: Sequence[dict], *, threshold: float, max_confiden
     bars = {
         "x": axis("lower", "confidence (highest probability)", bin="binned", scale={"domain": [0, 1]}),
         "x2": {"field": "upper"},
-        "y": axis("images", "images", stack="zero"),
+        "y": axis("images", "images", stack="zero", axis=_COUNT),
         "color": axis("group", None, "nominal", scale=scale),
         "order": {"field": "label"},  # what is right lies below
     }
@@ -133,32 +164,41 @@ def class_counts(rows: Sequence[dict]) -> dict:
         "filtered": f"before balancing: {totals['filtered']:,}",
         "balanced": f"after balancing: {totals['balanced']:,}",
     }
+    many = len(names) > _MOST_NAMES
+    side_by_side = {} if many else {"xOffset": {"field": "when", "sort": None}}
+    bar, step = {"type": "bar", "tooltip": True}, {"type": "line", "interpolate": "step", "strokeWidth": 1.2}
     return chart(
         "Confident pseudo-labels by class",
         [row | {"when": shown[row["when"]]} for row in rows],
         width=int(np.clip(40 * len(names), 240, 1600)),
         height=220,
-        mark={"type": "bar", "tooltip": True},
+        params=_labels(names),
+        mark=step if many else bar,
         encoding={
             "x": _classes("class", "predicted class", names),
-            "xOffset": {"field": "when", "sort": None},
-            "y": axis("images", "images"),
-            "color": axis("when", None, "nominal", sort=None, scale={"range": [ORANGE, BLUE]}),
+            **side_by_side,
+            "y": axis("images", "images", axis=_COUNT),
+            "color": axis("when", None, "nominal", sort=None, scale={"range": [BEFORE, AFTER]}),
         },
     )
 
 
 def confusion(name: str, matrix: npt.ArrayLike, class_names: Sequence[str]) -> dict:
-    """A model's confusion matrix, coloured by the share of each true class (a row), with the counts where they fit."""
+    """A model's confusion matrix, coloured by the share of each true class (a row), with the counts where they fit.
+
+    Cells without any image are not drawn where the counts do not fit: they have the colour of the ground.
+    """
     matrix = np.asarray(matrix)
+    numbers = len(matrix) <= _MOST_NUMBERS
     total = np.maximum(1, matrix.sum(axis=1))
     rows = [
         {"true": class_names[i], "predicted": class_names[j], "images": int(matrix[i, j])}
         | {"share": float(matrix[i, j] / total[i])}
-        for i, j in np.argwhere(matrix)
+        for i, j in np.argwhere((matrix > 0) | numbers)
     ]
-    side = int(np.clip(36 * len(matrix), 180, 720))
-    share = axis("share", "share of the true class", scale={"scheme": "blues", "domain": [0, 1]})
+    line = 11 if len(matrix) <= _MOST_NAMES else 1  # pixels that a class needs
+    side = int(np.clip(36 * len(matrix), 180, max(720, line * len(matrix))))
+    share = axis("share", "share of the true class", scale={"range": _BLUES, "domain": [0, 1]})
     cells = {"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": share}}
     right = f"{np.trace(matrix):,} of {matrix.sum():,}"
     return chart(
@@ -167,14 +207,16 @@ def confusion(name: str, matrix: npt.ArrayLike, class_names: Sequence[str]) -> d
         description=f"Confusion matrix of {name}: {right} test images right",
         width=side,
         height=side,
+        params=_labels(class_names),
+        view={"fill": _BLUES[0], "stroke": None},
         encoding={x: _classes(field, field, class_names) for x, field in (("x", "predicted"), ("y", "true"))},
-        layer=[cells, _cell_text("images")] if len(matrix) <= _MOST_NUMBERS else [cells],
+        layer=[cells, _cell_text("images", half=0.5)] if numbers else [cells],
     )
 
 
-def _cell_text(field, form=""):
-    """The number in each cell of a matrix, to be read on its colour."""
-    white = {"test": "(datum.share || datum.error) > 0.5", "value": "white"}
+def _cell_text(field, form="", *, half):
+    """The number in each cell of a matrix, to be read on its colour, which is dark from `half` of the scale on."""
+    white = {"test": f"(datum.share || datum.error || 0) > {half}", "value": "white"}
     text = {"field": field, "type": "quantitative", "format": form}
     return {"mark": {"type": "text", "fontSize": 11}, "encoding": {"text": text, "color": {"condition": white}}}
 
@@ -231,7 +273,7 @@ def error_by_severity(tables: Mapping[str, Sequence[dict]], *, extra: Collection
         extra: corruptions that do not count in the mean.
     """
     rows = [row for model, table in tables.items() for row in _corruptions(table, extra, model=model)]
-    color, scale = by_model(tables), {"domain": [0, 1]}
+    color, scale = by_model(tables), {"domain": [0, _highest(rows, "error", "clean")], "nice": 4}
     lines = {
         "x": axis("severity", "severity", axis={"tickMinStep": 1}),
         "y": axis("error", "error", scale=scale, axis={"tickCount": 4}),
@@ -254,12 +296,19 @@ def error_by_severity(tables: Mapping[str, Sequence[dict]], *, extra: Collection
     )
 
 
+def _highest(rows, *fields):
+    """The end of a scale from 0 on: the highest value; one in a hundred, if nothing is higher."""
+    return max([0.01, *(row[field] for row in rows for field in fields)])
+
+
 def errors(name: str, rows: Sequence[dict], *, extra: Collection[str] = ()) -> dict:
     """The errors of a model as a table of coloured cells, corruptions by severities; see `error_by_severity`."""
-    color = axis("error", "error", scale={"scheme": "blues", "domain": [0, 1]})
+    shown = _corruptions(rows, extra)
+    highest = _highest(shown, "error")
+    color = axis("error", "error", scale={"range": _BLUES, "domain": [0, highest]})
     return chart(
         f"Error, {name}",
-        _corruptions(rows, extra),
+        shown,
         below=f"clean images: {rows[0]['error']:.3f}",
         width={"step": 60},
         height={"step": 24},
@@ -267,7 +316,10 @@ def errors(name: str, rows: Sequence[dict], *, extra: Collection[str] = ()) -> d
             "x": axis("severity", "severity", "ordinal", axis={"labelAngle": 0}),
             "y": axis("corruption", None, "nominal", sort=None),
         },
-        layer=[{"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": color}}, _cell_text("error", ".2f")],
+        layer=[
+            {"mark": {"type": "rect", "tooltip": True}, "encoding": {"color": color}},
+            _cell_text("error", ".2f", half=highest / 2),
+        ],
     )
 
 

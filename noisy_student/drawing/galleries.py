@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_sheet, shorten
+from noisy_student.drawing.canvas import BLACK, CAPTION, RIGHT, WRONG, colours, save_sheet
+from noisy_student.drawing.fonts import shorten, shorten_all, text_width
 from noisy_student.runtime.seeds import derive_seed, image_keys
 from noisy_student.runtime.types import Labels, Pixels, Rows
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from noisy_student.data.views import Images
     from noisy_student.inference.outcomes import Outcomes
     from noisy_student.noise.pipeline import InputNoise
+
+
+_SIDE = 96  # pixels of an image
+_ROOM = 168  # most pixels of a caption below one image
 
 
 def _in_lines(cells, columns):
@@ -31,7 +36,7 @@ def noise_gallery(path: Path, images: Images, noise: InputNoise, *, rows: int = 
         ((), [(original, ())] + [(batch[r], [(line, BLACK) for line in captions[r]]) for batch, captions in noised])
         for r, original in enumerate(images)
     ]
-    headers = ((0, "original", BLUE), (1, "noised, a fresh draw for each cell", BLACK))
+    headers = ((0, "original", BLACK), (1, "noised, a fresh draw for each cell", BLACK))
     save_sheet(path, "Input noise", cells, headers=headers)
 
 
@@ -51,22 +56,39 @@ def disagreement_gallery(
     class_names: Sequence[str],
     *,
     title: str,
+    models: tuple[str, str] | None = None,
     most: int = 32,
 ) -> None:
-    """Draw images that the first model gets wrong and the second right, the clearest first; no others are read."""
+    """Draw images that the first model gets wrong and the second right, the clearest first; no others are read.
 
-    def guess(outcomes, row):
-        return f"{shorten(class_names[outcomes.predicted[row]], 10)} {outcomes.confidence[row]:.2f}"
-
+    Args:
+        models: names of the two, for their colours and the legend; None: the colours of wrong and right.
+    """
     rows = disagreement_rows(labels, first, second)
-    cells = []
-    for row in rows[:most]:
-        right, wrong = (f"√ {guess(second, row)}", BLUE), (f"× {guess(first, row)}", VERMILLION)
-        cells.append((np.asarray(images[row]), [(shorten(class_names[labels[row]]), BLACK), wrong, right]))
+    shown = rows[:most]
+    named = [k for row in shown for k in (labels[row], first.predicted[row], second.predicted[row])]
+    room = _ROOM - text_width("× 0.00", CAPTION)
+    names = shorten_all(list(dict.fromkeys(class_names[k] for k in named)), room, size=CAPTION)
+    color = list(colours(models).values()) if models else [WRONG, RIGHT]
+
+    def says(sign, outcomes, row):
+        return f"{sign} {names[class_names[outcomes.predicted[row]]]} {outcomes.confidence[row]:.2f}"
+
+    captions = [
+        [
+            (names[class_names[labels[row]]], BLACK),
+            (says("×", first, row), color[0]),
+            (says("√", second, row), color[1]),
+        ]
+        for row in shown
+    ]
+    cells = [(np.asarray(images[row]), caption) for row, caption in zip(shown, captions, strict=True)]
+    widest = max((text_width(line, CAPTION) for caption in captions for line, _ in caption), default=0)
     part = f", {len(cells)} shown" if len(cells) < len(rows) else ""
-    legend = "; below each: the truth, × the model that is wrong, √ the model that is right" if cells else ""
+    of_wrong, of_right = models or ("the model that is wrong", "the model that is right")
+    legend = f"; below each: the truth, × {of_wrong}, √ {of_right}" if cells else ""
     below = f"{len(rows):,} of {len(labels):,} images{part}{legend}"
-    save_sheet(path, title, _in_lines(cells, 8), below=below)
+    save_sheet(path, title, _in_lines(cells, 8), room=int(widest) + 1, below=below)
 
 
 def contact_sheet(
@@ -102,14 +124,16 @@ def gained_gallery(
             (the models' predictions).
     """
     shown: list = []
+    color = colours((first, second))
     for cell in cells:
-        guessed = ((first, cell["first"], VERMILLION), (second, cell["second"], BLUE))
-        caption = [
+        guessed = ((first, cell["first"]), (second, cell["second"]))
+        lines = [
             (f"{cell['corruption'].replace('_', ' ')}, severity {cell['severity']}", BLACK),
-            (f"true: {shorten(class_names[cell['label']], 24)}", BLACK),
-            *((f"{model}: {shorten(class_names[label], 24)}", color) for model, label, color in guessed),
+            (f"true: {class_names[cell['label']]}", BLACK),
+            *((f"{model}: {class_names[label]}", color[model]) for model, label in guessed),
         ]
+        caption = [(shorten(line, 2 * _SIDE, size=CAPTION), ink) for line, ink in lines]
         pair = [(cell["clean"], caption), (cell["changed"], ())]
         shown += pair if cell["clean"] is not None else [(cell["changed"], caption), None]
     title = f"Corrupted test images that {first} gets wrong and {second} right"
-    save_sheet(path, title, _in_lines(shown, 8), group=2, below="" if cells else "There is none.")
+    save_sheet(path, title, _in_lines(shown, 8), side=_SIDE, group=2, below="" if cells else "There is none.")

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, VERMILLION, Cell, save_sheet, shorten
+from noisy_student.drawing.canvas import BLACK, CAPTION, RIGHT, WRONG, Cell, save_sheet
+from noisy_student.drawing.fonts import shorten_all
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
-from noisy_student.runtime.types import Floats, Probs, Rows
+from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 
 if TYPE_CHECKING:
     from noisy_student.data.views import Images
 
+_NAMES, _ROOM = 150, 84  # pixels of a row's name, and of an image with its caption
 _MOST_CLASSES = 100  # a taller sheet can hardly be opened
 
 
@@ -38,25 +40,52 @@ def pseudo_label_gallery(
     threshold: float,
     max_confidence: float = 1.0,
     each: int = 4,
+    truth: Labels | None = None,
 ) -> None:
-    """Draw pseudo-labelled images by class: most confident, just above, just below the threshold."""
+    """Draw pseudo-labelled images by class: most confident, just above, just below the threshold.
+
+    Args:
+        truth: (N,) what the images show, -1 where it is not known; wrong pseudo-labels are marked by it. None: unknown.
+    """
     predicted, confidence = best_guesses(probs)
+    truth = np.full(len(predicted), -1) if truth is None else np.asarray(truth)
     bounds = {"threshold": threshold, "max_confidence": max_confidence}
     shown = class_names[:_MOST_CLASSES]
+    names = shorten_all(class_names, _NAMES - 10, bold=True)
+    below = shorten_all(class_names, _ROOM, size=CAPTION)
+    wrong = (truth >= 0) & (predicted != truth)
     rows = []
     for k, name in enumerate(shown):
         members = np.flatnonzero(predicted == k)
         cells: list[Cell] = []
         for group in pseudo_label_groups(confidence, members, each=each, **bounds):
-            cells += [(np.asarray(images[row]), [(f"{confidence[row]:.3f}", BLACK)]) for row in group]
+            cells += [
+                (np.asarray(images[row]), _caption(confidence[row], truth[row], wrong[row], below, class_names))
+                for row in group
+            ]
             cells += [None] * (each - len(group))
-        count = f"{is_kept(confidence[members], **bounds).sum():,} of {len(members):,} kept"
-        rows.append(((shorten(name), count), cells))
+        kept = members[is_kept(confidence[members], **bounds)]
+        lines = [names[name], f"{len(kept):,} of {len(members):,} kept"]
+        if (truth[kept] >= 0).any():
+            lines.append(f"{wrong[kept].sum():,} of them wrong")
+        rows.append((lines, cells))
     more = f" (the first {len(shown)} of {len(class_names)} classes)" if len(shown) < len(class_names) else ""
     headers = (
-        (0, "kept, most confident", BLUE),
-        (each, f"kept (above {threshold:g}), least confident", GREEN),
-        (2 * each, "not kept, most confident", VERMILLION),
+        (0, "kept, most confident", BLACK),
+        (each, f"kept (above {threshold:g}), least confident", BLACK),
+        (2 * each, "not kept, most confident", BLACK),
     )
     title = f"Pseudo-labels by class, with confidence{more}"
-    save_sheet(path, title, rows, side=64, names=140, group=each, headers=headers)
+    legend = (
+        "√ right; × wrong, with what the image shows; neither: the truth is not known" if (truth >= 0).any() else ""
+    )
+    save_sheet(path, title, rows, side=64, room=_ROOM, names=_NAMES, group=each, headers=headers, below=legend)
+
+
+def _caption(confidence, truth, wrong, names, class_names):
+    """The lines below an image: its confidence, and whether the label is right, where that is known."""
+    if truth < 0:
+        return [(f"{confidence:.3f}", BLACK)]
+    if not wrong:
+        return [(f"√ {confidence:.3f}", RIGHT)]
+    return [(f"× {confidence:.3f}", WRONG), (names[class_names[truth]], WRONG)]

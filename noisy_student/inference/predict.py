@@ -129,7 +129,8 @@ class _Shards:
         """Save the rows before `end`, if it is time or the work shall stop."""
         if asked is None and not self.checkpoints.due():
             return
-        if self.checkpoints.save(self.saved, {"probs": self.out[self.saved : end]}, {}):
+        done = f"{end:,} of {len(self.out):,} rows"
+        if self.checkpoints.save(self.saved, {"probs": self.out[self.saved : end]}, {}, done=done):
             self.saved = end
         if asked is not None:
             saved = f"{self.saved:,} of {len(self.out):,} rows are saved"

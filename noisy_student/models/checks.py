@@ -62,4 +62,4 @@ def _check_generation(settings, key):
 
 
 def _size(network):
-    return " ".join(map(str, network.model_dump(exclude_defaults=True).values()))
+    return " ".join(str(value) for value in network.model_dump().values() if value is not None and value is not False)

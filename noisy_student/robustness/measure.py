@@ -142,7 +142,8 @@ def run(
                 continue
             unsaved = [results[key] for key in keys[saved : len(results)]]
             arrays = {f"{i}_{part}": array for i, found in enumerate(unsaved) for part, array in found.items()}
-            if kept.save(saved, arrays, {"arrays": [list(found) for found in unsaved]}):
+            done = f"{len(results)} of {len(keys)} steps"
+            if kept.save(saved, arrays, {"arrays": [list(found) for found in unsaved]}, done=done):
                 saved = len(results)
             if asked:
                 raise Stopped(

@@ -25,7 +25,7 @@ import numpy as np
 from noisy_student.runtime import declared_code, environment, locks
 
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")  # number, checksum
-_META = "meta"  # the array that holds the JSON text
+_META, _DONE = "meta", "done"  # the arrays that hold the JSON text, and how much is saved
 
 Arrays = dict[str, np.ndarray]
 Saved = tuple[int, Arrays, dict[str, Any]]  # number, arrays, meta
@@ -64,12 +64,15 @@ class Checkpoints:
         least = 0.0 if natural else 60.0 * self.every_minutes
         return time.monotonic() - self.saved_at >= max(least, 100.0 * self.cost)
 
-    def save(self, number: int, arrays: Arrays, meta: dict[str, Any], *, since: float | None = None) -> bool:
+    def save(
+        self, number: int, arrays: Arrays, meta: dict[str, Any], *, done: str = "", since: float | None = None
+    ) -> bool:
         """Write one checkpoint, whole or not at all; a full disk is a warning, not the end of the work.
 
         Args:
-            number: >= 0, e.g. of steps done.
+            number: >= 0, e.g. of steps done; of a shard that of its first row.
             meta: what JSON can hold.
+            done: for whoever lists what is saved: how much that is with this one, e.g. "59 of 120 rows".
             since: when, by `time.monotonic`, the work for it began; None: now.
 
         Returns:
@@ -80,8 +83,9 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb+") as file:
-                text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-                np.savez(file, allow_pickle=False, **{_META: text}, **{f"array_{k}": v for k, v in arrays.items()})
+                texts = {_META: json.dumps(meta), _DONE: done}
+                facts = {name: np.frombuffer(text.encode(), np.uint8) for name, text in texts.items()}
+                np.savez(file, allow_pickle=False, **facts, **{f"array_{k}": v for k, v in arrays.items()})
                 os.fsync(file.fileno())
                 file.seek(0)
                 checksum = _checksum(file)
@@ -149,23 +153,37 @@ def present() -> list[dict[str, Any]]:
     """All folders of checkpoints.
 
     Returns:
-        dicts of "stage", "folder", "number" (of the newest), "bytes", "age" (seconds since the newest was written) and
-        "in_use" (whether a process is at work on it).
+        dicts of "stage", "folder", "done" (how much is saved, in words, e.g. "59 of 120 rows"), "bytes", "age" (seconds
+        since the newest was written) and "in_use" (whether a process is at work on it).
     """
-    entries = []
-    for folder in sorted(path for path in root().glob("*/*") if path.is_dir()):
-        sizes, dates, numbers = [0], [], [0]
-        with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
-            for path in folder.rglob("*"):
-                facts = path.stat()
-                sizes.append(facts.st_size)
-                if _NAME.fullmatch(path.name):
-                    dates.append(facts.st_mtime)
-                    numbers.append(_number(path))
-        age = max(0.0, time.time() - max(dates)) if dates else 0.0
-        entry = {"stage": folder.parent.name, "folder": folder, "number": max(numbers), "bytes": sum(sizes), "age": age}
-        entries.append(entry | {"in_use": locks.is_held(_lock(folder))})
-    return entries
+    folders = sorted(path for path in root().glob("*/*") if path.is_dir())
+    return [
+        {"stage": folder.parent.name, "folder": folder, "in_use": locks.is_held(_lock(folder)), **_contents(folder)}
+        for folder in folders
+    ]
+
+
+def _contents(folder):
+    sizes, saved = [0], []
+    with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
+        for path in folder.rglob("*"):
+            facts = path.stat()
+            sizes.append(facts.st_size)
+            if _NAME.fullmatch(path.name):
+                saved.append((facts.st_mtime_ns, path))
+    newest, path = max(saved, default=(time.time_ns(), None))
+    return {"done": _done(path), "bytes": sum(sizes), "age": max(0.0, (time.time_ns() - newest) / 1e9)}
+
+
+def _done(path):
+    """How much is saved, as the newest checkpoint says."""
+    if path is None:
+        return "nothing"
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            return content[_DONE].tobytes().decode() or f"number {_number(path):,}"
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return "unreadable"
 
 
 def remove(folder: Path) -> bool:
@@ -244,7 +262,9 @@ def _load(path: Path) -> Saved | None:
             if _checksum(file) != path.stem[13:]:
                 raise ValueError("its checksum is wrong")
         with np.load(path, allow_pickle=False) as content:
-            arrays = {name.removeprefix("array_"): content[name] for name in content.files if name != _META}
+            arrays = {
+                name.removeprefix("array_"): content[name] for name in content.files if name not in (_META, _DONE)
+            }
             return _number(path), arrays, json.loads(content[_META].tobytes())
     except OSError as error:  # it may be readable another time
         _warn(f"the checkpoint {path} cannot be read ({error}); going on from the one before it")

@@ -54,7 +54,7 @@ class Params(Section):
         {"gen1": {"teacher": "teacher"}},
         """\
 Each generation names its teacher and may override student, pseudolabel, balance and noise; a network,
-an optimizer or a schedule of another name is given whole. E.g.
+an optimizer or a schedule of another name starts from its own defaults. E.g.
   gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
     )
     eval: schema.EvalParams = schema.EvalParams()

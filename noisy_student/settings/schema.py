@@ -99,6 +99,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
     partial: ClassVar[bool] = False
+    takers: ClassVar[dict[str, tuple[str, ...]]] = {}  # {parameter: the names that take it}; not listed: all do
+
+    def takes(self, key: str) -> bool:
+        """Whether the section's `name` takes a parameter; if not it is passed over, so `name` can change alone."""
+        return key not in self.takers or getattr(self, "name", None) in self.takers[key]
 
 
 class DataParams(Section):
@@ -118,11 +123,11 @@ class DataParams(Section):
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
     encoding: Literal["png", "jpeg"] = parameter("png", "of shards: png (no loss) | jpeg (quality 95)")
-    labelled: Positive | None = parameter(100, "images with labels, validation not counted; null: all")
+    labelled: Positive | None = parameter(100, "images with labels, validation not counted; empty: all")
     validation: Positive | None = parameter(
-        200, "images cut from the labelled source, to choose checkpoints; null: the folder's val/"
+        200, "images cut from the labelled source, to choose checkpoints; empty: the folder's val/"
     )
-    unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; null: all")
+    unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; empty: all")
     unlabelled_from: Location = parameter(
         AUTO,
         f"""\
@@ -134,10 +139,10 @@ class DataParams(Section):
 or the path of any folder of images""",
     )
     test: Positive | None = parameter(
-        500, "test images: cut off a source that has no test split, at most so many of others; null: all"
+        500, "test images: cut off a source that has no test split, at most so many of others; empty: all"
     )
     sha256: Sha256 | dict[str, Sha256] | None = parameter(
-        None, "of the source's archive, or of its files {name: sha256}; null: the official ones"
+        None, "of the source's archive, or of its files {name: sha256}; empty: the official ones"
     )
 
     @model_validator(mode="after")
@@ -158,7 +163,7 @@ or the path of any folder of images""",
 class ModelParams(Section):
     """The name of a network, a file of `models/networks/`, and values for it, which `models.networks` checks.
 
-    What other networks take may stand here too, as null: then `dvc exp run -S` finds it.
+    What other networks take stands here too: then `dvc exp run -S` finds it, and `name` alone changes the network.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -170,39 +175,56 @@ class OptimizerParams(Section):
     """`weight_decay` is decoupled: per step, times the learning rate. rmsprop's values are EfficientNet's."""
 
     partial = True
+    takers = {"momentum": ("sgd", "rmsprop"), "rho": ("rmsprop",), "epsilon": ("rmsprop",)}
+    rates: ClassVar[dict[str, float]] = {"sgd": 0.1, "adam": 0.001, "rmsprop": 0.01}  # where none is given
     name: Literal["sgd", "adam", "rmsprop"] = Field(
         description="sgd (Nesterov) | adam (with weight_decay: AdamW) | rmsprop"
     )
-    learning_rate: AboveZero
+    learning_rate: AboveZero | None = parameter(
+        None, "empty: " + ", ".join(f"{rate} ({name})" for name, rate in rates.items())
+    )
     momentum: Fraction = parameter(0.9, "sgd and rmsprop")
     weight_decay: NotNegative = parameter(0.0, "decoupled; biases and normalisation are spared")
     rho: Fraction = parameter(0.9, "rmsprop only")  # the decay of its mean square
     epsilon: AboveZero = parameter(1e-3, "rmsprop only")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, by the optimizer's name where none is given."""
+        return self.rates[self.name] if self.learning_rate is None else self.learning_rate
 
 
 class ScheduleParams(Section):
     """How the learning rate changes; in the warm-up it rises from 0, on a plateau it is multiplied by 0.1."""
 
     partial = True
+    takers = {
+        **dict.fromkeys(("decay_rate", "decay_every"), ("exponential",)),
+        **dict.fromkeys(("plateau_from_epoch", "plateau_patience", "stop_patience"), ("constant",)),
+    }
     name: Literal["constant", "cosine", "linear", "exponential"] = Field(
         description="constant | cosine | linear (towards 0) | exponential (in stairs)"
     )
     warmup: Fraction = parameter(0.0, "share of the steps")
     decay_rate: Share = parameter(0.97, "exponential: factor ...")
-    decay_every: Share | None = parameter(None, "... after every such share of the steps")
+    # EfficientNet's: every 2.4 of 350 epochs
+    decay_every: Share = parameter(0.00685714, "... after every such share of the steps")
     plateau_from_epoch: Positive | None = parameter(
-        None, "from this epoch on: reduce the rate and stop early, by validation loss"
+        None, "constant: from this epoch on reduce the rate and stop early, by validation loss"
     )
     plateau_patience: Positive = parameter(3, "epochs")
     stop_patience: Positive = parameter(10, "epochs")
 
     @model_validator(mode="after")
     def _check(self):
-        if self.plateau_from_epoch is not None and (self.name != "constant" or self.warmup):
-            raise ValueError("plateau_from_epoch needs name: constant and warmup: 0")
-        if (self.name == "exponential") != (self.decay_every is not None):
-            raise ValueError("decay_every goes with name: exponential, and with no other")
+        if self.plateau is not None and self.warmup:
+            raise ValueError("plateau_from_epoch needs warmup: 0")
         return self
+
+    @property
+    def plateau(self) -> int | None:
+        """`plateau_from_epoch`, if the schedule takes it."""
+        return self.plateau_from_epoch if self.takes("plateau_from_epoch") else None
 
 
 class FinetuneParams(Section):
@@ -213,14 +235,14 @@ class FinetuneParams(Section):
     """
 
     epochs: NotNegative = parameter(0.0, "passes over them, fractions allowed; 0: off")
-    image_size: ImageSize | None = parameter(None, "pixels; null: that of the training")
+    image_size: ImageSize | None = parameter(None, "pixels; empty: that of the training")
     augment: bool = parameter(False, "whether the input noise of the training goes on")
     freeze_blocks: Annotated[int, Field(ge=0)] | None = parameter(
-        None, "the stem and so many blocks stay as they are; null: all learn"
+        None, "the stem and so many blocks stay as they are; empty: all learn"
     )
     batch_size: Positive = 64
-    learning_rate: AboveZero = parameter(
-        0.01, "falls to 0 along half a cosine; the optimizer is otherwise the training's"
+    learning_rate: AboveZero | None = parameter(
+        None, "falls to 0 along half a cosine; empty: a tenth of the training's"
     )
 
 
@@ -229,17 +251,17 @@ class TrainingParams(Section):
 
     model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
     image_size: ImageSize | None = parameter(
-        None, "pixels to which this training resizes the images; null: data.image_size"
+        None, "pixels to which this training resizes the images; empty: data.image_size"
     )
     noise: bool = parameter(False, "true: trained with the section noise")
     epochs: Positive | None = parameter(None, "passes over the data, or ...")
-    steps: Positive | None = parameter(800, "... batches; one of the two is null")
-    validate_every: Positive | None = parameter(50, "steps; with epochs null: every epoch")
+    steps: Positive | None = parameter(800, "... batches; one of the two is empty")
+    validate_every: Positive | None = parameter(50, "steps; empty, with epochs: after every epoch")
     select_by: Literal["loss", "accuracy"] = parameter(
         "loss", "loss | accuracy: which checkpoint is best, on validation images"
     )
     batch_size: Positive = 64
-    optimizer: OptimizerParams = OptimizerParams(name="sgd", learning_rate=0.1, weight_decay=0.005)
+    optimizer: OptimizerParams = OptimizerParams(name="sgd", weight_decay=0.005)
     schedule: ScheduleParams = ScheduleParams(name="cosine", warmup=0.1)
     label_smoothing: Fraction = parameter(0.0, "of labels and hard pseudo-labels, never of soft ones")
     ema: Fraction = parameter(0.0, "decay of the weights' moving average; 0: off")
@@ -251,7 +273,7 @@ class TrainingParams(Section):
     def _check_length(self):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps, and set the other to null")
-        plateau, every = self.schedule.plateau_from_epoch, self.validate_every
+        plateau, every = self.schedule.plateau, self.validate_every
         if plateau is not None and self.epochs is None:
             raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
         if plateau is not None and self.epochs is not None and plateau > self.epochs:
@@ -370,7 +392,7 @@ class BalanceParams(Section):
         "equal", "a rule of pseudo_labels/balancing.py; equal: the same number of images for every class"
     )
     per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = parameter(
-        None, "images a class; null: as many as the largest class has"
+        None, "images a class; empty: as many as the largest class has"
     )
     on_empty: Literal["error", "skip"] = parameter("error", "error | skip: a class without any confident image")
 

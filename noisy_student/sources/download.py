@@ -125,7 +125,7 @@ def _transfer(url, part, timeout):
             raise ConnectionError("the server sent another range than was asked for")
         length = answer.headers.get("Content-Length")
         total = None if length is None else present + int(length)
-        shown = bar(total=total, name=part.stem, unit="byte", initial=present, unit_divisor=1024)
+        shown = bar(total=total, name=part.stem, unit="byte", initial=present)
         with part.open("ab" if present else "wb") as file, shown:
             while chunk := answer.read(CHUNK):
                 file.write(chunk)

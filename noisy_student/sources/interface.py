@@ -27,18 +27,25 @@ class Rules:
     """What a source has, and so what the section `data` may ask for.
 
     Attributes:
-        test, unlabelled: whether it has such a split of its own.
+        validation, test, unlabelled: whether it has such a split of its own.
+        classes, train: how many classes and, at most, training images it has; None: its files say.
         sha256: of its official archive, or {file name: hash}, which `data.sha256` may replace; None: of nothing.
     """
 
+    validation: bool = True
     test: bool = True
     unlabelled: bool = True
+    classes: int | None = None
+    train: int | None = None
     sha256: str | dict[str, str] | None = None
 
     def faults(self, data: DataParams) -> Iterator[str]:
         """Yield what is wrong, a line each."""
         if data.sha256 is not None:
             yield from self._faults_of_hashes(data)
+        if data.validation is None and not self.validation:
+            mend = "give the number of images to cut from its training images"
+            yield f"data.validation: {data.source} has no validation images of its own; {mend}"
         if data.test is None and not self.test:
             yield f"data.test: {data.source} has no test split of its own; give the number of images to cut"
         if data.unlabelled_from == OWN_SPLIT and not self.unlabelled:

@@ -47,7 +47,7 @@ class MemoryReader:
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Pixels, list[str | None]]:
         images, readable = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0
         causes: list[str | None] = []
-        for path in progress(paths, name=title, unit="image"):
+        for path in progress(paths, name=title, unit="image", brief=True):
             image, cause, depth = try_image(path, size=self.size, resize=self.resize, levels=self.levels)
             causes.append(cause)
             if depth is not None:

@@ -68,7 +68,7 @@ class ShardReader:
         """Read files; Ctrl-C, SIGTERM or the end of the DVC that started this raises Stopped, and all is saved."""
         first = len(self.images)
         causes: list[str | None] = []
-        with bar(total=len(paths), name=title, unit="image") as shown, deferred() as requests:
+        with bar(total=len(paths), name=title, unit="image", brief=True) as shown, deferred() as requests:
             for place in range(0, len(paths), _CHUNK):
                 begun = [self._begin(path) for path in paths[place : place + _CHUNK]]
                 try:
@@ -93,7 +93,8 @@ class ShardReader:
         crc32 = self._writer.close()
         rows = slice(self._row, len(self.images))
         arrays = {"index": self.images.index[rows], "keys": self.images.keys[rows]}
-        self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32})
+        done = f"{self._first + len(self._files):,} image files"
+        self.kept.save(self._first, arrays, {"files": self._files, "crc32": crc32}, done=done)
         self._writer = None
 
     def drop(self) -> None:

@@ -1,36 +1,115 @@
 """Check parameters and inputs wholly, before any work is done and before DVC reads them.
 
 DVC drops generations with odd keys silently, and its message for a missing folder names no parameter. A stage checks
-the networks or the source only if it uses them, so that it does not depend on the code of all; here both are.
+the networks or the source only if it uses them, so that it does not depend on the code of all; here all are. No image
+is read, no network built and no framework imported: it takes a second.
 """
 
+import functools
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 from noisy_student.models.checks import network_faults
+from noisy_student.models.networks import NETWORKS, own_parameters, takers
 from noisy_student.pseudo_labels.balancing import rule_of
+from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
+from noisy_student.settings.schema import (
+    HELD_BACK,
+    OWN_SPLIT,
+    DataParams,
+    ModelParams,
+    Section,
+    StudentParams,
+    TrainingParams,
+)
+from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.loading import source_faults
 
+PRESETS = Path("presets")
+NAMED = ("model", "optimizer", "schedule")  # sections whose `name` decides which of their parameters count
+LARGE_ADAM_RATE = 0.02  # adam's steps are about as long as the rate, whatever the gradient: such a one learns nothing
 
-def check_project(values: dict, where: str = "params.yaml") -> params.Params:
-    """`check` parameters, and look for the files and folders that they name.
+
+def check_project(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
+    """`check` parameters and what they name on this machine; print `notes`, if there are any.
 
     Raises:
-        ParamsError: names every parameter that is wrong, or the path.
+        ParamsError: names every parameter that is wrong, or the path, or the package.
     """
     settings = check(values, where)
-    params.check_paths(settings)
+    check_here(settings, where)
+    for line in notes(settings):
+        print(f"note: {line}", file=sys.stderr)
     return settings
 
 
-def check(values: dict, where: str = "params.yaml") -> params.Params:
-    """Validate a nested dict of parameters wholly: `params.check`, then the networks and the source by their own rules.
+def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
+    """Validate a nested dict of parameters wholly: `params.check`, then networks, source and rules by their own rules.
+
+    The images, the packages and the environment of this machine are not looked at; see `check_here`.
 
     Raises:
         ParamsError: names every parameter that is wrong.
     """
     settings = params.check(values, where)
-    params.refuse([*source_faults(settings.data), *network_faults(settings), *_rule_faults(settings)], where)
+    wrong = [*source_faults(settings.data), *network_faults(settings), *_rule_faults(settings)]
+    wrong += _class_faults(settings, ADAPTERS[settings.data.source].RULES.classes)
+    wrong += [line for used, line in _unused(settings) if not used]
+    params.refuse(wrong, where)
     return settings
+
+
+def check_here(settings: params.Params, where: str = "params.yaml") -> None:
+    """Raise ParamsError unless what parameters name is on this machine: folders, enough files, packages."""
+    params.check_paths(settings)
+    present = contents(settings.data)
+    wrong = [*_count_faults(settings.data, present), *_class_faults(settings, len(present.classes))]
+    params.refuse(wrong, where)
+    installed.check_backend(settings.backend)
+    installed.check_packages(settings.backend)
+
+
+def notes(settings: params.Params) -> list[str]:
+    """What is no fault, but may not be what was meant, a line each."""
+    lines = [line for used, line in _unused(settings) if used]
+    if settings.data.source != "digits" and _are_the_digits(settings):
+        mend = {"folder": f"photos --root {settings.data.root}", "cifar10": "cifar10-cpu"}.get(settings.data.source)
+        better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
+        lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
+    for place, training in _trainings(settings):
+        rate = training.optimizer.learning_rate
+        if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
+            usual = f"leave it empty for {training.optimizer.rates['adam']}"
+            lines.append(f"{place}.optimizer.learning_rate={rate} is much for adam, which diverges with it; {usual}")
+        most = settings.data.labelled
+        if most is not None and training.batch_size > most and not _is_pseudo_only(training):
+            lines.append(
+                f"{place}.batch_size={training.batch_size} is more than data.labelled={most}: images repeat in a batch"
+            )
+    classes = len(contents(settings.data).classes)
+    for place, chosen in _labellings(settings):
+        if classes and 0 < chosen.threshold < 1 / classes:
+            least = f"of {classes} classes the most probable has at least {1 / classes:.3g}"
+            lines.append(f"{place}.threshold={chosen.threshold} keeps every image: {least}")
+    return list(dict.fromkeys(lines))
+
+
+def _are_the_digits(settings):
+    """Whether both trainings and the augmentation are as for the digits, the default."""
+    usual = params.Params()
+    trainings = ((settings.teacher, usual.teacher), (settings.student, usual.student))
+    same = all((own.steps, own.epochs) == (other.steps, other.epochs) for own, other in trainings)
+    return same and settings.augmentation == usual.augmentation
+
+
+def _is_pseudo_only(training):
+    return isinstance(training, StudentParams) and training.mix in ("pseudo", "concat")
 
 
 def _rule_faults(settings):
@@ -44,3 +123,186 @@ def _rule_faults(settings):
         except ParamsError as error:
             wrong.setdefault(section.rule, str(error))  # of a common section once, not for every generation
     return list(wrong.values())
+
+
+def _trainings(settings: params.Params) -> Iterator[tuple[str, TrainingParams]]:
+    """(place, training) of all; a generation's only if it overrides something of it."""
+    yield "teacher", settings.teacher
+    yield "student", settings.student
+    for key, given in settings.generations.items():
+        if "student" in given:
+            yield f"generations.{key}.student", settings.generation(key).student
+
+
+def _labellings(settings):
+    yield "pseudolabel", settings.pseudolabel
+    for key, given in settings.generations.items():
+        if "pseudolabel" in given:
+            yield f"generations.{key}.pseudolabel", settings.generation(key).pseudolabel
+
+
+# --- what a section's name does not take ------------------------------------------------------------
+
+
+def _unused(settings: params.Params) -> list[tuple[bool, str]]:
+    """Values, not at their defaults, of parameters that the section's `name` does not take.
+
+    Returns:
+        (whether it may stand, a line about it) each. It may if it is a preset's value: then it was there before the
+        name was changed. Others somebody wrote by hand, in vain. What a generation overrides is always by hand.
+    """
+    told: list[tuple[bool, str]] = []
+    for place in ("teacher", "student"):
+        for kind in NAMED:
+            section = getattr(getattr(settings, place), kind)
+            for key, value in _surplus(section):
+                ours = repr(value) in _preset_values(PRESETS.resolve()).get((kind, key), ())
+                told.append((ours, _unused_line(section, f"{place}.{kind}", key, value, ignored=ours)))
+    for generation, given in settings.generations.items():
+        chosen, student = settings.generation(generation).student, given.get("student", {})
+        for kind in NAMED:
+            section, by_hand = getattr(chosen, kind), student.get(kind, {})
+            for key, value in _surplus(section, at_defaults=True):
+                if key in by_hand:
+                    where = f"generations.{generation}.student.{kind}"
+                    told.append((False, _unused_line(section, where, key, value, ignored=False)))
+    return told
+
+
+def _surplus(section: Section, *, at_defaults: bool = False) -> Iterator[tuple[str, Any]]:
+    """(key, value) of the parameters that are given, but that the section's name does not take."""
+    for key, value in section.model_dump().items():
+        off = value is None or value is False or (value == _default(section, key) and not at_defaults)
+        if not off and key not in {"name", *_taken(section)}:
+            yield key, value
+
+
+def _taken(section):
+    if isinstance(section, ModelParams):
+        return set(own_parameters(section.name))
+    return {key for key in type(section).model_fields if section.takes(key)}
+
+
+def _names(section, key):
+    """The names that take a parameter."""
+    return takers(key) if isinstance(section, ModelParams) else section.takers[key]
+
+
+def _default(section, key):
+    fields = type(section).model_fields
+    if isinstance(section, ModelParams):
+        fields = {key: field for name in reversed(NETWORKS) for key, field in own_parameters(name).items()}
+    return fields[key].default if key in fields else None
+
+
+def _unused_line(section, place, key, value, *, ignored):
+    own = sorted(_taken(section) - {"name"})
+    says = f"{place}.{key}={value} is for {' and '.join(_names(section, key))}"
+    if ignored:
+        return f"{says}: {section.name} does not look at it"
+    takes = f"takes {', '.join(own)}" if own else "takes none, it is of fixed size"
+    return f"{says}; {section.name} {takes}. Set {key} {_back(section, key)}, or change {place}.name"
+
+
+def _back(section, key):
+    default = _default(section, key)
+    return "to null" if default is None else f"back to {default}"
+
+
+@functools.cache
+def _preset_values(folder: Path) -> dict[tuple[str, str], set[str]]:
+    """{(section, parameter): values, as their repr} of all presets of the folder; none where it is not."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        _collect(params.read_yaml(path), found)
+    return found
+
+
+def _collect(tree, found):
+    for kind, inner in tree.items():
+        if isinstance(inner, dict):
+            _collect(inner, found)
+            for key, value in inner.items() if kind in NAMED else ():
+                found.setdefault((kind, key), set()).add(repr(value))
+
+
+# --- what the images are known to be before they are read -------------------------------------------
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a source is known to hold before it is read.
+
+    Attributes:
+        classes: their names; empty: not known.
+        train: at most so many images that splits are cut from; None: not known.
+        splits: the other folders of images.
+    """
+
+    classes: tuple[str, ...] = ()
+    train: int | None = None
+    splits: frozenset[str] | None = None
+
+
+def contents(data: DataParams) -> Contents:
+    """What is known of `data.root`: by the source's rules, or by the names of folders and files."""
+    if data.source != "folder":
+        rules = ADAPTERS[data.source].RULES
+        return Contents(tuple(map(str, range(rules.classes or 0))), None if data.sha256 else rules.train)
+    splits = frozenset(_folders(data.root))
+    names = sorted(_folders(Path(data.root, "train")))
+    files = sum(_count(Path(data.root, "train", name)) for name in names)
+    return Contents(tuple(names), files if names else None, splits)
+
+
+def _folders(path):
+    try:
+        return [e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []  # `prepare` says what is wrong
+
+
+def _count(path):
+    try:
+        return sum(not e.name.startswith(".") for e in os.scandir(path))
+    except OSError:
+        return 0
+
+
+def _count_faults(data: DataParams, present: Contents) -> list[str]:
+    """What the section `data` asks for that cannot be there, a line each."""
+    wrong = []
+    if present.splits is not None:
+        if data.validation is None and "val" not in present.splits:
+            mend = "give the number of images to cut from the training images, or add val/<class>/*"
+            wrong.append(f"data.validation: empty, but {Path(data.root) / 'val'} is no folder; {mend}")
+        if data.unlabelled_from == OWN_SPLIT and "unlabelled" not in present.splits:
+            mend = f"put images there, or use {HELD_BACK} or the path of a folder of images"
+            wrong.append(f"data.unlabelled_from: {Path(data.root) / 'unlabelled'} is no folder; {mend}")
+    if present.train is not None:
+        cut = {"labelled": data.labelled, "validation": data.validation}
+        if not ADAPTERS[data.source].RULES.test:
+            cut["test"] = data.test
+        total, words = sum(filter(None, cut.values())), " + ".join(f"data.{key}={n:,}" for key, n in cut.items() if n)
+        held = data.unlabelled_from == HELD_BACK
+        if total > present.train or (held and total == present.train):
+            need = f"are {total:,} images" + (", and some must be left as unlabelled" if held else "")
+            wrong.append(f"{words} {need}; {data.root} holds at most {present.train:,} training images. Lower them")
+    return wrong
+
+
+def _class_faults(settings: params.Params, classes: int | None) -> list[str]:
+    """What does not go with the number of classes, a line each; nothing where it is not known."""
+    if not classes:
+        return []
+    wrong = [
+        f"data.{name}={count}: there are {classes} classes, and each needs an image at least. Raise it"
+        for name in ("labelled", "validation", "test")
+        if (count := getattr(settings.data, name)) is not None and count < classes
+    ]
+    return wrong + [
+        f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "
+        f"{1 / classes:.3g}, so no image would be left. Raise it"
+        for place, chosen in _labellings(settings)
+        if chosen.max_confidence <= 1 / classes
+    ]

@@ -101,6 +101,7 @@ def _draw_disagreement(student, teacher, test, class_names):
             outcomes[second],
             class_names,
             title=f"Test images that {first} gets wrong and {second} gets right",
+            models=(first, second),
         )
 
 
@@ -117,4 +118,4 @@ def draw_pseudo_labels(
     rows = confidence_rows(probs, truth, **bounds)
     write_csv(student.evaluation / "confidence.csv", rows)
     save_chart(folder / "confidence.png", charts.confidence_histogram(rows, **bounds))
-    pool.pseudo_label_gallery(folder / "pseudo-labels.png", images, probs, class_names, **bounds)
+    pool.pseudo_label_gallery(folder / "pseudo-labels.png", images, probs, class_names, truth=truth, **bounds)

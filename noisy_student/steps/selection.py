@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from noisy_student.inference.metrics import equal_edges, histogram
 from noisy_student.pseudo_labels.balancing import confident_images, rule_of
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
+from noisy_student.runtime.advice import warn
 from noisy_student.runtime.files import write_array, write_csv
 from noisy_student.runtime.types import Floats, Probs, Rows
 from noisy_student.settings.params import Params
@@ -21,16 +22,42 @@ if TYPE_CHECKING:
     from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
 
 
-def select_and_write(params: Params, generation: str) -> None:
-    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
+REPEATED = 10  # times: more often a student rather learns these images than their class
+
+
+def select_and_write(params: Params, generation: str) -> dict[str, Any]:
+    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did.
+
+    Returns:
+        what the record of the run has of it: `advice`.
+    """
     chosen, inputs = params.generation(generation), Inputs()
     names, probs = inputs.classes, inputs.probs(generation)
+    print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
     if chosen.student.uses_pseudo_labels:
         rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
     else:  # none need be confident
         rows = np.empty(0, np.int64)
     write_tables(layout.balance_tables(generation), probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
     write_array(layout.balanced(generation), rows)
+    different = len(np.unique(rows))
+    print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
+    return warn(_repetitions(generation, probs, rows, names))
+
+
+def _repetitions(generation, probs, rows, names):
+    """Yield a line about the classes whose few images are repeated often."""
+    predicted, _ = best_guesses(probs)
+    chosen = np.bincount(predicted[rows], minlength=len(names))
+    different = np.bincount(predicted[np.unique(rows)], minlength=len(names))
+    often = np.flatnonzero(chosen > REPEATED * different)
+    if len(often):
+        shown = [f"{names[k]} ({different[k]}, {chosen[k] / different[k]:.0f} times each)" for k in often[:5]]
+        more = f" and {len(often) - 5} more classes" if len(often) > 5 else ""
+        yield (
+            f"balance {generation}: few pseudo-labels are repeated often: {', '.join(shown)}{more}. Lower "
+            "pseudolabel.threshold, give balance.per_class a lower number, or train the teacher longer."
+        )
 
 
 def select(

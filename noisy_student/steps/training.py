@@ -5,9 +5,11 @@ from noisy_student.data.inputs import Inputs
 from noisy_student.inference.saving import load, save
 from noisy_student.models.checks import network_faults
 from noisy_student.runtime import checkpoints
+from noisy_student.runtime.advice import warn
 from noisy_student.runtime.files import write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.params import Params, refuse
+from noisy_student.training.doubts import doubts
 from noisy_student.training.shares import student_shares, teacher_shares
 from noisy_student.training.train import train
 
@@ -47,7 +49,10 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
         write_csv(model.curves, trained.history)
         write_json(model.summary, trained.summary)
         save(trained.model, model.path)
+    facts = {"images": len(inputs.validation.labels), "classes": len(inputs.classes)}
+    doubtful = doubts(model, trained.history, trained.summary["best"], select_by=training.select_by, **facts)
     return {
+        **warn(doubtful),
         "steps": trained.summary["steps"],
         "resumed_from_step": saved.resumed_from,
         "precision": trained.summary["precision"],

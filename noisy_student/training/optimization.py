@@ -44,7 +44,7 @@ class WarmUpDecay(keras.optimizers.schedules.LearningRateSchedule):
 
 def make_schedule(training: TrainingParams, *, steps: int) -> float | WarmUpDecay:
     """The learning rate in so many steps: a number where it is constant."""
-    schedule, peak = training.schedule, training.optimizer.learning_rate
+    schedule, peak = training.schedule, training.optimizer.rate
     if schedule.name == "constant" and not schedule.warmup:
         return peak
     return WarmUpDecay(
@@ -53,7 +53,7 @@ def make_schedule(training: TrainingParams, *, steps: int) -> float | WarmUpDeca
         warmup=schedule.warmup,
         shape=schedule.name,
         decay_rate=schedule.decay_rate,
-        decay_every=schedule.decay_every or 1.0,
+        decay_every=schedule.decay_every,
     )
 
 

@@ -74,10 +74,11 @@ def finetune_phase(main: Phase, labelled: LabelledImages, *, classes: int) -> Ph
     if not tuning.epochs:
         return None
     size = tuning.image_size or main.image_size
+    rate = training.optimizer.rate / 10 if tuning.learning_rate is None else tuning.learning_rate
     changes = {
         "image_size": size,
         "batch_size": tuning.batch_size,
-        "optimizer": training.optimizer.model_copy(update={"learning_rate": tuning.learning_rate}),
+        "optimizer": training.optimizer.model_copy(update={"learning_rate": rate}),
         "schedule": ScheduleParams(name="cosine"),
         "ema": 0.0,
     }

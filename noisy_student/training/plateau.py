@@ -25,7 +25,7 @@ def stops(history: list[dict], schedule: ScheduleParams) -> bool:
 
 def _losses(history, schedule):
     """What counts: both rules forget the rounds before `plateau_from_epoch`, which counts from 1."""
-    first = len(history) if schedule.plateau_from_epoch is None else schedule.plateau_from_epoch - 1
+    first = len(history) if schedule.plateau is None else schedule.plateau - 1
     return [row["validation_loss"] for row in history[first:]]
 
 

@@ -45,8 +45,8 @@ class State:
             saved.setdefault(key.rpartition("_")[0], []).append(array)
         return cls(**saved)
 
-    def save(self, checkpoints: Checkpoints, model: keras.Model, *, number: int) -> None:
-        """Write a checkpoint of this state and of all that `model` remembers."""
+    def save(self, checkpoints: Checkpoints, model: keras.Model, *, number: int, done: str = "") -> None:
+        """Write a checkpoint of this state and of all that `model` remembers; `done`: see `Checkpoints.save`."""
         began = time.monotonic()
         if keras.backend.backend() == "jax":  # whose trainer keeps what has become of the variables to itself
             model.jax_state_sync()
@@ -54,7 +54,7 @@ class State:
         scalars = vars(replace(self, variables=_arrays(_variables(model)), metrics=_arrays(metrics)))
         lists = {each.name: scalars.pop(each.name) for each in fields(self) if each.type == Arrays}
         arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
-        checkpoints.save(number, arrays, scalars, since=began)
+        checkpoints.save(number, arrays, scalars, done=done, since=began)
 
     def restore(self, model: keras.Model, batches: Any) -> None:
         """Put the variables that were loaded, if any, into `model`, once; if there are none, no batch is made."""
@@ -93,7 +93,10 @@ def saving(
                 return
             asked = requests.pending()
             if now or asked is not None or checkpoints.due(natural=natural):
-                state.save(checkpoints, model, number=len(state.history) * phase.round_steps + state.index)
+                number = len(state.history) * phase.round_steps + state.index
+                state.save(
+                    checkpoints, model, number=number, done=f"{number:,} of {phase.steps:,} steps of {phase.name}"
+                )
             if asked is not None:
                 numbers = checkpoints.numbers()
                 where = f"saved at step {numbers[-1]} of {phase.steps}" if numbers else "nothing could be saved"

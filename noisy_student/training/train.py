@@ -162,7 +162,7 @@ def fit_rounds(
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
     with (
         saving(state, checkpoints, model, phase) as save,
-        bar(total=phase.steps, name=phase.name, unit="step") as shown,
+        bar(total=phase.steps, name=phase.name, unit="step", last=False) as shown,
     ):
         within = WithinRound(state, phase, batches, save=save, shown=shown)
         while not _ended(phase, state.history):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from tqdm import tqdm
 
+from noisy_student.runtime.progress import Shown
 from noisy_student.runtime.types import Floats
 from noisy_student.training.batches import TrainingBatches
 from noisy_student.training.divergence import check_finite
@@ -24,7 +24,7 @@ class WithinRound(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, state: State, phase: Phase, batches: TrainingBatches, *, save: Callable[[], None], shown: tqdm
+        self, state: State, phase: Phase, batches: TrainingBatches, *, save: Callable[[], None], shown: Shown
     ) -> None:
         super().__init__()
         self.state, self.phase, self.batches, self.save, self.shown = state, phase, batches, save, shown

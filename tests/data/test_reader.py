@@ -174,7 +174,8 @@ def test_the_stage_reads_what_lies_there_whatever_the_store(folder, data_params,
     with remembering_reader(data, every_minutes=0) as read:
         images, *rest = read_folder(folder, read, recursive=False)
         found = images[:]
-        assert checkpoints.present()[0]["stage"] == "prepare"
+        (entry,) = checkpoints.present()
+        assert (entry["stage"], entry["done"]) == ("prepare", f"{len(list(folder.iterdir()))} image files")
     expected, *others = read_folder(folder, MemoryReader(size=8, resize="squash"), recursive=False)
     assert rest == others
     assert np.array_equal(found, expected) == (store == "arrays")

@@ -6,12 +6,11 @@ import pytest
 
 from noisy_student.models.build import build
 from noisy_student.models.summary import macs
-from noisy_student.settings.schema import ModelParams
+from support import sized
 
 
 def network(name, depth=None, width=None, **changes):
-    params = ModelParams(name=name, depth=depth, width=width)
-    return build(params, **{"classes": 10, "image_size": 32, **changes})
+    return build(sized(name, depth, width), **{"classes": 10, "image_size": 32, **changes})
 
 
 def trainable(model):

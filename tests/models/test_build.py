@@ -7,6 +7,7 @@ import pytest
 from noisy_student.models.build import block_survival, build, transfer_weights
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import ModelParams
+from support import sized
 
 NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ("article_resnet50", None, None)]
 
@@ -43,7 +44,7 @@ def same_weights(first, second):
     ],
 )
 def test_uint8_images_are_normalised_inside(name, depth, width, normalise, images):
-    model = build(ModelParams(name=name, depth=depth, width=width), classes=2, image_size=16)
+    model = build(sized(name, depth, width), classes=2, image_size=16)
     assert (model.input.name, model.input.dtype, model.input.shape) == ("images", "uint8", (None, 16, 16, 3))
     inside = keras.Model(model.input, model.get_layer("normalise").output)
     np.testing.assert_allclose(inside(images), normalise(images.astype("float64")), atol=1e-6)
@@ -119,7 +120,7 @@ def test_no_noise_layers_without_noise(small):
 
 
 def test_survival_of_the_blocks():
-    params = ModelParams(name="wide_resnet", depth=16, width=1)  # 6 blocks
+    params = sized("wide_resnet", 16, 1)  # 6 blocks
     survival = block_survival(params, 0.4)
     assert list(survival) == [f"stage{s}_block{b}" for s in (1, 2, 3) for b in (1, 2)]
     assert list(survival.values()) == pytest.approx([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
@@ -131,7 +132,7 @@ def test_survival_of_the_blocks():
 
 @pytest.mark.parametrize(("name", "depth", "width"), NAMES)
 def test_two_builds_in_one_process_are_equal(name, depth, width):
-    params = ModelParams(name=name, depth=depth, width=width)
+    params = sized(name, depth, width)
     for mode in ("train", "inference", "noised"):
         noise = {"survival_probability": 0.5, "dropout": 0.5}
         first, second = (build(params, classes=2, image_size=8, mode=mode, **noise) for _ in range(2))

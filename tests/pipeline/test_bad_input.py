@@ -11,6 +11,7 @@ from PIL import Image
 
 from commands import preset as presets
 from noisy_student.settings import params
+from support import ROOT
 
 
 @pytest.fixture
@@ -160,6 +161,25 @@ def test_own_images(fresh, tmp_path, way):
     counts = json.loads(fresh.read("metrics/data.json"))
     assert counts["images"] == {"labelled": 10, "validation": 10, "unlabelled": 40, "test": 20}
     assert json.loads(fresh.read("metrics/eval.json"))["teacher"]["accuracy"] > 0.9  # dark against light
+
+
+def test_a_path_of_any_characters_goes_through_dvc_in_the_readmes_form(fresh, tmp_path):
+    """Within double quotes: space, parentheses, comma, =, #, a leading dash, brackets, other scripts; a quote as \"."""
+    root, pool = tmp_path / 'my (1), it\'s "new"/-a=b', tmp_path / "-p [2] {3} #4 猫; !"
+    _make_images(root)
+    shutil.copytree(root / "train", pool)
+    readme = (ROOT / "README.md").read_text()
+    form = """-S 'data.root="/my photos (1)"'"""
+    assert form in readme
+    command = form.replace("/my photos (1)", str(root).replace('"', '\\"').replace("'", "'\\''"))
+    command += form.replace("data.root", "data.unlabelled_from").replace("/my photos (1)", str(pool)).join("  ")
+    values = "data.source=folder data.labelled=10 data.validation=10 data.test=null data.unlabelled=null"
+    command += " ".join(f"-S {value}" for value in values.split())
+    assert "Ran experiment(s)" in fresh.run("sh", "-c", f"dvc exp run --temp -n odd {command} prepare")
+    fresh.run("dvc", "exp", "apply", "odd")
+    assert params.load(fresh.folder / "params.yaml").data.root == str(root)
+    counts = json.loads(fresh.read("metrics/data.json"))["images"]
+    assert (counts["labelled"], counts["test"]) == (10, 20)
 
 
 def test_every_preset_is_accepted_by_dvc_exp_run(clone):

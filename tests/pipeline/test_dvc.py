@@ -4,10 +4,13 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 from ruamel.yaml import YAML
 
 from browser import needs_chromium, visit
+from support import ROOT
 
 MODELS = ["teacher", "student-gen1"]
 MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "results"]
@@ -167,7 +170,7 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 )
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
-    output = clone.run("dvc", "exp", "run", "-S", f"+generations.{name}={values}")
+    output = clone.run("dvc", "exp", "run", "-S", f"++generations.{name}={values}")
     added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
     assert sorted(_ran(output)) == sorted([*added, "check", "results"])
     assert _ends_with_the_table(output)
@@ -177,8 +180,39 @@ def test_a_generation_is_added_without_running_the_first_again(clone, name, valu
     clone.run("dvc", "repro")
     assert list(json.loads(clone.read("metrics/eval.json"))) == MODELS
     assert _recorded(clone)["results"] == recorded["results"]
-    assert (clone.folder / f"models/student-{name}.keras").exists()  # no stage can know whose it is
-    (clone.folder / f"models/student-{name}.keras").unlink()
+    left = f"models/student-{name}.keras"
+    assert (clone.folder / left).exists()  # no stage can know whose it is
+    assert f"rm {left} " in clone.run("python", "-m", "commands.doctor")
+    (clone.folder / left).unlink()
+    _back(clone)
+
+
+def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
+    rng = np.random.default_rng(0)
+    for name in ("0", "1"):
+        (clone.folder / "data/extra/mine" / name).mkdir(parents=True)
+        for row, pixels in enumerate(rng.integers(0, 256, (4, 16, 16, 3), np.uint8)):
+            Image.fromarray(pixels).save(clone.folder / f"data/extra/mine/{name}/{row}.png")
+    output = clone.run("dvc", "exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
+    added = ["extra-test@mine", "eval-extra-teacher@mine", "eval-extra@gen1-mine"]
+    assert sorted(_ran(output)) == sorted(["check", *added, "results"])
+    measured = json.loads(clone.read("metrics/eval.json"))
+    assert {model: found["extra_tests"]["mine"]["images"] for model, found in measured.items()} == {
+        "teacher": 8,
+        "student-gen1": 8,
+    }
+    assert "below the test split" in output.rpartition("Running stage")[2]
+    _back(clone)
+
+
+def test_a_failed_generation_costs_no_other_its_figures(clone):
+    override = "{teacher: teacher, pseudolabel: {threshold: 0.9999}, balance: {on_empty: error}}"
+    output = clone.run("dvc", "exp", "run", "--keep-going", "-S", f"+generations.strict={override}", fails=True)
+    assert {"eval@strict", "student@strict", "results"}.isdisjoint(_ran(output))
+    assert "balance@strict" in _ran(output)
+    shown = clone.run("python", "-m", "commands.results")
+    assert "student-strict is not in the table: balance@strict failed: " in shown
+    assert all(f"\n{model} " in shown for model in MODELS)
     _back(clone)
 
 
@@ -187,6 +221,29 @@ def test_all_students_are_addressed_by_their_stage(clone):
     # the same bytes again, but for the record with the times
     assert clone.run("git", "status", "--porcelain") == " M metrics/run.json\n"
     _back(clone)
+
+
+def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
+    """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
+    clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
+    clone.run("dvc", "queue", "start", "-j", "1")
+    _wait(clone)
+    assert "This is the copy of the experiment broken: mend its -S" in clone.run("dvc", "queue", "logs", "broken")
+    clone.run("dvc", "exp", "run", "--queue", "-n", "waiting", "-S", "teacher.noise=true")
+    shown = clone.run("python", "-m", "commands.experiments").splitlines()
+    accuracy = json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"]
+    rows = {line.split()[0]: line for line in shown if line.strip()}
+    assert f"{100 * accuracy:.2f} %" in rows["main"]
+    assert re.fullmatch(r"  broken +\S+ \S+ +failed +pseudolabel.threshold=5.0", rows["broken"])
+    assert re.fullmatch(r"  waiting +\S+ \S+ +queued +teacher.noise=true", rows["waiting"])
+    assert max(map(len, shown)) <= 120
+    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    by_dvc = clone.run("sh", "-c", f"{command} --no-pager")
+    assert "waiting" in by_dvc
+    assert "broken" not in by_dvc
+    assert "student-gen1.pseudo_label_accuracy" in by_dvc
+    assert max(map(len, by_dvc.splitlines())) <= 160
+    clone.run("dvc", "queue", "remove", "--all")
 
 
 @pytest.mark.slow

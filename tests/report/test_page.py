@@ -1,29 +1,35 @@
-"""The page as a browser shows it, and as text."""
+"""The pages as a browser shows them, and as text."""
 
 import csv
 import json
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from browser import needs_chromium, visit
+from experiments.report import __main__ as report
 from experiments.report.gather import gather
-from experiments.report.page import render
+from experiments.report.page import render, render_studies
 from experiments.study import rows
+from experiments.study.findings import all_findings
+from noisy_student.drawing.canvas import colours
+from noisy_student.runtime import run_record
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import write_csv
-from support import ROOT
+from noisy_student.runtime.files import write_csv, write_json
+from noisy_student.settings import params
+from support import ROOT, set_params
 
 ALL_DRAWN = "document.querySelectorAll('.chart').length == document.querySelectorAll('[data-drawn], .failed').length"
 MARKS = "[...document.querySelectorAll('.chart')].map(c => c.querySelectorAll('[role=graphics-symbol]').length)"
 
 
 def _robustness(error):
-    """Content of metrics/robustness/MODEL.json: this mean error on corrupted images."""
+    """Content of metrics/tables/robustness/MODEL/summary.json: this mean error on corrupted images."""
     changed = {
         "corruption_error": {"fog": error - 0.05, "snow": error + 0.05},
         "flip_probability": {"tilt": 0.01, "scale": 0.05},
@@ -36,11 +42,11 @@ def _robustness(error):
 @pytest.fixture
 def project(workspace):
     """A small finished run, with figures of robustness and with a study."""
-    (workspace / "metrics/robustness").mkdir()
     for model, error in (("teacher", 0.2871), ("student-gen1", 0.1)):
-        (workspace / f"metrics/robustness/{model}.json").write_text(json.dumps(_robustness(error)))
+        folder = workspace / f"metrics/tables/robustness/{model}"
         attacked = [{"attack": a, "epsilon": e, "accuracy": 0.9 - e / 20} for a in ("fgsm", "pgd") for e in (0, 4)]
-        write_csv(workspace / f"metrics/tables/robustness/{model}/attacks.csv", attacked)
+        write_csv(folder / "attacks.csv", attacked)
+        write_json(folder / "summary.json", _robustness(error))
     (workspace / "studies").mkdir()
     (workspace / "presets").mkdir()
     shutil.copy(ROOT / "studies/article.yaml", workspace / "studies")
@@ -57,7 +63,15 @@ def project(workspace):
 def page(project):
     """The page of it, as a file."""
     path = project / "report.html"
-    path.write_text(render(gather()), encoding="utf-8")
+    path.write_text(render(gather(), studies="studies.html"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def studies_page(project):
+    """The page of its studies, as a file."""
+    path = project / "studies.html"
+    path.write_text(render_studies(all_findings(), back="report.html"), encoding="utf-8")
     return path
 
 
@@ -68,8 +82,8 @@ def test_every_chart_is_drawn_without_network_and_without_complaint(page):
         assert seen.requests == []
         assert seen.page.locator(".failed").count() == 0
         marks = seen.page.evaluate(MARKS)
-        # curves 1, labels 2, confusion 2, reliability 1, robustness 3, study 1
-        assert len(marks) == 10
+        # curves 1, labels 2, confusion 2, reliability 1, robustness 3
+        assert len(marks) == 9
         assert all(count > 0 for count in marks), marks
         bars = "[...document.querySelectorAll('[aria-roledescription=bar]')].map(b => b.getBBox().height)"
         assert max(seen.page.evaluate(bars)) > 150  # from the axis to the top
@@ -85,9 +99,31 @@ def test_every_chart_is_drawn_without_network_and_without_complaint(page):
 
 
 @needs_chromium
+def test_the_studies_are_drawn_on_a_page_of_their_own(studies_page):
+    with visit(studies_page, drawn=ALL_DRAWN) as seen:
+        assert seen.complaints == seen.requests == []
+        assert seen.page.locator(".failed").count() == 0
+        assert [count > 0 for count in seen.page.evaluate(MARKS)] == [True]
+        assert seen.violations() == ""
+
+
+@needs_chromium
+def test_what_no_font_has_is_written_by_its_code_point(page):
+    """In charts and in the text; what some font has stays."""
+    text = page.read_text().replace('"3"', '"\U0010abcd\u00e93"')  # a class
+    page.write_text(text.replace("Noisy Student Training: digits", "\U0010abce\u03a9"))
+    with visit(page, drawn=ALL_DRAWN) as seen:
+        assert seen.complaints == []
+        labels = seen.page.evaluate("[...document.querySelectorAll('.chart svg text')].map(t => t.textContent)")
+        assert labels.count("U+10ABCD\u00e93") >= 5  # on the axes of two matrices, and of the counts
+        assert seen.page.locator("h1").inner_text() == "U+10ABCE\u03a9"
+
+
+@needs_chromium
 @pytest.mark.parametrize("width", [1366, 390])
-def test_the_page_never_scrolls_sideways(page, width):
-    with visit(page, width=width, drawn=ALL_DRAWN) as seen:
+@pytest.mark.parametrize("which", ["page", "studies_page"])
+def test_the_pages_never_scroll_sideways(which, width, request):
+    with visit(request.getfixturevalue(which), width=width, drawn=ALL_DRAWN) as seen:
         assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -134,14 +170,14 @@ class _Text(HTMLParser):
             self.texts.append(" ".join(data.split()))
 
 
-def test_figures_and_facts_are_those_of_the_files(page, project):
+def test_figures_and_facts_are_those_of_the_files(page, studies_page, project):
     texts = _Text(page.read_text()).texts
     figures = json.loads((project / "metrics/eval.json").read_text())
     for found in figures.values():
         assert f"{100 * found['accuracy']:.2f} %" in texts
         assert f"{found['nll']:.4f}" in texts
-    assert "92.00 (2.00)" in texts  # the study's control
-    assert "-0.48 to +4.48" in texts
+    assert {"92.00 (2.00)", "-0.48 to +4.48"} <= {*_Text(studies_page.read_text()).texts}  # of the study's arms
+    assert not {"92.00 (2.00)", "-0.48 to +4.48"} & {*texts}
     assert "28.71 %" in texts  # the teacher's error on corrupted images
     record = json.loads((project / "metrics/run.json").read_text())["teacher"]
     assert record["commit"] in texts or record["commit"] is None
@@ -151,12 +187,69 @@ def test_figures_and_facts_are_those_of_the_files(page, project):
     assert texts[place : place + 3] == ["teacher.steps", "800", "4"]  # where it differs from the preset
 
 
-def test_nothing_is_loaded_from_elsewhere(page):
-    text = page.read_text()
-    assert "connect-src" not in text  # what the policy does not name is forbidden
-    assert "default-src 'none'" in text
-    markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
-    assert re.findall(r'(?:src|href)="(?!data:image/png|#)[^"]*"', markup) == []
+def test_nothing_is_loaded_from_elsewhere_and_the_pages_lead_to_each_other(page, studies_page):
+    for path, other in ((page, studies_page), (studies_page, page)):
+        text = path.read_text()
+        assert "connect-src" not in text  # what the policy does not name is forbidden
+        assert "default-src 'none'" in text
+        markup = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+        links = re.findall(r'(?:src|href)="(?!data:image/png|#)([^"]*)"', markup)
+        assert set(links) == {other.name}
+
+
+def test_without_studies_nothing_leads_to_them(project):
+    assert "studies" not in re.sub(r"<script.*?</script>", "", render(gather()), flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("source", "root", "name"),
+    [
+        ("digits", "data/raw/digits", "digits"),
+        ("folder", "/home/user/my photos", "my photos (folder)"),
+        ("folder", "data/raw/birds/", "birds (folder)"),
+        ("cifar10", "/images/cifar-10", "cifar-10 (cifar10)"),
+        ("svhn", "data/raw/svhn", "svhn"),
+    ],
+)
+def test_the_title_is_the_datas_name(workspace, source, root, name):
+    run = gather()
+    run.data["source"] = source
+    run.parameters["data"]["root"] = root
+    page = render(run)
+    assert f"<title>{name}: Noisy Student Training</title>" in page
+    assert f"<h1>Noisy Student Training: {name}</h1>" in page
+
+
+def test_a_folder_above_has_its_own_name(workspace):
+    run = gather()
+    run.parameters["data"]["root"] = "data/.."
+    assert run.name == f"{workspace.name} (digits)"
+
+
+def test_models_have_the_colours_of_the_charts(page):
+    text, expected = page.read_text(), colours(["teacher", "student-gen1"])
+    for model, color in expected.items():
+        assert f'<span class="swatch" style="background: {color}"></span>{model}</th>' in text
+        assert f'style="stroke: {color}; stroke-width: 3"/><text class="stage" x="' in text
+    specs = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)
+    scales = [
+        match for spec in specs for match in re.findall(r'"domain": \["teacher"[^]]*\], "range": (\[[^]]*\])', spec)
+    ]
+    assert len(scales) > 6
+    assert {tuple(json.loads(scale)) for scale in scales} == {tuple(expected.values())}
+
+
+def test_extra_test_sets_are_shown(workspace):
+    set_params({"eval.extra_tests": {"photos": "data/raw"}})
+    for model, accuracy in (("teacher", 0.5), ("student-gen1", 0.625)):
+        on_extra = {"images": 1234, "classes": 10, "accuracy": accuracy, "accuracy_interval": [0.41, 0.71]}
+        write_json(workspace / f"metrics/tables/eval/extra/photos/{model}.json", on_extra)
+    texts = _Text(render(gather())).texts
+    places = [place for place, text in enumerate(texts) if text == "photos"]
+    assert [texts[place - 1 : place + 4] for place in places] == [
+        ["teacher", "photos", "1,234", "50.00 %", "41.0 % to 71.0 %"],
+        ["student-gen1", "photos", "1,234", "62.50 %", "41.0 % to 71.0 %"],
+    ]
 
 
 def test_names_of_classes_cannot_break_the_page(project):
@@ -174,32 +267,115 @@ def test_names_of_classes_cannot_break_the_page(project):
     assert "\\u003c/script>\\u003cb>&" in text
 
 
-def test_without_a_run_the_command_is_named(workspace):
-    (workspace / "metrics/eval.json").unlink()
-    with pytest.raises(UserError, match=r"metrics/eval\.json.*dvc repro"):
-        gather()
+GENERATED = ("data/prepared", "models", "metrics/tables", "metrics/plots")  # what Git does not have
 
 
-def test_results_of_other_generations_are_refused(workspace):
-    text = (workspace / "params.yaml").read_text()
+def _only(workspace, *stages):
+    """Undo all stages but these first ones: remove what the others have written."""
+    written = {
+        "check": ["data/prepared/checked.json"],
+        "prepare": [f"data/prepared/{name}" for name in ("labelled", "validation", "unlabelled", "test", "truth")],
+        "teacher": ["models/teacher.keras", "metrics/models", "metrics/training"],
+        "eval-teacher": ["data/prepared/evaluation", "metrics/tables/eval/teacher", "metrics/plots/eval/teacher"],
+        "gen1": ["data/prepared/pseudo_labels", "data/prepared/balanced", "metrics/tables/balance"],
+        "student": ["models/student-gen1.keras", "metrics/tables/eval/student-gen1", "metrics/plots/eval/student-gen1"],
+        "results": ["metrics/tables/results", "metrics/plots/results", "metrics/eval.json"],
+    }
+    written["prepare"] += ["data/prepared/classes.json", "metrics/data.json"]
+    for path in (Path(path) for stage, paths in written.items() if stage not in stages for path in paths):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _make_report(monkeypatch, *arguments):
+    """The exit message of `python -m experiments.report`, None if it succeeded."""
+    monkeypatch.setattr("sys.argv", ["report", *arguments])
+    try:
+        report.main()
+    except SystemExit as end:
+        return end.code
+    return None
+
+
+def test_in_a_fresh_clone_it_says_that_nothing_has_run(workspace, monkeypatch):
+    """Committed metrics are there, data, models and tables are not."""
+    for folder in GENERATED:
+        shutil.rmtree(folder)
+    assert Path("metrics/eval.json").exists()
+    end = _make_report(monkeypatch)
+    assert end.startswith("error: nothing has run here yet")
+    assert "metrics/eval.json is of a run elsewhere" in end
+    assert end.endswith("Run `make repro`, then `make report`.")
+    assert not list(Path().glob("*.html"))
+    shutil.rmtree("metrics")
+    end = _make_report(monkeypatch)
+    assert end.startswith("error: nothing has run here yet")
+    assert "elsewhere" not in end
+
+
+@pytest.mark.parametrize(
+    ("done", "missing"),
+    [(["check"], "prepare"), (["check", "prepare"], "teacher"), (["check", "prepare", "teacher"], "eval-teacher")],
+)
+def test_of_a_run_that_has_only_begun_it_says_which_stage_is_missing(workspace, monkeypatch, done, missing):
+    _only(workspace, *done)
+    end = _make_report(monkeypatch)
+    assert end == (
+        f"error: nothing has been measured yet: {missing} has not run. Run `dvc repro`. Then run `make report`."
+    )
+    assert not list(Path().glob("*.html"))
+
+
+def test_a_teacher_alone_is_shown_and_what_is_missing_is_named(workspace):
+    _only(workspace, "check", "prepare", "teacher", "eval-teacher")
+    texts = _Text(render(gather())).texts
+    assert "student-gen1 is not on this page: pseudolabel@gen1 has not run. Run `dvc repro`." in texts
+    assert "No student has been measured." in texts
+    assert texts.count("teacher") >= 3
+
+
+def test_a_generation_that_failed_is_named_with_the_reason(workspace):
+    text = Path("params.yaml").read_text()
     changed = text.replace("gen1: {teacher: teacher}", "gen1: {teacher: teacher}\n  gen2: {teacher: student-gen1}")
     assert changed != text
-    (workspace / "params.yaml").write_text(changed)
-    with pytest.raises(UserError, match=r"figures of teacher, student-gen1, but params\.yaml has .*gen2"):
-        gather()
+    Path("params.yaml").write_text(changed)
+    run_record.record_failure("pseudolabel@gen2", "no images")
+    texts = _Text(render(gather())).texts
+    assert "student-gen2 is not on this page: pseudolabel@gen2 failed: no images" in texts
+    assert f"{100 * json.loads(Path('metrics/eval.json').read_text())['student-gen1']['accuracy']:.2f} %" in texts
+
+
+def test_the_command_writes_both_pages_side_by_side(project, monkeypatch, capsys):
+    assert _make_report(monkeypatch, "--out", "out/page.html") is None
+    assert {path.name for path in Path("out").iterdir()} == {"page.html", "studies.html"}
+    assert 'href="studies.html"' in Path("out/page.html").read_text()
+    assert 'href="page.html"' in Path("out/studies.html").read_text()
+    assert _make_report(monkeypatch, "--out", "studies.html") == 2  # it would be both
+    assert "choose another name" in capsys.readouterr().err
+    assert not Path("studies.html").exists()
 
 
 def test_parameters_that_did_not_make_the_results_are_refused(project):
-    lock = {"stages": {"teacher": {"params": {"params.yaml": {"teacher.steps": 4}}}, "student@old": {}}}
-    (project / "dvc.lock").write_text(json.dumps(lock))
+    stages = {"teacher": {"params": {"params.yaml": {"teacher.steps": 4}}}, "student@old": {}}
+    (project / "dvc.lock").write_text(json.dumps({"stages": stages}))
     gather()
-    (project / "dvc.lock").write_text(json.dumps(lock).replace("4", "5"))
+    stages["teacher"]["params"]["params.yaml"]["teacher.steps"] = 5
+    (project / "dvc.lock").write_text(json.dumps({"stages": stages}))
     with pytest.raises(UserError, match=r"teacher\.steps was 5 when the stage teacher ran, and is 4 .*dvc repro"):
+        gather()
+    whole = params.read_yaml("params.yaml")  # as the stage check depends on it
+    whole["student"]["optimizer"]["momentum"] = 0.5
+    (project / "dvc.lock").write_text(json.dumps({"stages": {"check": {"params": {"params.yaml": whole}}}}))
+    with pytest.raises(
+        UserError, match=r"student\.optimizer\.momentum was 0\.5 when the stage check ran, and is 0\.9 "
+    ):
         gather()
 
 
 def test_tables_that_are_missing_are_named(workspace):
-    (workspace / "metrics/tables/eval/reliability.csv").unlink()
+    (workspace / "metrics/tables/eval/teacher/reliability.csv").unlink()
     with pytest.raises(UserError, match=r"reliability\.csv: cannot be read .*dvc repro"):
         gather()
 
@@ -207,9 +383,9 @@ def test_tables_that_are_missing_are_named(workspace):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("eval/reliability.csv", lambda text: text.replace(",0.", ",x.", 1), "damaged"),
-        ("eval/confusion-teacher.csv", lambda text: text + "unknown,unknown\n", "damaged .*classes.json"),
-        ("eval/confusion-teacher.csv", lambda text: text.replace("actual", "truth", 1), "damaged"),
+        ("eval/teacher/reliability.csv", lambda text: text.replace(",0.", ",x.", 1), "damaged"),
+        ("eval/teacher/confusion.csv", lambda text: text + "unknown,unknown\n", "damaged .*classes.json"),
+        ("eval/teacher/confusion.csv", lambda text: text.replace("actual", "truth", 1), "damaged"),
     ],
 )
 def test_tables_that_are_damaged_are_named(workspace, name, change, message):

@@ -316,6 +316,14 @@ def test_affine_map_moves_the_corners():
     assert np.allclose(shifted[0, 2:, 2:], x[0, :-2, :-2], atol=1e-5)
 
 
+def test_affine_map_samples_between_pixels_exactly():
+    """On a ramp of 8 grey levels a pixel; OpenCV 4 rounded places to 1/32 pixel: docs/robustness.md."""
+    ramp = np.tile(8 * np.arange(32, dtype=np.float32), (32, 1))[None, ..., None]
+    for right in (1 / 128, 1 / 64, 3 / 64, 0.7):
+        moved = np.squeeze(digital._affine(ramp, np.tile([right, 0.0], (1, 3, 1))))
+        assert np.allclose(moved[:, 2:-2], np.squeeze(ramp)[:, 2:-2] - 8 * right, atol=1e-3)
+
+
 def test_frost_by_its_weights_and_place():
     levels, pictures = (
         np.full((50, 16, 16, 3), 100, np.uint8),

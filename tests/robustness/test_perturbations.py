@@ -113,6 +113,22 @@ def test_tilt_is_a_projection_of_the_turned_image(degrees):
         assert found[:2] / found[2] == pytest.approx(expected, abs=0.6)
 
 
+@pytest.mark.parametrize("degrees", [-11.25, 4.0, 15.0])
+def test_tilt_samples_between_pixels_exactly(degrees):
+    """Against SciPy's linear interpolation; OpenCV 4 rounded places to 1/32 pixel: docs/robustness.md."""
+    side = 64
+    image = photographs(side, 1)
+    ys, xs = np.mgrid[:side, :side]
+    inverse = np.linalg.inv(perturbations.tilt_matrix(side, degrees))
+    x, y, w = inverse @ np.stack([xs.ravel(), ys.ravel(), np.ones(side * side)])
+    places = [(value / w).reshape(side, side) for value in (y, x)]
+    inside = np.all([(place >= 0) & (place <= side - 1) for place in places], axis=0)
+    assert inside.mean() > 0.6
+    for c in range(3):
+        expected = scipy.ndimage.map_coordinates(image[0, ..., c].astype(float), places, order=1)
+        assert np.abs(perturbations._tilt(image, degrees)[0, ..., c] - expected)[inside].max() < 0.51
+
+
 def test_water_runs_down():
     images = np.zeros((20, 32, 32, 3), np.uint8)
     found = sequence(images, "spatter").astype(float).mean(axis=(1, 3, 4))  # frames by rows

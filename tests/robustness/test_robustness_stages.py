@@ -156,12 +156,14 @@ def _kill_after(units, monkeypatch):
     monkeypatch.setattr(measure, "run", dying)
 
 
-def test_a_signal_saves_what_was_measured(tmp_path):
+def test_a_signal_saves_what_was_measured(tmp_path, monkeypatch):
     import signal
 
-    from noisy_student.runtime.checkpoints import Checkpoints
+    from noisy_student.runtime import checkpoints
 
-    kept = Checkpoints(tmp_path / "kept", every_minutes=60.0, keep=None)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    folder = tmp_path / "checkpoints/robustness-teacher/abc"
+    kept = checkpoints.Checkpoints(folder, every_minutes=60.0, keep=None)
 
     def interrupting():
         os.kill(os.getpid(), signal.SIGTERM)
@@ -171,6 +173,7 @@ def test_a_signal_saves_what_was_measured(tmp_path):
     with pytest.raises(Stopped, match=r"[12] of 3 steps are saved") as stop:  # two are done at a time
         run(work, name="test", kept=kept)
     saved = int(re.search(r"(\d) of", str(stop.value))[1])
+    assert checkpoints.present()[0]["done"] == f"{saved} of 3 steps"
     calls = []
     work = {key: lambda key=key: calls.append(key) or {"x": np.ones(1)} for key in work}
     results = run(work, name="test", kept=kept)

@@ -23,9 +23,8 @@ from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import array_writer, read_array, write_array, write_json
 from noisy_student.settings import params
-from noisy_student.settings.schema import ModelParams
 from noisy_student.steps.labelling import label_pool
-from support import with_values
+from support import sized, with_values
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
 
@@ -156,8 +155,7 @@ def test_an_empty_pool_is_refused_and_nothing_written(teacher, tmp_path):
 
 
 def _network(name, depth, width, size):
-    model = ModelParams(name=name, depth=depth, width=width)
-    return build(model, mode="inference", classes=10, image_size=size)
+    return build(sized(name, depth, width), mode="inference", classes=10, image_size=size)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +270,7 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
     (folder,) = (tmp_path / "checkpoints/pseudolabel@gen1").iterdir()
     shards = sorted(folder.glob("*.npz"))
     assert [int(path.name[:12]) for path in shards] == [0, 4, 8, 12]
+    assert checkpoints.present()[0]["done"] == f"16 of {len(whole)} rows"  # the newest is named by its first, 12
     shards[1].write_bytes(shards[1].read_bytes()[:-1])
     with monkeypatch.context() as patch:
         _killed_after(patch, 4)  # it reaches row 20, past the shards that lay behind the damaged one

@@ -65,7 +65,7 @@ def test_jpeg_resolution_fix_and_another_network_by_generation(workspace, again)
             "gen1": {
                 "teacher": "teacher",
                 "noise": {"randaugment": {"magnitude": 2}},
-                "student": {"model": {"name": "wide_resnet", "depth": 10, "width": 1}},
+                "student": {"model": {"name": "wide_resnet", "wide_depth": 10, "widening_factor": 1}},
             }
         },
     )

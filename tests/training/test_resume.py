@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import pytest
 
 from noisy_student import backends
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.runtime import signals
+from noisy_student.runtime import checkpoints, signals
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DivergenceError
 from noisy_student.settings import params
@@ -185,6 +186,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(digits, tmp_path, who
 def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch):
     number = signal.SIGTERM
     settings = params.check(with_values(digits, EVERYTHING))
+    folder = tmp_path / "checkpoints/student@gen1/abc"
     real = within_round.WithinRound.on_epoch_begin
 
     def signalled(self, epoch, logs=None):
@@ -196,10 +198,13 @@ def test_a_signal_saves_and_ends(digits, tmp_path, whole, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(within_round.WithinRound, "on_epoch_begin", signalled)
         with pytest.raises(signals.Stopped, match=r"saved at step \d+ of 24.*to go on") as stop:
-            _train(settings, Checkpoints(tmp_path, every_minutes=60))
+            _train(settings, Checkpoints(folder, every_minutes=60))
     assert stop.value.number == number
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    step = re.search(r"step (\d+) of 24", str(stop.value))[1]
+    assert checkpoints.present()[0]["done"] == f"{step} of 24 steps of student-gen1"
     assert signal.getsignal(number) is before
-    kept = Checkpoints(tmp_path)
+    kept = Checkpoints(folder)
     _assert_same(whole, _train(settings, kept))
     assert 8 < kept.resumed_from <= 16  # as soon as Keras comes back to Python
 

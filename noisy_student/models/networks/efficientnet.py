@@ -9,7 +9,7 @@ its input changes; its probability follows from its place among all blocks.
 """
 
 import math
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -92,11 +92,17 @@ class EfficientNet(Network):
     too_small = " or model.small_images to true"
 
     size: Annotated[str, one_of("size", SIZES)] | None = parameter(
-        None, "b0 to b7, l0 to l2; or null, and both coefficients"
+        None, "b0 to b7, l0 to l2; empty: b0, or what both coefficients say"
     )
     width_coefficient: Coefficient | None = parameter(None, "how many times wider than B0")
     depth_coefficient: Coefficient | None = parameter(None, "how many times deeper than B0")
     small_images: bool = parameter(False, "for images of 32 pixels, strides of 8 in all in place of 32")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_size(cls, given: Any) -> Any:
+        sized = any(given.get(key) is not None for key in ("size", "width_coefficient", "depth_coefficient"))
+        return given if sized else given | {"size": "b0"}
 
     @model_validator(mode="after")
     def _check(self):

@@ -4,17 +4,17 @@ Depth 6n + 2: a 3x3 convolution, then three stages of n blocks with w, 2w and 4w
 is a 1x1 convolution with batch normalisation where the shape changes (the paper's option B).
 """
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from noisy_student.models.network import Blocks, KerasTensor, Layers, Network, three_stages
-from noisy_student.settings.schema import Positive
+from noisy_student.settings.schema import Positive, parameter
 
 
 class ResNet(Network):
     """Three stages of basic blocks."""
 
-    depth: Positive = Field(description="6n + 2 weighted layers")
-    width: Positive = Field(description="filters of the first stage")
+    depth: Positive = parameter(8, "6n + 2 weighted layers")
+    width: Positive = parameter(16, "filters of the first stage")
 
     @model_validator(mode="after")
     def _check(self):

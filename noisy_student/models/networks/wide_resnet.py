@@ -4,17 +4,17 @@ Depth 6n + 4: a 3x3 convolution of 16 filters, then three stages of n blocks wit
 filters. No dropout inside the blocks.
 """
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from noisy_student.models.network import Blocks, KerasTensor, Layers, Network, three_stages
-from noisy_student.settings.schema import Positive
+from noisy_student.settings.schema import Positive, parameter
 
 
 class WideResNet(Network):
-    """Three stages of basic blocks, `width` times wider than a ResNet."""
+    """Three stages of basic blocks, `widening_factor` times wider than the stem."""
 
-    depth: Positive = Field(description="6n + 4 weighted layers")
-    width: Positive = Field(description="widening factor")
+    wide_depth: Positive = parameter(10, "6n + 4 weighted layers")
+    widening_factor: Positive = parameter(2, "how many times wider than its stem of 16 filters")
 
     @model_validator(mode="after")
     def _check(self):
@@ -23,10 +23,10 @@ class WideResNet(Network):
 
     def blocks(self) -> Blocks:
         """See `three_stages`."""
-        return three_stages(self.name, self.depth, extra=4, filters=16 * self.width)
+        return three_stages(self.name, self.wide_depth, extra=4, filters=16 * self.widening_factor)
 
     def features(self, images: KerasTensor, layers: Layers) -> KerasTensor:
-        """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * width)."""
+        """Normalised images (N, H, W, 3) -> features (N, ceil(H / 4), ceil(W / 4), 64 * widening_factor)."""
         x = layers.conv(images, "stem_conv", filters=16, kernel=3)
         for name, filters, stride in self.blocks():
             x = _block(x, layers, name, filters=filters, stride=stride)

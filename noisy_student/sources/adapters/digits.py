@@ -11,7 +11,7 @@ from noisy_student.settings.schema import DataParams
 from noisy_student.sources.interface import Rules, Source
 from noisy_student.sources.reader import Reader
 
-RULES = Rules(test=False, unlabelled=False)
+RULES = Rules(validation=False, test=False, unlabelled=False, classes=10, train=1_797)
 
 
 def load(data: DataParams, read: Reader | None = None) -> Source:

@@ -1,0 +1,136 @@
+"""Parameters for a folder of images, by what is in it: what `python -m commands.preset photos --root DIR` writes."""
+
+import os
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from noisy_student.runtime.errors import DataError
+
+POOL = "data/pools/auto"  # the images of unlabelled/, or those that are held back
+SAMPLE = 200  # files whose size is looked at
+SIZES = {64: 32, 160: 64}  # {shorter side below, pixels to train at}; larger ones at LARGEST
+LARGEST = 96
+MEMORY = 4 * 2**30  # bytes of pixels, more are kept as shards
+EPOCHS, FEWEST, MOST = 40, 400, 4000  # passes of the teacher over the labels; its steps, at least and at most
+VALIDATIONS = 16  # in a training
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is in the folder; files are counted, not read.
+
+    Attributes:
+        train: {class: images}.
+        splits: folders beside train/.
+        sides: (width, height) of some of the images.
+        unlabelled: images below unlabelled/.
+    """
+
+    train: dict[str, int]
+    splits: frozenset[str]
+    sides: list[tuple[int, int]]
+    unlabelled: int
+
+
+def look(root: Path) -> Seen:
+    """Look at a folder of images, as the source `folder` wants it.
+
+    Raises:
+        DataError: it has no train/<class>/*, or none of the files that were looked at is an image.
+    """
+    train = {folder.name: _files(folder) for folder in _folders(root / "train")}
+    total = [path for files in train.values() for path in files]
+    if len(train) < 2 or not total:
+        raise DataError(
+            f"--root={root}: expected {root / 'train'}/<class>/* with two classes or more, found "
+            f"{', '.join(train) or 'none'}. Put the images there, a folder a class."
+        )
+    sides = [side for path in total[:: max(1, len(total) // SAMPLE)] if (side := _side(path))]
+    if not sides:
+        raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")
+    splits = frozenset(folder.name for folder in _folders(root))
+    unlabelled = sum(len(files) for _, _, files in os.walk(root / "unlabelled", followlinks=True))
+    return Seen({name: len(files) for name, files in train.items()}, splits, sides, unlabelled)
+
+
+def _folders(path):
+    if not path.is_dir():
+        return []
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _files(folder):
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def _side(path):
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception:  # a damaged file raises almost anything; `prepare` names it
+        return None
+
+
+def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
+    """Parameters over the defaults, and what there is to say of them, a line each."""
+    images, classes = sum(seen.train.values()), len(seen.train)
+    own = "val" in seen.splits and "test" in seen.splits  # without test/, val/ is the test split
+    validation = None if own else min(max(30, images // 5, classes), max(classes, images // 3))
+    rest = images - (validation or 0)
+    labelled = None if seen.unlabelled else max(classes, rest // 2)
+    size, crops = _image_size(seen.sides)
+    flip, why = _flip(seen.train)
+    batch = min(64, 2 ** ((labelled or rest).bit_length() - 1))
+    every = round(min(max(EPOCHS * (labelled or rest) / batch, FEWEST), MOST) / VALIDATIONS)
+    training = {"select_by": "accuracy", "batch_size": batch, "model": {"name": "resnet", **_network(size)}}
+    pixels = 3 * size**2 * (images + seen.unlabelled)
+    ratio = 3.0 if seen.unlabelled > 3 * rest else 1.0
+    tree = {
+        "data": {
+            **{"source": "folder", "root": str(root), "image_size": size, "resize": "crop" if crops else "squash"},
+            **{"labelled": labelled, "validation": validation, "unlabelled_from": POOL, "test": None},
+            "store": "shards" if pixels > MEMORY else "arrays",
+        },
+        "augmentation": {"flip": flip, "crop": size // 8},
+        "teacher": training | {"steps": VALIDATIONS * every, "validate_every": every},
+        "student": training
+        | {"steps": 2 * VALIDATIONS * every, "validate_every": 2 * every, "unlabelled_ratio": ratio},
+        "noise": {"randaugment": {"magnitude": 10, "levels": 30}, "dropout": 0.2},
+        "pseudolabel": {"threshold": 0.5},
+        "balance": {"on_empty": "skip"},
+    }
+    short = statistics.median(map(min, seen.sides))
+    said = [
+        f"{images:,} images of {classes} classes in train/, {seen.unlabelled:,} without labels; the shorter side is "
+        f"{short:.0f} pixels (median of {len(seen.sides)}): trained at {size}",
+        f"augmentation.flip={str(flip).lower()} is a guess: {why}",
+    ]
+    if not seen.unlabelled:
+        said.append(
+            f"there is no unlabelled/: {labelled:,} images keep their labels, the others are taken as unlabelled, "
+            "which shows the method but wastes labels. Put images there, or name a folder in data.unlabelled_from"
+        )
+    return tree, said
+
+
+def _image_size(sides):
+    """(pixels to train at, whether the centre is cut out)."""
+    short = statistics.median(map(min, sides))
+    size = next((size for below, size in SIZES.items() if short < below), LARGEST)
+    return size, statistics.median(max(side) / min(side) for side in sides) > 1.1
+
+
+def _flip(train):
+    if all(len(name) == 1 or name.isdigit() for name in train):
+        return False, "the classes are called as digits or letters, and mirrored they would be others"
+    return True, "most things look as well mirrored; set it to false for text, signs, or where left and right count"
+
+
+def _network(size):
+    return {"depth": 14, "width": 16} if size <= SIZES[64] else {"depth": 20, "width": 16}

@@ -1,0 +1,123 @@
+"""Whatever encoding a user's locale, terminal or log file has: no traceback, and the same results."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import preset as presets
+from noisy_student.runtime import layout
+from support import ROOT, with_values
+
+ASCII_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+OUTPUTS = {
+    "ASCII": {"PYTHONIOENCODING": "ascii"},
+    "Latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "code page 1252": {"PYTHONIOENCODING": "cp1252"},
+    "the locale C, names too": ASCII_LOCALE,
+}
+CLASSES = ["Émeu", "猫", "кот"]
+
+
+def _run(module, *arguments, folder, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, digits):
+    """A project whose folder, images and classes have names beyond ASCII."""
+    folder = tmp_path_factory.mktemp("größe-大")
+    rng = np.random.default_rng(0)
+    for split, number in (("train", 12), ("test", 4)):
+        for name in CLASSES:
+            (folder / "photos-фото" / split / name).mkdir(parents=True)
+            for i in range(number):
+                image = Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+                image.save(folder / "photos-фото" / split / name / f"ü{i}.png")
+    (folder / "photos-фото/train/猫/damaged-ß.png").write_bytes(b"no image")
+    values = {
+        "data.source": "folder",
+        "data.root": "photos-фото",
+        "data.labelled": 9,
+        "data.validation": 9,
+        "data.test": None,
+        "data.image_size": 8,
+    }
+    (folder / "params.yaml").write_text(presets.fresh(with_values(digits, values)), encoding="utf-8")
+    (folder / "presets").symlink_to(ROOT / "presets")
+    return folder
+
+
+@pytest.mark.parametrize("output", ["ASCII", "the locale C, names too"])
+def test_a_stage_gives_the_same_classes(project, output):
+    done = _run("stages.prepare", folder=project, **OUTPUTS[output])
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False), done.stderr.decode()
+    assert json.loads((project / layout.CLASSES).read_text(encoding="utf-8")) == sorted(CLASSES)
+    counted = json.loads((project / layout.DATA_METRICS).read_text(encoding="utf-8"))
+    assert "damaged-ß.png" in json.dumps(counted["unreadable"], ensure_ascii=False)
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_what_is_printed_is_escaped_where_it_cannot_be_shown(project, output, tmp_path):
+    """Checkpoints below a folder, a preset's change of a path; a message of a stage and one of a command."""
+    (project / "checkpoints/teacher/abc").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    calls = [
+        ("commands.preset", ["digits"], tmp_path, 0),
+        ("commands.checkpoints", [], tmp_path, 0),
+        ("commands.preset", ["猫"], tmp_path, 1),
+        ("stages.student", ["猫"], project, 1),
+    ]
+    for module, arguments, folder, status in calls if output == "ASCII" else calls[:1]:
+        done = _run(module, *arguments, folder=folder, DVC_ROOT=str(project), **OUTPUTS[output])
+        assert (done.returncode, b"Traceback" in done.stderr) == (status, False), (module, done.stderr.decode())
+        if module == "commands.preset" and not status:
+            shown = OUTPUTS[output].get("PYTHONIOENCODING", "ascii")
+            assert "data.root: photos-фото -> ".encode(shown, "backslashreplace") in done.stdout
+
+
+@pytest.mark.parametrize("flags", [["-X", "utf8=0"], ["-E"]])
+def test_a_program_that_cannot_have_utf8_starts_anew_once_only(flags):
+    code = "from noisy_student.runtime import console; console.use_utf8(); print('\\u732b', '\\udce9')"
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **ASCII_LOCALE},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert b"\\udce9" in done.stdout
+
+
+MAINS = sorted(
+    path.relative_to(ROOT).as_posix()
+    for top in ("commands", "experiments", "benchmarks", "stages")
+    for path in (ROOT / top).rglob("*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("path", MAINS)
+def test_every_program_does_so_first(path):
+    """By itself, or because `stages.entry.run` does."""
+    (block,) = [
+        node
+        for node in ast.parse(Path(ROOT / path).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+    ]
+    first = ast.unparse(block.body[0])
+    assert first == "console.use_utf8()" or first.startswith("run(main")

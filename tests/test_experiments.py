@@ -1,0 +1,129 @@
+"""`make experiments`: what DVC knows of experiments, in few columns; nothing that an experiment never measured."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime
+
+import pytest
+from dvc.repo.experiments.serialize import ExpExecutor, ExpRange, ExpState, SerializableError, SerializableExp
+
+from commands.experiments import COLUMNS, rows
+from support import ROOT, with_values
+
+MEASURED = {"teacher": {"accuracy": 0.5}, "student-gen1": {"accuracy": 0.75, "pseudo_label_accuracy": 0.875}}
+FIGURES = ("50.00 %", "75.00 %", "87.50 %")
+TIME = datetime(2026, 1, 2, 3, 4)
+
+
+@pytest.fixture
+def shown(digits):
+    """A function: DVC's own state of a commit or an experiment, with some dotted parameters changed."""
+
+    def make(rev, name=None, *, measured=MEASURED, failed=False, **values):
+        parameters = with_values(digits, {key.replace("__", "."): value for key, value in values.items()})
+        data = SerializableExp(
+            rev,
+            None if rev == "workspace" else TIME,
+            params={"params.yaml": {"data": parameters}},
+            metrics={"metrics/eval.json": {"data": measured}} if measured else {},
+        )
+        return ExpState(rev, name, data, SerializableError("Experiment run failed") if failed else None)
+
+    return make
+
+
+def _run(state, tip):
+    return ExpRange([tip], ExpExecutor(state) if state else None, tip.name)
+
+
+def _rows(workspace, commit, *experiments):
+    """The rows of what `dvc exp show --json` prints of these."""
+    commit.experiments = list(experiments) or None
+    printed = json.dumps([workspace.dumpd(), commit.dumpd()], default=lambda date: date.isoformat())
+    return rows(json.loads(printed))
+
+
+def test_only_what_ended_well_has_accuracies(shown):
+    """DVC gives a failed one the metrics of the commit that it started from, one that runs those of the last run."""
+    table = _rows(
+        shown("workspace"),
+        shown("a" * 40, "main"),
+        _run("running", shown("b" * 40, "now", seed=1)),
+        _run(None, shown("c" * 40, "good", teacher__noise=True)),
+        _run("success", shown("d" * 40, "from-the-queue", data__labelled=None)),
+        _run("queued", shown("e" * 40, "later", data__root="/a (1)")),
+        _run("failed", shown("f" * 40, "bad", failed=True, pseudolabel__threshold=5.0)),
+    )
+    date = "2026-01-02 03:04"
+    assert table == [
+        ("workspace", "", "", *FIGURES, ""),
+        ("main", date, "", *FIGURES, ""),
+        ("  now", date, "running", "", "", "", "seed=1"),
+        ("  good", date, "", *FIGURES, "teacher.noise=true"),
+        ("  from-the-queue", date, "", *FIGURES, "data.labelled=null"),
+        ("  later", date, "queued", "", "", "", "data.root=/a (1)"),
+        ("  bad", date, "failed", "", "", "", "pseudolabel.threshold=5.0"),
+    ]
+
+
+def test_the_workspace_is_compared_with_the_commit_and_silent_while_one_runs_in_it(shown):
+    workspace, commit = shown("workspace", seed=4), shown("a" * 40)
+    assert _rows(workspace, commit)[0] == ("workspace", "", "", *FIGURES, "seed=4")
+    assert _rows(workspace, commit)[1][0] == "a" * 7
+    running = _run("running", shown("workspace", seed=4))
+    assert _rows(workspace, commit, running)[0] == ("workspace", "", "in use", "", "", "", "seed=4")
+
+
+def test_the_student_is_the_released_one_else_the_last(shown):
+    two = MEASURED | {"student-gen2": {"accuracy": 1.0}}
+    workspace, commit = shown("workspace"), shown("a" * 40)
+    for release, student in (
+        ("student-gen1", FIGURES[1:]),
+        ("student-gen2", ("100.00 %", "")),
+        ("teacher", ("100.00 %", "")),
+    ):
+        row = _rows(workspace, commit, _run(None, shown("b" * 40, "two", measured=two, release=release)))[2]
+        assert row[4:6] == student
+
+
+def test_many_changes_are_counted_and_what_dvc_cannot_read_says_so(shown):
+    values = {"seed": 1, "teacher__steps": 100, "teacher__noise": True, "student__steps": 200, "student__ema": 0.5}
+    table = _rows(
+        shown("workspace", measured={}),
+        shown("a" * 40),
+        _run(None, shown("b" * 40, "many", **values)),
+        _run(None, ExpState("c" * 40, "odd", None, SerializableError("params.yaml: bad YAML"))),
+    )
+    assert table[0][3:6] == ("", "", "")
+    assert table[2][-1] == "seed=1, teacher.noise=true, teacher.steps=100 and 2 more"
+    assert table[3] == ("  odd", "", "", "", "", "", "cannot be read: params.yaml: bad YAML")
+    assert max(map(len, table)) == len(COLUMNS) == 7
+
+
+@pytest.mark.parametrize(
+    ("prepared", "said"),
+    [
+        ("", "error: dvc exp show: ERROR: you are not inside of a DVC repository"),
+        ("git init -q && dvc init -q", "error: git has no commit yet"),
+    ],
+)
+def test_where_there_are_none_one_message_says_why(tmp_path, prepared, said, monkeypatch):
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site-cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    (tmp_path / "project").mkdir()
+    script = f"{prepared or 'true'} && {sys.executable} -m commands.experiments"
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path / "project", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(said), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_says_so_too(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    command = [sys.executable, "-m", "commands.doctor"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this is no git repository"), done.stderr

@@ -1,0 +1,124 @@
+"""`python -m commands.preset photos --root DIR`: concrete numbers, by what is in the folder."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from commands import photos
+from commands import preset as presets
+from noisy_student.settings import params
+from support import ROOT
+
+
+def _folder(root, split, classes, number, size=(40, 30)):
+    for name in classes:
+        folder = root / split / name
+        folder.mkdir(parents=True)
+        for index in range(number):
+            Image.fromarray(np.full((size[1], size[0], 3), index, np.uint8)).save(folder / f"{index}.png")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """3 classes, 50 images each to train with, 40x30 pixels; 500 without labels."""
+    _folder(tmp_path, "train", ("cat", "dog", "eel"), 50)
+    _folder(tmp_path, "test", ("cat", "dog", "eel"), 4)
+    _folder(tmp_path, "unlabelled", ("a", "b"), 250)
+    return tmp_path
+
+
+def run(folder, *arguments):
+    command = [sys.executable, "-m", "commands.preset", "photos", *arguments]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": ""}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_writes_what_fits_the_images(root, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    done = run(work, "--root", str(root))
+    assert done.returncode == 0, done.stderr
+    written = params.load(work / "params.yaml")
+    data, teacher, student = written.data, written.teacher, written.student
+    assert (data.source, data.root, data.image_size, data.resize) == ("folder", str(root), 32, "crop")
+    # 150 images: a fifth for validation, the rest keep their labels, those of unlabelled/ are the pool
+    assert (data.validation, data.labelled, data.unlabelled_from, data.test) == (30, None, "data/pools/auto", None)
+    # 40 passes over 120 images in batches of 64 are 75 steps, fewer than the least
+    assert (teacher.steps, teacher.validate_every, teacher.batch_size) == (400, 25, 64)
+    assert (student.steps, student.unlabelled_ratio) == (800, 3.0)
+    assert (written.augmentation.flip, written.augmentation.crop) == (True, 4)
+    assert "augmentation.flip=true is a guess" in done.stderr
+    assert "150 images of 3 classes in train/, 500 without labels; the shorter side is 30 pixels" in done.stderr
+
+
+def test_new_and_args_as_of_other_presets(root, tmp_path_factory):
+    work = tmp_path_factory.mktemp("work")
+    assert run(work, "--root", str(root)).returncode == 0
+    fresh = (work / "params.yaml").read_text()
+    (work / "params.yaml").write_text(fresh.replace("# of the splits", "# mine"))
+    assert run(work, "--root", str(root)).returncode == 0
+    assert "# mine" in (work / "params.yaml").read_text()
+    assert run(work, "--root", str(root), "--new").returncode == 0
+    assert (work / "params.yaml").read_text() == fresh
+    (work / "params.yaml").write_text(presets.fresh(presets.defaults()))
+    assert "-S data.image_size=32" in run(work, "--root", str(root), "--args").stdout
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([(28, 28)] * 3, (32, False)),
+        ([(100, 90), (64, 64), (500, 480)], (64, False)),
+        ([(640, 480)] * 5, (96, True)),
+        ([(32, 32), (32, 32), (4000, 3000)], (32, False)),  # the median: one large image is no reason
+    ],
+)
+def test_the_image_size_is_by_the_images(sides, expected):
+    assert photos._image_size(sides) == expected
+
+
+def test_the_numbers_grow_with_the_images(tmp_path):
+    seen = photos.Seen({str(k): 1000 for k in range(10)}, frozenset({"train", "test", "val"}), [(256, 256)], 0)
+    tree, said = photos.overlay(tmp_path, seen)
+    # val/ beside test/: its own validation images; no unlabelled/: half the labels are put aside
+    assert (tree["data"]["validation"], tree["data"]["labelled"]) == (None, 5000)
+    assert tree["teacher"]["steps"] == 16 * round(40 * 5000 / 64 / 16) == 3120
+    assert not tree["augmentation"]["flip"]  # classes "0" to "9"
+    assert any("there is no unlabelled/: 5,000 images keep their labels" in line for line in said)
+    assert tree["teacher"]["model"]["depth"] == 20
+
+
+def test_few_images(tmp_path):
+    """A batch is no larger than the labelled images, validation leaves most of them."""
+    tree, _ = photos.overlay(tmp_path, photos.Seen({"a": 12, "b": 12}, frozenset({"train", "test"}), [(64, 64)], 9))
+    assert (tree["data"]["validation"], tree["teacher"]["batch_size"]) == (8, 16)
+
+
+def test_damaged_files_count_for_no_size_and_links_are_followed(root):
+    (root / "train/cat/broken.png").write_bytes(b"no image")
+    (root / "train/fox").symlink_to(root / "train/dog")
+    seen = photos.look(root)
+    assert (seen.train["cat"], seen.train["fox"]) == (51, 50)
+    assert set(seen.sides) == {(40, 30)}
+
+
+@pytest.mark.parametrize("fault", ["no root", "no folder", "one class", "no image"])
+def test_mistakes_are_one_message(tmp_path, fault):
+    if fault == "one class":
+        _folder(tmp_path, "train", ("cat",), 2)
+    if fault == "no image":
+        _folder(tmp_path, "train", ("cat", "dog"), 1)
+        for path in tmp_path.glob("train/*/*"):
+            path.write_bytes(b"hello")
+    done = run(tmp_path, *([] if fault == "no root" else ["--root", str(tmp_path)]))
+    words = {
+        "no root": "--root DIR",
+        "no folder": "found none",
+        "one class": "found cat",
+        "no image": "none of 2 files",
+    }
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert words[fault] in done.stderr
+    assert not (tmp_path / "params.yaml").exists()
