@@ -108,7 +108,9 @@ def test_the_settings_import_neither_networks_nor_sources():
     code = "import sys, noisy_student.settings.params; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     own = {name for name in done.stdout.split() if name.startswith("noisy_student.")}
-    assert own == {f"noisy_student.{name}" for name in ("settings", "settings.params", "settings.schema")} | {
+    assert own == {
+        f"noisy_student.{name}" for name in ("settings", "settings.inputs", "settings.params", "settings.schema")
+    } | {
         "noisy_student.runtime",
         "noisy_student.runtime.errors",
         "noisy_student.runtime.layout",
