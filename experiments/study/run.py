@@ -15,7 +15,7 @@ from dvc.exceptions import DvcException
 from commands.preset import Tree
 from experiments.study import rows
 from experiments.study.clones import WORK, Lane, Say, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
-from experiments.study.definition import Changes, Study, settings_digest
+from experiments.study.definition import FOLDER, Changes, Study, settings_digest
 from experiments.study.rows import Row
 from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
@@ -73,7 +73,8 @@ def jobs_of(name: str, study: Study, preset: str, *, seeds: int, changes: Change
             try:
                 parameters, model = study.parameters(arm, preset, seed, changes), study.model_of(arm)
             except ParamsError as error:
-                raise ParamsError(f"study {name}: {error}") from None
+                places = f"Arms stand in {FOLDER}/{name}.yaml, presets in presets/; the rest is of your -S."
+                raise ParamsError(f"study {name}: {error}\n{places}") from None
             teacher = parameters["generations"][Model.named(model).generation]["teacher"]
             jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code))
     return jobs

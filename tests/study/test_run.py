@@ -344,6 +344,7 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
         (("article", "-S", "teacher.noise=true"), "the study sets teacher.noise"),
         (("article", "-S", "teacher.nose=1"), "teacher.nose: unknown parameter"),
         (("article", "-S", "teacher.nose=1"), "study article: arm clean with the preset digits:"),
+        (("article", "-S", "teacher.nose=1"), "Arms stand in studies/article.yaml, presets in presets/"),
         (("article", "-S", "data.root=[x"), "-S data.root=[x: '[x' is not YAML"),
         (("article",), "`git rev-parse HEAD` failed"),  # no repository
         (("article", "--jobs", "0"), "--jobs: at least 1"),
