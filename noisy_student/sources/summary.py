@@ -77,11 +77,11 @@ def _unused(source, data, labels, left, origins):
     if source.unlabelled is None and data.unlabelled_from != LABELLED_POOL:
         yield f"the labels of the {len(unlabelled):,} images held back (data.labelled={data.labelled})"
     elif left["train"]:
-        yield f"{left['train']:,} labelled images of {train} (data.labelled={data.labelled}; null: all)"
+        yield f"{left['train']:,} labelled images of {train} (data.labelled={data.labelled}; empty: all)"
     if source.unlabelled_labels is not None:
         yield f"the labels of {origins['unlabelled']}, which only tell how good the pseudo-labels are"
     if left["unlabelled"]:
         yield f"{left['unlabelled']:,} images of {origins['unlabelled']} (data.unlabelled={data.unlabelled})"
     if left["test"]:
-        yield f"{left['test']:,} images of {origins['test']} (data.test={data.test}; null: all)"
+        yield f"{left['test']:,} images of {origins['test']} (data.test={data.test}; empty: all)"
     yield from source.unused

@@ -206,7 +206,8 @@ def test_malformed_segments_of_a_jpeg(tmp_path, case):
 def test_the_segment_that_says_what_the_colours_mean_stays(tmp_path):
     """Adobe's says here that the components 1, 2 and 3 are red, green and blue; without it they would be YCbCr."""
     data = encoded("JPEG", SMOOTH, quality=100, keep_rgb=True)
-    numbered = re.sub(rb"R(.{1,2})G(.{1,2})B(?=\x11|\0)", rb"\x01\1\x02\2\x03", data, flags=re.DOTALL)
+    ids = rb"R(.{1,2})G(.{1,2})B(?=\x11|\0)"
+    numbered = re.sub(ids, lambda found: b"\1" + found[1] + b"\2" + found[2] + b"\3", data, flags=re.DOTALL)
     assert numbered.count(b"Adobe") == 1
     found = read(tmp_path, numbered[:2] + _segment(0xE2, b"ICC_PROFILE\0") + numbered[2:])
     np.testing.assert_allclose(found, SMOOTH.astype(int), atol=6)

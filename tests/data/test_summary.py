@@ -48,9 +48,9 @@ def test_every_label_that_is_not_used_is_said(printed):
     more = {"train": 20, "test": 5, "val": 2, "unlabelled": 9}
     out, _ = printed(more, validation=12, unlabelled_from=AUTO, unlabelled=7, test=10)
     unused = [line.removeprefix("  not used: ") for line in out.splitlines() if "not used" in line]
-    assert unused[0] == "43 labelled images of train/ (data.labelled=6; null: all)"
+    assert unused[0] == "43 labelled images of train/ (data.labelled=6; empty: all)"
     assert unused[1] == "2 images of unlabelled/ (data.unlabelled=7)"
-    assert unused[2] == "6 images of test/ (data.test=10; null: all)"
+    assert unused[2] == "6 images of test/ (data.test=10; empty: all)"
     assert unused[3].startswith("val/, 7 files (data.validation=12")
     assert unused[4] == "the names of the 1 folders in unlabelled/ (x), as labels"
     assert len(unused) == 5
@@ -69,7 +69,7 @@ def test_a_folder_as_pool(printed, tmp_path):
     Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(tmp_path / "pool/0.png")
     out, _ = printed({"train": 4, "test": 2}, validation=3, unlabelled_from=str(tmp_path / "pool"))
     assert f"  unlabelled          1  from {tmp_path / 'pool'}\n" in out
-    assert "  not used: 4 labelled images of train/ (data.labelled=6; null: all)\n" in out
+    assert "  not used: 4 labelled images of train/ (data.labelled=6; empty: all)\n" in out
 
 
 def test_the_labelled_images_as_pool(printed):

@@ -88,7 +88,7 @@ def _folders(root):
 def _unused(data, root, read_in):
     """What is not looked at, a line each."""
     why = {
-        "val": f"data.validation={data.validation} cuts the validation images from train/; null takes val/",
+        "val": f"data.validation={data.validation} cuts the validation images from train/; empty takes val/",
         "unlabelled": f"data.unlabelled_from={data.unlabelled_from}; {AUTO} takes it",
     }
     for name in _folders(root):
