@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from benchmarks.harness import machine
+from noisy_student.runtime import console
 from noisy_student.runtime.types import Floats, Pixels
 
 PACKAGE, RIVAL = "opencv-python-headless", "4.14.0.94"
@@ -151,4 +152,5 @@ def _report(differences):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     main()

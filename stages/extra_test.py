@@ -19,6 +19,7 @@ def main(test: str) -> None:
         classes=read_json(layout.CLASSES),
         size=data.image_size,
         resize=data.resize,
+        levels=data.levels,
     )
     write_array(folder / "images.npy", extra.images[:])
     write_array(folder / "labels.npy", extra.labels)

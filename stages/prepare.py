@@ -13,6 +13,7 @@ from stages.entry import run
 def main() -> dict[str, Any]:
     """Split the images of params.yaml's data section into data/."""
     settings = params.load()
+    params.check_data_paths(settings.data)
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:
         write_json(layout.DATA_METRICS, prepare(settings.data, read=reader))
     return {"resumed_from_image": reader.kept.resumed_from}

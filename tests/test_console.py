@@ -75,12 +75,13 @@ def test_what_is_printed_is_escaped_where_it_cannot_be_shown(project, output, tm
     (project / "checkpoints/teacher/abc").mkdir(parents=True, exist_ok=True)
     (tmp_path / "params.yaml").write_bytes((project / "params.yaml").read_bytes())
     (tmp_path / "presets").symlink_to(ROOT / "presets")
-    for module, arguments, folder, status in (
-        ("commands.checkpoints", [], tmp_path, 0),
+    calls = [
         ("commands.preset", ["digits"], tmp_path, 0),
+        ("commands.checkpoints", [], tmp_path, 0),
         ("commands.preset", ["猫"], tmp_path, 1),
         ("stages.student", ["猫"], project, 1),
-    ):
+    ]
+    for module, arguments, folder, status in calls if output == "ASCII" else calls[:1]:
         done = _run(module, *arguments, folder=folder, DVC_ROOT=str(project), **OUTPUTS[output])
         assert (done.returncode, b"Traceback" in done.stderr) == (status, False), (module, done.stderr.decode())
         if module == "commands.preset" and not status:

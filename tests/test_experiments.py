@@ -1,6 +1,7 @@
 """`make experiments`: what DVC knows of experiments, in few columns; nothing that an experiment never measured."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import datetime
@@ -117,3 +118,12 @@ def test_where_there_are_none_one_message_says_why(tmp_path, prepared, said, mon
     assert done.returncode == 1
     assert done.stderr.startswith(said), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_says_so_too(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    command = [sys.executable, "-m", "commands.doctor"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: this is no git repository"), done.stderr

@@ -89,6 +89,7 @@ PARAMETERS = {
         ["data.root", "data/prepared/labelled"],
     ),
     "more images than there are": (lambda: _params(data__labelled=5000), ["5,000", "labelled"]),
+    "a single grey level": (lambda: _params(data__levels=1), ["data.levels", "4096 for 12 bits", "found 1"]),
     "minutes below zero": (lambda: _params(checkpoint__every_minutes=-1.0), ["checkpoint.every_minutes"]),
 }
 
@@ -151,6 +152,26 @@ def _spoil(split, name, content):
         path.write_bytes(content)
 
 
+def _link(folder):
+    """Move a folder away and leave a link to it."""
+    shutil.move(folder, "elsewhere")
+    Path(folder).symlink_to(Path("elsewhere").resolve())
+
+
+def _save_deep(path):
+    Image.fromarray(np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)).save(path)
+
+
+def _flat_val(numbers):
+    """In place of test/: images in one folder, beside a list of their classes."""
+    Path("data/raw/mine/val").mkdir()
+    for row, number in enumerate(numbers):
+        Path(f"data/raw/mine/test/cat/{row}.png").rename(f"data/raw/mine/val/{row}.png")
+        with Path("data/raw/mine/val.txt").open("a") as file:
+            file.write(f"{row}.png {number}\n")
+    shutil.rmtree("data/raw/mine/test")
+
+
 def _thin_out(split, name):
     """Leave two images of a class."""
     for path in sorted(Path("data/raw/mine", split, name).iterdir())[2:]:
@@ -198,6 +219,54 @@ IMAGES = {
     "a pool of test images": (
         lambda: _params(data__unlabelled_from="data/raw/mine/test"),
         ["no unlabelled image is left", "duplicates"],
+    ),
+    "a misspelt root": (
+        lambda: _params(data__root="data/raw/mien"),
+        ["data.root=data/raw/mien: no such file", "Did you mean data/raw/mine?"],
+    ),
+    "a misspelt pool": (
+        lambda: _params(data__unlabelled_from="data/raw/mine/tset"),
+        ["data.unlabelled_from=data/raw/mine/tset", "Did you mean data/raw/mine/test?"],
+    ),
+    "a misspelt split": (
+        lambda: Path("data/raw/mine/train").rename("data/raw/mine/Train"),
+        ["no folder train/", "there is Train/"],
+    ),
+    "a linked folder": (
+        lambda: _link("data/raw/mine/train/cat"),
+        ["data.root: data/raw/mine/train/cat is a link to the folder", "cp -rs"],
+    ),
+    "a linked folder in the pool": (
+        lambda: (
+            shutil.copytree("data/raw/mine/test", "pool"),
+            _link("pool/cat"),
+            _params(data__unlabelled_from="pool"),
+        ),
+        ["data.unlabelled_from: pool/cat is a link to the folder", "cp -rs"],
+    ),
+    "an unlabelled/ without images": (
+        lambda: Path("data/raw/mine/unlabelled").mkdir(),
+        ["unlabelled has no unlabelled"],
+    ),
+    "an unlabelled/ that cannot be read": (
+        lambda: (Path("data/raw/mine/unlabelled").mkdir(), Path("data/raw/mine/unlabelled/a.png").write_text("a")),
+        ["unlabelled has no unlabelled", "a.png: not an image"],
+    ),
+    "two forms of one class": (
+        lambda: [Path("data/raw/mine/train", name).mkdir() for name in ("caf\u00e9", "cafe\u0301")],
+        ["train: two folders of the class", r"'caf\xe9'", r"'cafe\u0301'"],
+    ),
+    "16 bits of which 12 are used": (
+        lambda: [_save_deep(path) for path in Path("data/raw/mine").rglob("*.png")],
+        ["140 images of 16 bits use levels up to 4,000 only", "data.levels to 4096"],
+    ),
+    "levels that are too few": (
+        lambda: (_save_deep(Path("data/raw/mine/train/cat/0.png")), _params(data__levels=1024)),
+        ["data.levels=1024", "train/cat/0.png has levels up to 4,000"],
+    ),
+    "a list of places without an end": (
+        lambda: _flat_val([1, 1]),
+        ["val.txt: classes by number, from 1 to 1", "classes.txt"],
     ),
 }
 

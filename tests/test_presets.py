@@ -108,7 +108,9 @@ def test_the_settings_import_neither_networks_nor_sources():
     code = "import sys, noisy_student.settings.params; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     own = {name for name in done.stdout.split() if name.startswith("noisy_student.")}
-    assert own == {f"noisy_student.{name}" for name in ("settings", "settings.params", "settings.schema")} | {
+    assert own == {
+        f"noisy_student.{name}" for name in ("settings", "settings.inputs", "settings.params", "settings.schema")
+    } | {
         "noisy_student.runtime",
         "noisy_student.runtime.errors",
         "noisy_student.runtime.layout",
@@ -297,6 +299,21 @@ def test_a_change_inside_a_long_generation_is_one_line(tmp_path):
     path.write_text(presets.fresh(presets.parameters("paper-v1")))
     for override in ("generations.gen2.student.image_size=12345", "generations.gen2.student.model.size=b0"):
         assert len(_change_as_dvc([(path, [override])])[0]) == 1
+
+
+def test_the_readmes_overrides_can_be_given_twice(tmp_path):
+    """After an interrupted run they stand in params.yaml already, where DVC refuses a single value with `+`."""
+    text = (ROOT / "README.md").read_text()
+    overrides = [value for pair in re.findall(r"-S (?:'(\+.*?)'|(\+\S+))", text) for value in pair if value]
+    assert len(overrides) >= 2
+    path = tmp_path / "params.yaml"
+    for override in [*overrides, "++eval.extra_tests.mine=/a"]:
+        path.write_text((ROOT / "params.yaml").read_text())
+        command = [sys.executable, "-c", DVC_WRITES]
+        given = json.dumps([[str(path), [override]]] * 2)
+        done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, (override, done.stderr)
+        assert override.startswith("++")
 
 
 def test_a_null_is_left_blank_and_comments_say_so():

@@ -93,7 +93,7 @@ class Run:
     def name(self) -> str:
         """What the data is called: the source, and the folder of its images if that says more."""
         source, folder = self.data["source"], Path(os.path.abspath(self.parameters["data"]["root"])).name
-        return source if True else f"{folder} ({source})"
+        return source if folder in ("", source) else f"{folder} ({source})"
 
 
 def gather() -> Run:

@@ -81,7 +81,6 @@ def _changed(parameters):
 
 def _machine(record):
     """What ran the stages: of each fact all values that occur, and the stages' seconds."""
-    record = {stage: entry for stage, entry in record.items() if "failed" not in entry}
     if not record:
         return None
     entries, origins = list(record.values()), [Provenance.recorded(entry) for entry in record.values()]

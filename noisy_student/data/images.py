@@ -1,38 +1,61 @@
 """Image files of any format, mode and size as square uint8 RGB arrays."""
 
+import contextlib
 import hashlib
+import io
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
+from noisy_student.data import levels as grey_levels
+from noisy_student.data import metadata
+from noisy_student.data.levels import Depth
 from noisy_student.runtime.progress import progress
 from noisy_student.runtime.types import Pixels
+from noisy_student.settings.schema import Levels
 
 SUFFIXES = {"png": ".png", "jpeg": ".jpg", "bmp": ".bmp"}  # of the encodings that are written
 
 # Pillow only warns, up to twice its limit; `_read` refuses. Files are read by several threads, and what
 # `warnings.catch_warnings` does in one of them all others see.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # about malformed metadata, without the file's name
 
 
-def try_image(path: Path, *, size: int, resize: str) -> tuple[Pixels, None] | tuple[None, str]:
-    """Read a file as an image, upright, on white, 8 bit, RGB, square: (image, None), or (None, why it cannot be read).
+class Reading(NamedTuple):
+    """What came of reading an image file.
 
-    EXIF orientation is applied, transparency is composited onto white, 16-bit grey levels are scaled to
-    8 bit, and of an animation the first frame is taken. Missing, empty and truncated files cannot be read, nor can
-    those of more pixels than Pillow's limit against decompression bombs.
+    Attributes:
+        image: (S, S, 3) uint8, or None.
+        cause: None, or why it cannot be read.
+        depth: by what levels of more than 8 bits were scaled, if that is not certain; see `data.levels`.
+    """
+
+    image: Pixels | None
+    cause: str | None
+    depth: Depth | None
+
+
+def try_image(path: Path, *, size: int, resize: str, levels: Levels = "auto") -> Reading:
+    """Read a file as an image, upright, on white, 8 bit, RGB, square.
+
+    The orientation is applied, transparency is composited onto white, levels of more bits are scaled to 8,
+    and of an animation the first frame is taken. Missing, empty and truncated files cannot be read, nor can those of
+    more pixels than Pillow's limit against decompression bombs; whatever is wrong with metadata does no harm.
 
     Args:
         size: side of the result in pixels.
         resize: "squash" stretches the image to the square; "crop" takes its central square first.
             Both then resample by Pillow's bicubic filter, unless the size fits already.
+        levels: `data.levels`.
     """
     try:
-        return _read(path, size, resize), None
+        return Reading(*_read(path, size, resize, levels))
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
-        return None, _cause(error)
+        return Reading(None, _cause(error), None)
 
 
 def pixel_key(image: Pixels) -> bytes:
@@ -74,45 +97,65 @@ def decode(data: bytes) -> Pixels | None:
     return None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _read(path, size, resize):
+def _read(path, size, resize, levels):
     if not path.is_file():  # opening a pipe would wait for ever
         raise ValueError("a folder" if path.is_dir() else "no such file")
     if path.stat().st_size == 0:
         raise ValueError("an empty file, 0 bytes")
-    with Image.open(path) as image:
-        pixels = image.width * image.height
-        if Image.MAX_IMAGE_PIXELS and pixels > Image.MAX_IMAGE_PIXELS:
-            raise ValueError(f"{pixels:,} pixels: a decompression bomb, it exceeds limit {Image.MAX_IMAGE_PIXELS:,}")
-        rgb = _to_rgb(ImageOps.exif_transpose(image))
+    rgb, depth = _rgb_of(path, levels)
     if resize == "crop":
         side = min(rgb.size)
         left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
         rgb = rgb.crop((left, top, left + side, top + side))
-    return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC))  # a copy where the size fits
+    return np.asarray(rgb.resize((size, size), Image.Resampling.BICUBIC)), None, depth  # a copy where the size fits
+
+
+class _Refused(ValueError):
+    """What no other way of reading helps against."""
+
+
+def _rgb_of(path, levels):
+    try:
+        return _decode(path, path, levels)
+    except _Refused:
+        raise
+    except Exception:
+        with path.open("rb") as file:
+            known = metadata.is_known(file.read(16))
+        bare = metadata.without_metadata(path.read_bytes()) if known else None
+        if bare is None:
+            raise
+        with contextlib.suppress(Exception):
+            return _decode(io.BytesIO(bare[0]), path, levels, bare[1])
+        raise
+
+
+def _decode(file, path, levels, exif=b""):
+    """(upright RGB image, depth); `exif` is what was taken out of the file."""
+    with Image.open(file) as image:
+        area, most = image.width * image.height, Image.MAX_IMAGE_PIXELS
+        if most and area > most:
+            raise _Refused(f"{area:,} pixels: a decompression bomb, it exceeds limit {most:,}")
+        known = grey_levels.header(image, path)
+        image.load()  # turns a TIFF, so that what follows finds no orientation in it
+        orientation = metadata.orientation(image, exif)
+        pixels: Image.Image = image
+        depth: Depth | None = None
+        if known and known.deep_colours:
+            pixels, depth = grey_levels.colours(image, path.read_bytes(), known, levels)
+            if pixels is not image and image.format == "TIFF":
+                orientation = 1  # OpenCV turns a TIFF too
+        elif known:
+            pixels, depth = grey_levels.grey(image, known, levels)
+        return _to_rgb(metadata.upright(pixels, orientation)), depth
 
 
 def _to_rgb(image):
-    if image.mode == "F":
-        raise ValueError("floating-point grey levels of unknown range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):
-        image = _grey16_to_grey8(image)
     if not image.has_transparency_data:
         return image.convert("RGB")
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return Image.alpha_composite(white, rgba).convert("RGB")
-
-
-def _grey16_to_grey8(image):
-    # Pillow's own conversion clips at 255 instead of scaling.
-    levels = np.asarray(image).astype(np.int64)
-    small = 0 < levels.max() < 256  # 8-bit levels in more bits
-    if small or levels.min() < 0 or levels.max() > 65535:
-        raise ValueError("grey levels of unknown range; save it with 8 bits, or with levels up to 65535")
-    grey = (levels + 128) // 257  # 65535 / 257 = 255
-    if "transparency" in image.info:
-        grey[levels == image.info["transparency"]] = 255
-    return Image.fromarray(grey.astype(np.uint8))
 
 
 def _cause(error):

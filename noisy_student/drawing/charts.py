@@ -41,7 +41,7 @@ _MOST_NAMES = 120  # classes on an axis
 _TRUTH = {"right": ("right", RIGHT), "wrong": ("wrong", WRONG), "unknown": ("truth unknown", GREY)}
 # from 0 to the highest share: ColorBrewer's Blues, of which Vega's scheme leaves out the lightest
 _BLUES = ["#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b"]
-_LINE = 100  # characters of a title's line; charts are seldom wider
+_LINE = 110  # characters of a title's line; charts are seldom wider
 _COUNT = {"tickMinStep": 1}
 
 

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import vl_convert
@@ -27,7 +28,7 @@ _MEASURED, _REPEATED = 64, 8  # font size in pixels at which characters are meas
 
 
 @functools.cache
-def converter():
+def converter() -> ModuleType:
     """vl-convert with its own fonts only; it looks for fonts once, when it first draws."""
     before = os.environ.get("FONTCONFIG_FILE")
     os.environ["FONTCONFIG_FILE"] = str(Path(__file__).with_name("fonts.conf"))

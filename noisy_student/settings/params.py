@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from ruamel.yaml.error import YAMLError
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import schema
+from noisy_student.settings.inputs import check_input_path
 from noisy_student.settings.schema import NoiseParams, Section, TrainingParams, parameter
 
 _MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
@@ -230,24 +230,20 @@ def load(path: Path | str = "params.yaml") -> Params:
 
 
 def check_paths(settings: Params) -> None:
-    """Raise ParamsError unless folders of images exist and can be read; DVC's own message names no parameter."""
-    paths = {"data.root": settings.data.root, "data.unlabelled_from": settings.data.unlabelled_from}
-    paths |= {f"eval.extra_tests.{key}": path for key, path in settings.eval.extra_tests.items()}
-    for name, path in paths.items():
-        if not Path(path).exists():
-            raise ParamsError(
-                f"{name}={path}: no such file or folder. Put the images there, or name another path in "
-                "params.yaml (~ is not expanded; absolute paths are)."
-            )
-        for folder, folders, files in os.walk(path):
-            for entry in (*folders, *files):
-                _check_entry(name, os.path.join(folder, entry))
+    """Check all paths that parameters name; DVC's own message for a missing one names no parameter.
+
+    Raises:
+        ParamsError: see `inputs.check_input_path`.
+    """
+    check_data_paths(settings.data)
+    if settings.data.unlabelled_from in schema.POOLS:  # a file, which DVC wants to exist
+        check_input_path("data.unlabelled_from", settings.data.unlabelled_from)
+    for key, path in settings.eval.extra_tests.items():
+        check_input_path(f"eval.extra_tests.{key}", path)
 
 
-def _check_entry(name, path):
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ParamsError(f"{name}: the file name {os.fsencode(path)!r} is not UTF-8. Rename it.") from None
-    if os.path.islink(path) and not os.path.exists(path):
-        raise ParamsError(f"{name}: the link {path} leads nowhere. Delete or mend it.")
+def check_data_paths(data: schema.DataParams) -> None:
+    """Check the folders of the section `data` only, which are all that `prepare` reads."""
+    check_input_path("data.root", data.root)
+    if data.unlabelled_from not in schema.POOLS:
+        check_input_path("data.unlabelled_from", data.unlabelled_from)

@@ -16,10 +16,12 @@ from noisy_student.runtime import layout
 
 # Named by `data.unlabelled_from` when the unlabelled pool is no folder of images. They are files of this
 # repository, because DVC wants every dependency to exist.
+AUTO = "data/pools/auto"
 HELD_BACK = "data/pools/held-back"
 OWN_SPLIT = "data/pools/own-split"
 LABELLED_POOL = "data/pools/labelled"
 PHOTOGRAPHS = "data/pools/photographs"
+POOLS = (AUTO, HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS)
 
 ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -28,7 +30,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 AboveZero = Annotated[float, Field(gt=0.0)]
 NotNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
-Location = Annotated[str, Field(min_length=1)]
+Location = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -38,8 +40,15 @@ def _prediction_batch_size(value):
     raise ValueError("give a number of images (1 or more), or auto")
 
 
-# A plain validator, because pydantic would report a union once for each of its sides.
+def _levels(value):
+    if value == "auto" or (type(value) is int and 2 <= value <= 2**32):
+        return value
+    raise ValueError("give a number of levels (2 or more; 4096 for 12 bits), or auto")
+
+
+# Plain validators, because pydantic would report a union once for each of its sides.
 PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
+Levels = Annotated[int | Literal["auto"], PlainValidator(_levels)]
 
 
 def _files(folder: str) -> list[str]:
@@ -107,6 +116,9 @@ class DataParams(Section):
     seed: Seed = parameter(0, "of the splits")
     image_size: ImageSize = parameter(16, "pixels; images are resized to a square of this side")
     resize: Literal["squash", "crop"] = parameter("squash", "squash | crop: what happens to images that are not square")
+    levels: Levels = parameter(
+        "auto", "auto (what the files say) | grey levels of images of more than 8 bits, e.g. 4096; the last is white"
+    )
     store: Literal["arrays", "shards"] = parameter(
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
@@ -117,8 +129,9 @@ class DataParams(Section):
     )
     unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; empty: all")
     unlabelled_from: Location = parameter(
-        HELD_BACK,
+        AUTO,
         f"""\
+{AUTO}: the source's own unlabelled split where it has one, else the images held back
 {HELD_BACK}: the training images that are neither labelled nor validation
 {OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
 {LABELLED_POOL}: the labelled images themselves (a control: no further images)
@@ -134,7 +147,7 @@ or the path of any folder of images""",
 
     @model_validator(mode="after")
     def _check(self):
-        for pool in (HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS):
+        for pool in POOLS:
             if self.unlabelled_from != pool and os.path.normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):

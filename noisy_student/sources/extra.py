@@ -6,9 +6,13 @@ import numpy as np
 
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.levels import check_one_scale
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import open_npy
+from noisy_student.settings.inputs import check_input_path
+from noisy_student.settings.schema import Levels
+from noisy_student.sources.names import class_folders, unknown_classes
 from noisy_student.sources.reader import MemoryReader, read_folder
 
 _LAYOUT = (
@@ -18,20 +22,23 @@ _LAYOUT = (
 
 
 def load_extra(
-    name: str, path: str | Path, *, classes: list[str], size: int, resize: str
+    name: str, path: str | Path, *, classes: list[str], size: int, resize: str, levels: Levels = "auto"
 ) -> tuple[LabelledImages, list[int]]:
     """Read the extra test set of that name, with the classes that it can hold, ascending: those with a folder, or all.
 
     Raises:
-        DataError: missing, unreadable, empty, of unknown classes, or of the wrong type or shape.
+        ParamsError: the path is missing, or holds what DVC does not follow.
+        DataError: unreadable, empty, of unknown classes, of the wrong type or shape, or to be scaled otherwise.
     """
+    check_input_path(f"eval.extra_tests.{name}", str(path))
     path, where = Path(path), f"eval.extra_tests.{name}={path}"
-    if not path.is_dir():
-        raise DataError(f"{where}: no such folder. {_LAYOUT}")
     arrays = sorted(path.glob("*.npy"))
     if arrays:
         return _pair(arrays, where, len(classes), size), list(range(len(classes)))
-    return _folders(path, where, classes, MemoryReader(size=size, resize=resize))
+    read = MemoryReader(size=size, resize=resize, levels=levels)
+    found = _folders(path, where, classes, read)
+    check_one_scale(read.depths, levels)
+    return found
 
 
 def _pair(arrays, where, classes, size):
@@ -62,19 +69,19 @@ def _open(path, where):
 
 
 def _folders(path, where, classes, read):
-    folders = sorted(p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = class_folders(path)
     unknown = [name for name in folders if name not in classes]
     if unknown or not folders:
-        seen = f"the class {', '.join(unknown[:5])}" if unknown else "no folder"
+        seen = f"the class {unknown_classes(unknown[:5], classes)}" if unknown else "no folder"
         raise DataError(f"{where}: {seen} in it; the classes are {', '.join(classes[:20])}. {_LAYOUT}")
     if len(folders) == 1:
         raise DataError(
-            f"{where}: only the class {folders[0]} in it. Only the classes that are there are told apart, "
+            f"{where}: only the class {next(iter(folders))} in it. Only the classes that are there are told apart, "
             "so every answer would be right; add folders of others."
         )
     images, present = [], [k for k, name in enumerate(classes) if name in folders]
     for label in present:
-        own, names, skipped = read_folder(path / classes[label], read, recursive=False)
+        own, names, skipped = read_folder(folders[classes[label]], read, recursive=False)
         if not names:
             cause = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "empty"
             raise DataError(f"{where}: no readable image in {classes[label]}/ ({cause}). Remove the folder.")

@@ -3,13 +3,23 @@
 `read` reads image files. Images that are missing, damaged or contradict the parameters raise DataError.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Labels
-from noisy_student.settings.schema import HELD_BACK, OWN_SPLIT, DataParams
+from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT, DataParams
+
+ALL_LABELLED = (
+    "all images would be labelled, so none is held back as unlabelled; give a number, or set data.unlabelled_from to a "
+    "folder of images"
+)
+
+
+def wants_own_split(data: DataParams) -> bool:
+    """Whether the source's own unlabelled split, if it has one, is the pool."""
+    return data.unlabelled_from in (AUTO, OWN_SPLIT)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class Rules:
         if data.unlabelled_from == OWN_SPLIT and not self.unlabelled:
             mend = f"use {HELD_BACK} or the path of a folder of images"
             yield f"data.unlabelled_from: {data.source} has no unlabelled split of its own; {mend}"
+        if data.unlabelled_from == AUTO and data.labelled is None and not self.unlabelled:
+            yield f"data.labelled: {ALL_LABELLED}"
 
     def _faults_of_hashes(self, data):
         given, official = data.sha256, self.sha256
@@ -62,6 +74,8 @@ class Source:
         train: the images from which labelled, validation and held-back images are cut.
         unlabelled_labels: truth of `unlabelled`, where the source knows it.
         unreadable: files that were skipped, each as "path: cause".
+        origins: where train, validation, test and unlabelled come from, for the summary.
+        unused: what the source holds and was not looked at, a line each.
     """
 
     classes: tuple[str, ...]
@@ -71,3 +85,5 @@ class Source:
     unlabelled: Images | None = None
     unlabelled_labels: Labels | None = None
     unreadable: tuple[str, ...] = ()
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
+from noisy_student.data.levels import check_one_scale
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.inputs import did_you_mean
 from noisy_student.settings.params import refuse
-from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
+from noisy_student.settings.schema import AUTO, HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.interface import Source
@@ -20,14 +22,18 @@ def source_faults(data: DataParams) -> list[str]:
 def load_source(data: DataParams, read: Reader | None = None) -> Source:
     """Load the source `data.source` and the unlabelled images of `data.unlabelled_from`.
 
-    `read` None is a `MemoryReader`. `unlabelled` is None if the pool comes from the training images.
+    `read` None is a `MemoryReader`. `unlabelled` is None if the pool comes from the training images. All images
+    of more than 8 bits have to be scaled alike, those of the pool too.
 
     Raises:
         ParamsError: the parameters ask for what the source does not have; see `interface` for other errors.
     """
     refuse(source_faults(data))
+    read = read or MemoryReader(size=data.image_size, resize=data.resize, levels=data.levels)
     try:
-        return _load_source(data, read or MemoryReader(size=data.image_size, resize=data.resize))
+        source = _load_source(data, read)
+        check_one_scale(read.depths, data.levels)
+        return source
     except OSError as error:
         raise DataError(
             f"{error.filename}: {error.strerror}. Check data.root={data.root} and data.unlabelled_from="
@@ -37,10 +43,10 @@ def load_source(data: DataParams, read: Reader | None = None) -> Source:
 
 def _load_source(data, read):
     source = ADAPTERS[data.source].load(data, read)
-    if data.unlabelled_from in (HELD_BACK, LABELLED_POOL):
+    if data.unlabelled_from in (AUTO, HELD_BACK, LABELLED_POOL):
         return source
     if data.unlabelled_from == PHOTOGRAPHS:
-        return replace(source, unlabelled=photographs.patches(data), unlabelled_labels=None)
+        return _with_pool(source, photographs.patches(data), "patches of two photographs")
     if data.unlabelled_from != OWN_SPLIT:
         return _with_folder(source, data, read)
     if source.unlabelled is None or not len(source.unlabelled):
@@ -57,7 +63,9 @@ def _with_folder(source, data, read):
     where = f"data.unlabelled_from={path}"
     if not path.is_dir():
         other = "a file" if path.exists() else "nothing"
-        raise DataError(f"{where}: expected a folder of images there, found {other}. Correct the path.")
+        raise DataError(
+            f"{where}: expected a folder of images there, found {other}.{did_you_mean(path)} Correct the path."
+        )
     images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
@@ -65,4 +73,9 @@ def _with_folder(source, data, read):
             "Correct the path, or put images there."
         )
     unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)
-    return replace(source, unlabelled=images, unreadable=unreadable)
+    return replace(_with_pool(source, images, str(path)), unreadable=unreadable)
+
+
+def _with_pool(source, images, origin):
+    origins = {**source.origins, "unlabelled": origin}
+    return replace(source, unlabelled=images, unlabelled_labels=None, origins=origins)

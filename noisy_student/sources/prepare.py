@@ -14,9 +14,10 @@ from noisy_student.data.views import RawImages, SourceImages, Subset
 from noisy_student.runtime import files, layout, seeds
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Labels, Mask, Rows
-from noisy_student.settings.schema import HELD_BACK, LABELLED_POOL, DataParams
+from noisy_student.settings.schema import LABELLED_POOL, DataParams
 from noisy_student.sources.loading import load_source
 from noisy_student.sources.reader import Reader
+from noisy_student.sources.summary import summary
 
 WARNINGS = 20  # lines about unreadable files before the rest is only counted
 
@@ -34,8 +35,9 @@ class Pool(Subset):
 
 
 def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | None = None) -> dict[str, Any]:
-    """Cut a source into splits and write them; return metrics/data.json. The same seed gives the same bytes.
+    """Cut a source into splits, write them and print a summary; return metrics/data.json.
 
+    The same seed gives the same bytes.
     Images identical pixel by pixel to a test image are dropped from every other split, those identical
     to a validation image from the training pools. The order in which the source or the file system lists
     images changes nothing. The truth of unlabelled images goes into a file of its own.
@@ -50,13 +52,16 @@ def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | Non
     """
     source = load_source(data, read)
     _warn(source.unreadable)
-    pools, dropped = _split(source, data)
+    pools, dropped, left = _split(source, data)
     for name, pool in pools.items():
         shuffled = pool.take(_rng(data, f"order-{name}").permutation(len(pool)))
         write_images(out / name, shuffled.images, shuffled.rows, data)
         labels = out / "truth/unlabelled.npy" if name == "unlabelled" else out / name / "labels.npy"
         files.write_array(labels, shuffled.labels)
     files.write_json(out / "classes.json", list(source.classes))
+    duplicates = sum(sum(counts.values()) for counts in dropped.values())
+    for line in summary(source, data, {name: pool.labels for name, pool in pools.items()}, left, duplicates):
+        print(line)
     return {
         "source": data.source,
         "image_size": data.image_size,
@@ -80,8 +85,8 @@ def _pool(images, labels=None):
 
 
 def _split(source, data):
-    """Return the four pools by name, and the counts of duplicates dropped."""
-    test, train = _cut_test(source, data)
+    """Return the four pools by name, the counts of duplicates dropped, and of images that are in no pool."""
+    test, train, left_of_test = _cut_test(source, data)
     dropped: dict[str, dict[str, int]] = {"of_test": {}, "of_validation": {}}
     train = _drop(train, test, dropped["of_test"], "from_train")
     if data.validation is None:
@@ -91,7 +96,8 @@ def _split(source, data):
         validation, train = _stratified(train, data.validation, source, data, "validation")
     train = _drop(train, validation, dropped["of_validation"], "from_train")
     labelled, rest = _stratified(train, data.labelled, source, data, "labelled")
-    if data.unlabelled_from == HELD_BACK:
+    held_back = source.unlabelled is None and data.unlabelled_from != LABELLED_POOL
+    if held_back:
         unlabelled = rest
     elif data.unlabelled_from == LABELLED_POOL:
         unlabelled = labelled
@@ -99,17 +105,21 @@ def _split(source, data):
         unlabelled = _pool(source.unlabelled, source.unlabelled_labels)
         unlabelled = _drop(unlabelled, test, dropped["of_test"], "from_unlabelled")
         unlabelled = _drop(unlabelled, validation, dropped["of_validation"], "from_unlabelled")
-    unlabelled = _limit_unlabelled(unlabelled, data)
-    return {"labelled": labelled, "validation": validation, "unlabelled": unlabelled, "test": test}, dropped
+    whole, unlabelled = len(unlabelled), _limit_unlabelled(unlabelled, data)
+    pools = {"labelled": labelled, "validation": validation, "unlabelled": unlabelled, "test": test}
+    left = {"train": 0 if held_back else len(rest), "unlabelled": whole - len(unlabelled), "test": left_of_test}
+    return pools, dropped, left
 
 
 def _cut_test(source, data):
+    """(test pool, training pool, number of test images that are in neither)."""
     train = _pool(source.train.images, source.train.labels)
     if source.test is None:
-        return _stratified(train, data.test, source, data, "test")
+        return *_stratified(train, data.test, source, data, "test"), 0
     test = _pool(source.test.images, source.test.labels)
     count = None if data.test is None else min(data.test, len(test))
-    return _stratified(test, count, source, data, "test")[0], train
+    test, rest = _stratified(test, count, source, data, "test")
+    return test, train, len(rest)
 
 
 def _own_validation(source, data):

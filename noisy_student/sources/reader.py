@@ -9,19 +9,26 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from noisy_student.data.images import try_image
+from noisy_student.data.levels import Depth
 from noisy_student.data.views import Images
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.progress import progress
 from noisy_student.runtime.signals import Stopped
 from noisy_student.runtime.types import Pixels
-from noisy_student.settings.schema import DataParams
+from noisy_student.settings.schema import DataParams, Levels
 from noisy_student.sources.staging import STOPPED, ShardReader
 
 T = TypeVar("T", bound=Images)
 
 
 class Reader(Protocol[T]):
-    """Reads image files as square images of one size."""
+    """Reads image files as square images of one size.
+
+    Attributes:
+        depths: of every image of more than 8 bits, its path and how it was scaled.
+    """
+
+    depths: list[tuple[str, Depth]]
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[T, list[str | None]]:
         """The images of the files that can be read, and for every file None or why it cannot; the bar has `title`."""
@@ -31,17 +38,20 @@ class Reader(Protocol[T]):
 
 
 class MemoryReader:
-    """Reads into arrays; for size and resize see `data.images.try_image`."""
+    """Reads into arrays; for size, resize and levels see `data.images.try_image`."""
 
-    def __init__(self, *, size: int, resize: str) -> None:
-        self.size, self.resize = size, resize
+    def __init__(self, *, size: int, resize: str, levels: Levels = "auto") -> None:
+        self.size, self.resize, self.levels = size, resize, levels
+        self.depths: list[tuple[str, Depth]] = []
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Pixels, list[str | None]]:
         images, readable = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0
         causes: list[str | None] = []
         for path in progress(paths, name=title, unit="image", brief=True):
-            image, cause = try_image(path, size=self.size, resize=self.resize)
+            image, cause, depth = try_image(path, size=self.size, resize=self.resize, levels=self.levels)
             causes.append(cause)
+            if depth is not None:
+                self.depths.append((str(path), depth))
             if image is not None:
                 images[readable] = image
                 readable += 1
@@ -64,7 +74,8 @@ def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[Sh
     digest = checkpoints.digest("prepare", data.model_dump(), [])
     with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
         encoding = data.encoding if data.store == "shards" else "bmp"  # for arrays: quick, and loses nothing
-        reader = ShardReader(kept, encoding=encoding, size=data.image_size, resize=data.resize)
+        size, resize = data.image_size, data.resize
+        reader = ShardReader(kept, encoding=encoding, size=size, resize=resize, levels=data.levels)
         try:
             yield reader
         except KeyboardInterrupt as interrupt:

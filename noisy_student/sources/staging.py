@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from noisy_student.data.images import encode, pixel_key, try_image
+from noisy_student.data.levels import Depth
 from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum
 from noisy_student.data.views import Subset
 from noisy_student.runtime import environment
@@ -15,6 +16,7 @@ from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.signals import Stopped, deferred
+from noisy_student.settings.schema import Levels
 
 STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
 _CHUNK = 256  # files that are handed to the threads together
@@ -50,15 +52,16 @@ class ShardReader:
     Args:
         kept: with `keep=None`; a shard's number is that of its first file.
         encoding: "png", "jpeg" or "bmp".
-        size, resize: see `data.images.try_image`.
+        size, resize, levels: see `data.images.try_image`.
     """
 
-    def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str) -> None:
-        self.kept, self.resize, self.images = kept, resize, StagedImages(size, encoding=encoding)
+    def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str, levels: Levels = "auto") -> None:
+        self.kept, self.resize, self.levels = kept, resize, levels
+        self.images, self.depths = StagedImages(size, encoding=encoding), list[tuple[str, Depth]]()
         self._earlier, self._ended = iter(self._replay()), 0  # files that are in shards
         self._writer: TarWriter | None = None
         self._first, self._row = 0, 0  # file and image with which its shard begins
-        self._files: list[tuple[Key, str | None]] = []  # in it: key and cause
+        self._files: list[tuple[Key, str | None, Depth | None]] = []  # in it: key, cause, depth
         self._pool = ThreadPoolExecutor(environment.threads(), thread_name_prefix="read")
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Subset, list[str | None]]:
@@ -110,22 +113,24 @@ class ShardReader:
     def _end(self, key, earlier, reading):
         """Add an image, or why there is none, which is returned."""
         if earlier is None:
-            cause = self._write(key, *reading.result())
+            cause, depth = self._write(key, *reading.result())
         else:
-            entry, pixels, cause = earlier
+            entry, pixels, cause, depth = earlier
             if cause is None:
                 self.images.add(entry, pixels)
+        if depth is not None:
+            self.depths.append((str(key[0]), Depth(*depth)))
         if self._writer is not None and (self._writer.size >= SHARD or self.kept.due()):
             self.save()
         return cause
 
     def _read(self, path):
-        image, cause = try_image(path, size=self.images.size, resize=self.resize)
+        image, cause, depth = try_image(path, size=self.images.size, resize=self.resize, levels=self.levels)
         if image is None:
-            return None, None, cause
-        return encode(image, self.images.encoding), pixel_key(image), None
+            return None, None, cause, None
+        return encode(image, self.images.encoding), pixel_key(image), None, depth
 
-    def _write(self, key, data, pixels, cause):
+    def _write(self, key, data, pixels, cause, depth):
         if self._writer is None:
             self._first, self._row, self._files = self._ended, len(self.images), []
             self.kept.drop_from(self._first)
@@ -134,9 +139,9 @@ class ShardReader:
             self.images.paths.append(self._writer.path)
         if cause is None:
             self.images.add((len(self.images.paths) - 1, *self._writer.add(data)), pixels)
-        self._files.append((key, cause))  # last: an interrupt between the two leaves an image too many
+        self._files.append((key, cause, depth))  # last: an interrupt between the two leaves an image too many
         self._ended += 1
-        return cause
+        return cause, depth
 
     def _path(self, number):
         return self.kept.folder / f"{number:012d}.tar"
@@ -151,7 +156,7 @@ class ShardReader:
         return earlier
 
     def _replay(self):
-        """Yield (key, (entry, key of the pixels, cause)) of the files in shards that follow one another."""
+        """Yield (key, (entry, key of the pixels, cause, depth)) of the files in shards that follow one another."""
         numbers: list[int | None] = [*self.kept.numbers(), None]
         for end, (number, arrays, meta) in zip(numbers[1:], self.kept.in_order(), strict=False):
             path = self._path(number)
@@ -163,5 +168,5 @@ class ShardReader:
             entries[:, 0] = len(self.images.paths) - 1
             images = zip(entries, arrays["keys"], strict=True)
             # a later shard may have taken the place of this one's end, where files had changed
-            for key, cause in meta["files"][: None if end is None else end - number]:
-                yield key, (*next(images), None) if cause is None else (None, None, cause)
+            for key, cause, depth in meta["files"][: None if end is None else end - number]:
+                yield key, (*next(images), None, depth) if cause is None else (None, None, cause, None)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from noisy_student.drawing import charts
-from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
@@ -13,6 +11,9 @@ from noisy_student.steps import reported
 
 def join_and_write(params: Params) -> None:
     """Join what eval-teacher, eval and eval-extra wrote of the models of params.yaml, and print the result table."""
+    from noisy_student.drawing import charts  # not for those who only print a table
+    from noisy_student.drawing.canvas import save_chart
+
     models = [TEACHER, *map(Model, params.generations)]
     _remove_unlisted(params, models)
     measured = {model.name: measured_of(params, model) for model in models}

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import OWN_SPLIT
+from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT
 from noisy_student.sources.loading import load_source
 
 
@@ -128,7 +128,7 @@ def test_folder_without_unlabelled_images(tree, tmp_path, empty):
     data = tree(GOOD, unlabelled_from=OWN_SPLIT)
     if empty:
         (tmp_path / "tree/unlabelled").mkdir()
-    with pytest.raises(DataError, match=r"data\.unlabelled_from=.*has no unlabelled images of its own"):
+    with pytest.raises(DataError, match=r"data\.unlabelled_from.*has no unlabelled images of its own"):
         load_source(data)
 
 
@@ -147,3 +147,88 @@ def test_a_class_that_cannot_be_printed_is_refused(tmp_path, data_params, name):
             os.makedirs(os.path.join(os.fsencode(tmp_path / split), folder))
     with pytest.raises(DataError, match="cannot be printed"):
         load_source(data_params(source="folder", root=str(tmp_path)))
+
+
+def test_auto_takes_the_own_split_where_there_is_one(tree):
+    source = load_source(tree({**GOOD, "unlabelled/x/0.png": 9}, unlabelled_from=AUTO))
+    assert source.unlabelled[:, 0, 0, 0].tolist() == [9]
+    assert any("folders in unlabelled/ (x), as labels" in line for line in source.unused)
+
+
+def test_auto_is_held_back_where_there_is_none(tree):
+    source = load_source(tree(GOOD, unlabelled_from=AUTO))
+    assert source.unlabelled is None
+    assert source.unused == ()
+
+
+@pytest.mark.parametrize("kind", ["empty", "unreadable", "file", "broken link"])
+def test_auto_does_not_fall_back_silently(tree, tmp_path, kind):
+    data, pool = tree(GOOD, unlabelled_from=AUTO), tmp_path / "tree/unlabelled"
+    if kind == "file":
+        pool.write_text("a file")
+    elif kind == "broken link":
+        pool.symlink_to("nowhere")
+    else:
+        pool.mkdir()
+    if kind == "unreadable":
+        (pool / "a.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"unlabelled(: expected a folder| has no unlabelled images .*found)"):
+        load_source(data)
+
+
+def test_auto_without_an_own_split_needs_labels_to_hold_back(tree):
+    assert (
+        load_source(tree({**GOOD, "unlabelled/0.png": 9}, unlabelled_from=AUTO, labelled=None)).unlabelled is not None
+    )
+
+
+def test_auto_with_all_labelled_and_no_pool_is_refused(tree):
+    with pytest.raises(DataError, match=r"data\.labelled, without .*unlabelled: all images would be labelled"):
+        load_source(tree(GOOD, unlabelled_from=AUTO, labelled=None))
+
+
+def test_what_is_not_looked_at_is_listed(tree):
+    more = {"val/cat/0.png": 7, "val/dog/0.png": 8, "unlabeled/0.png": 9, "unlabeled/1.png": 9, "raw/0.png": 3}
+    unused = load_source(tree({**GOOD, **more}, unlabelled_from=AUTO)).unused
+    assert [line.partition(" (")[0] for line in unused] == ["raw/, 1 files", "unlabeled/, 2 files", "val/, 2 files"]
+    assert "meant for unlabelled/?" in unused[1]
+    assert "data.validation=20" in unused[2]
+    held_back = load_source(tree({"unlabelled/0.png": 9}, unlabelled_from=HELD_BACK)).unused
+    assert any(line.startswith("unlabelled/, 1 files (data.unlabelled_from=data/pools/held-back") for line in held_back)
+
+
+def test_a_split_that_is_misspelt_is_suggested(tree):
+    greys = {name.replace("train/", "Train/"): grey for name, grey in GOOD.items()}
+    with pytest.raises(DataError, match=r"no folder train/ in it \(there is Train/\)"):
+        load_source(tree(greys))
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"  # the same in two Unicode forms
+
+
+def test_class_names_are_compared_in_one_unicode_form(tree):
+    """An archive of macOS has the other form than a keyboard gives."""
+    greys = {f"train/{DECOMPOSED}/0.png": 1, "train/dog/0.png": 2, f"test/{COMPOSED}/0.png": 3, "test/dog/0.png": 4}
+    source = load_source(tree(greys))
+    assert source.classes == (COMPOSED, "dog")
+    assert source.test.images[:, 0, 0, 0].tolist() == [3, 4]
+
+
+def test_two_forms_of_one_name_are_shown_by_code_point(tree):
+    with pytest.raises(DataError, match=r"differ only in Unicode form: 'cafe\\u0301' and 'caf\\xe9'"):
+        load_source(tree({f"train/{COMPOSED}/0.png": 1, f"train/{DECOMPOSED}/0.png": 2, "test/dog/0.png": 3}))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ｃａｔ", r"ｃａｔ \('\\uff43\\uff41\\uff54', there 'cat'\)"),  # of full width
+        ("cat ", r"cat  \('cat ', there 'cat'\)"),
+        ("Cat", r"Cat \('Cat', there 'cat'\)"),
+        ("dogs", r"dogs \(there dog\)"),
+        ("emu", r"the class emu is not"),
+    ],
+)
+def test_an_unknown_class_is_shown_beside_what_it_may_be_meant_for(tree, name, shown):
+    with pytest.raises(DataError, match=shown):
+        load_source(tree({**GOOD, f"test/{name}/0.png": 1}))

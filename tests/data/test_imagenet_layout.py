@@ -138,7 +138,7 @@ WRONG = {
         ["'n99999999'", "3 classes from n01440764 to n02484322"],
     ),
     "an image that is not named": (
-        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} 1\n"),
+        lambda root: (root / "val.txt").write_text(f"{VAL[0][0]} {WNIDS[1]}\n"),
         ["nothing about", VAL[1][0]],
     ),
     "a line without a class": (lambda root: (root / "val.txt").write_text("x.JPEG\n"), ["line 1: 'x.JPEG'"]),
@@ -191,3 +191,77 @@ def test_val_cannot_be_test_and_validation(root, data_params):
     _kaggle(root)
     with pytest.raises(DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"):
         load_source(data_params(source="folder", root=str(root), validation=None))
+
+
+def _named(root, *names):
+    """Other classes, in the order of their places."""
+    for old, new in zip(WNIDS, names, strict=True):
+        (root / "train" / old).rename(root / "train" / new)
+
+
+def _labels(root, data_params):
+    return load_source(data_params(source="folder", root=str(root))).test.labels.tolist()
+
+
+@pytest.mark.parametrize("gap", [" ", "\t", "   "])
+def test_classes_with_spaces(root, data_params, gap):
+    _named(root, "golden retriever", "lab 2", "retriever")
+    classes = ("golden retriever", "lab 2", "retriever")
+    (root / "val.txt").write_text("".join(f"{name}{gap}{classes[label]}\n" for name, label in VAL))
+    assert _labels(root, data_params) == [2, 0, 2]
+
+
+def test_files_with_spaces(root, data_params):
+    _named(root, "golden retriever", "lab 2", "retriever")
+    (root / "val" / VAL[0][0]).rename(root / "val/a 1.JPEG")
+    (root / "val" / VAL[1][0]).rename(root / "val/a 1.JPEG golden.JPEG")
+    lines = ["val/a 1.JPEG retriever", "a 1.JPEG golden.JPEG lab 2", f"{VAL[2][0]} golden retriever", "c d.JPEG no dog"]
+    (root / "val.txt").write_text("\n".join(lines))
+    assert _labels(root, data_params) == [0, 2, 1]
+
+
+def test_kaggles_classes_with_spaces(root, data_params):
+    _named(root, "golden retriever", "lab 2", "retriever")
+    rows = [f"{VAL[0][0][:-5]},golden retriever 85 1 499 272", f"{VAL[1][0][:-5]},lab 2 0 0 9 9 lab 2 1 1 2 2"]
+    text = "\n".join(["ImageId,PredictionString", *rows, f"{VAL[2][0][:-5]},retriever"])
+    (root / "LOC_val_solution.csv").write_text(text)
+    assert _labels(root, data_params) == [0, 1, 2]
+
+
+def _write_numbers(root, *numbers):
+    (root / "val.txt").write_text("".join(f"{name} {n}\n" for (name, _), n in zip(VAL, numbers, strict=True)))
+
+
+def test_places_are_counted_from_0_or_1_as_both_ends_say(root, data_params):
+    _write_numbers(root, 2, 0, 1)
+    assert _labels(root, data_params) == [2, 0, 1]
+    _write_numbers(root, 3, 1, 2)
+    assert _labels(root, data_params) == [2, 0, 1]
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 1), (0, 1, 1), (2, 3, 2), (0, 3, 1), (1, 4, 2)])
+def test_places_without_an_end_are_refused(root, data_params, numbers):
+    """From 1 without the last class, they would be shifted by one."""
+    _write_numbers(root, *numbers)
+    with pytest.raises(DataError, match=rf"from {min(numbers)} to {max(numbers)}, for the 3 folders.*classes\.txt"):
+        _labels(root, data_params)
+
+
+def test_a_file_of_classes_says_what_numbers_mean(root, data_params):
+    _named(root, "golden retriever", "lab 2", "retriever")
+    _write_numbers(root, 1, 2, 1)
+    (root / "classes.txt").write_text("1 lab 2\n2 golden retriever\n7 retriever\n")
+    assert _labels(root, data_params) == [1, 0, 1]
+    for text, words in (("1 lab 2\n", "number 2"), ("lab 2\n", "`number class`"), ("1 a\n1 b\n", "once")):
+        (root / "classes.txt").write_text(text)
+        with pytest.raises(DataError, match=words):
+            _labels(root, data_params)
+
+
+def test_lists_in_another_unicode_form(root, data_params):
+    _named(root, "cafe\u0301", "dog", "emu")
+    (root / "val" / VAL[0][0]).rename(root / "val/u\u0308.JPEG")
+    names = ("caf\u00e9", "dog", "emu")
+    lines = ["\u00fc.JPEG emu", *(f"{name} {names[label]}" for name, label in VAL[1:])]
+    (root / "val.txt").write_text("\n".join(lines))
+    assert _labels(root, data_params) == [0, 2, 2]

@@ -97,13 +97,15 @@ def test_unlabelled_from_a_wrong_path(data_params, tmp_path, kind, message):
 
 
 def test_folder_that_cannot_be_listed(data_params, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path / "images")
     Image.new("L", (8, 8)).save("0.png")
     for _ in range(20):  # a path longer than the system allows
         os.mkdir("x" * 250)
         os.chdir("x" * 250)
+    os.chdir(tmp_path.parent)
     with pytest.raises(DataError, match=r"File name too long\. Check data\.root"):
-        load_source(data_params(unlabelled_from=str(tmp_path)))
+        load_source(data_params(unlabelled_from=str(tmp_path / "images")))
 
 
 def test_path_that_the_system_refuses(data_params):

@@ -115,6 +115,15 @@ def test_missing_folder_of_images_is_named_before_dvc_looks_for_it(fresh):
     )
 
 
+@pytest.mark.parametrize("name", ["root", "unlabelled_from"])
+def test_a_misspelt_folder_is_named_by_dvc_repro_too(fresh, name):
+    """DVC's own message, "[Errno 2]", names no parameter: so the stage check does not depend on the inputs."""
+    fresh.set(**{f"data__{name}": "data/raw/digts"})
+    output = fresh.run("dvc", "repro", fails=True)
+    assert f"error: data.{name}=data/raw/digts: no such file or folder. Did you mean data/raw/digits?" in output
+    assert "[Errno 2]" not in output
+
+
 def test_empty_folder_of_images(fresh):
     fresh.set(data__source="folder", data__root="data/raw/mine", data__test=None)
     (fresh.folder / "data/raw/mine").mkdir()

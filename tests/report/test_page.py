@@ -243,7 +243,7 @@ def test_extra_test_sets_are_shown(workspace):
     set_params({"eval.extra_tests": {"photos": "data/raw"}})
     for model, accuracy in (("teacher", 0.5), ("student-gen1", 0.625)):
         on_extra = {"images": 1234, "classes": 10, "accuracy": accuracy, "accuracy_interval": [0.41, 0.71]}
-        write_json(workspace / f"metrics/tables/eval/extra/photos/{model}.json", on_extra)
+        write_json(workspace / f"metrics/tables/eval/extra/photos/{model}/metrics.json", on_extra)
     texts = _Text(render(gather())).texts
     places = [place for place, text in enumerate(texts) if text == "photos"]
     assert [texts[place - 1 : place + 4] for place in places] == [

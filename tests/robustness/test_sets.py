@@ -7,7 +7,7 @@ from PIL import Image
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.robustness import severities
 from noisy_student.robustness.sets import Generated, Official, corrupted_test_set, sample, sources
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.sources.extra import load_extra
 from noisy_student.steps.extra_tests import extra_metrics
 from photographs import photographs
@@ -190,7 +190,7 @@ def _folder(path):
 
 
 BAD_EXTRAS = {
-    "nothing there": (lambda f: f.rmdir(), "no such folder"),
+    "nothing there": (lambda f: f.rmdir(), "no such file or folder"),
     "an empty folder": (lambda f: None, "no folder in it"),
     "an unknown class": (
         lambda f: _folder(f / "horse"),
@@ -228,7 +228,7 @@ def test_bad_extra_tests_are_one_message(tmp_path, case):
     prepare, message = BAD_EXTRAS[case]
     (tmp_path / "set").mkdir()
     prepare(tmp_path / "set")
-    with pytest.raises(DataError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         _extra(tmp_path / "set")
     assert str(error.value).startswith("eval.extra_tests.mine=")
 

@@ -47,6 +47,7 @@ def load(data: DataParams, read: Reader | None = None) -> Source:
         classes=_class_names(members, archive),
         train=_decode(members, TRAIN, archive, data.image_size),
         test=_decode(members, TEST, archive, data.image_size),
+        origins={"train": "data_batch_1 to 5", "test": "test_batch"},
     )
 
 

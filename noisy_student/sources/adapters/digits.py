@@ -24,4 +24,5 @@ def load(data: DataParams, read: Reader | None = None) -> Source:
     return Source(
         classes=tuple(str(name) for name in bunch.target_names),
         train=LabelledImages(resize_images(images, size=data.image_size), bunch.target.astype(np.int64)),
+        origins={"train": "scikit-learn"},
     )

@@ -4,58 +4,106 @@ ImageNet is read as it lies on disks: without a test/, val/ is the test split, b
 images beside a file with their labels.
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import OWN_SPLIT, DataParams
+from noisy_student.settings.inputs import nearest
+from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
-from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.interface import ALL_LABELLED, Rules, Source, wants_own_split
+from noisy_student.sources.names import class_folders, unknown_classes
 from noisy_student.sources.reader import Reader, read_folder
 
 RULES = Rules()
 
 SPLITS = "train/<class>/* and test/<class>/*, optionally val/<class>/* and unlabelled/**"
 LAYOUT = f"Expected {SPLITS}; without test/, val/ is the test split."
+OTHER = ("frost", "CIFAR-10-C", "ILSVRC2012_devkit_t12")  # folders that other stages, or labels of val/, are read from
 
 
 def load(data: DataParams, read: Reader) -> Source:
     """Load the image folders under `data.root`; classes are the folders of train/, sorted by name.
 
-    val/ and unlabelled/ are read only if the parameters ask for them. Files that cannot be read are skipped and listed.
+    val/ and unlabelled/ are read only if the parameters ask for them; data/pools/auto asks for an unlabelled/ that is
+    there. Files that cannot be read are skipped and listed.
     """
     root = Path(data.root)
     tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
+    _check_layout(data, root, tested)
+    classes = class_folders(root / "train")
+    if len(classes) < 2:
+        fault = f"only the class {next(iter(classes))}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    tree = _Tree(root, tuple(classes), read)
+    train = tree.split("train", classes)
+    folders = class_folders(root / tested)
+    test = tree.flat("val") if tested == "val" and not folders else tree.split(tested, folders)
+    own_validation = data.validation is None and (root / "val").is_dir()
+    validation = tree.split("val", class_folders(root / "val")) if own_validation else None
+    own_pool = wants_own_split(data) and (root / "unlabelled").is_dir()
+    unlabelled = tree.pool("unlabelled") if own_pool else None
+    read_in = {"train", tested, *(["val"] if own_validation else []), *(["unlabelled"] if own_pool else [])}
+    return Source(
+        tuple(classes),
+        train,
+        validation,
+        test,
+        unlabelled,
+        unreadable=tuple(tree.unreadable),
+        origins={"train": "train/", "test": f"{tested}/", "validation": "val/", "unlabelled": "unlabelled/"},
+        unused=tuple(_unused(data, root, read_in)),
+    )
+
+
+def _check_layout(data, root, tested):
+    """Refuse what can be seen to be wrong before images are read."""
     for name in ("train", tested):
         if not (root / name).is_dir():
-            raise DataError(f"data.root={root}: there is no folder {name}/ in it. {LAYOUT}")
+            near = nearest(name, _folders(root))
+            like = f" (there is {near}/)" if near else ""
+            raise DataError(f"data.root={root}: there is no folder {name}/ in it{like}. {LAYOUT}")
     if tested == "val" and data.validation is None:
         raise DataError(
             f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
             "number of images to cut from the training images."
         )
-    classes = _class_folders(root / "train")
-    if len(classes) < 2:
-        fault = f"only the class {classes[0]}" if classes else "empty, no class folder in it"
-        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
-    tree = _Tree(root, classes, read)
-    train = tree.split("train")
-    test = tree.flat("val") if tested == "val" and not _class_folders(root / "val") else tree.split(tested)
-    validation = tree.split("val") if data.validation is None and (root / "val").is_dir() else None
-    unlabelled = None
-    if data.unlabelled_from == OWN_SPLIT and (root / "unlabelled").is_dir():
-        unlabelled, *_ = tree.folder("unlabelled", recursive=True)
-    return Source(classes, train, validation, test, unlabelled, unreadable=tuple(tree.unreadable))
+    pool = root / "unlabelled"
+    if data.unlabelled_from != AUTO or pool.is_dir():
+        return
+    if os.path.lexists(pool):
+        raise DataError(f"{pool}: expected a folder of unlabelled images. Rename the file, or mend the link.")
+    if data.labelled is None:
+        raise DataError(f"data.labelled, without {pool}: {ALL_LABELLED}.")
 
 
-def _class_folders(split):
-    names = sorted(p.name for p in split.iterdir() if p.is_dir() and not p.name.startswith("."))
-    for name in names:
-        if not name.isprintable():  # nor encodable as UTF-8
-            raise DataError(f"{split}: the folder name {name!a} cannot be printed. Rename it.")
-    return tuple(names)
+def _folders(root):
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
+
+
+def _unused(data, root, read_in):
+    """What is not looked at, a line each."""
+    why = {
+        "val": f"data.validation={data.validation} cuts the validation images from train/; null takes val/",
+        "unlabelled": f"data.unlabelled_from={data.unlabelled_from}; {AUTO} takes it",
+    }
+    for name in _folders(root):
+        if name in read_in or name in OTHER:
+            continue
+        near = nearest(name, ["val", "unlabelled"])
+        mend = why.get(name) or (f"meant for {near}/? Rename it" if near else f"no folder of {SPLITS}")
+        yield f"{name}/, {_count(root / name):,} files ({mend})"
+    if "unlabelled" in read_in and (named := _folders(root / "unlabelled")):
+        more = ", ..." if len(named) > 3 else ""
+        yield f"the names of the {len(named):,} folders in unlabelled/ ({', '.join(named[:3])}{more}), as labels"
+
+
+def _count(folder):
+    return sum(len(files) for _, _, files in os.walk(folder, followlinks=False))
 
 
 class _Tree:
@@ -64,38 +112,49 @@ class _Tree:
     def __init__(self, root: Path, classes: tuple[str, ...], read: Reader) -> None:
         self.root, self.classes, self.read, self.unreadable = root, classes, read, list[str]()
 
-    def split(self, name):
+    def split(self, name: str, folders: Mapping[str, Path]) -> LabelledImages:
         """A split with a folder a class."""
         folder = self.root / name
-        surplus = sorted(set(_class_folders(folder)) - set(self.classes))
+        surplus = [each for each in folders if each not in self.classes]
         if surplus:
             raise DataError(
-                f"{folder}: the class {', '.join(surplus)} is not in train/, which has {', '.join(self.classes)}. "
-                "Rename or remove the folder, or add training images."
+                f"{folder}: the class {unknown_classes(surplus, self.classes)} is not in train/, which has "
+                f"{', '.join(self.classes)}. Rename or remove the folder, or add training images."
             )
         stray = sorted(p.name for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
         self.unreadable += [f"{name}/{file}: not in the folder of a class" for file in stray]
-        images = [self._class(name, label) for label in self.classes]
+        images = [self._class(folders.get(label, folder / label), name) for label in self.classes]
         labels = np.repeat(np.arange(len(self.classes)), [len(own) for own in images])
         return LabelledImages(self.read.join(images), labels)
 
-    def flat(self, name):
+    def flat(self, name: str) -> LabelledImages:
         """A split of images that lie in no folders, beside a file with their labels."""
-        images, names, skipped = self.folder(name)
+        images, names, skipped = self._folder(self.root / name)
         if not names:
             raise DataError(f"{self.root / name}: no readable image ({len(skipped)} unreadable). {LAYOUT}")
         return LabelledImages(images, labels_of(self.root, names, self.classes))
 
-    def folder(self, name, *, recursive=False):
+    def pool(self, name: str):
+        """All images in a folder and below it."""
+        images, names, skipped = self._folder(self.root / name, recursive=True)
+        if not names:
+            found = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"
+            raise DataError(
+                f"data.unlabelled_from: {self.root / name} has no unlabelled images of its own that can be read "
+                f"(found {found}). Put images there, or remove the folder, or set data.unlabelled_from to {HELD_BACK}."
+            )
+        return images
+
+    def _folder(self, folder, *, recursive=False):
         """See `read_folder`."""
-        images, names, skipped = read_folder(self.root / name, self.read, recursive=recursive)
-        self.unreadable += [f"{name}/{line}" for line in skipped]
+        images, names, skipped = read_folder(folder, self.read, recursive=recursive)
+        self.unreadable += [f"{folder.relative_to(self.root).as_posix()}/{line}" for line in skipped]
         return images, names, skipped
 
-    def _class(self, split, label):
-        folder, skipped = self.root / split / label, []
+    def _class(self, folder, split):
+        skipped = []
         if folder.is_dir():
-            images, names, skipped = self.folder(f"{split}/{label}")
+            images, names, skipped = self._folder(folder)
             if names:
                 return images
         others = f"{len(skipped)} unreadable, e.g. {skipped[0]}" if skipped else "none"

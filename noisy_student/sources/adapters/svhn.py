@@ -11,9 +11,9 @@ import numpy as np
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import OWN_SPLIT, DataParams
+from noisy_student.settings.schema import DataParams
 from noisy_student.sources.download import locate
-from noisy_student.sources.interface import Rules, Source
+from noisy_student.sources.interface import Rules, Source, wants_own_split
 from noisy_student.sources.reader import Reader
 
 # The server is not known to answer by https; the hashes below hold either way.
@@ -30,15 +30,17 @@ CLASSES = tuple("0123456789")
 def load(data: DataParams, read: Reader | None = None) -> Source:
     """Load SVHN from the user's files under `data.root`, or download them.
 
-    The split "extra" (531,131 images, 1.3 GB) is touched only if `data.unlabelled_from` is the source's own split.
+    The split "extra" (531,131 images, 1.3 GB) is touched only if the pool is the source's own split.
     """
-    extra = _read("extra_32x32.mat", data) if data.unlabelled_from == OWN_SPLIT else None
+    extra = _read("extra_32x32.mat", data) if wants_own_split(data) else None
     return Source(
         classes=CLASSES,
         train=_read("train_32x32.mat", data),
         test=_read("test_32x32.mat", data),
         unlabelled=extra and extra.images,
         unlabelled_labels=extra and extra.labels,
+        origins={"train": "train_32x32", "test": "test_32x32", "unlabelled": "extra_32x32"},
+        unused=() if extra else (f"extra_32x32 (data.unlabelled_from={data.unlabelled_from})",),
     )
 
 

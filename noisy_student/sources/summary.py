@@ -1,0 +1,87 @@
+"""What `prepare` prints of the splits: how many images, of which class, where from, and what is not used."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from noisy_student.runtime.types import Labels
+from noisy_student.settings.schema import LABELLED_POOL, DataParams
+from noisy_student.sources.interface import Source
+
+ROWS = 20  # classes that are listed each; of more, the smallest are named
+NAMED = 3
+WIDTH = 24  # characters of a name
+
+
+def summary(
+    source: Source, data: DataParams, labels: Mapping[str, Labels], left: Mapping[str, int], dropped: int
+) -> Iterator[str]:
+    """Yield the lines.
+
+    Args:
+        labels: of each split, -1 where unknown.
+        left: images that were cut from no split, by the place where they are: "train", "test" and "unlabelled".
+        dropped: duplicates.
+    """
+    origins = _origins(source, data)
+    kinds, side = f"{len(source.classes):,} classes", data.image_size
+    yield f"prepare: {data.source} ({data.root}), {kinds}, {side} x {side} pixels"
+    for split, own in labels.items():
+        yield f"  {split:<10}  {len(own):>9,}  from {origins[split]}"
+    known = {name: np.bincount(own, minlength=len(source.classes)) for name, own in labels.items() if (own >= 0).all()}
+    yield from _table(source.classes, known) if len(source.classes) <= ROWS else _extremes(source.classes, known)
+    for line in _unused(source, data, labels, left, origins):
+        yield f"  not used: {line}"
+    if dropped:
+        yield f"  dropped: {dropped:,} images that equal one of another split"
+    if source.unreadable:
+        yield f"  skipped: {len(source.unreadable):,} files that cannot be read"
+
+
+def _origins(source, data):
+    own = {split: source.origins.get(split, split) for split in ("train", "test", "validation", "unlabelled")}
+    train = own["train"]
+    if data.unlabelled_from == LABELLED_POOL:
+        pool = "the labelled images"
+    else:
+        pool = f"{train}, held back" if source.unlabelled is None else own["unlabelled"]
+    return {
+        "labelled": train,
+        "validation": own["validation"] if data.validation is None else train,
+        "unlabelled": pool,
+        "test": train if source.test is None else own["test"],
+    }
+
+
+def _table(classes, counts) -> Iterator[str]:
+    names = [_short(name) for name in classes]
+    width = max(len(name) for name in names)
+    yield f"  {'':<{width}}" + "".join(f"  {split:>10}" for split in counts)
+    for label, name in enumerate(names):
+        yield f"  {name:<{width}}" + "".join(f"  {own[label]:>10,}" for own in counts.values())
+
+
+def _extremes(classes: Sequence[str], counts) -> Iterator[str]:
+    for split, own in counts.items():
+        rarest = ", ".join(f"{_short(classes[k])} {own[k]:,}" for k in np.argsort(own, kind="stable")[:NAMED])
+        yield f"  {split:<10}  a class {own.min():,} to {own.max():,}, median {np.median(own):,.0f}; fewest: {rarest}"
+
+
+def _short(name):
+    return name if len(name) <= WIDTH else f"{name[: WIDTH - 1]}…"
+
+
+def _unused(source, data, labels, left, origins):
+    train = source.origins.get("train", "train")
+    unlabelled = labels["unlabelled"]
+    if source.unlabelled is None and data.unlabelled_from != LABELLED_POOL:
+        yield f"the labels of the {len(unlabelled):,} images held back (data.labelled={data.labelled})"
+    elif left["train"]:
+        yield f"{left['train']:,} labelled images of {train} (data.labelled={data.labelled}; null: all)"
+    if source.unlabelled_labels is not None:
+        yield f"the labels of {origins['unlabelled']}, which only tell how good the pseudo-labels are"
+    if left["unlabelled"]:
+        yield f"{left['unlabelled']:,} images of {origins['unlabelled']} (data.unlabelled={data.unlabelled})"
+    if left["test"]:
+        yield f"{left['test']:,} images of {origins['test']} (data.test={data.test}; null: all)"
+    yield from source.unused
