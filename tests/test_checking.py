@@ -149,6 +149,7 @@ def photos(tmp_path, digits):
 FOLDER = {
     "too many": ({"data__labelled": 15}, r"data\.labelled=15 \+ data\.validation=6 are 21 images"),
     "none left": ({"data__labelled": 14}, "are 20 images, and some must be left as unlabelled; .* at most 20 training"),
+    "none left, all labelled": ({"data__labelled": None}, r"data\.labelled: empty, all images are labelled and none"),
     "fewer than classes": ({"data__validation": 1}, r"data\.validation=1: there are 2 classes"),
     "no val/": ({"data__validation": None}, r"data\.validation: empty, but .*/val is no folder"),
     "no unlabelled/": (
