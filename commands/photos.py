@@ -93,7 +93,7 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
     ratio = 3.0 if seen.unlabelled > 3 * rest else 1.0
     tree = {
         "data": {
-            **{"source": "folder", "root": str(root), "image_size": size, "resize": "crop" if crops else "squash"},
+            **{"source": "folder", "root": _written(root), "image_size": size, "resize": "crop" if crops else "squash"},
             **{"labelled": labelled, "validation": validation, "unlabelled_from": POOL, "test": None},
             "store": "shards" if pixels > MEMORY else "arrays",
         },
@@ -117,6 +117,12 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
             "which shows the method but wastes labels. Put images there, or name a folder in data.unlabelled_from"
         )
     return tree, said
+
+
+def _written(root):
+    """A path in the project as it is, any other absolute: experiments run in folders of their own."""
+    full = Path(os.path.abspath(root))
+    return str(root) if not root.is_absolute() and full.is_relative_to(Path.cwd()) else str(full)
 
 
 def _image_size(sides):

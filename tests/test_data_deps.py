@@ -6,6 +6,7 @@ is in `tests/data/test_prepare_deps.py`.
 
 import contextlib
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,8 @@ def runs(tmp_path_factory, digits):
     """What each stage opened in a small workspace, made twice in the same folder."""
     folder, small = tmp_path_factory.mktemp("project"), with_values(digits, SMALL)
     _write_images(folder / "data/raw")
+    for name in ("presets", "data/pools"):  # which `check` compares with, and looks for
+        shutil.copytree(ROOT / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("DVC_ROOT", "DVC_STAGE"):
             patch.delenv(variable, raising=False)

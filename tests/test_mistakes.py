@@ -101,6 +101,36 @@ def test_parameters(workspace, case, capfd):
     _assert_mistake(workspace, ["prepare"], words, capfd)
 
 
+CHECKED = {  # what the stage check knows before the first image is read
+    "a size of another network": (
+        lambda: _params(student__model__size="b0"),
+        ["student.model.size=b0 is for efficientnet", "Set size to null"],
+    ),
+    "the depth of a network that has none": (
+        lambda: _params(teacher__model__name="article_resnet50", teacher__model__depth=50),
+        ["teacher.model.depth=50 is for resnet", "fixed size"],
+    ),
+    "fewer labels than classes": (lambda: _params(data__labelled=9), ["data.labelled=9", "10 classes"]),
+    "more images than there are": (lambda: _params(data__labelled=5000), ["data.labelled=5,000", "1,797"]),
+    "a confidence that none can have": (
+        lambda: _params(pseudolabel__max_confidence=0.1),
+        ["pseudolabel.max_confidence=0.1", "no image would be left"],
+    ),
+    "another framework in the environment": (
+        lambda: os.environ.update(KERAS_BACKEND="jax"),
+        ["KERAS_BACKEND is jax", "Unset it"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHECKED)
+def test_before_the_first_image_is_read(workspace, case, capfd, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # put back afterwards
+    damage, words = CHECKED[case]
+    damage()
+    _assert_mistake(workspace, ["check"], words, capfd)
+
+
 # --- images --------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,13 @@ def test_the_numbers_grow_with_the_images(tmp_path):
     assert tree["teacher"]["model"]["depth"] == 20
 
 
+def test_a_path_outside_the_project_is_written_absolute(tmp_path, monkeypatch):
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    written = [photos._written(photos.Path(path)) for path in ("../images", "data/raw/mine", "/a/b")]
+    assert written == [str(tmp_path / "images"), "data/raw/mine", "/a/b"]
+
+
 def test_few_images(tmp_path):
     """A batch is no larger than the labelled images, validation leaves most of them."""
     tree, _ = photos.overlay(tmp_path, photos.Seen({"a": 12, "b": 12}, frozenset({"train", "test"}), [(64, 64)], 9))

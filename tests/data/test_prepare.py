@@ -131,7 +131,6 @@ def test_the_labelled_images_can_be_the_pool(digits):
         ({"test": 1798}, r"data\.test: 1,798 images asked, found 1,797"),
         ({"labelled": 9}, r"data\.labelled: 9 images asked, but there are 10 classes"),
         ({"labelled": 1757}, r"data\.unlabelled_from=.*no unlabelled image is left"),
-        ({"validation": None}, r"data\.validation: digits has no validation images of its own"),
     ],
 )
 def test_what_cannot_be_cut_is_refused_and_nothing_is_written(digits, tmp_path, values, message):

@@ -44,7 +44,7 @@ def test_dvc_ends_with_an_error_and_names_the_stage(fresh):
     output = fresh.run("dvc", "repro", fails=True)
     assert "error: " in output
     assert "Traceback" not in output
-    assert "failed to reproduce 'prepare'" in output
+    assert "failed to reproduce 'check'" in output
 
 
 def test_a_number_as_generation_is_refused_by_every_stage(fresh):
