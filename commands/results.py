@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import console, layout, run_record
+from noisy_student.runtime import advice, console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
 from noisy_student.runtime.layout import TEACHER, Model
@@ -113,12 +113,22 @@ def _print(settings):
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is not in the table: {reason}\n")
+    _print_warnings(settings)
     _print_networks({model.name: read_json(model.summary) for model in done})
     _print_robustness(done)
     print("Plots:")
     for path in sorted(Path("metrics/plots").rglob("*.png")):
         print(f"  {path}")
     print("On one page, with interactive curves of all models: dvc plots show --open")
+
+
+def _print_warnings(settings):
+    """What stages warned of, but for those of generations that are not listed any more."""
+    for stage, entry in run_record.read().items():
+        name, _, key = stage.partition("@")
+        if not key or key in settings.generations:
+            for line in entry.get(advice.KEY, []):
+                print(f"{stage} warned: {line}\n")
 
 
 def _print_networks(summaries):

@@ -14,7 +14,7 @@ from commands import preset as presets
 from commands import results
 from commands.results import missing, robustness_table
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.runtime import layout, run_record
+from noisy_student.runtime import advice, layout, run_record
 from noisy_student.runtime.files import read_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
@@ -149,6 +149,15 @@ def test_result_table_by_hand():
     lines = table(figures).splitlines()
     assert lines[2].split() == ["teacher", "90.00", "%", "87.0", "to", "92.5", "0.3123", "0.0200"]
     assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
+
+
+def test_warnings_of_stages_are_repeated_below_the_table(workspace, capsys):
+    for name in ("balance@gen1", "balance@gone"):
+        run_record.record(name, seconds=1.0, details={advice.KEY: [f"{name}: 2 images of frog stand 34 times each"]})
+    results.main()
+    shown = capsys.readouterr().out
+    assert "\nbalance@gen1 warned: balance@gen1: 2 images of frog stand 34 times each\n" in shown
+    assert "gone" not in shown
 
 
 def test_results_of_an_interrupted_run_name_what_is_missing(workspace):

@@ -1,6 +1,7 @@
 """What a stage imports is part of its time: frameworks and libraries only where they are used."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -54,6 +55,8 @@ def test_help_needs_neither_frameworks_nor_libraries(module, tmp_path):
 def test_prepare_and_balance_run_without_a_framework(tmp_path, digits):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(presets.rewrite(text, digits))
+    shutil.copytree(ROOT / "data/pools", tmp_path / "data/pools")
+    (tmp_path / digits["data"]["root"]).mkdir(parents=True)
     done = _run("stages.prepare", (*FRAMEWORKS, "vl_convert"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
     pool = len(read_array(tmp_path / layout.UNLABELLED / "images.npy"))
