@@ -12,7 +12,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.layout import TEACHER
 from noisy_student.steps.reported import percent
 
-COLUMNS = ("experiment", "created", "state", "teacher", "student", "labels right", "changed parameters")
+COLUMNS = ("experiment", "state", "teacher", "student", "labels right", "changed parameters")
 MOST = 3  # changed parameters that are shown
 WORKSPACE = "workspace"
 
@@ -107,7 +106,7 @@ def _row(shown, baseline, *, name, state):
     figures = ["", "", ""] if state else _accuracies(data)
     unreadable = not data and error and not state
     changed = f"cannot be read: {error['msg']}" if unreadable else _changes(_parameters(baseline), _parameters(shown))
-    return (name, _when(data.get("timestamp")), state, *figures, changed)
+    return (name, state, *figures, changed)
 
 
 def _accuracies(data):
@@ -146,10 +145,6 @@ def _changes(old, new):
 
 def _text(value):
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _when(timestamp):
-    return datetime.fromisoformat(timestamp).strftime("%Y-%m-%d %H:%M") if timestamp else ""
 
 
 def _as_text(table):

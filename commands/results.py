@@ -69,7 +69,11 @@ def _percent(share):
 
 def missing(settings: Params, model: Model) -> str | None:
     """Why a model was not measured on the test split: the first of its stages without its output; None if it was."""
-    for stage, output in _stages_to(settings, model):
+    return _first_missing(_stages_to(settings, model))
+
+
+def _first_missing(stages):
+    for stage, output in stages:
         if not output.exists():
             failure = run_record.failures().get(stage)
             return f"{stage} failed: {failure}" if failure else f"{stage} has not run. Run `dvc repro`."
@@ -77,7 +81,7 @@ def missing(settings: Params, model: Model) -> str | None:
 
 
 def _stages_to(settings, model):
-    """The stages up to a model's evaluation, in order, each with a path that it writes."""
+    """The stages up to a model's evaluation on the test split, in order, each with a path that it writes."""
     if model == TEACHER:
         before = [("check", layout.CHECKED), ("prepare", layout.CLASSES)]
         trained = []
@@ -86,13 +90,18 @@ def _stages_to(settings, model):
         before = _stages_to(settings, Model.named(settings.generation(key).teacher))
         trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
     tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
-    folders = {key: layout.extra_evaluation(key, model) for key in settings.eval.extra_tests}
-    extra = [(_extra_stage(key, model), folder / "metrics.json") for key, folder in folders.items()]
-    return [*before, *trained, (model.stage, model.path), *tested, *extra]
+    return [*before, *trained, (model.stage, model.path), *tested]
 
 
-def _extra_stage(key, model):
-    return f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
+def missing_extra(model: Model, key: str) -> str | None:
+    """Why an evaluated model was not measured on an extra test set; None if it was."""
+    own = f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
+    stages = ((f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, _extra_metrics(model, key)))
+    return _first_missing(stages)
+
+
+def _extra_metrics(model, key):
+    return layout.extra_evaluation(key, model) / "metrics.json"
 
 
 def main() -> None:
@@ -113,7 +122,10 @@ def _print(settings):
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is not in the table: {reason}\n")
-    _print_warnings(settings)
+    for reason in _missing_extras(settings, done):
+        print(f"{reason}\n")
+    for line in _warnings(settings):
+        print(f"warning: {line}\n")
     _print_networks({model.name: read_json(model.summary) for model in done})
     _print_robustness(done)
     print("Plots:")
@@ -122,13 +134,22 @@ def _print(settings):
     print("On one page, with interactive curves of all models: dvc plots show --open")
 
 
-def _print_warnings(settings):
-    """What stages warned of, but for those of generations that are not listed any more."""
-    for stage, entry in run_record.read().items():
-        name, _, key = stage.partition("@")
-        if not key or key in settings.generations:
-            for line in entry.get(advice.KEY, []):
-                print(f"{stage} warned: {line}\n")
+def _missing_extras(settings, models):
+    """A line for each reason, once."""
+    reasons = {(key, missing_extra(model, key)): None for key in settings.eval.extra_tests for model in models}
+    return [f"extra test set {key}: {reason}" for key, reason in reasons if reason]
+
+
+def _warnings(settings):
+    """What the stages warned of."""
+    models = [TEACHER, *map(Model, settings.generations)]
+    summaries = [read_json(model.summary) for model in models if model.summary.exists()]
+    tables = [layout.balance_tables(key) / f"{advice.KEY}.json" for key in settings.generations]
+    lists = [
+        *(read_json(path) for path in tables if path.exists()),
+        *(found.get(advice.KEY, []) for found in summaries),
+    ]
+    return [line for lines in lists for line in lines]
 
 
 def _print_networks(summaries):

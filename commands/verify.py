@@ -21,7 +21,7 @@ import numpy as np
 from dvc.exceptions import DvcException
 
 from experiments.workspace import copy_project, run_stage, stage_files
-from noisy_student.runtime import console, environment, run_record
+from noisy_student.runtime import console, environment, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.params import read_yaml
 
@@ -128,7 +128,7 @@ def verify(stage: str) -> bool:
     then = run_record.read().get(stage)
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
         folder = Path(temporary)
-        copy_project(folder, extra=[*deps, Path("data/prepared/downloads")])
+        copy_project(folder, extra=[*deps, layout.DOWNLOADS])
         print(f"running {stage} again in {folder}", flush=True)
         if run_stage(stage, folder):
             raise UserError(f"{stage} failed, see above.")

@@ -85,6 +85,9 @@ def _run(main, arguments):
     with locks.held(checkpoints.lock_path(here), what=f"stage {name} in this folder"):
         try:
             details = main(**arguments)
+        except (KeyboardInterrupt, signals.Stopped):
+            run_record.record_failure(name, "it was interrupted. Run the same command again.")
+            raise
         except Exception as error:
             run_record.record_failure(name, _reason(error))
             raise

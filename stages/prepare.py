@@ -11,7 +11,7 @@ from stages.entry import run
 
 
 def main() -> dict[str, Any]:
-    """Split the images of params.yaml's data section into data/."""
+    """Split the images of params.yaml's data section into data/prepared."""
     settings = params.load()
     params.check_data_paths(settings.data)
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:

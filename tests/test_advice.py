@@ -50,9 +50,9 @@ def test_hardly_better_than_chance(classes, accuracy, says):
     assert not says or f"by chance ({100 / classes:.1f} %)" in found[0]
 
 
-def test_nothing_to_warn_of_is_not_recorded(capfd):
-    assert warn([]) == {}
-    assert warn(iter(["a", "b"])) == {"warnings": ["a", "b"]}
+def test_what_is_warned_of_is_printed_and_returned(capfd):
+    assert warn([]) == []
+    assert warn(iter(["a", "b"])) == ["a", "b"]
     assert capfd.readouterr().err == "warning: a\nwarning: b\n"
 
 
@@ -66,14 +66,14 @@ def test_few_pseudo_labels_of_a_class_that_are_repeated_often(workspace, capfd):
     assert stage("balance", "gen1") is None
     [line] = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert line.startswith("warning: balance gen1: few pseudo-labels are repeated often: 1 (2, 17 times each). Lower")
-    recorded = json.loads(layout.RUN_RECORD.read_text())["balance@gen1"]
-    assert [f"warning: {text}" for text in recorded["warnings"]] == [line]
+    recorded = json.loads((layout.balance_tables("gen1") / "warnings.json").read_text())
+    assert [f"warning: {text}" for text in recorded] == [line]
 
 
 def test_a_training_records_its_own(workspace, capfd):
     set_params({"teacher.optimizer.learning_rate": 1e-9})
     assert stage("teacher") is None
-    recorded = json.loads(layout.RUN_RECORD.read_text())["teacher"]["warnings"]
+    recorded = json.loads(layout.TEACHER.summary.read_text())["warnings"]
     assert [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning: teacher")] == [
         f"warning: {line}" for line in recorded
     ]

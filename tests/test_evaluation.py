@@ -14,7 +14,7 @@ from commands import preset as presets
 from commands import results
 from commands.results import missing, robustness_table
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.runtime import advice, layout, run_record
+from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.files import read_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
@@ -96,12 +96,31 @@ def test_only_evaluations_as_they_were_written_are_removed_when_they_are_not_lis
     photos.mkdir()
     (photos / "cat.png").touch()
     (workspace / "models/student-mine.keras").touch()
+    assert stage("eval", "gen1") is None  # by hand, beside a user's file: no seal covers that
+    (Model("gen1").evaluation / "mine.txt").write_text("a user's")
+    assert stage("eval", "gen1") is None
+    shutil.copytree(Model("gen1").evaluation, layout.EVALUATIONS / "student-gen7")
     join_and_write(params.load())
     assert not own.exists()
     assert (changed / "confusion.csv").read_text() == "corrected"
     assert (added / "notes.txt").read_text() == "a user's"
+    assert (layout.EVALUATIONS / "student-gen7/mine.txt").read_text() == "a user's"
     assert (photos / "cat.png").exists()
     assert (workspace / "models/student-mine.keras").exists()
+
+
+def test_a_failed_extra_test_set_costs_no_model_its_place(workspace, capsys):
+    set_params({"eval.extra_tests": {"bad": "data/raw/digits", "good": "data/pools"}}, workspace)
+    run_record.record_failure("extra-test@bad", "no folder in it")
+    write_json(layout.extra_test("good") / "present.json", [0])
+    for model in (TEACHER, Model("gen1")):
+        measured = {"images": 40, "classes": 10, "accuracy": 0.5, "accuracy_interval": [0.4, 0.6]}
+        write_json(layout.extra_evaluation("good", model) / "metrics.json", measured)
+    results.main()
+    shown = capsys.readouterr().out
+    assert "\nteacher " in shown
+    assert "\nstudent-gen1  good " in shown
+    assert shown.count("extra test set bad: extra-test@bad failed: no folder in it") == 1
 
 
 def test_a_failed_generation_is_named_with_its_reason_and_the_others_are_shown(workspace, capsys):
@@ -152,12 +171,13 @@ def test_result_table_by_hand():
 
 
 def test_warnings_of_stages_are_repeated_below_the_table(workspace, capsys):
-    for name in ("balance@gen1", "balance@gone"):
-        run_record.record(name, seconds=1.0, details={advice.KEY: [f"{name}: 2 images of frog stand 34 times each"]})
+    write_json(layout.balance_tables("gen1") / "warnings.json", ["2 images of frog stand 34 times each"])
+    write_json(layout.balance_tables("gone") / "warnings.json", ["of a generation that is not listed"])
+    write_json(TEACHER.summary, json.loads(TEACHER.summary.read_text()) | {"warnings": ["near chance"]})
     results.main()
     shown = capsys.readouterr().out
-    assert "\nbalance@gen1 warned: balance@gen1: 2 images of frog stand 34 times each\n" in shown
-    assert "gone" not in shown
+    assert "\nwarning: 2 images of frog stand 34 times each\n\nwarning: near chance\n" in shown
+    assert "not listed" not in shown
 
 
 def test_results_of_an_interrupted_run_name_what_is_missing(workspace):

@@ -80,6 +80,12 @@ def test_all_other_places_are_accepted(project, digits, parameter, place):
         params.check(with_values(digits, _named(parameter, spelling)))
 
 
+def test_a_link_that_leads_to_itself_is_one_message(project, digits):
+    Path("loop").symlink_to("loop")
+    with pytest.raises(ParamsError, match=r"data\.root=loop"):
+        check_project(with_values(digits, {"data.root": "loop"}))
+
+
 def test_in_a_temporary_copy_of_dvc_the_projects_own_folders_are_meant_too(project, digits, monkeypatch):
     copy = project / ".dvc/tmp/exps/tmp1234"
     copy.mkdir(parents=True)

@@ -62,7 +62,7 @@ PARAMETERS = {
     "a typo": (lambda: _text("  mix: ratio", "  mxi: ratio"), ["student.mxi", "spelling"]),
     "a word for a number": (lambda: _params(teacher__steps="many"), ["teacher.steps", "'many'"]),
     "a negative rate": (lambda: _params(teacher__optimizer__learning_rate=-0.1), ["learning_rate", "-0.1"]),
-    "not a number": (lambda: _text("learning_rate: 0.1", "learning_rate: .nan"), ["learning_rate", "nan"]),
+    "not a number": (lambda: _text("learning_rate: #", "learning_rate: .nan #"), ["learning_rate", "nan"]),
     "a missing section": (lambda: _text("balance:\n", "balanse:\n"), ["balance", "missing"]),
     "steps and epochs": (lambda: _params(teacher__epochs=3), ["epochs", "steps", "null"]),
     "an unknown teacher": (

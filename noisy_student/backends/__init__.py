@@ -41,12 +41,13 @@ def select(name: str) -> None:
         )
     check_backend(name)
     os.environ["KERAS_BACKEND"] = name
+    if name == "tensorflow":
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     _import_keras_as_it_comes(quiet=name == "tensorflow")
     if name == "jax":
         # before anything asks for devices: then it is too late
         importlib.import_module("noisy_student.backends.jax").make_deterministic()
     if name == "tensorflow":
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with _without_startup_log():
             import tensorflow
 

@@ -21,6 +21,7 @@ UNLABELLED = PREPARED / "unlabelled"
 TEST = PREPARED / "test"  # read by the stages of eval and robustness only
 TRUTH = PREPARED / "truth/unlabelled.npy"  # read by the stages of eval only
 CLASSES = PREPARED / "classes.json"
+DOWNLOADS = PREPARED / "downloads"  # no output of DVC: a download counts by its hash in params.yaml
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
 EVALUATIONS = Path("metrics/tables/eval")  # what eval-teacher, eval and eval-extra write, a folder a model
@@ -44,7 +45,7 @@ def generated_folder_at(path: str | Path) -> Path | None:
 
 def _forms(path):
     """A path as it is written and as it is: `..` after a link leads elsewhere."""
-    return {Path(os.path.abspath(path)), Path(path).resolve()}
+    return {Path(os.path.abspath(path)), Path(os.path.realpath(path))}  # not `resolve`: it raises at a loop of links
 
 
 def _overlap(a, b):

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from noisy_student.runtime.errors import DataError
@@ -10,25 +11,26 @@ from noisy_student.runtime.files import read_json, write_json
 SEAL = "sha256.json"
 
 
-def _digests(folder):
-    """{name: SHA-256} of all files but the seal; folders have none."""
-    paths = sorted(path for path in folder.iterdir() if path.name != SEAL)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None for path in paths}
+def seal(folder: Path, names: Iterable[str]) -> None:
+    """Write down what a stage has written into a folder: the files of these names."""
+    write_json(folder / SEAL, {name: _digest(folder / name) for name in sorted(names)})
 
 
-def seal(folder: Path) -> None:
-    """Write down what a finished folder holds."""
-    write_json(folder / SEAL, _digests(folder))
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def remove_sealed(folder: Path) -> bool:
-    """Remove a folder, and say so, if it holds nothing but what it held when it was sealed."""
+    """Remove a folder if it holds just the files that were sealed, as they were; return whether it did."""
     try:
-        if not (folder / SEAL).is_file() or read_json(folder / SEAL) != (digests := _digests(folder)):
+        written = read_json(folder / SEAL)
+        if {path.name for path in folder.iterdir()} != {*written, SEAL}:
+            return False
+        if any(_digest(folder / name) != digest for name, digest in written.items()):
             return False
     except (OSError, DataError):
         return False
-    for name in (*digests, SEAL):
+    for name in (*written, SEAL):
         (folder / name).unlink()
     folder.rmdir()
     with contextlib.suppress(OSError):

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from noisy_student.runtime import layout
 from noisy_student.runtime.errors import DataError, DownloadError
 from noisy_student.runtime.progress import bar
 
@@ -23,7 +24,7 @@ def downloads_dir() -> Path:
 
     `data.root` would not do: it is a dependency of the stage, which must not change while it runs.
     """
-    return Path(os.environ.get("DVC_ROOT", ".")) / "data" / "downloads"
+    return Path(os.environ.get("DVC_ROOT", ".")) / layout.DOWNLOADS
 
 
 def _file_sha256(path):

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from noisy_student.data.views import Images
 
 
+TABLES = ("metrics.json", "confusion.csv", "reliability.csv", "curves.csv")
+
+
 def evaluate_teacher(params: Params) -> None:
     """Evaluate the teacher, and draw what the noise does."""
     inputs = Inputs()
@@ -39,7 +42,7 @@ def evaluate_teacher(params: Params) -> None:
     images, path = inputs.labelled.images, TEACHER.evaluation_plots / "noise.png"
     galleries.noise_gallery(path, images, noise, seed=params.seed)
     write_json(TEACHER.evaluation / "metrics.json", evaluated)
-    seals.seal(TEACHER.evaluation)
+    seals.seal(TEACHER.evaluation, TABLES)
 
 
 def evaluate_student(params: Params, key: str) -> None:
@@ -54,7 +57,7 @@ def evaluate_student(params: Params, key: str) -> None:
     if generation.student.uses_pseudo_labels:
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
     write_json(student.evaluation / "metrics.json", evaluated)
-    seals.seal(student.evaluation)
+    seals.seal(student.evaluation, [*TABLES, "confidence.csv"])
 
 
 def _evaluate(params, model, inputs):

@@ -10,7 +10,7 @@ from noisy_student.steps import reported
 
 
 def join_and_write(params: Params) -> None:
-    """Join what eval-teacher, eval and eval-extra wrote of the models of params.yaml, and print the result table."""
+    """Join what eval-teacher, eval and eval-extra wrote of the models of params.yaml."""
     from noisy_student.drawing import charts  # not for those who only print a table
     from noisy_student.drawing.canvas import save_chart
 
@@ -40,10 +40,14 @@ def _remove_unlisted(params, models):
 
 
 def measured_of(params: Params, model: Model) -> dict[str, Any]:
-    """A model's part of metrics/eval.json; raise DataError if it was not evaluated."""
+    """A model's part of metrics/eval.json, with the extra test sets that it was measured on.
+
+    Raises:
+        DataError: it was not evaluated on the test split.
+    """
     metrics = read_json(model.evaluation / "metrics.json")
-    folders = {key: layout.extra_evaluation(key, model) for key in params.eval.extra_tests}
-    extra = {key: read_json(folder / "metrics.json") for key, folder in folders.items()}
+    paths = {key: layout.extra_evaluation(key, model) / "metrics.json" for key in params.eval.extra_tests}
+    extra = {key: read_json(path) for key, path in paths.items() if path.exists()}
     for on_extra in extra.values():
         on_extra["drop"] = metrics["accuracy"] - on_extra["accuracy"]
     return metrics | ({"extra_tests": extra} if extra else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +13,8 @@ from noisy_student.inference.metrics import equal_edges, histogram
 from noisy_student.pseudo_labels.balancing import confident_images, rule_of
 from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
-from noisy_student.runtime.advice import warn
-from noisy_student.runtime.files import write_array, write_csv
+from noisy_student.runtime.advice import KEY, warn
+from noisy_student.runtime.files import write_array, write_csv, write_json
 from noisy_student.runtime.types import Floats, Probs, Rows
 from noisy_student.settings.params import Params
 
@@ -25,12 +25,8 @@ if TYPE_CHECKING:
 REPEATED = 10  # times: more often a student rather learns these images than their class
 
 
-def select_and_write(params: Params, generation: str) -> dict[str, Any]:
-    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did.
-
-    Returns:
-        what the record of the run has of it: `advice`.
-    """
+def select_and_write(params: Params, generation: str) -> None:
+    """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
     chosen, inputs = params.generation(generation), Inputs()
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
@@ -38,11 +34,12 @@ def select_and_write(params: Params, generation: str) -> dict[str, Any]:
         rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
     else:  # none need be confident
         rows = np.empty(0, np.int64)
-    write_tables(layout.balance_tables(generation), probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
+    tables = layout.balance_tables(generation)
+    write_tables(tables, probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
     write_array(layout.balanced(generation), rows)
     different = len(np.unique(rows))
     print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
-    return warn(_repetitions(generation, probs, rows, names))
+    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, probs, rows, names)))
 
 
 def _repetitions(generation, probs, rows, names):

@@ -5,7 +5,7 @@ from noisy_student.data.inputs import Inputs
 from noisy_student.inference.saving import load, save
 from noisy_student.models.checks import network_faults
 from noisy_student.runtime import checkpoints
-from noisy_student.runtime.advice import warn
+from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.params import Params, refuse
@@ -46,13 +46,12 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
     with checkpoints.opened(model.stage, digest, every_minutes=params.checkpoint.every_minutes) as saved:
         options = {"classes": len(inputs.classes), "initial": initial, "checkpoints": saved}
         trained = train(params, training, shares, name=model.name, **images, **options)
+        facts = {"images": len(inputs.validation.labels), "classes": len(inputs.classes)}
+        doubtful = warn(doubts(model, trained.history, trained.summary["best"], select_by=training.select_by, **facts))
         write_csv(model.curves, trained.history)
-        write_json(model.summary, trained.summary)
+        write_json(model.summary, trained.summary | ({KEY: doubtful} if doubtful else {}))
         save(trained.model, model.path)
-    facts = {"images": len(inputs.validation.labels), "classes": len(inputs.classes)}
-    doubtful = doubts(model, trained.history, trained.summary["best"], select_by=training.select_by, **facts)
     return {
-        **warn(doubtful),
         "steps": trained.summary["steps"],
         "resumed_from_step": saved.resumed_from,
         "precision": trained.summary["precision"],

@@ -149,7 +149,7 @@ def test_cifar10_is_downloaded(cifar10_case, server, monkeypatch, tmp_path):
     path.unlink()
     monkeypatch.setattr(cifar10, "URL", f"{server.url}/{path.name}")
     np.testing.assert_array_equal(load_source(data).train.images, train[0])
-    assert (tmp_path / "data" / "downloads" / path.name).exists()
+    assert (tmp_path / "data/prepared/downloads" / path.name).exists()
     assert list(Path(data.root).iterdir()) == []
 
 

@@ -163,7 +163,7 @@ def find(server, path, tmp_path, monkeypatch):
 
 
 def test_locate_downloads_once_and_outside_root(find, server, tmp_path):
-    kept = tmp_path / "repository" / "data" / "downloads" / "file.bin"
+    kept = tmp_path / "repository" / "data/prepared/downloads" / "file.bin"
     assert find() == kept
     assert find() == kept
     assert len(server.requests) == 1
@@ -204,4 +204,4 @@ def test_locate_names_a_folder_in_the_files_place(find, tmp_path):
 def test_downloads_dir_without_dvc(monkeypatch, tmp_path):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
-    assert downloads_dir().resolve() == tmp_path / "data" / "downloads"
+    assert downloads_dir().resolve() == tmp_path / "data/prepared/downloads"

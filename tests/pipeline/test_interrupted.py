@@ -45,7 +45,7 @@ def test_the_doctor_mends_a_killed_experiment(ground):
     assert "HEAD detached" in clone.run("git", "status")
     shown = clone.run("python", "-m", "commands.doctor")
     assert "is back on main" in shown
-    assert re.search(r"student@gen1 stopped on .*; saved: [1-9]\d* of 10 steps of student-gen1, ", shown), shown
+    assert re.search(r"student@gen1 stopped on .*; saved: [1-9]\d* of \d+ steps of student-gen1, ", shown), shown
     assert clone.run("git", "symbolic-ref", "HEAD").strip() == "refs/heads/main"
     assert "EXEC_MERGE" not in clone.run("git", "for-each-ref")
     assert b"batch_size: 16" in clone.read("params.yaml")
