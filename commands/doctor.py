@@ -20,7 +20,6 @@ import psutil
 from commands import plots_template
 from noisy_student.runtime import checkpoints, console, layout
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.layout import Model
 from noisy_student.settings import params
 
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
@@ -159,19 +158,13 @@ def half_written(running: list[Process]) -> list[Finding]:
 def unlisted(running: list[Process]) -> list[Finding]:
     """Files of generations that params.yaml does not list any more. No stage removes them: they may be the user's."""
     try:
-        listed = {Model(key).name for key in params.load().generations}
+        listed = {path for key in params.load().generations for path in layout.of_generation(key)}
     except UserError:
         return []  # what is wrong there is not this program's to say
-    left = [
-        path
-        for pattern in (Model("*").path, Model("*").curves, Model("*").summary, Model("*").robustness)
-        for path in sorted(Path().glob(str(pattern)))
-        if path.stem not in listed
-    ]
-    if not left:
-        return []
-    names = " ".join(shlex.quote(str(path)) for path in left)
-    return [("note", f"of no generation in params.yaml, in nobody's way; if you do not need them: rm {names}")]
+    there = (path for pattern in layout.of_generation("*") for path in sorted(Path().glob(str(pattern))))
+    names = " ".join(shlex.quote(str(path)) for path in there if path not in listed)
+    says = "of no generation in params.yaml, in nobody's way; if you do not need them: rm -r"
+    return [("note", f"{says} {names}")] if names else []
 
 
 def disk(running: list[Process]) -> list[Finding]:

@@ -4,7 +4,6 @@ python -m commands.results
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from noisy_student.runtime import advice, console, layout, run_record
@@ -129,7 +128,8 @@ def _print(settings):
     _print_networks({model.name: read_json(model.summary) for model in done})
     _print_robustness(done)
     print("Plots:")
-    for path in sorted(Path("metrics/plots").rglob("*.png")):
+    folders = [folder for model in models for folder in (model.evaluation_plots, model.robustness_plots)]
+    for path in sorted(path for folder in (layout.RESULT_PLOTS, *folders) for path in folder.glob("*.png")):
         print(f"  {path}")
     print("On one page, with interactive curves of all models: dvc plots show --open")
 

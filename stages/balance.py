@@ -1,15 +1,13 @@
 """Stage balance: keep the confident pseudo-labels and make the classes equal."""
 
-from typing import Any
-
 from noisy_student.settings import params
 from noisy_student.steps.selection import select_and_write
 from stages.entry import run
 
 
-def main(generation: str) -> dict[str, Any]:
+def main(generation: str) -> None:
     """Choose the pseudo-labelled images of GENERATION's student."""
-    return select_and_write(params.load(), generation)
+    select_and_write(params.load(), generation)
 
 
 if __name__ == "__main__":

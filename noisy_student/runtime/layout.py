@@ -140,6 +140,12 @@ def balance_tables(generation: str) -> Path:
     return Path(f"metrics/tables/balance/{generation}")
 
 
+def of_generation(key: str) -> list[Path]:
+    """Where the files of a generation and of its student lie; of "*" patterns of all."""
+    own = [file.__get__(Model(key), Model) for file in vars(Model).values() if isinstance(file, _Named)]
+    return [*own, balance_tables(key), pseudo_labels(key), balanced(key)]
+
+
 def extra_test(key: str) -> Path:
     """The images of an extra test set."""
     return PREPARED / "extra" / key

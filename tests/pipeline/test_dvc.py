@@ -182,7 +182,7 @@ def test_a_generation_is_added_without_running_the_first_again(clone, name, valu
     assert _recorded(clone)["results"] == recorded["results"]
     left = f"models/student-{name}.keras"
     assert (clone.folder / left).exists()  # no stage can know whose it is
-    assert f"rm {left} " in clone.run("python", "-m", "commands.doctor")
+    assert f"rm -r {left} " in clone.run("python", "-m", "commands.doctor")
     (clone.folder / left).unlink()
     _back(clone)
 
