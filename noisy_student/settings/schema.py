@@ -75,7 +75,7 @@ def parameter(default: Any, comment: str) -> Any:
     return Field(default, description=comment)
 
 
-def check_input(name: str, path: str) -> None:
+def refuse_generated(name: str, path: str) -> None:
     """Raise ValueError if a path is, holds or lies in a folder of generated files."""
     folder = layout.generated_folder_at(path)
     if folder is not None:
@@ -151,7 +151,7 @@ or the path of any folder of images""",
             if self.unlabelled_from != pool and os.path.normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
-            check_input(f"data.{name}", getattr(self, name))
+            refuse_generated(f"data.{name}", getattr(self, name))
         if self.labelled is None and self.unlabelled_from == HELD_BACK:
             raise ValueError(
                 "data.labelled: all images would be labelled, so none is held back as unlabelled; "
@@ -413,7 +413,7 @@ class EvalParams(Section):
     def _check_names(cls, extra_tests):
         for key, path in extra_tests.items():
             check_name(key)
-            check_input(f"eval.extra_tests.{key}", path)
+            refuse_generated(f"eval.extra_tests.{key}", path)
         return extra_tests
 
 
