@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import AUTO
+from noisy_student.sources.names import class_folders, files, folders
 
-POOL = "data/pools/auto"  # the images of unlabelled/, or those that are held back
 SAMPLE = 200  # files whose size is looked at
 SIZES = {64: 32, 160: 64}  # {shorter side below, pixels to train at}; larger ones at LARGEST
 LARGEST = 96
@@ -44,8 +45,8 @@ def look(root: Path) -> Seen:
     Raises:
         DataError: it has no train/<class>/*, or none of the files that were looked at is an image.
     """
-    train = {folder.name: _files(folder) for folder in _folders(root / "train")}
-    total = [path for files in train.values() for path in files]
+    train = {name: files(folder) for name, folder in class_folders(root / "train").items()}
+    total = [path for own in train.values() for path in own]
     if len(train) < 2 or not total:
         raise DataError(
             f"--root={root}: expected {root / 'train'}/<class>/* with two classes or more, found "
@@ -54,19 +55,9 @@ def look(root: Path) -> Seen:
     sides = [side for path in total[:: max(1, len(total) // SAMPLE)] if (side := _side(path))]
     if not sides:
         raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")
-    splits = frozenset(folder.name for folder in _folders(root))
-    unlabelled = sum(len(files) for _, _, files in os.walk(root / "unlabelled", followlinks=True))
-    return Seen({name: len(files) for name, files in train.items()}, splits, sides, unlabelled)
-
-
-def _folders(path):
-    if not path.is_dir():
-        return []
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(folder):
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    splits = frozenset(folder.name for folder in folders(root))
+    unlabelled = sum(len(names) for _, _, names in os.walk(root / "unlabelled", followlinks=True))
+    return Seen({name: len(own) for name, own in train.items()}, splits, sides, unlabelled)
 
 
 def _side(path):
@@ -94,7 +85,7 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
     tree = {
         "data": {
             **{"source": "folder", "root": _written(root), "image_size": size, "resize": "crop" if crops else "squash"},
-            **{"labelled": labelled, "validation": validation, "unlabelled_from": POOL, "test": None},
+            **{"labelled": labelled, "validation": validation, "unlabelled_from": AUTO, "test": None},
             "store": "shards" if pixels > MEMORY else "arrays",
         },
         "augmentation": {"flip": flip, "crop": size // 8},

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from commands import preset as presets
 from noisy_student.models.networks import NETWORKS, own_parameters, takers
 from noisy_student.models.networks import network_of as network
 from noisy_student.runtime import installed
-from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.settings import params
 from noisy_student.steps import checking
 from support import ROOT, with_values
@@ -167,6 +168,16 @@ FOLDER = {
 def test_what_names_of_files_tell(photos, values, message):
     with pytest.raises(ParamsError, match=message):
         checking.check_here(photos(**values))
+
+
+def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(photos):
+    settings = photos()
+    train = Path(settings.data.root, "train")
+    (train / "cat").rename(train / "cafe\u0301")
+    assert checking.contents(settings.data).classes == ("caf\u00e9", "dog")
+    (train / "caf\u00e9").mkdir()
+    with pytest.raises(DataError, match="differ only in Unicode form"):
+        checking.check_here(settings)
 
 
 def test_a_folder_with_enough_images(photos):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from commands import photos
 from commands import preset as presets
+from noisy_student.runtime.errors import DataError
 from noisy_student.settings import params
 from support import ROOT
 
@@ -109,6 +110,12 @@ def test_damaged_files_count_for_no_size_and_links_are_followed(root):
     seen = photos.look(root)
     assert (seen.train["cat"], seen.train["fox"]) == (51, 50)
     assert set(seen.sides) == {(40, 30)}
+
+
+def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(tmp_path):
+    _folder(tmp_path, "train", ("cafe\u0301", "caf\u00e9", "tea"), 1)
+    with pytest.raises(DataError, match=r"differ only in Unicode form: 'cafe\\u0301' and 'caf\\xe9'"):
+        photos.look(tmp_path)
 
 
 @pytest.mark.parametrize("fault", ["no root", "no folder", "one class", "no image"])

@@ -6,7 +6,6 @@ is read, no network built and no framework imported: it takes a second.
 """
 
 import functools
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from noisy_student.settings.schema import (
 )
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.loading import source_faults
+from noisy_student.sources.names import class_folders, files, folders
 
 PRESETS = Path("presets")
 NAMED = ("model", "optimizer", "schedule")  # sections whose `name` decides which of their parameters count
@@ -250,24 +250,10 @@ def contents(data: DataParams) -> Contents:
     if data.source != "folder":
         rules = ADAPTERS[data.source].RULES
         return Contents(tuple(map(str, range(rules.classes or 0))), None if data.sha256 else rules.train)
-    splits = frozenset(_folders(data.root))
-    names = sorted(_folders(Path(data.root, "train")))
-    files = sum(_count(Path(data.root, "train", name)) for name in names)
-    return Contents(tuple(names), files if names else None, splits)
-
-
-def _folders(path):
-    try:
-        return [e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return []  # `prepare` says what is wrong
-
-
-def _count(path):
-    try:
-        return sum(not e.name.startswith(".") for e in os.scandir(path))
-    except OSError:
-        return 0
+    classes = class_folders(Path(data.root, "train"))
+    images = sum(len(files(folder)) for folder in classes.values())
+    splits = frozenset(folder.name for folder in folders(Path(data.root)))
+    return Contents(tuple(classes), images if classes else None, splits)
 
 
 def _count_faults(data: DataParams, present: Contents) -> list[str]:
