@@ -10,7 +10,8 @@ from PIL import Image
 
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.schema import AUTO
-from noisy_student.sources.names import class_folders, files, folders
+from noisy_student.sources.adapters.folder import layout
+from noisy_student.sources.names import files, folders
 
 SAMPLE = 200  # files whose size is looked at
 SIZES = {64: 32, 160: 64}  # {shorter side below, pixels to train at}; larger ones at LARGEST
@@ -43,15 +44,10 @@ def look(root: Path) -> Seen:
     """Look at a folder of images, as the source `folder` wants it.
 
     Raises:
-        DataError: it has no train/<class>/*, or none of the files that were looked at is an image.
+        DataError: see `folder.layout`, or none of the files that were looked at is an image.
     """
-    train = {name: files(folder) for name, folder in class_folders(root / "train").items()}
+    train = {name: files(folder) for name, folder in layout(root, "--root")[0].items()}
     total = [path for own in train.values() for path in own]
-    if len(train) < 2 or not total:
-        raise DataError(
-            f"--root={root}: expected {root / 'train'}/<class>/* with two classes or more, found "
-            f"{', '.join(train) or 'none'}. Put the images there, a folder a class."
-        )
     sides = [side for path in total[:: max(1, len(total) // SAMPLE)] if (side := _side(path))]
     if not sides:
         raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")

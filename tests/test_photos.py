@@ -114,14 +114,20 @@ def test_damaged_files_count_for_no_size_and_links_are_followed(root):
 
 def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(tmp_path):
     _folder(tmp_path, "train", ("cafe\u0301", "caf\u00e9", "tea"), 1)
+    (tmp_path / "test").mkdir()
     with pytest.raises(DataError, match=r"differ only in Unicode form: 'cafe\\u0301' and 'caf\\xe9'"):
         photos.look(tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["no root", "no folder", "one class", "no image"])
+@pytest.mark.parametrize("fault", ["no root", "no folder", "no test/", "one class", "no image"])
 def test_mistakes_are_one_message(tmp_path, fault):
     if fault == "one class":
         _folder(tmp_path, "train", ("cat",), 2)
+    if fault == "no test/":
+        _folder(tmp_path, "train", ("cat", "dog"), 9)
+        _folder(tmp_path, "tests", ("cat", "dog"), 9)
+    if fault in ("one class", "no image"):
+        (tmp_path / "val").mkdir()
     if fault == "no image":
         _folder(tmp_path, "train", ("cat", "dog"), 1)
         for path in tmp_path.glob("train/*/*"):
@@ -129,8 +135,9 @@ def test_mistakes_are_one_message(tmp_path, fault):
     done = run(tmp_path, *([] if fault == "no root" else ["--root", str(tmp_path)]))
     words = {
         "no root": "--root DIR",
-        "no folder": "found none",
-        "one class": "found cat",
+        "no folder": "no folder train/",
+        "no test/": "there is no folder test/ in it (there is tests/)",
+        "one class": "only the class cat",
         "no image": "none of 2 files",
     }
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -152,11 +152,6 @@ or the path of any folder of images""",
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
             refuse_generated(f"data.{name}", getattr(self, name))
-        if self.labelled is None and self.unlabelled_from == HELD_BACK:
-            raise ValueError(
-                "data.labelled: all images would be labelled, so none is held back as unlabelled; "
-                "give a number, or set data.unlabelled_from to a folder of images"
-            )
         return self
 
 

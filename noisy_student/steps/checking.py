@@ -19,7 +19,6 @@ from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from noisy_student.settings.schema import (
-    AUTO,
     HELD_BACK,
     OWN_SPLIT,
     DataParams,
@@ -29,6 +28,8 @@ from noisy_student.settings.schema import (
     TrainingParams,
 )
 from noisy_student.sources.adapters import ADAPTERS
+from noisy_student.sources.adapters.folder import check_layout
+from noisy_student.sources.interface import is_held_back
 from noisy_student.sources.loading import source_faults
 from noisy_student.sources.names import class_folders, files, folders
 
@@ -67,8 +68,10 @@ def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
 
 
 def check_here(settings: params.Params, where: str = "params.yaml") -> None:
-    """Raise ParamsError unless what parameters name is on this machine: folders, enough files, packages."""
+    """Raise UserError unless what parameters name is on this machine: folders, enough files, packages."""
     params.check_paths(settings)
+    if settings.data.source == "folder":
+        check_layout(settings.data)
     present = contents(settings.data)
     wrong = [*_count_faults(settings.data, present), *_class_faults(settings, len(present.classes))]
     params.refuse(wrong, where)
@@ -266,25 +269,17 @@ def _count_faults(data: DataParams, present: Contents) -> list[str]:
         if data.unlabelled_from == OWN_SPLIT and "unlabelled" not in present.splits:
             mend = f"put images there, or use {HELD_BACK} or the path of a folder of images"
             wrong.append(f"data.unlabelled_from: {Path(data.root) / 'unlabelled'} is no folder; {mend}")
-    if present.splits is not None and data.labelled is None and _is_held_back(data, present):
-        mend = f"give data.labelled a number, add {Path(data.root) / 'unlabelled'}/ or name a folder of images"
-        wrong.append(f"data.labelled: empty, all images are labelled and none is left as unlabelled; {mend}")
     if present.train is not None:
         cut = {"labelled": data.labelled, "validation": data.validation}
         if not ADAPTERS[data.source].RULES.test:
             cut["test"] = data.test
         total, words = sum(filter(None, cut.values())), " + ".join(f"data.{key}={n:,}" for key, n in cut.items() if n)
-        held = _is_held_back(data, present)
+        has_own = ADAPTERS[data.source].RULES.unlabelled if present.splits is None else "unlabelled" in present.splits
+        held = is_held_back(data, has_own=has_own)
         if total > present.train or (held and total == present.train):
             need = f"are {total:,} images" + (", and some must be left as unlabelled" if held else "")
             wrong.append(f"{words} {need}; {data.root} holds at most {present.train:,} training images. Lower them")
     return wrong
-
-
-def _is_held_back(data, present):
-    """Whether the unlabelled images are those that are left of the training images."""
-    has_own = ADAPTERS[data.source].RULES.unlabelled if present.splits is None else "unlabelled" in present.splits
-    return data.unlabelled_from == HELD_BACK or (data.unlabelled_from == AUTO and not has_own)
 
 
 def _class_faults(settings: params.Params, classes: int | None) -> list[str]:

@@ -15,7 +15,7 @@ from noisy_student.runtime.errors import DataError
 from noisy_student.settings.inputs import nearest
 from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
-from noisy_student.sources.interface import ALL_LABELLED, Rules, Source, wants_own_split
+from noisy_student.sources.interface import Rules, Source, pool_faults, wants_own_split
 from noisy_student.sources.names import class_folders, files, folders, unknown_classes
 from noisy_student.sources.reader import Reader, read_folder
 
@@ -33,12 +33,7 @@ def load(data: DataParams, read: Reader) -> Source:
     there. Files that cannot be read are skipped and listed.
     """
     root = Path(data.root)
-    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
-    _check_layout(data, root, tested)
-    classes = class_folders(root / "train")
-    if len(classes) < 2:
-        fault = f"only the class {next(iter(classes))}" if classes else "empty, no class folder in it"
-        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    classes, tested = check_layout(data)
     tree = _Tree(root, tuple(classes), read)
     train = tree.split("train", classes)
     test_folders = class_folders(root / tested)
@@ -60,25 +55,40 @@ def load(data: DataParams, read: Reader) -> Source:
     )
 
 
-def _check_layout(data, root, tested):
-    """Refuse what can be seen to be wrong before images are read."""
+def layout(root: Path, parameter: str = "data.root") -> tuple[dict[str, Path], str]:
+    """Return {class: folder} of train/, and the test split, "test" or "val". No file is opened.
+
+    Raises:
+        DataError: there is no such folder, named with the parameter, or there are fewer than two classes.
+    """
+    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
     for name in ("train", tested):
         if not (root / name).is_dir():
             near = nearest(name, _names(root))
             like = f" (there is {near}/)" if near else ""
-            raise DataError(f"data.root={root}: there is no folder {name}/ in it{like}. {LAYOUT}")
+            raise DataError(f"{parameter}={root}: there is no folder {name}/ in it{like}. {LAYOUT}")
+    classes = class_folders(root / "train")
+    if len(classes) < 2:
+        fault = f"only the class {next(iter(classes))}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    return classes, tested
+
+
+def check_layout(data: DataParams) -> tuple[dict[str, Path], str]:
+    """Return the `layout` of `data.root`; DataError if it can be seen not to fit the parameters."""
+    root = Path(data.root)
+    classes, tested = layout(root)
     if tested == "val" and data.validation is None:
         raise DataError(
             f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
             "number of images to cut from the training images."
         )
     pool = root / "unlabelled"
-    if data.unlabelled_from != AUTO or pool.is_dir():
-        return
-    if os.path.lexists(pool):
+    if data.unlabelled_from == AUTO and os.path.lexists(pool) and not pool.is_dir():
         raise DataError(f"{pool}: expected a folder of unlabelled images. Rename the file, or mend the link.")
-    if data.labelled is None:
-        raise DataError(f"data.labelled, without {pool}: {ALL_LABELLED}.")
+    for fault in pool_faults(data, has_own=pool.is_dir()):
+        raise DataError(f"{fault}, or add {pool}/.")
+    return classes, tested
 
 
 def _unused(data, root, read_in):
