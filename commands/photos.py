@@ -65,9 +65,14 @@ def _side(path):
 
 
 def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
-    """Parameters over the defaults, and what there is to say of them, a line each."""
+    """Parameters over the defaults, and what there is to say of them, a line each.
+
+    Raises:
+        DataError: a class has fewer images than there are splits to cut from train/.
+    """
     images, classes = sum(seen.train.values()), len(seen.train)
     own = "val" in seen.splits and "test" in seen.splits  # without test/, val/ is the test split
+    _check_enough(root, seen, ["labelled", *["validation"] * (not own), *["unlabelled"] * (not seen.unlabelled)])
     validation = None if own else min(max(30, images // 5, classes), max(classes, images // 3))
     rest = images - (validation or 0)
     labelled = None if seen.unlabelled else max(classes, rest // 2)
@@ -104,6 +109,16 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
             "which shows the method but wastes labels. Put images there, or name a folder in data.unlabelled_from"
         )
     return tree, said
+
+
+def _check_enough(root, seen, cut):
+    few = [f"{name} ({number})" for name, number in seen.train.items() if number < len(cut)]
+    if few:
+        more = ", ..." if len(few) > 5 else ""
+        raise DataError(
+            f"--root={root}: too few images in train/ of {', '.join(few[:5])}{more}. Every class needs {len(cut)} at "
+            f"least, one for each of: {', '.join(cut)}. Add images, or remove the class everywhere."
+        )
 
 
 def _written(root):

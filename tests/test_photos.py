@@ -104,6 +104,26 @@ def test_few_images(tmp_path):
     assert (tree["data"]["validation"], tree["teacher"]["batch_size"]) == (8, 16)
 
 
+@pytest.mark.parametrize(
+    ("splits", "unlabelled", "least", "cut"),
+    [
+        ({"test"}, 0, 3, "labelled, validation, unlabelled"),
+        ({"test"}, 9, 2, "labelled, validation"),
+        ({"test", "val"}, 0, 2, "labelled, unlabelled"),
+        ({"test", "val"}, 9, 1, "labelled"),
+    ],
+)
+def test_the_fewest_images_that_can_be_split(tmp_path, splits, unlabelled, least, cut):
+    def data(number):
+        seen = photos.Seen({"a": number, "b": least}, frozenset({"train", *splits}), [(64, 64)], unlabelled)
+        return photos.overlay(tmp_path, seen)[0]["data"]
+
+    with pytest.raises(DataError, match=rf"of a \({least - 1}\)\. Every class needs {least} .* each of: {cut}\."):
+        data(least - 1)
+    parts = data(least)
+    assert all(parts[name] in (None, 2) for name in ("labelled", "validation"))  # 2 classes, an image of each
+
+
 def test_damaged_files_count_for_no_size_and_links_are_followed(root):
     (root / "train/cat/broken.png").write_bytes(b"no image")
     (root / "train/fox").symlink_to(root / "train/dog")
