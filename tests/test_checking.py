@@ -242,6 +242,8 @@ def test_the_digits_settings_for_other_images(photos):
     said = [line for line in checking.notes(photos()) if "the digits'" in line]
     assert len(said) == 1
     assert "python -m commands.preset photos --root /" in said[0]
+    spaced = checking.notes(photos(data__root="/my photos (1)"))
+    assert any("photos --root '/my photos (1)' writes" in line for line in spaced)
     assert not any("the digits'" in line for line in checking.notes(photos(augmentation__flip=True)))
     assert not any("the digits'" in line for line in checking.notes(photos(teacher__steps=400)))
 

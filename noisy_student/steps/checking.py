@@ -6,6 +6,7 @@ is read, no network built and no framework imported: it takes a second.
 """
 
 import functools
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -83,7 +84,9 @@ def notes(settings: params.Params) -> list[str]:
     """What is no fault, but may not be what was meant, a line each."""
     lines = [line for used, line in _unused(settings) if used]
     if settings.data.source != "digits" and _are_the_digits(settings):
-        mend = {"folder": f"photos --root {settings.data.root}", "cifar10": "cifar10-cpu"}.get(settings.data.source)
+        mend = {"folder": f"photos --root {shlex.quote(settings.data.root)}", "cifar10": "cifar10-cpu"}.get(
+            settings.data.source
+        )
         better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
         lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
     for place, training in _trainings(settings):
