@@ -75,6 +75,11 @@ def parameter(default: Any, comment: str) -> Any:
     return Field(default, description=comment)
 
 
+def empty(name: str) -> str:
+    """How to leave a parameter empty: in params.yaml nothing follows its name, for DVC it is null."""
+    return f"empty (`-S {name}=null`)"
+
+
 def refuse_generated(name: str, path: str) -> None:
     """Raise ValueError if a path is, holds or lies in a folder of generated files."""
     folder = layout.generated_folder_at(path)
@@ -267,7 +272,7 @@ class TrainingParams(Section):
     @model_validator(mode="after")
     def _check_length(self):
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give exactly one of epochs and steps, and set the other to null")
+            raise ValueError(f"give exactly one of epochs and steps, and leave the other {empty('...')}")
         plateau, every = self.schedule.plateau, self.validate_every
         if plateau is not None and self.epochs is None:
             raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
@@ -275,8 +280,8 @@ class TrainingParams(Section):
             raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
         if (every is None) != (self.steps is None) or (every and self.steps and self.steps % every):
             raise ValueError(
-                f"validate_every={every} goes with steps={self.steps} and must divide it; with epochs it is "
-                "null: every epoch is validated"
+                f"validate_every={every or 'empty'} goes with steps={self.steps or 'empty'} and must divide it; with "
+                f"epochs leave it {empty('...validate_every')}: every epoch is validated"
             )
         return self
 

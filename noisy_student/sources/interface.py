@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Labels
-from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT, DataParams
+from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT, DataParams, empty
 
 
 def wants_own_split(data: DataParams) -> bool:
@@ -70,7 +70,7 @@ class Rules:
                 yield f"data.sha256: {data.source} has no file {unknown}; the names are {', '.join(official)}"
         elif type(given) is not type(official):
             wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}", type(None): "none"}
-            yield f"data.sha256: {data.source} takes {wanted[type(official)]}, or null"
+            yield f"data.sha256: {data.source} takes {wanted[type(official)]}, or leave it {empty('data.sha256')}"
 
 
 @dataclass(frozen=True)

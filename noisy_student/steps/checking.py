@@ -27,6 +27,7 @@ from noisy_student.settings.schema import (
     Section,
     StudentParams,
     TrainingParams,
+    empty,
 )
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.adapters.folder import check_layout
@@ -92,7 +93,7 @@ def notes(settings: params.Params) -> list[str]:
     for place, training in _trainings(settings):
         rate = training.optimizer.learning_rate
         if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
-            usual = f"leave it empty for {training.optimizer.rates['adam']}"
+            usual = f"leave it {empty(f'{place}.optimizer.learning_rate')} for {training.optimizer.rates['adam']}"
             lines.append(f"{place}.optimizer.learning_rate={rate} is much for adam, which diverges with it; {usual}")
         most = settings.data.labelled
         if most is not None and training.batch_size > most and not _is_pseudo_only(training):
@@ -208,12 +209,9 @@ def _unused_line(section, place, key, value, *, ignored):
     if ignored:
         return f"{says}: {section.name} does not look at it"
     takes = f"takes {', '.join(own)}" if own else "takes none, it is of fixed size"
-    return f"{says}; {section.name} {takes}. Set {key} {_back(section, key)}, or change {place}.name"
-
-
-def _back(section, key):
     default = _default(section, key)
-    return "to null" if default is None else f"back to {default}"
+    mend = f"Leave {key} {empty(f'{place}.{key}')}" if default is None else f"Set {key} back to {default}"
+    return f"{says}; {section.name} {takes}. {mend}, or change {place}.name"
 
 
 @functools.cache

@@ -189,7 +189,7 @@ def test_one_clear_message(root, data_params, case):
 
 def test_val_cannot_be_test_and_validation(root, data_params):
     _kaggle(root)
-    with pytest.raises(DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"):
+    with pytest.raises(DataError, match=r"data\.validation: empty, but without .*test the images of val/ are the test"):
         load_source(data_params(source="folder", root=str(root), validation=None))
 
 

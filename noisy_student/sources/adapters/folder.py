@@ -80,7 +80,7 @@ def check_layout(data: DataParams) -> tuple[dict[str, Path], str]:
     classes, tested = layout(root)
     if tested == "val" and data.validation is None:
         raise DataError(
-            f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
+            f"data.validation: empty, but without {root / 'test'} the images of val/ are the test split. Give the "
             "number of images to cut from the training images."
         )
     pool = root / "unlabelled"
