@@ -19,6 +19,7 @@ from commands.preset import differences
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.layout import TEACHER
+from noisy_student.runtime.text import as_text
 from noisy_student.steps.reported import percent
 
 COLUMNS = ("experiment", "state", "teacher", "student", "labels right", "changed parameters")
@@ -40,8 +41,7 @@ def main() -> None:
     if not baselines:
         sys.exit("error: git has no commit yet, and DVC keeps experiments beside one. Run: git add -A && git commit")
     table = rows(baselines)
-    for line in _as_text([COLUMNS, *table]):
-        print(line)
+    print(as_text([COLUMNS, *table]))
     print("\nteacher, student (`release` of params.yaml, else the last): accuracy on test images")
     print("labels right: of the pseudo-labels that this student's teacher gave and that were kept")
     states = {row[2].split()[0] for row in table if row[2]}
@@ -145,12 +145,6 @@ def _changes(old, new):
 
 def _text(value):
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _as_text(table):
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,10 @@ from typing import Any
 from PIL import Image
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import AUTO
+from noisy_student.sources.adapters.folder import layout
+from noisy_student.sources.names import files, folders
 
-POOL = "data/pools/auto"  # the images of unlabelled/, or those that are held back
 SAMPLE = 200  # files whose size is looked at
 SIZES = {64: 32, 160: 64}  # {shorter side below, pixels to train at}; larger ones at LARGEST
 LARGEST = 96
@@ -42,31 +44,16 @@ def look(root: Path) -> Seen:
     """Look at a folder of images, as the source `folder` wants it.
 
     Raises:
-        DataError: it has no train/<class>/*, or none of the files that were looked at is an image.
+        DataError: see `folder.layout`, or none of the files that were looked at is an image.
     """
-    train = {folder.name: _files(folder) for folder in _folders(root / "train")}
-    total = [path for files in train.values() for path in files]
-    if len(train) < 2 or not total:
-        raise DataError(
-            f"--root={root}: expected {root / 'train'}/<class>/* with two classes or more, found "
-            f"{', '.join(train) or 'none'}. Put the images there, a folder a class."
-        )
+    train = {name: files(folder) for name, folder in layout(root, "--root")[0].items()}
+    total = [path for own in train.values() for path in own]
     sides = [side for path in total[:: max(1, len(total) // SAMPLE)] if (side := _side(path))]
     if not sides:
         raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")
-    splits = frozenset(folder.name for folder in _folders(root))
-    unlabelled = sum(len(files) for _, _, files in os.walk(root / "unlabelled", followlinks=True))
-    return Seen({name: len(files) for name, files in train.items()}, splits, sides, unlabelled)
-
-
-def _folders(path):
-    if not path.is_dir():
-        return []
-    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _files(folder):
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    splits = frozenset(folder.name for folder in folders(root))
+    unlabelled = sum(len(names) for _, _, names in os.walk(root / "unlabelled", followlinks=True))
+    return Seen({name: len(own) for name, own in train.items()}, splits, sides, unlabelled)
 
 
 def _side(path):
@@ -78,9 +65,14 @@ def _side(path):
 
 
 def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
-    """Parameters over the defaults, and what there is to say of them, a line each."""
+    """Parameters over the defaults, and what there is to say of them, a line each.
+
+    Raises:
+        DataError: a class has fewer images than there are splits to cut from train/.
+    """
     images, classes = sum(seen.train.values()), len(seen.train)
     own = "val" in seen.splits and "test" in seen.splits  # without test/, val/ is the test split
+    _check_enough(root, seen, ["labelled", *["validation"] * (not own), *["unlabelled"] * (not seen.unlabelled)])
     validation = None if own else min(max(30, images // 5, classes), max(classes, images // 3))
     rest = images - (validation or 0)
     labelled = None if seen.unlabelled else max(classes, rest // 2)
@@ -94,7 +86,7 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
     tree = {
         "data": {
             **{"source": "folder", "root": _written(root), "image_size": size, "resize": "crop" if crops else "squash"},
-            **{"labelled": labelled, "validation": validation, "unlabelled_from": POOL, "test": None},
+            **{"labelled": labelled, "validation": validation, "unlabelled_from": AUTO, "test": None},
             "store": "shards" if pixels > MEMORY else "arrays",
         },
         "augmentation": {"flip": flip, "crop": size // 8},
@@ -117,6 +109,16 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
             "which shows the method but wastes labels. Put images there, or name a folder in data.unlabelled_from"
         )
     return tree, said
+
+
+def _check_enough(root, seen, cut):
+    few = [f"{name} ({number})" for name, number in seen.train.items() if number < len(cut)]
+    if few:
+        more = ", ..." if len(few) > 5 else ""
+        raise DataError(
+            f"--root={root}: too few images in train/ of {', '.join(few[:5])}{more}. Every class needs {len(cut)} at "
+            f"least, one for each of: {', '.join(cut)}. Add images, or remove the class everywhere."
+        )
 
 
 def _written(root):

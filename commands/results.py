@@ -10,10 +10,11 @@ from noisy_student.runtime import advice, console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
 from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.runtime.text import as_text
 from noisy_student.settings import params
 from noisy_student.settings.params import Params
 from noisy_student.steps import reported
-from noisy_student.steps.results import as_text, measured_of, table
+from noisy_student.steps.results import measured_of, table
 
 
 def networks_table(summaries: dict[str, dict[str, Any]]) -> str:

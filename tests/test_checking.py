@@ -1,8 +1,10 @@
 """What is known before the first stage is said before it; one override changes a network, optimizer or schedule."""
 
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from commands import preset as presets
 from noisy_student.models.networks import NETWORKS, own_parameters, takers
 from noisy_student.models.networks import network_of as network
 from noisy_student.runtime import installed
-from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.errors import DataError, ParamsError, UserError
 from noisy_student.settings import params
 from noisy_student.steps import checking
 from support import ROOT, with_values
@@ -149,7 +151,7 @@ def photos(tmp_path, digits):
 FOLDER = {
     "too many": ({"data__labelled": 15}, r"data\.labelled=15 \+ data\.validation=6 are 21 images"),
     "none left": ({"data__labelled": 14}, "are 20 images, and some must be left as unlabelled; .* at most 20 training"),
-    "none left, all labelled": ({"data__labelled": None}, r"data\.labelled: empty, all images are labelled and none"),
+    "none left, all labelled": ({"data__labelled": None}, r"data\.labelled: empty, so all .*, or add .*unlabelled/"),
     "fewer than classes": ({"data__validation": 1}, r"data\.validation=1: there are 2 classes"),
     "no val/": ({"data__validation": None}, r"data\.validation: empty, but .*/val is no folder"),
     "no unlabelled/": (
@@ -165,8 +167,40 @@ FOLDER = {
 
 @pytest.mark.parametrize(("values", "message"), FOLDER.values(), ids=FOLDER)
 def test_what_names_of_files_tell(photos, values, message):
-    with pytest.raises(ParamsError, match=message):
+    with pytest.raises(UserError, match=message):
         checking.check_here(photos(**values))
+
+
+LAYOUTS = {
+    "no train/": (lambda root: (root / "train").rename(root / "trian"), r"no folder train/ in it \(there is trian/\)"),
+    "no test/": (lambda root: (root / "test").rename(root / "tests"), r"no folder test/ in it \(there is tests/\)"),
+    "one class": (lambda root: shutil.rmtree(root / "train/cat"), r"only the class dog; at least two"),
+    "val/ is the test": (
+        lambda root: (root / "test").rename(root / "val"),
+        r"data\.validation.* val/ are the test split",
+    ),
+    "a file": (lambda root: (root / "unlabelled").write_text(""), r"unlabelled: expected a folder"),
+}
+
+
+@pytest.mark.parametrize("case", LAYOUTS)
+def test_what_names_of_folders_tell(photos, case):
+    change, message = LAYOUTS[case]
+    more = {"data__validation": None} if case.startswith("val/") else {}
+    settings = photos(data__unlabelled_from="data/pools/auto", **more)
+    change(Path(settings.data.root))
+    with pytest.raises(DataError, match=message):
+        checking.check_here(settings)
+
+
+def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(photos):
+    settings = photos()
+    train = Path(settings.data.root, "train")
+    (train / "cat").rename(train / "cafe\u0301")
+    assert checking.contents(settings.data).classes == ("caf\u00e9", "dog")
+    (train / "caf\u00e9").mkdir()
+    with pytest.raises(DataError, match="differ only in Unicode form"):
+        checking.check_here(settings)
 
 
 def test_a_folder_with_enough_images(photos):
@@ -208,6 +242,8 @@ def test_the_digits_settings_for_other_images(photos):
     said = [line for line in checking.notes(photos()) if "the digits'" in line]
     assert len(said) == 1
     assert "python -m commands.preset photos --root /" in said[0]
+    spaced = checking.notes(photos(data__root="/my photos (1)"))
+    assert any("photos --root '/my photos (1)' writes" in line for line in spaced)
     assert not any("the digits'" in line for line in checking.notes(photos(augmentation__flip=True)))
     assert not any("the digits'" in line for line in checking.notes(photos(teacher__steps=400)))
 

@@ -60,6 +60,8 @@ def test_linked_folders_are_refused_with_the_mend(check, images, name, place, ki
 def test_linked_files_and_a_linked_root_are_followed(check, images, name):
     (images / "train/cat/1.png").symlink_to(images.parent / "elsewhere/deep/1.png")
     (images / ".cache").symlink_to(images.parent / "elsewhere")  # hidden: nobody reads it
+    (images / ".git/env").mkdir(parents=True)
+    (images / ".git/env/lib64").symlink_to(images.parent / "elsewhere")
     (images.parent / "root").symlink_to(images)
     check(name, images)
     check(name, images.parent / "root")

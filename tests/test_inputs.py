@@ -66,7 +66,7 @@ def test_an_input_in_above_or_at_a_generated_folder_is_refused(project, digits, 
         check_project(with_values(digits, _named(parameter, value)))
     message = str(error.value)
     assert message.count("cannot be an input") == 1, message
-    assert f"{parameter}={value}" in message
+    assert f"\n  {parameter}={value}" in message  # the name once
     assert any(f"the stages write {folder}," in message for folder in layout.GENERATED), message
     assert "Move the images" in message
     assert all(path.is_file() for path in photos)

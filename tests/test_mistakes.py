@@ -104,7 +104,7 @@ def test_parameters(workspace, case, capfd):
 CHECKED = {  # what the stage check knows before the first image is read
     "a size of another network": (
         lambda: _params(student__model__size="b0"),
-        ["student.model.size=b0 is for efficientnet", "Set size to null"],
+        ["student.model.size=b0 is for efficientnet", "Leave size empty"],
     ),
     "the depth of a network that has none": (
         lambda: _params(teacher__model__name="article_resnet50", teacher__model__depth=50),

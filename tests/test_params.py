@@ -32,7 +32,10 @@ WRONG = {
     "epochs and steps": ({"teacher.epochs": 3}, "teacher: give exactly one of epochs and steps"),
     "neither": ({"teacher.steps": None}, "teacher: give exactly one of epochs and steps"),
     "interval": ({"student.validate_every": 70}, "validate_every=70 goes with steps=1600 and must divide"),
-    "steps without interval": ({"student.validate_every": None}, "validate_every=None goes with steps=1600"),
+    "steps without interval": (
+        {"student.validate_every": None},
+        r"validate_every=empty goes with .* leave it empty \(`-S \.\.\.validate_every=null`\)",
+    ),
     "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
     "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/prepared"),
     "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),
@@ -83,7 +86,7 @@ WRONG = {
     ),
     "more blocks than there are": (
         {"teacher.finetune.epochs": 1.0, "teacher.finetune.freeze_blocks": 4},
-        r"teacher\.finetune\.freeze_blocks=4: resnet has only 3 blocks",
+        r"freeze_blocks=4: resnet has only 3 blocks .* leave it empty \(`-S teacher\.finetune\.freeze_blocks=null`\)",
     ),
     "size of a fixed net": (
         {"teacher.model.name": "article_resnet50", "teacher.model.width": 17},
@@ -91,7 +94,7 @@ WRONG = {
     ),
     "size of another net": (
         {"student.model.size": "b0"},
-        r"student\.model\.size=b0 is for efficientnet; resnet takes depth, width\. Set size to null, or change",
+        r"student\.model\.size=b0 is for .*; resnet takes .*\. Leave size empty \(`-S student\.model\.size=null`\), or",
     ),
     "the resnet's depth for a wide one": (
         {"teacher.model.name": "wide_resnet", "teacher.model.depth": 20},

@@ -9,6 +9,7 @@ from PIL import Image
 
 from commands import photos
 from commands import preset as presets
+from noisy_student.runtime.errors import DataError
 from noisy_student.settings import params
 from support import ROOT
 
@@ -103,6 +104,26 @@ def test_few_images(tmp_path):
     assert (tree["data"]["validation"], tree["teacher"]["batch_size"]) == (8, 16)
 
 
+@pytest.mark.parametrize(
+    ("splits", "unlabelled", "least", "cut"),
+    [
+        ({"test"}, 0, 3, "labelled, validation, unlabelled"),
+        ({"test"}, 9, 2, "labelled, validation"),
+        ({"test", "val"}, 0, 2, "labelled, unlabelled"),
+        ({"test", "val"}, 9, 1, "labelled"),
+    ],
+)
+def test_the_fewest_images_that_can_be_split(tmp_path, splits, unlabelled, least, cut):
+    def data(number):
+        seen = photos.Seen({"a": number, "b": least}, frozenset({"train", *splits}), [(64, 64)], unlabelled)
+        return photos.overlay(tmp_path, seen)[0]["data"]
+
+    with pytest.raises(DataError, match=rf"of a \({least - 1}\)\. Every class needs {least} .* each of: {cut}\."):
+        data(least - 1)
+    parts = data(least)
+    assert all(parts[name] in (None, 2) for name in ("labelled", "validation"))  # 2 classes, an image of each
+
+
 def test_damaged_files_count_for_no_size_and_links_are_followed(root):
     (root / "train/cat/broken.png").write_bytes(b"no image")
     (root / "train/fox").symlink_to(root / "train/dog")
@@ -111,10 +132,22 @@ def test_damaged_files_count_for_no_size_and_links_are_followed(root):
     assert set(seen.sides) == {(40, 30)}
 
 
-@pytest.mark.parametrize("fault", ["no root", "no folder", "one class", "no image"])
+def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(tmp_path):
+    _folder(tmp_path, "train", ("cafe\u0301", "caf\u00e9", "tea"), 1)
+    (tmp_path / "test").mkdir()
+    with pytest.raises(DataError, match=r"differ only in Unicode form: 'cafe\\u0301' and 'caf\\xe9'"):
+        photos.look(tmp_path)
+
+
+@pytest.mark.parametrize("fault", ["no root", "no folder", "no test/", "one class", "no image"])
 def test_mistakes_are_one_message(tmp_path, fault):
     if fault == "one class":
         _folder(tmp_path, "train", ("cat",), 2)
+    if fault == "no test/":
+        _folder(tmp_path, "train", ("cat", "dog"), 9)
+        _folder(tmp_path, "tests", ("cat", "dog"), 9)
+    if fault in ("one class", "no image"):
+        (tmp_path / "val").mkdir()
     if fault == "no image":
         _folder(tmp_path, "train", ("cat", "dog"), 1)
         for path in tmp_path.glob("train/*/*"):
@@ -122,8 +155,9 @@ def test_mistakes_are_one_message(tmp_path, fault):
     done = run(tmp_path, *([] if fault == "no root" else ["--root", str(tmp_path)]))
     words = {
         "no root": "--root DIR",
-        "no folder": "found none",
-        "one class": "found cat",
+        "no folder": "no folder train/",
+        "no test/": "there is no folder test/ in it (there is tests/)",
+        "one class": "only the class cat",
         "no image": "none of 2 files",
     }
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -142,7 +142,7 @@ def _decode(file, path, levels, exif=b""):
         pixels: Image.Image = image
         depth: Depth | None = None
         if known and known.deep_colours:
-            pixels, depth = grey_levels.colours(image, path.read_bytes(), known, levels)
+            pixels, depth = grey_levels.colours(image, path, known, levels)
             if pixels is not image and image.format == "TIFF":
                 orientation = 1  # OpenCV turns a TIFF too
         elif known:

@@ -60,7 +60,8 @@ def header(image: ImageFile.ImageFile, path: Path) -> Header | None:
         fact = 0 if highest and int(highest[1]) < DEEP - 1 else None
         return Header(not grey, fact, None) if grey or (highest and int(highest[1]) > 255) else None
     if image.format == "JPEG2000":
-        found = _SIZ.search(path.read_bytes()[:65536])
+        with path.open("rb") as file:
+            found = _SIZ.search(file.read(65536))
         bits = (found[1][0] & 0x7F) + 1 if found else 8
         return Header(not grey, 0 if bits < 16 else None, None) if grey or bits > 8 else None
     deep = not grey and re.search(r";16", modes) is not None and "BGR" not in modes
@@ -77,15 +78,16 @@ def header(image: ImageFile.ImageFile, path: Path) -> Header | None:
 
 def _significant_bits(path):
     """What the chunk sBIT says, which stands before the pixels."""
-    data, place = path.read_bytes(), 8
-    while place + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, place)
-        if kind == b"sBIT" and 1 <= length <= 4:
-            bits = max(data[place + 8 : place + 8 + length])
-            return (2**bits, "sBIT") if 1 <= bits <= 16 else None
-        if kind in (b"IDAT", b"IEND"):
-            return None
-        place += 12 + length
+    with path.open("rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"sBIT" and 1 <= length <= 4:
+                bits = max(file.read(length), default=0)
+                return (2**bits, "sBIT") if 1 <= bits <= 16 else None
+            if kind in (b"IDAT", b"IEND"):
+                return None
+            file.seek(length + 4, 1)  # and the checksum
     return None
 
 
@@ -158,11 +160,11 @@ def grey(image: Image.Image, known: Header, levels: Levels) -> tuple[Image.Image
     return Image.fromarray(scaled), depth
 
 
-def colours(image: Image.Image, data: bytes, known: Header, levels: Levels) -> tuple[Image.Image, Depth | None]:
+def colours(image: Image.Image, path: Path, known: Header, levels: Levels) -> tuple[Image.Image, Depth | None]:
     """An image of 16 bits a colour: as Pillow gives it if they are all used, else scaled from OpenCV's 16 bits."""
     import cv2  # here, because most stages start without it
 
-    values = None if known.levels == 0 else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    values = None if known.levels == 0 else cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] not in (3, 4):
         return image, None
     rgb = values[..., 2::-1]

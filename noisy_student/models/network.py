@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from noisy_student.runtime.errors import ParamsError
-from noisy_student.settings.schema import Section
+from noisy_student.settings.schema import Section, empty
 
 if TYPE_CHECKING:
     from keras import KerasTensor
@@ -73,7 +73,7 @@ class Network(Section):
         if blocks is not None and blocks > most:
             raise ParamsError(
                 f"{where}={blocks}: {self.name} has only {most} blocks with this size. "
-                "Lower it in params.yaml, or set it to null so that all learn."
+                f"Lower it in params.yaml, or leave it {empty(where)} so that all learn."
             )
 
 

@@ -27,7 +27,7 @@ def check_input_path(name: str, path: str) -> None:
     if not os.path.isdir(path):
         raise ParamsError(f"{name}={path}: expected a folder of images there, found a file. Correct the path.")
     for entry in _entries(name, path):
-        _check_entry(name, entry)
+        _check_entry(name, path, entry)
 
 
 def did_you_mean(path: str | os.PathLike) -> str:
@@ -66,7 +66,7 @@ def _entries(name, root) -> Iterator[os.DirEntry]:
             ) from error
 
 
-def _check_entry(name, entry):
+def _check_entry(name, root, entry):
     try:
         entry.path.encode("utf-8")
     except UnicodeEncodeError:
@@ -75,7 +75,8 @@ def _check_entry(name, entry):
         return
     if not os.path.exists(entry.path):
         raise ParamsError(f"{name}: the link {entry.path} leads nowhere. Delete or mend it.")
-    if entry.is_dir() and not entry.name.startswith("."):  # what is hidden is not read
+    hidden = any(part.startswith(".") for part in os.path.relpath(entry.path, root).split(os.sep))
+    if entry.is_dir() and not hidden:  # what is hidden, or lies in what is, is not read
         target, link = os.path.realpath(entry.path), os.path.abspath(entry.path)
         raise ParamsError(
             f"{name}: {entry.path} is a link to the folder {target}. DVC does not look behind linked folders, so "

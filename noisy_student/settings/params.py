@@ -221,7 +221,8 @@ def _describe(detail, within):
     if detail["type"] == "extra_forbidden":
         message = "unknown parameter; check its spelling"
     shown = "" if isinstance(detail["input"], dict) else f" (found {detail['input']!r})"
-    return f"{place}: {message}{shown}" if place else message
+    named = not place or message.startswith(f"{place}.")  # what a whole section's check says itself
+    return message if named else f"{place}: {message}{shown}"
 
 
 def load(path: Path | str = "params.yaml") -> Params:

@@ -75,7 +75,12 @@ def parameter(default: Any, comment: str) -> Any:
     return Field(default, description=comment)
 
 
-def check_input(name: str, path: str) -> None:
+def empty(name: str) -> str:
+    """How to leave a parameter empty: in params.yaml nothing follows its name, for DVC it is null."""
+    return f"empty (`-S {name}=null`)"
+
+
+def refuse_generated(name: str, path: str) -> None:
     """Raise ValueError if a path is, holds or lies in a folder of generated files."""
     folder = layout.generated_folder_at(path)
     if folder is not None:
@@ -151,12 +156,7 @@ or the path of any folder of images""",
             if self.unlabelled_from != pool and os.path.normpath(self.unlabelled_from) == pool:
                 raise ValueError(f"data.unlabelled_from: write it as {pool} (found {self.unlabelled_from!r})")
         for name in ("root", "unlabelled_from"):
-            check_input(f"data.{name}", getattr(self, name))
-        if self.labelled is None and self.unlabelled_from == HELD_BACK:
-            raise ValueError(
-                "data.labelled: all images would be labelled, so none is held back as unlabelled; "
-                "give a number, or set data.unlabelled_from to a folder of images"
-            )
+            refuse_generated(f"data.{name}", getattr(self, name))
         return self
 
 
@@ -272,7 +272,7 @@ class TrainingParams(Section):
     @model_validator(mode="after")
     def _check_length(self):
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give exactly one of epochs and steps, and set the other to null")
+            raise ValueError(f"give exactly one of epochs and steps, and leave the other {empty('...')}")
         plateau, every = self.schedule.plateau, self.validate_every
         if plateau is not None and self.epochs is None:
             raise ValueError("schedule.plateau_from_epoch needs epochs, not steps")
@@ -280,8 +280,8 @@ class TrainingParams(Section):
             raise ValueError(f"schedule.plateau_from_epoch={plateau} lies after epochs={self.epochs}")
         if (every is None) != (self.steps is None) or (every and self.steps and self.steps % every):
             raise ValueError(
-                f"validate_every={every} goes with steps={self.steps} and must divide it; with epochs it is "
-                "null: every epoch is validated"
+                f"validate_every={every or 'empty'} goes with steps={self.steps or 'empty'} and must divide it; with "
+                f"epochs leave it {empty('...validate_every')}: every epoch is validated"
             )
         return self
 
@@ -413,7 +413,7 @@ class EvalParams(Section):
     def _check_names(cls, extra_tests):
         for key, path in extra_tests.items():
             check_name(key)
-            check_input(f"eval.extra_tests.{key}", path)
+            refuse_generated(f"eval.extra_tests.{key}", path)
         return extra_tests
 
 

@@ -156,10 +156,10 @@ def _names_of_numbers(root: Path, numbers: Sequence[int], classes: Sequence[str]
 def _read_numbers(path, numbers):
     names = {}
     for row, line in enumerate(_lines(path), start=1):
-        number, _, name = line.partition(" ")
-        if not number.isdecimal() or not name.strip() or int(number) in names:
+        number, name = (*line.split(maxsplit=1), "")[:2]
+        if not number.isdecimal() or not name or int(number) in names:
             raise DataError(f"{path}, line {row}: {line!r}, expected `number class`, every number once.")
-        names[int(number)] = normal(name.strip())
+        names[int(number)] = normal(name)
     missing = [number for number in numbers if number not in names]
     if missing:
         raise DataError(f"{path}: nothing about the number {missing[0]} of {LIST}. Add a line `{missing[0]} class`.")

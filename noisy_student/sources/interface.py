@@ -9,17 +9,26 @@ from dataclasses import dataclass, field
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Labels
-from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT, DataParams
-
-ALL_LABELLED = (
-    "all images would be labelled, so none is held back as unlabelled; give a number, or set data.unlabelled_from to a "
-    "folder of images"
-)
+from noisy_student.settings.schema import AUTO, HELD_BACK, OWN_SPLIT, DataParams, empty
 
 
 def wants_own_split(data: DataParams) -> bool:
     """Whether the source's own unlabelled split, if it has one, is the pool."""
     return data.unlabelled_from in (AUTO, OWN_SPLIT)
+
+
+def is_held_back(data: DataParams, *, has_own: bool) -> bool:
+    """Whether the unlabelled images are the training images left over; `has_own`: there is an unlabelled split."""
+    return data.unlabelled_from == HELD_BACK or (data.unlabelled_from == AUTO and not has_own)
+
+
+def pool_faults(data: DataParams, *, has_own: bool) -> Iterator[str]:
+    """Yield a line if images have to be held back and none can be."""
+    if data.labelled is None and is_held_back(data, has_own=has_own):
+        yield (
+            "data.labelled: empty, so all images would be labelled and none held back as unlabelled; give a number, "
+            "or set data.unlabelled_from to a folder of images"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,7 @@ class Rules:
         if data.unlabelled_from == OWN_SPLIT and not self.unlabelled:
             mend = f"use {HELD_BACK} or the path of a folder of images"
             yield f"data.unlabelled_from: {data.source} has no unlabelled split of its own; {mend}"
-        if data.unlabelled_from == AUTO and data.labelled is None and not self.unlabelled:
-            yield f"data.labelled: {ALL_LABELLED}"
+        yield from pool_faults(data, has_own=self.unlabelled)
 
     def _faults_of_hashes(self, data):
         given, official = data.sha256, self.sha256
@@ -62,7 +70,7 @@ class Rules:
                 yield f"data.sha256: {data.source} has no file {unknown}; the names are {', '.join(official)}"
         elif type(given) is not type(official):
             wanted = {str: "one hash, of its archive", dict: "a mapping {file name: hash}", type(None): "none"}
-            yield f"data.sha256: {data.source} takes {wanted[type(official)]}, or null"
+            yield f"data.sha256: {data.source} takes {wanted[type(official)]}, or leave it {empty('data.sha256')}"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from noisy_student.data.levels import check_one_scale
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.inputs import did_you_mean
 from noisy_student.settings.params import refuse
 from noisy_student.settings.schema import AUTO, HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
 from noisy_student.sources import photographs
@@ -60,16 +59,10 @@ def _load_source(data, read):
 
 def _with_folder(source, data, read):
     path = Path(data.unlabelled_from)
-    where = f"data.unlabelled_from={path}"
-    if not path.is_dir():
-        other = "a file" if path.exists() else "nothing"
-        raise DataError(
-            f"{where}: expected a folder of images there, found {other}.{did_you_mean(path)} Correct the path."
-        )
     images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
-            f"{where}: no readable image in this folder or below it ({len(skipped)} unreadable). "
+            f"data.unlabelled_from={path}: no readable image in this folder or below it ({len(skipped)} unreadable). "
             "Correct the path, or put images there."
         )
     unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)

@@ -1,5 +1,6 @@
 """Names of classes and files, which are compared in one Unicode form (NFC): "é" is one character or two."""
 
+import os
 import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -13,24 +14,41 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def folders(path: Path) -> list[Path]:
+    """What lies in a folder and is one, by name; without what is hidden. None where the folder is not there."""
+    return [path / name for name, is_folder in _listed(path) if is_folder]
+
+
+def files(path: Path) -> list[Path]:
+    """What lies in a folder and is none, by name; without what is hidden. None where the folder is not there."""
+    return [path / name for name, is_folder in _listed(path) if not is_folder]
+
+
+def _listed(path):
+    if not path.is_dir():
+        return []
+    with os.scandir(path) as entries:
+        return sorted((entry.name, entry.is_dir()) for entry in entries if not entry.name.startswith("."))
+
+
 def class_folders(split: Path) -> dict[str, Path]:
-    """{name in normal form: folder} of a split with a folder a class, sorted by name; hidden ones are left out.
+    """{name in normal form: folder} of a split with a folder a class, sorted by name.
 
     Raises:
         DataError: a name cannot be printed, or is that of another folder in another Unicode form.
     """
-    folders: dict[str, Path] = {}
-    for path in sorted(p for p in split.iterdir() if p.is_dir() and not p.name.startswith(".")):
+    by_name: dict[str, Path] = {}
+    for path in folders(split):
         if not path.name.isprintable():  # nor encodable as UTF-8
             raise DataError(f"{split}: the folder name {path.name!a} cannot be printed. Rename it.")
         name = normal(path.name)
-        if name in folders:
+        if name in by_name:
             raise DataError(
                 f"{split}: two folders of the class {name}, whose names differ only in Unicode form: "
-                f"{folders[name].name!a} and {path.name!a}. Move the images of one into the other."
+                f"{by_name[name].name!a} and {path.name!a}. Move the images of one into the other."
             )
-        folders[name] = path
-    return dict(sorted(folders.items()))
+        by_name[name] = path
+    return dict(sorted(by_name.items()))
 
 
 def unknown_classes(names: Iterable[str], classes: Collection[str]) -> str:

@@ -125,8 +125,8 @@ def _cut_test(source, data):
 def _own_validation(source, data):
     if source.validation is None:
         raise DataError(
-            f"data.validation=null: {data.source} under data.root={data.root} has no validation images of its own. "
-            "Give the number of images to cut from the training images, or (folder) add val/<class>/*."
+            f"data.validation: empty, but {data.source} under data.root={data.root} has no validation images of "
+            "its own. Give the number of images to cut from the training images, or (folder) add val/<class>/*."
         )
     return _pool(source.validation.images, source.validation.labels)
 

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from noisy_student.runtime.text import columns, padded, shorten
 from noisy_student.runtime.types import Labels
 from noisy_student.settings.schema import LABELLED_POOL, DataParams
 from noisy_student.sources.interface import Source
 
 ROWS = 20  # classes that are listed each; of more, the smallest are named
 NAMED = 3
-WIDTH = 24  # characters of a name
+WIDTH = 24  # columns of a name
 
 
 def summary(
@@ -54,21 +55,18 @@ def _origins(source, data):
 
 
 def _table(classes, counts) -> Iterator[str]:
-    names = [_short(name) for name in classes]
-    width = max(len(name) for name in names)
+    names = shorten(classes, WIDTH)
+    width = max(map(columns, names))
     yield f"  {'':<{width}}" + "".join(f"  {split:>10}" for split in counts)
     for label, name in enumerate(names):
-        yield f"  {name:<{width}}" + "".join(f"  {own[label]:>10,}" for own in counts.values())
+        yield f"  {padded(name, width)}" + "".join(f"  {own[label]:>10,}" for own in counts.values())
 
 
 def _extremes(classes: Sequence[str], counts) -> Iterator[str]:
+    names = shorten(classes, WIDTH)
     for split, own in counts.items():
-        rarest = ", ".join(f"{_short(classes[k])} {own[k]:,}" for k in np.argsort(own, kind="stable")[:NAMED])
+        rarest = ", ".join(f"{names[k]} {own[k]:,}" for k in np.argsort(own, kind="stable")[:NAMED])
         yield f"  {split:<10}  a class {own.min():,} to {own.max():,}, median {np.median(own):,.0f}; fewest: {rarest}"
-
-
-def _short(name):
-    return name if len(name) <= WIDTH else f"{name[: WIDTH - 1]}…"
 
 
 def _unused(source, data, labels, left, origins):

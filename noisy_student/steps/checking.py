@@ -6,7 +6,7 @@ is read, no network built and no framework imported: it takes a second.
 """
 
 import functools
-import os
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,6 @@ from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings import params
 from noisy_student.settings.schema import (
-    AUTO,
     HELD_BACK,
     OWN_SPLIT,
     DataParams,
@@ -28,9 +27,13 @@ from noisy_student.settings.schema import (
     Section,
     StudentParams,
     TrainingParams,
+    empty,
 )
 from noisy_student.sources.adapters import ADAPTERS
+from noisy_student.sources.adapters.folder import check_layout
+from noisy_student.sources.interface import is_held_back
 from noisy_student.sources.loading import source_faults
+from noisy_student.sources.names import class_folders, files, folders
 
 PRESETS = Path("presets")
 NAMED = ("model", "optimizer", "schedule")  # sections whose `name` decides which of their parameters count
@@ -67,8 +70,10 @@ def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
 
 
 def check_here(settings: params.Params, where: str = "params.yaml") -> None:
-    """Raise ParamsError unless what parameters name is on this machine: folders, enough files, packages."""
+    """Raise UserError unless what parameters name is on this machine: folders, enough files, packages."""
     params.check_paths(settings)
+    if settings.data.source == "folder":
+        check_layout(settings.data)
     present = contents(settings.data)
     wrong = [*_count_faults(settings.data, present), *_class_faults(settings, len(present.classes))]
     params.refuse(wrong, where)
@@ -80,13 +85,15 @@ def notes(settings: params.Params) -> list[str]:
     """What is no fault, but may not be what was meant, a line each."""
     lines = [line for used, line in _unused(settings) if used]
     if settings.data.source != "digits" and _are_the_digits(settings):
-        mend = {"folder": f"photos --root {settings.data.root}", "cifar10": "cifar10-cpu"}.get(settings.data.source)
+        mend = {"folder": f"photos --root {shlex.quote(settings.data.root)}", "cifar10": "cifar10-cpu"}.get(
+            settings.data.source
+        )
         better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
         lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
     for place, training in _trainings(settings):
         rate = training.optimizer.learning_rate
         if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
-            usual = f"leave it empty for {training.optimizer.rates['adam']}"
+            usual = f"leave it {empty(f'{place}.optimizer.learning_rate')} for {training.optimizer.rates['adam']}"
             lines.append(f"{place}.optimizer.learning_rate={rate} is much for adam, which diverges with it; {usual}")
         most = settings.data.labelled
         if most is not None and training.batch_size > most and not _is_pseudo_only(training):
@@ -202,12 +209,9 @@ def _unused_line(section, place, key, value, *, ignored):
     if ignored:
         return f"{says}: {section.name} does not look at it"
     takes = f"takes {', '.join(own)}" if own else "takes none, it is of fixed size"
-    return f"{says}; {section.name} {takes}. Set {key} {_back(section, key)}, or change {place}.name"
-
-
-def _back(section, key):
     default = _default(section, key)
-    return "to null" if default is None else f"back to {default}"
+    mend = f"Leave {key} {empty(f'{place}.{key}')}" if default is None else f"Set {key} back to {default}"
+    return f"{says}; {section.name} {takes}. {mend}, or change {place}.name"
 
 
 @functools.cache
@@ -250,24 +254,10 @@ def contents(data: DataParams) -> Contents:
     if data.source != "folder":
         rules = ADAPTERS[data.source].RULES
         return Contents(tuple(map(str, range(rules.classes or 0))), None if data.sha256 else rules.train)
-    splits = frozenset(_folders(data.root))
-    names = sorted(_folders(Path(data.root, "train")))
-    files = sum(_count(Path(data.root, "train", name)) for name in names)
-    return Contents(tuple(names), files if names else None, splits)
-
-
-def _folders(path):
-    try:
-        return [e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith(".")]
-    except OSError:
-        return []  # `prepare` says what is wrong
-
-
-def _count(path):
-    try:
-        return sum(not e.name.startswith(".") for e in os.scandir(path))
-    except OSError:
-        return 0
+    classes = class_folders(Path(data.root, "train"))
+    images = sum(len(files(folder)) for folder in classes.values())
+    splits = frozenset(folder.name for folder in folders(Path(data.root)))
+    return Contents(tuple(classes), images if classes else None, splits)
 
 
 def _count_faults(data: DataParams, present: Contents) -> list[str]:
@@ -280,25 +270,17 @@ def _count_faults(data: DataParams, present: Contents) -> list[str]:
         if data.unlabelled_from == OWN_SPLIT and "unlabelled" not in present.splits:
             mend = f"put images there, or use {HELD_BACK} or the path of a folder of images"
             wrong.append(f"data.unlabelled_from: {Path(data.root) / 'unlabelled'} is no folder; {mend}")
-    if present.splits is not None and data.labelled is None and _is_held_back(data, present):
-        mend = f"give data.labelled a number, add {Path(data.root) / 'unlabelled'}/ or name a folder of images"
-        wrong.append(f"data.labelled: empty, all images are labelled and none is left as unlabelled; {mend}")
     if present.train is not None:
         cut = {"labelled": data.labelled, "validation": data.validation}
         if not ADAPTERS[data.source].RULES.test:
             cut["test"] = data.test
         total, words = sum(filter(None, cut.values())), " + ".join(f"data.{key}={n:,}" for key, n in cut.items() if n)
-        held = _is_held_back(data, present)
+        has_own = ADAPTERS[data.source].RULES.unlabelled if present.splits is None else "unlabelled" in present.splits
+        held = is_held_back(data, has_own=has_own)
         if total > present.train or (held and total == present.train):
             need = f"are {total:,} images" + (", and some must be left as unlabelled" if held else "")
             wrong.append(f"{words} {need}; {data.root} holds at most {present.train:,} training images. Lower them")
     return wrong
-
-
-def _is_held_back(data, present):
-    """Whether the unlabelled images are those that are left of the training images."""
-    has_own = ADAPTERS[data.source].RULES.unlabelled if present.splits is None else "unlabelled" in present.splits
-    return data.unlabelled_from == HELD_BACK or (data.unlabelled_from == AUTO and not has_own)
 
 
 def _class_faults(settings: params.Params, classes: int | None) -> list[str]:

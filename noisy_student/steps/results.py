@@ -5,6 +5,7 @@ from typing import Any
 from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.runtime.text import as_text
 from noisy_student.settings.params import Params
 from noisy_student.steps import reported
 
@@ -81,11 +82,3 @@ def _extra_rows(measured):
                 ]
             )
     return rows
-
-
-def as_text(rows: list[list[str]]) -> str:
-    """Cells in columns; the first row is the head."""
-    columns = rows[0]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

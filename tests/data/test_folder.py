@@ -183,7 +183,7 @@ def test_auto_without_an_own_split_needs_labels_to_hold_back(tree):
 
 
 def test_auto_with_all_labelled_and_no_pool_is_refused(tree):
-    with pytest.raises(DataError, match=r"data\.labelled, without .*unlabelled: all images would be labelled"):
+    with pytest.raises(DataError, match=r"data\.labelled: empty, so all images would be .*, or add .*unlabelled/"):
         load_source(tree(GOOD, unlabelled_from=AUTO, labelled=None))
 
 

@@ -189,7 +189,7 @@ def test_one_clear_message(root, data_params, case):
 
 def test_val_cannot_be_test_and_validation(root, data_params):
     _kaggle(root)
-    with pytest.raises(DataError, match=r"data\.validation=null: without .*test the images of val/ are the test"):
+    with pytest.raises(DataError, match=r"data\.validation: empty, but without .*test the images of val/ are the test"):
         load_source(data_params(source="folder", root=str(root), validation=None))
 
 
@@ -250,7 +250,7 @@ def test_places_without_an_end_are_refused(root, data_params, numbers):
 def test_a_file_of_classes_says_what_numbers_mean(root, data_params):
     _named(root, "golden retriever", "lab 2", "retriever")
     _write_numbers(root, 1, 2, 1)
-    (root / "classes.txt").write_text("1 lab 2\n2 golden retriever\n7 retriever\n")
+    (root / "classes.txt").write_text("1 lab 2\n2\tgolden retriever\n7  retriever\n")
     assert _labels(root, data_params) == [1, 0, 1]
     for text, words in (("1 lab 2\n", "number 2"), ("lab 2\n", "`number class`"), ("1 a\n1 b\n", "once")):
         (root / "classes.txt").write_text(text)

@@ -1,5 +1,6 @@
 """Images of more than 8 bits a sample: which level is white; values by hand."""
 
+import io
 import struct
 import zlib
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from noisy_student.data.images import try_image
+from noisy_student.data.levels import header
 from noisy_student.runtime.errors import DataError
 from noisy_student.sources.extra import load_extra
 from noisy_student.sources.loading import load_source
@@ -42,9 +44,12 @@ def write_colours(path, values, *, sbit=None):
 
 def _add_sbit(path, sbit):
     if sbit is not None:
-        data, body = path.read_bytes(), b"sBIT" + bytes(sbit)
-        chunk = struct.pack(">I", len(sbit)) + body + struct.pack(">I", zlib.crc32(body))
-        path.write_bytes(data[:33] + chunk + data[33:])
+        data = path.read_bytes()
+        path.write_bytes(data[:33] + _chunk(b"sBIT" + bytes(sbit)) + data[33:])
+
+
+def _chunk(body):
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def grey(values):
@@ -62,6 +67,37 @@ def test_significant_bits_of_a_png(tmp_path):
     write_png(tmp_path / "a.png", TWELVE, sbit=[12])
     np.testing.assert_array_equal(scaled(tmp_path / "a.png"), grey(WHITE_4095))
     assert read(tmp_path / "a.png").depth == (4096, 4095, "sBIT")
+
+
+class Counted(io.BytesIO):
+    """A path, and the file there, of which is counted what is read."""
+
+    count = 0
+
+    def open(self, mode):
+        return self
+
+    def read_bytes(self):
+        return self.read()
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jp2"])
+def test_of_a_large_file_the_header_alone_is_read_for_the_levels(tmp_path, name):
+    write_colours(tmp_path / name, np.random.default_rng(0).integers(0, 4096, (256, 256, 3), np.uint16))
+    data = (tmp_path / name).read_bytes()
+    if name == "a.png":  # before the pixels 300 kB of an ancillary chunk, then sBIT
+        text = b"tEXtwhat\0" + b"x" * 300_000
+        data = data[:33] + _chunk(text) + _chunk(b"sBIT\x0c\x0c\x0c") + data[33:]
+    file = Counted(data)
+    with Image.open(io.BytesIO(data)) as image:
+        known = header(image, file)
+    assert known.claimed == ((4096, "sBIT") if name == "a.png" else None)
+    assert 0 < file.count <= 65536 < len(data)
 
 
 @pytest.mark.parametrize(

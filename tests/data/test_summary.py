@@ -99,6 +99,13 @@ def test_duplicates_and_unreadable_files_are_counted(printed, tmp_path):
     assert "dropped" not in out
 
 
+def test_long_class_names_that_begin_alike_are_told_apart_and_wide_ones_aligned(printed):
+    out, _ = printed({"train": 10, "test": 2}, classes=("a" * 60, "a" * 61, "猫"), validation=4)
+    assert f"  0 {'a' * 21}…  " in out
+    assert f"  1 {'a' * 21}…  " in out
+    assert f"  猫{' ' * 22}  " in out
+
+
 def test_a_long_class_name_is_shortened(printed):
     out, _ = printed({"train": 10, "test": 2}, classes=("a" * 60, "b"), validation=4)
     assert f"  {'a' * 23}…  " in out

@@ -15,8 +15,8 @@ from noisy_student.runtime.errors import DataError
 from noisy_student.settings.inputs import nearest
 from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
-from noisy_student.sources.interface import ALL_LABELLED, Rules, Source, wants_own_split
-from noisy_student.sources.names import class_folders, unknown_classes
+from noisy_student.sources.interface import Rules, Source, pool_faults, wants_own_split
+from noisy_student.sources.names import class_folders, files, folders, unknown_classes
 from noisy_student.sources.reader import Reader, read_folder
 
 RULES = Rules()
@@ -33,16 +33,11 @@ def load(data: DataParams, read: Reader) -> Source:
     there. Files that cannot be read are skipped and listed.
     """
     root = Path(data.root)
-    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
-    _check_layout(data, root, tested)
-    classes = class_folders(root / "train")
-    if len(classes) < 2:
-        fault = f"only the class {next(iter(classes))}" if classes else "empty, no class folder in it"
-        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    classes, tested = check_layout(data)
     tree = _Tree(root, tuple(classes), read)
     train = tree.split("train", classes)
-    folders = class_folders(root / tested)
-    test = tree.flat("val") if tested == "val" and not folders else tree.split(tested, folders)
+    test_folders = class_folders(root / tested)
+    test = tree.flat("val") if tested == "val" and not test_folders else tree.split(tested, test_folders)
     own_validation = data.validation is None and (root / "val").is_dir()
     validation = tree.split("val", class_folders(root / "val")) if own_validation else None
     own_pool = wants_own_split(data) and (root / "unlabelled").is_dir()
@@ -60,29 +55,40 @@ def load(data: DataParams, read: Reader) -> Source:
     )
 
 
-def _check_layout(data, root, tested):
-    """Refuse what can be seen to be wrong before images are read."""
+def layout(root: Path, parameter: str = "data.root") -> tuple[dict[str, Path], str]:
+    """Return {class: folder} of train/, and the test split, "test" or "val". No file is opened.
+
+    Raises:
+        DataError: there is no such folder, named with the parameter, or there are fewer than two classes.
+    """
+    tested = "test" if (root / "test").is_dir() or not (root / "val").is_dir() else "val"
     for name in ("train", tested):
         if not (root / name).is_dir():
-            near = nearest(name, _folders(root))
+            near = nearest(name, _names(root))
             like = f" (there is {near}/)" if near else ""
-            raise DataError(f"data.root={root}: there is no folder {name}/ in it{like}. {LAYOUT}")
+            raise DataError(f"{parameter}={root}: there is no folder {name}/ in it{like}. {LAYOUT}")
+    classes = class_folders(root / "train")
+    if len(classes) < 2:
+        fault = f"only the class {next(iter(classes))}" if classes else "empty, no class folder in it"
+        raise DataError(f"{root / 'train'}: {fault}; at least two classes are needed. {LAYOUT}")
+    return classes, tested
+
+
+def check_layout(data: DataParams) -> tuple[dict[str, Path], str]:
+    """Return the `layout` of `data.root`; DataError if it can be seen not to fit the parameters."""
+    root = Path(data.root)
+    classes, tested = layout(root)
     if tested == "val" and data.validation is None:
         raise DataError(
-            f"data.validation=null: without {root / 'test'} the images of val/ are the test split. Give the "
+            f"data.validation: empty, but without {root / 'test'} the images of val/ are the test split. Give the "
             "number of images to cut from the training images."
         )
     pool = root / "unlabelled"
-    if data.unlabelled_from != AUTO or pool.is_dir():
-        return
-    if os.path.lexists(pool):
+    if data.unlabelled_from == AUTO and os.path.lexists(pool) and not pool.is_dir():
         raise DataError(f"{pool}: expected a folder of unlabelled images. Rename the file, or mend the link.")
-    if data.labelled is None:
-        raise DataError(f"data.labelled, without {pool}: {ALL_LABELLED}.")
-
-
-def _folders(root):
-    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")) if root.is_dir() else []
+    for fault in pool_faults(data, has_own=pool.is_dir()):
+        raise DataError(f"{fault}, or add {pool}/.")
+    return classes, tested
 
 
 def _unused(data, root, read_in):
@@ -91,15 +97,19 @@ def _unused(data, root, read_in):
         "val": f"data.validation={data.validation} cuts the validation images from train/; empty takes val/",
         "unlabelled": f"data.unlabelled_from={data.unlabelled_from}; {AUTO} takes it",
     }
-    for name in _folders(root):
+    for name in _names(root):
         if name in read_in or name in OTHER:
             continue
         near = nearest(name, ["val", "unlabelled"])
         mend = why.get(name) or (f"meant for {near}/? Rename it" if near else f"no folder of {SPLITS}")
         yield f"{name}/, {_count(root / name):,} files ({mend})"
-    if "unlabelled" in read_in and (named := _folders(root / "unlabelled")):
+    if "unlabelled" in read_in and (named := _names(root / "unlabelled")):
         more = ", ..." if len(named) > 3 else ""
         yield f"the names of the {len(named):,} folders in unlabelled/ ({', '.join(named[:3])}{more}), as labels"
+
+
+def _names(root):
+    return [folder.name for folder in folders(root)]
 
 
 def _count(folder):
@@ -112,18 +122,17 @@ class _Tree:
     def __init__(self, root: Path, classes: tuple[str, ...], read: Reader) -> None:
         self.root, self.classes, self.read, self.unreadable = root, classes, read, list[str]()
 
-    def split(self, name: str, folders: Mapping[str, Path]) -> LabelledImages:
+    def split(self, name: str, by_class: Mapping[str, Path]) -> LabelledImages:
         """A split with a folder a class."""
         folder = self.root / name
-        surplus = [each for each in folders if each not in self.classes]
+        surplus = [each for each in by_class if each not in self.classes]
         if surplus:
             raise DataError(
                 f"{folder}: the class {unknown_classes(surplus, self.classes)} is not in train/, which has "
                 f"{', '.join(self.classes)}. Rename or remove the folder, or add training images."
             )
-        stray = sorted(p.name for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
-        self.unreadable += [f"{name}/{file}: not in the folder of a class" for file in stray]
-        images = [self._class(folders.get(label, folder / label), name) for label in self.classes]
+        self.unreadable += [f"{name}/{file.name}: not in the folder of a class" for file in files(folder)]
+        images = [self._class(by_class.get(label, folder / label), name) for label in self.classes]
         labels = np.repeat(np.arange(len(self.classes)), [len(own) for own in images])
         return LabelledImages(self.read.join(images), labels)
 
