@@ -223,6 +223,7 @@ def test_all_students_are_addressed_by_their_stage(clone):
     _back(clone)
 
 
+@pytest.mark.slow
 def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
     """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
     clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")

@@ -44,7 +44,7 @@ def _linked(fresh, place):
 @pytest.mark.parametrize(
     ("command", "parameter", "place", "spelling"),
     [
-        ("repro", ROOT, "data", _linked),
+        pytest.param("repro", ROOT, "data", _linked, marks=slow),
         ("repro -s prepare", ROOT, "data", _absolute),
         pytest.param("repro -s prepare", ROOT, "data", _dotted, marks=slow),
         pytest.param("repro -s prepare", ROOT, "data", _linked, marks=slow),
@@ -54,7 +54,7 @@ def _linked(fresh, place):
         pytest.param("exp run", POOL, "data/prepared/photos", _absolute, marks=slow),
         pytest.param("exp run", "eval.extra_tests", "data", _dotted, marks=slow),
         ("exp run --temp", ROOT, "data", _absolute),
-        ("exp run --queue", ROOT, "data", _absolute),
+        pytest.param("exp run --queue", ROOT, "data", _absolute, marks=slow),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
