@@ -35,6 +35,9 @@ def main() -> None:
     if not Path("dvc.yaml").is_file():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
     if not _git("rev-parse", "--git-dir"):
+        if Path(".git").exists():  # e.g. of another owner: git says what to do
+            said = subprocess.run(["git", "rev-parse"], capture_output=True, encoding="utf-8", errors="replace")
+            sys.exit(f"error: git does not work here: {said.stderr.strip()}")
         sys.exit(
             "error: this is no git repository, and DVC keeps results beside commits. Run in a clone, or `git init`."
         )

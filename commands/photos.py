@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.inputs import did_you_mean
 from noisy_student.settings.schema import AUTO
-from noisy_student.sources.adapters.folder import layout
+from noisy_student.sources.adapters.folder import LAYOUT, layout
 from noisy_student.sources.names import files, folders
 
 SAMPLE = 200  # files whose size is looked at
@@ -46,17 +47,25 @@ def look(root: Path) -> Seen:
     Raises:
         DataError: see `folder.layout`, or none of the files that were looked at is an image.
     """
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise DataError(f"--root={root}: expected a folder of images there, found {found}.{did_you_mean(root)}")
     train = {name: files(folder) for name, folder in layout(root, "--root")[0].items()}
     total = [path for own in train.values() for path in own]
     sides = [side for path in total[:: max(1, len(total) // SAMPLE)] if (side := _side(path))]
+    if not total:
+        raise DataError(f"--root={root}: no file lies directly in a folder of train/. {LAYOUT}")
     if not sides:
         raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")
     splits = frozenset(folder.name for folder in folders(root))
-    unlabelled = sum(len(names) for _, _, names in os.walk(root / "unlabelled", followlinks=True))
+    below = os.walk(root / "unlabelled", followlinks=True)
+    unlabelled = sum(not name.startswith(".") for _, _, names in below for name in names)
     return Seen({name: len(own) for name, own in train.items()}, splits, sides, unlabelled)
 
 
 def _side(path):
+    if not path.is_file():  # a pipe would wait for ever
+        return None
     try:
         with Image.open(path) as image:
             return image.size

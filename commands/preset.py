@@ -89,7 +89,7 @@ def network_fields() -> dict[str, FieldInfo]:
 
 def _merged(name, above):
     if name not in names():
-        raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join(names())}.")
+        raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join([*names(), PHOTOS])}.")
     if name in above:
         raise ParamsError(f"presets/{name}.yaml extends itself: {' -> '.join((*above, name))}.")
     over = params.read_yaml(FOLDER / f"{name}.yaml")
@@ -285,6 +285,8 @@ def main() -> None:
         if arguments.name is None:
             _list()
             return
+        if arguments.root is not None and arguments.name != PHOTOS:
+            raise ParamsError(f"--root is of the preset {PHOTOS} only, not of {arguments.name}.")
         new = _photos(arguments.root) if arguments.name == PHOTOS else parameters(arguments.name)
         if arguments.args:
             print(" ".join(overrides(params.read_yaml(PARAMS), new)))

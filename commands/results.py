@@ -126,7 +126,7 @@ def _print(settings):
         print(f"{reason}\n")
     for line in _warnings(settings):
         print(f"warning: {line}\n")
-    _print_networks({model.name: read_json(model.summary) for model in done})
+    _print_networks({model.name: read_json(model.summary) for model in done if model.summary.exists()})
     _print_robustness(done)
     print("Plots:")
     folders = [folder for model in models for folder in (model.evaluation_plots, model.robustness_plots)]
@@ -160,12 +160,13 @@ def _print_networks(summaries):
 
 
 def _print_robustness(models):
-    measured, failed = {}, run_record.failures()
+    measured = {}
     for model in models:
-        if model.robustness.is_file():
+        reason = _first_missing([(each.robustness_stage, each.robustness) for each in dict.fromkeys((TEACHER, model))])
+        if reason is None:
             measured[model.name] = read_json(model.robustness)
-        elif model.robustness_stage in failed:
-            print(f"{model.robustness_stage} failed: {failed[model.robustness_stage]}\n")
+        else:
+            print(f"{model.name} is not in the table of robustness: {reason}\n")
     measured = {name: metrics for name, metrics in measured.items() if metrics["robustness"] != "off"}
     if measured:
         print(f"{robustness_table(measured)}\nmCE and mFR relative to the teacher's; docs/robustness.md\n")

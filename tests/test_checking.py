@@ -180,6 +180,9 @@ LAYOUTS = {
         r"data\.validation.* val/ are the test split",
     ),
     "a file": (lambda root: (root / "unlabelled").write_text(""), r"unlabelled: expected a folder"),
+    "an empty pool": (lambda root: (root / "unlabelled").mkdir(), r"unlabelled: no image in it"),
+    "no test image of a class": (lambda root: shutil.rmtree(root / "test/dog"), r"test/dog: no image there"),
+    "a class of test/ only": (lambda root: (root / "test/cow").mkdir(), r"test: the class cow is not in train/"),
 }
 
 
@@ -191,6 +194,19 @@ def test_what_names_of_folders_tell(photos, case):
     change(Path(settings.data.root))
     with pytest.raises(DataError, match=message):
         checking.check_here(settings)
+
+
+def test_photos_with_the_source_digits_are_refused(photos):
+    settings = photos(data__source="digits", data__test=500, data__labelled=100, data__validation=200)
+    with pytest.raises(ParamsError, match=r"data\.root=.*scikit-learn's own images\. Set data\.source to folder"):
+        checking.check_here(settings)
+
+
+def test_what_a_generation_gives_in_vain_is_to_be_removed(digits):
+    """ "Back to its default" would be refused again."""
+    student = {"model": {"name": "wide_resnet", "depth": 8}}
+    with pytest.raises(ParamsError, match=r"Remove depth from generations\.gen1\.student\.model"):
+        checking.check(with_values(digits, {"generations": {"gen1": {"teacher": "teacher", "student": student}}}))
 
 
 def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(photos):

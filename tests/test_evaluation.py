@@ -170,6 +170,17 @@ def test_result_table_by_hand():
     assert lines[3].split()[-4:] == ["80.00", "%", "95.00", "%"]
 
 
+def test_robustness_without_that_of_the_teacher_is_not_shown(workspace, capsys):
+    """DVC skips the student's when the teacher's fails: its file is of the run before."""
+    shown = {"robustness": "fast", "clean_error": 0.03, "mean_corruption_error": 0.1, "mean_flip_probability": 0.02}
+    write_json(Model("gen1").robustness, shown | {"fgsm_accuracy": {"4": 0.6}, "pgd_accuracy": {"4": 0.55}})
+    run_record.record_failure("robustness-teacher", "no such folder")
+    results.main()
+    shown = capsys.readouterr().out
+    assert "student-gen1 is not in the table of robustness: robustness-teacher failed: no such folder" in shown
+    assert "55.00 %" not in shown
+
+
 def test_warnings_of_stages_are_repeated_below_the_table(workspace, capsys):
     write_json(layout.balance_tables("gen1") / "warnings.json", ["2 images of frog stand 34 times each"])
     write_json(layout.balance_tables("gone") / "warnings.json", ["of a generation that is not listed"])
@@ -186,8 +197,10 @@ def test_results_of_an_interrupted_run_name_what_is_missing(workspace):
     with pytest.raises(SystemExit, match=r"nothing has been measured yet: teacher has not run\. Run `dvc repro`"):
         results.main()
     TEACHER.path.touch()
-    TEACHER.summary.unlink()
-    with pytest.raises(SystemExit, match=r"error: metrics/models/teacher\.json: cannot be read .*dvc repro"):
+    TEACHER.summary.unlink()  # the table can do without
+    results.main()
+    (TEACHER.evaluation / "metrics.json").write_text("{")
+    with pytest.raises(SystemExit, match=r"error: metrics/tables/eval/teacher/metrics\.json: cannot be read .*dvc"):
         results.main()
 
 

@@ -1,5 +1,6 @@
 """`python -m commands.preset photos --root DIR`: concrete numbers, by what is in the folder."""
 
+import os
 import subprocess
 import sys
 
@@ -139,23 +140,31 @@ def test_names_of_two_unicode_forms_are_one_class_as_in_prepare(tmp_path):
         photos.look(tmp_path)
 
 
-@pytest.mark.parametrize("fault", ["no root", "no folder", "no test/", "one class", "no image"])
+@pytest.mark.parametrize("fault", ["no root", "misspelt", "no folder", "nested", "no test/", "one class", "no image"])
 def test_mistakes_are_one_message(tmp_path, fault):
     if fault == "one class":
         _folder(tmp_path, "train", ("cat",), 2)
     if fault == "no test/":
         _folder(tmp_path, "train", ("cat", "dog"), 9)
         _folder(tmp_path, "tests", ("cat", "dog"), 9)
-    if fault in ("one class", "no image"):
+    if fault == "nested":
+        _folder(tmp_path, "train", ("cat", "dog"), 0)
+        _folder(tmp_path, "train/cat", ("tabby",), 9)
+        os.mkfifo(tmp_path / "train/dog/.pipe.png")
+    if fault in ("one class", "nested", "no image"):
         (tmp_path / "val").mkdir()
     if fault == "no image":
         _folder(tmp_path, "train", ("cat", "dog"), 1)
         for path in tmp_path.glob("train/*/*"):
             path.write_bytes(b"hello")
-    done = run(tmp_path, *([] if fault == "no root" else ["--root", str(tmp_path)]))
+    (tmp_path.parent / "holidays").mkdir(exist_ok=True)
+    given = tmp_path.parent / "holliday" if fault == "misspelt" else tmp_path
+    done = run(tmp_path, *([] if fault == "no root" else ["--root", str(given)]))
     words = {
         "no root": "--root DIR",
+        "misspelt": f"found nothing. Did you mean {tmp_path.parent / 'holidays'}?",
         "no folder": "no folder train/",
+        "nested": "no file lies directly in a folder of train/",
         "no test/": "there is no folder test/ in it (there is tests/)",
         "one class": "only the class cat",
         "no image": "none of 2 files",

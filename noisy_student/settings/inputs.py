@@ -5,6 +5,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
+from noisy_student.runtime import layout
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import POOLS
 
@@ -39,7 +40,10 @@ def did_you_mean(path: str | os.PathLike) -> str:
         near = nearest(missing, os.listdir(present or "."))
     except OSError:
         return ""
-    return f" Did you mean {os.path.join(present, near)}?" if near else ""
+    meant = os.path.join(present, near) if near else os.fspath(path)
+    if os.path.lexists(path) or layout.generated_folder_at(meant) is not None:
+        return ""  # a broken link is not meant, nor what would be refused next
+    return f" Did you mean {meant}?" if near else ""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

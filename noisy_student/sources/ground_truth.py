@@ -112,12 +112,13 @@ def _read_official(folder, val):
 def _read_list(root, classes):
     path = root / LIST
     present = {normal(form) for name in os.listdir(root / "val") for form in (name, Path(name).stem)}
-    truth = {}
+    truth: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):
         parts = _split_line(normal(line), present, classes)
         if parts is None:
             raise DataError(f"{path}, line {number}: {line!r}, expected `file class`.")
-        truth[parts[0]] = parts[1]
+        if truth.setdefault(parts[0], parts[1]) != parts[1]:
+            raise DataError(f"{path}, line {number}: {parts[0]} is {truth[parts[0]]} above, and {parts[1]} here.")
     values = set(truth.values())
     if values <= set(classes) or not all(value.isdecimal() for value in values):
         return truth

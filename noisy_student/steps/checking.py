@@ -76,6 +76,9 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
         check_layout(settings.data)
     present = contents(settings.data)
     wrong = [*_count_faults(settings.data, present), *_class_faults(settings, len(present.classes))]
+    root = Path(settings.data.root)
+    if settings.data.source == "digits" and (root / "train").is_dir():
+        wrong.append(f"data.root={root}: data.source=digits are scikit-learn's own images. Set data.source to folder")
     params.refuse(wrong, where)
     installed.check_backend(settings.backend)
     installed.check_packages(settings.backend)
@@ -84,6 +87,8 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
 def notes(settings: params.Params) -> list[str]:
     """What is no fault, but may not be what was meant, a line each."""
     lines = [line for used, line in _unused(settings) if used]
+    if settings.data.source == "digits" and settings.data.root != DataParams().root:
+        lines.append(f"data.root={settings.data.root} is not looked at: data.source=digits are scikit-learn's images")
     if settings.data.source != "digits" and _are_the_digits(settings):
         mend = {"folder": f"photos --root {shlex.quote(settings.data.root)}", "cifar10": "cifar10-cpu"}.get(
             settings.data.source
@@ -173,7 +178,7 @@ def _unused(settings: params.Params) -> list[tuple[bool, str]]:
             for key, value in _surplus(section, at_defaults=True):
                 if key in by_hand:
                     where = f"generations.{generation}.student.{kind}"
-                    told.append((False, _unused_line(section, where, key, value, ignored=False)))
+                    told.append((False, _unused_line(section, where, key, value, overridden=True)))
     return told
 
 
@@ -203,12 +208,14 @@ def _default(section, key):
     return fields[key].default if key in fields else None
 
 
-def _unused_line(section, place, key, value, *, ignored):
+def _unused_line(section, place, key, value, *, ignored=False, overridden=False):
     own = sorted(_taken(section) - {"name"})
     says = f"{place}.{key}={value} is for {' and '.join(_names(section, key))}"
     if ignored:
         return f"{says}: {section.name} does not look at it"
     takes = f"takes {', '.join(own)}" if own else "takes none, it is of fixed size"
+    if overridden:
+        return f"{says}; {section.name} {takes}. Remove {key} from {place}, or change its name"
     default = _default(section, key)
     mend = f"Leave {key} {empty(f'{place}.{key}')}" if default is None else f"Set {key} back to {default}"
     return f"{says}; {section.name} {takes}. {mend}, or change {place}.name"

@@ -8,6 +8,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from noisy_student.runtime.errors import DataError
+from noisy_student.sources import ground_truth
 from noisy_student.sources.loading import load_source
 
 WNIDS = ("n01440764", "n01443537", "n02484322")  # sorted; their ILSVRC2012_IDs are not in this order
@@ -265,3 +266,10 @@ def test_lists_in_another_unicode_form(root, data_params):
     lines = ["\u00fc.JPEG emu", *(f"{name} {names[label]}" for name, label in VAL[1:])]
     (root / "val.txt").write_text("\n".join(lines))
     assert _labels(root, data_params) == [0, 2, 2]
+
+
+def test_a_list_that_contradicts_itself_is_refused_with_the_line(tmp_path):
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val.txt").write_text("a.JPEG cat\nb.JPEG cat\na.JPEG dog\n")
+    with pytest.raises(DataError, match=r"line 3: a\.JPEG is cat above, and dog here"):
+        ground_truth._read_list(tmp_path, ("cat", "dog"))

@@ -86,9 +86,26 @@ def check_layout(data: DataParams) -> tuple[dict[str, Path], str]:
     pool = root / "unlabelled"
     if data.unlabelled_from == AUTO and os.path.lexists(pool) and not pool.is_dir():
         raise DataError(f"{pool}: expected a folder of unlabelled images. Rename the file, or mend the link.")
+    if data.unlabelled_from == AUTO and pool.is_dir() and not _count(pool):
+        raise DataError(f"{pool}: no image in it or below it. Put images there, or remove the folder.")
     for fault in pool_faults(data, has_own=pool.is_dir()):
         raise DataError(f"{fault}, or add {pool}/.")
+    for name in dict.fromkeys((tested, *(["val"] if data.validation is None else []))):
+        own = class_folders(root / name)
+        _refuse_surplus(root / name, own, classes)
+        empty = [label for label in classes if label not in own or not files(own[label])]
+        if own and empty:  # without class folders a list says what the images show
+            raise DataError(f"{root / name / empty[0]}: no image there, as of every class there must be. {LAYOUT}")
     return classes, tested
+
+
+def _refuse_surplus(folder, found, classes):
+    surplus = [each for each in found if each not in classes]
+    if surplus:
+        raise DataError(
+            f"{folder}: the class {unknown_classes(surplus, tuple(classes))} is not in train/, which has "
+            f"{', '.join(classes)}. Rename or remove the folder, or add training images."
+        )
 
 
 def _unused(data, root, read_in):
@@ -113,7 +130,7 @@ def _names(root):
 
 
 def _count(folder):
-    return sum(len(files) for _, _, files in os.walk(folder, followlinks=False))
+    return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
 class _Tree:
@@ -125,12 +142,7 @@ class _Tree:
     def split(self, name: str, by_class: Mapping[str, Path]) -> LabelledImages:
         """A split with a folder a class."""
         folder = self.root / name
-        surplus = [each for each in by_class if each not in self.classes]
-        if surplus:
-            raise DataError(
-                f"{folder}: the class {unknown_classes(surplus, self.classes)} is not in train/, which has "
-                f"{', '.join(self.classes)}. Rename or remove the folder, or add training images."
-            )
+        _refuse_surplus(folder, by_class, self.classes)
         self.unreadable += [f"{name}/{file.name}: not in the folder of a class" for file in files(folder)]
         images = [self._class(by_class.get(label, folder / label), name) for label in self.classes]
         labels = np.repeat(np.arange(len(self.classes)), [len(own) for own in images])
