@@ -365,12 +365,14 @@ def test_parameters_that_did_not_make_the_results_are_refused(project):
     (project / "dvc.lock").write_text(json.dumps({"stages": stages}))
     with pytest.raises(UserError, match=r"teacher\.steps was 5 when the stage teacher ran, and is 4 .*dvc repro"):
         gather()
-    whole = params.read_yaml("params.yaml")  # as the stage check depends on it
-    whole["student"]["optimizer"]["momentum"] = 0.5
-    (project / "dvc.lock").write_text(json.dumps({"stages": {"check": {"params": {"params.yaml": whole}}}}))
-    with pytest.raises(
-        UserError, match=r"student\.optimizer\.momentum was 0\.5 when the stage check ran, and is 0\.9 "
-    ):
+    student = params.read_yaml("params.yaml")["student"]
+    student["optimizer"]["momentum"] = 0.5
+    used = {"params": {"params.yaml": {"student": student}}}
+    (project / "dvc.lock").write_text(json.dumps({"stages": {"check": used, "results": used}}))
+    gather()  # these two depend on all parameters, and measure nothing
+    (project / "dvc.lock").write_text(json.dumps({"stages": {"student@gen1": used}}))
+    changed = r"student\.optimizer\.momentum was 0\.5 when the stage student@gen1 ran, and is 0\.9 "
+    with pytest.raises(UserError, match=changed):
         gather()
 
 
