@@ -246,7 +246,7 @@ IMAGES = {
     ),
     "an unlabelled/ without images": (
         lambda: Path("data/raw/mine/unlabelled").mkdir(),
-        ["unlabelled has no unlabelled"],
+        ["unlabelled: no image in it"],
     ),
     "an unlabelled/ that cannot be read": (
         lambda: (Path("data/raw/mine/unlabelled").mkdir(), Path("data/raw/mine/unlabelled/a.png").write_text("a")),

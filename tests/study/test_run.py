@@ -294,7 +294,7 @@ def test_a_signal_stops_the_experiment_and_the_next_call_goes_on(project, number
         time.sleep(1)
         assert study.poll() is None
     study.send_signal(number)
-    output, _ = study.communicate(timeout=20)
+    output, _ = study.communicate(timeout=60)
     assert study.returncode == 128 + number
     assert "run the same command again" in output
     assert "Traceback" not in output
