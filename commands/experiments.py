@@ -44,7 +44,7 @@ def main() -> None:
     print(as_text([COLUMNS, *table]))
     print("\nteacher, student (`release` of params.yaml, else the last): accuracy on test images")
     print("labels right: of the pseudo-labels that this student's teacher gave and that were kept")
-    states = {row[2].split()[0] for row in table if row[2]}
+    states = {row[COLUMNS.index("state")] for row in table}
     for state, hint in HINTS.items():
         if state in states:
             print(f"{state}: {hint}")

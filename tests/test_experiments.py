@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 from dvc.repo.experiments.serialize import ExpExecutor, ExpRange, ExpState, SerializableError, SerializableExp
 
+from commands import experiments
 from commands.experiments import COLUMNS, rows
 from support import ROOT, with_values
 
@@ -65,6 +66,18 @@ def test_only_what_ended_well_has_accuracies(shown):
         ("  later", "queued", "", "", "", "data.root=/a (1)"),
         ("  bad", "failed", "", "", "", "pseudolabel.threshold=5.0"),
     ]
+
+
+@pytest.mark.parametrize("state", ["failed", "queued"])
+def test_what_to_do_stands_below(shown, monkeypatch, capsys, state):
+    commit = shown("a" * 40, "main")
+    commit.experiments = [_run(state, shown("b" * 40, "one"))]
+    printed = json.dumps([shown("workspace").dumpd(), commit.dumpd()], default=lambda date: date.isoformat())
+    monkeypatch.setattr(experiments, "shown_by_dvc", lambda *options: json.loads(printed))
+    monkeypatch.setattr(sys, "argv", ["experiments"])
+    experiments.main()
+    below = capsys.readouterr().out.rpartition("labels right: ")[2].splitlines()[1:]
+    assert [line.partition(" `dvc queue ")[0] for line in below] == [f"{state}:"]
 
 
 def test_the_workspace_is_compared_with_the_commit_and_silent_while_one_runs_in_it(shown):
