@@ -96,12 +96,8 @@ def _stages_to(settings, model):
 def missing_extra(model: Model, key: str) -> str | None:
     """Why an evaluated model was not measured on an extra test set; None if it was."""
     own = f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
-    stages = ((f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, _extra_metrics(model, key)))
-    return _first_missing(stages)
-
-
-def _extra_metrics(model, key):
-    return layout.extra_evaluation(key, model) / "metrics.json"
+    measured = layout.extra_evaluation(key, model) / "metrics.json"
+    return _first_missing([(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)])
 
 
 def main() -> None:
@@ -124,7 +120,7 @@ def _print(settings):
             print(f"{name} is not in the table: {reason}\n")
     for reason in _missing_extras(settings, done):
         print(f"{reason}\n")
-    for line in _warnings(settings):
+    for line in _warnings(models):
         print(f"warning: {line}\n")
     _print_networks({model.name: read_json(model.summary) for model in done if model.summary.exists()})
     _print_robustness(done)
@@ -141,16 +137,13 @@ def _missing_extras(settings, models):
     return [f"extra test set {key}: {reason}" for key, reason in reasons if reason]
 
 
-def _warnings(settings):
-    """What the stages warned of."""
-    models = [TEACHER, *map(Model, settings.generations)]
+def _warnings(models):
+    """What the stages warned of: balance, then the trainings."""
+    keys = [model.generation for model in models if model.generation]
+    tables = [layout.balance_tables(key) / f"{advice.KEY}.json" for key in keys]
+    lines = [line for path in tables if path.exists() for line in read_json(path)]
     summaries = [read_json(model.summary) for model in models if model.summary.exists()]
-    tables = [layout.balance_tables(key) / f"{advice.KEY}.json" for key in settings.generations]
-    lists = [
-        *(read_json(path) for path in tables if path.exists()),
-        *(found.get(advice.KEY, []) for found in summaries),
-    ]
-    return [line for lines in lists for line in lines]
+    return lines + [line for summary in summaries for line in summary.get(advice.KEY, [])]
 
 
 def _print_networks(summaries):
