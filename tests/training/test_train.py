@@ -131,7 +131,7 @@ def test_average_of_weights_is_validated_while_training_goes_on_without_it(digit
 
 
 def test_average_by_hand(digits):
-    """One step of plain SGD: the average after it is decay x start + (1 - decay) x moved."""
+    """Two steps of plain SGD: the first makes the average, of which 2/11 stay in the second, whatever `ema` says."""
     values = {
         "teacher.steps": 1,
         "teacher.validate_every": 1,
@@ -140,9 +140,17 @@ def test_average_by_hand(digits):
     }
     one = [_weights_after(digits, values, ema) for ema in (0.0, 0.75)]
     two = [_weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e) for e in (0, 0.75)]
-    # Keras starts the average from the weights after the first step
     np.testing.assert_allclose(one[1], one[0], rtol=1e-5)
-    np.testing.assert_allclose(two[1], 0.75 * one[0] + 0.25 * two[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(two[1], 2 / 11 * one[0] + 9 / 11 * two[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_short_training_with_a_long_average_learns_as_much_as_without(digits):
+    """Without the warm-up the average would be the random weights: 0.99 of them to the power of 30 is 0.74."""
+    values = {"student.noise": False, "student.steps": 30, "student.validate_every": 30}
+    plain, averaged = (_student(_settings(digits, **values, **{"student.ema": ema})).history[-1] for ema in (0.0, 0.99))
+    assert plain["validation_accuracy"] > 0.9
+    assert averaged["validation_accuracy"] > plain["validation_accuracy"] - 0.1
+    assert averaged["validation_loss"] < 0.5
 
 
 def _weights_after(digits, values, ema):
