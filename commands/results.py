@@ -14,7 +14,7 @@ from noisy_student.runtime.text import as_text
 from noisy_student.settings import params
 from noisy_student.settings.params import Params
 from noisy_student.steps import reported
-from noisy_student.steps.results import measured_of, table
+from noisy_student.steps.results import labels_line, measured_of, table
 
 
 def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
@@ -30,7 +30,7 @@ def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
         rows.append(
             [
                 *(name, summary["name"], f"{summary['parameters']:,}", f"{summary['macs']:,}"),
-                *(str(summary["image_size"]), _percent(summary["best"]["validation_accuracy"])),
+                *(str(summary["image_size"]), _percent(summary["best"].get("validation_accuracy"))),
                 *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
             ]
         )
@@ -115,6 +115,7 @@ def _print(settings):
     if not done:
         sys.exit(f"error: nothing has been measured yet: {reasons[TEACHER.name]}")
     print(f"\n{table({model.name: measured_of(settings, model) for model in done})}\n")
+    print(f"{labels_line(settings.data, read_json(layout.DATA_METRICS)['images'])}\n")
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is not in the table: {reason}\n")

@@ -36,6 +36,33 @@ WRONG = {
         {"student.validate_every": None},
         r"validate_every=empty goes with .* leave it empty \(`-S \.\.\.validate_every=null`\)",
     ),
+    "no validation images, but a checkpoint by loss": (
+        {"data.validation": 0, "teacher.select_by": "last", "student.select_by": "loss"},
+        r"  data\.validation=0: no images choose student's checkpoint by loss; set student\.select_by=last, or give "
+        r"data\.validation a number of images\nMend",
+    ),
+    "that of a generation": (
+        {
+            "data.validation": 0,
+            "teacher.select_by": "last",
+            "student.select_by": "last",
+            "generations.gen1": {"teacher": "teacher", "student": {"select_by": "accuracy"}},
+        },
+        r"choose generations\.gen1\.student's checkpoint by accuracy; set generations\.gen1\.student\.select_by=last",
+    ),
+    "no validation images, but a plateau": (
+        {
+            "data.validation": 0,
+            "student.select_by": "last",
+            "teacher.select_by": "last",
+            "teacher.epochs": 9,
+            "teacher.steps": None,
+            "teacher.validate_every": None,
+            "teacher.schedule": {"name": "constant", "plateau_from_epoch": 3},
+        },
+        r"data\.validation=0: teacher\.schedule\.plateau_from_epoch=3 goes by validation; leave it empty",
+    ),
+    "fewer than no images": ({"data.validation": -1}, r"data\.validation: .*-1"),
     "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
     "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/prepared"),
     "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),

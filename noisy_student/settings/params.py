@@ -97,6 +97,21 @@ an optimizer or a schedule of another name starts from its own defaults. E.g.
             raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
 
+    @model_validator(mode="after")
+    def _validation(self):
+        if self.data.validation == 0:
+            wrong = {line: None for place, chosen in self._trainings() for line in _needs_validation(place, chosen)}
+            if wrong:
+                raise ValueError("; ".join(wrong))
+        return self
+
+    def _trainings(self):
+        """(where the parameters stand, training) of all models."""
+        yield "teacher", self.teacher
+        for key, given in self.generations.items():
+            own = "select_by" in given.get("student", {}) or "schedule" in given.get("student", {})
+            yield f"generations.{key}.student" if own else "student", self.generation(key).student
+
     def generation(self, key: str) -> GenerationParams:
         """The parameters of one generation: the common sections, each with the values that `generations.KEY` overrides.
 
@@ -143,6 +158,19 @@ an optimizer or a schedule of another name starts from its own defaults. E.g.
     def with_noise(self, noise: NoiseParams) -> Params:
         """These parameters with another section `noise`."""
         return self.model_copy(update={"noise": noise})
+
+
+def _needs_validation(place, training):
+    """Yield what needs validation images where there are none, a line each."""
+    mend = "or give data.validation a number of images"
+    if training.select_by != "last":
+        yield (
+            f"data.validation=0: no images choose {place}'s checkpoint by {training.select_by}; set "
+            f"{place}.select_by=last, {mend}"
+        )
+    if training.schedule.plateau is not None:
+        name = f"{place}.schedule.plateau_from_epoch"
+        yield f"data.validation=0: {name}={training.schedule.plateau} goes by validation; leave it empty, {mend}"
 
 
 def _merge(base, override, where):

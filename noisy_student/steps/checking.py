@@ -297,7 +297,7 @@ def _class_faults(settings: params.Params, classes: int | None) -> list[str]:
     wrong = [
         f"data.{name}={count}: there are {classes} classes, and each needs an image at least. Raise it"
         for name in ("labelled", "validation", "test")
-        if (count := getattr(settings.data, name)) is not None and count < classes
+        if (count := getattr(settings.data, name)) and count < classes  # validation may be 0
     ]
     return wrong + [
         f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "

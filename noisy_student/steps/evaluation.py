@@ -46,18 +46,20 @@ def evaluate_teacher(params: Params) -> None:
 
 
 def evaluate_student(params: Params, key: str) -> None:
-    """Evaluate the student of the generation `key`, and the pseudo-labels that it learned from."""
+    """Evaluate the student of the generation `key`, and the pseudo-labels that it learned from, if it did."""
     inputs, student, generation = Inputs(), Model(key), params.generation(key)
     evaluated = _evaluate(params, student, inputs)
     names, test = inputs.classes, inputs.test
     _draw_disagreement(student, Model.named(generation.teacher), test, names)
-    probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
-    bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-    draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
+    tables = [*TABLES]
     if generation.student.uses_pseudo_labels:
+        probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
+        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
+        tables.append("confidence.csv")
     write_json(student.evaluation / "metrics.json", evaluated)
-    seals.seal(student.evaluation, [*TABLES, "confidence.csv"])
+    seals.seal(student.evaluation, tables)
 
 
 def _evaluate(params, model, inputs):

@@ -7,6 +7,7 @@ from noisy_student.runtime.files import read_csv, read_json, write_csv, write_js
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.runtime.text import as_text
 from noisy_student.settings.params import Params
+from noisy_student.settings.schema import LABELLED_POOL, DataParams
 from noisy_student.steps import reported
 
 
@@ -69,6 +70,19 @@ def table(measured: dict[str, dict]) -> str:
     main = as_text([["model", *(title for title, _ in columns.values())], *rows])
     extra = _extra_rows(measured)
     return f"{main}\n\n{as_text(extra)}" if len(extra) > 1 else main
+
+
+def labels_line(data: DataParams, images: dict[str, int]) -> str:
+    """How many labels the models of a run have seen in all, and how many images without.
+
+    Args:
+        images: the counts of metrics/data.json.
+    """
+    trained, validated = images["labelled"], images["validation"]
+    pool = f"{images['unlabelled']:,} images without labels"
+    if data.unlabelled_from == LABELLED_POOL:
+        pool = "no further images"
+    return f"{trained + validated:,} labels in all ({trained:,} for training, {validated:,} for validation), {pool}"
 
 
 def _extra_rows(measured):
