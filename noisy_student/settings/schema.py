@@ -128,9 +128,9 @@ class DataParams(Section):
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
     encoding: Literal["png", "jpeg"] = parameter("png", "of shards: png (no loss) | jpeg (quality 95)")
-    labelled: Positive | None = parameter(100, "images with labels, validation not counted; empty: all")
+    labelled: Positive | None = parameter(20, "images with labels, validation not counted; empty: all")
     validation: Annotated[int, Field(ge=0)] | None = parameter(
-        200, "images cut from the labelled source, to choose checkpoints; 0: none; empty: the folder's val/"
+        0, "images cut from the labelled source, to choose checkpoints; 0: none; empty: the folder's val/"
     )
     unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; empty: all")
     unlabelled_from: Location = parameter(
@@ -261,7 +261,7 @@ class TrainingParams(Section):
     steps: Positive | None = parameter(800, "... batches; one of the two is empty")
     validate_every: Positive | None = parameter(50, "steps; empty, with epochs: after every epoch")
     select_by: Literal["loss", "accuracy", "last"] = parameter(
-        "loss", "loss | accuracy: the best checkpoint, on validation images | last: the weights at the end"
+        "last", "loss | accuracy: the best checkpoint, on validation images | last: the weights at the end"
     )
     batch_size: Positive = 64
     optimizer: OptimizerParams = OptimizerParams(name="sgd", weight_decay=0.005)
@@ -299,13 +299,13 @@ class StudentParams(TrainingParams):
     noise: bool = True
     steps: Positive | None = 1600
     validate_every: Positive | None = 100
-    batch_size: Positive = parameter(64, "labelled images a step (mix: concat: all images a step)")
+    batch_size: Positive = parameter(32, "labelled images a step (mix: concat: all images a step)")
     ema: Fraction = 0.99
     mix: Literal["ratio", "concat", "pseudo", "none"] = parameter(
         "ratio", "ratio | concat (the article) | pseudo (no labels: finetune follows) | none (no pseudo-labels)"
     )
     unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = parameter(
-        1.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
+        3.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
     )
     unlabelled_weight: AboveZero = parameter(1.0, "mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)")
     init: Literal["random", "teacher"] = parameter(
