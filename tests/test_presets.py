@@ -204,7 +204,7 @@ def test_dvc_replaces_all_generations_by_two_overrides(tmp_path):
     path = tmp_path / "params.yaml"
     one = "generations={gen1: {teacher: teacher}}"
     found = {}
-    for overrides in ([f"++{one}"], ["~generations", f"+{one}", "release=student-gen1"]):
+    for overrides in ([f"++{one}"], ["~generations", f"++{one}", "release=student-gen1"]):
         path.write_text(presets.fresh(presets.defaults()))
         given = json.dumps([(str(path), overrides)])
         subprocess.run([sys.executable, "-c", DVC_WRITES], input=given, text=True, check=True)
