@@ -89,14 +89,14 @@ def _stages_to(settings, model):
         key = str(model.generation)
         before = _stages_to(settings, Model.named(settings.generation(key).teacher))
         trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
-    tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
+    tested = [(model.evaluation_stage, model.evaluation / layout.METRICS)]
     return [*before, *trained, (model.stage, model.path), *tested]
 
 
 def missing_extra(model: Model, key: str) -> str | None:
     """Why an evaluated model was not measured on an extra test set; None if it was."""
     own = f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
-    measured = layout.extra_evaluation(key, model) / "metrics.json"
+    measured = layout.extra_evaluation(key, model) / layout.METRICS
     return _first_missing([(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)])
 
 

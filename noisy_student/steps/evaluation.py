@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from noisy_student.data.views import Images
 
 
-TABLES = ("metrics.json", "confusion.csv", "reliability.csv", "curves.csv")
+TABLES = (layout.METRICS, "confusion.csv", "reliability.csv", "curves.csv")
 
 
 def evaluate_teacher(params: Params) -> None:
@@ -41,7 +41,7 @@ def evaluate_teacher(params: Params) -> None:
     noise = input_noise(params, noised=True)
     images, path = inputs.labelled.images, TEACHER.evaluation_plots / "noise.png"
     galleries.noise_gallery(path, images, noise, seed=params.seed)
-    write_json(TEACHER.evaluation / "metrics.json", evaluated)
+    write_json(TEACHER.evaluation / layout.METRICS, evaluated)
     seals.seal(TEACHER.evaluation, TABLES)
 
 
@@ -58,7 +58,7 @@ def evaluate_student(params: Params, key: str) -> None:
         draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
         tables.append("confidence.csv")
-    write_json(student.evaluation / "metrics.json", evaluated)
+    write_json(student.evaluation / layout.METRICS, evaluated)
     seals.seal(student.evaluation, tables)
 
 

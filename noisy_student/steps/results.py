@@ -47,8 +47,8 @@ def measured_of(params: Params, model: Model) -> dict[str, Any]:
     Raises:
         DataError: it was not evaluated on the test split.
     """
-    metrics = read_json(model.evaluation / "metrics.json")
-    paths = {key: layout.extra_evaluation(key, model) / "metrics.json" for key in params.eval.extra_tests}
+    metrics = read_json(model.evaluation / layout.METRICS)
+    paths = {key: layout.extra_evaluation(key, model) / layout.METRICS for key in params.eval.extra_tests}
     extra = {key: read_json(path) for key, path in paths.items() if path.exists()}
     for on_extra in extra.values():
         on_extra["drop"] = metrics["accuracy"] - on_extra["accuracy"]
