@@ -199,7 +199,7 @@ def fit_rounds(
                 check_finite(phase.name, "validation loss", row["validation_loss"], steps=(first, last), rate=rate)
 
             # consider the best and append the row; go on with the weights themselves
-            if state.best is None or _rank(row, training.select_by) > _rank(state.best, training.select_by):
+            if _is_best(row, state, phase):
                 state.best, state.best_weights = row, network.get_weights()
             state.history.append(row)
             state.index = 0
@@ -234,9 +234,15 @@ def validate(network: keras.Model, labelled: LabelledImages, *, batch_size: int)
     }
 
 
-def _rank(row, select_by):
+def _is_best(row, state, phase):
+    """Whether the weights after a round are to be kept; `row` is not in the history yet."""
+    select_by = phase.training.select_by
     if select_by == "last":
-        return (row["step"],)
+        return _ended(phase, [*state.history, row])
+    return state.best is None or _rank(row, select_by) > _rank(state.best, select_by)
+
+
+def _rank(row, select_by):
     loss, accuracy = -row["validation_loss"], row["validation_accuracy"]
     return (loss, accuracy) if select_by == "loss" else (accuracy, loss)
 
