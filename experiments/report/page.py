@@ -15,7 +15,7 @@ from experiments.report.pipeline import picture
 from experiments.study.figures import arms
 from experiments.study.findings import Findings
 from experiments.study.report import conclusions
-from experiments.study.tables import main_cells
+from experiments.study.tables import TEXTS, main_cells
 from noisy_student.drawing import charts as drawing
 from noisy_student.drawing.canvas import VEGA_LITE, colours
 from noisy_student.runtime.environment import Provenance
@@ -46,7 +46,7 @@ def render(run: Run, *, studies: str | None = None) -> str:
 def render_studies(findings: Sequence[Findings], *, back: str) -> str:
     """The page of the studies as text; `back`: the file of the run's page beside it."""
     studies = [_study(one) for one in findings]
-    return _template("studies.html.j2").render(studies=studies, arms=arms, back=back)
+    return _template("studies.html.j2").render(studies=studies, arms=arms, texts=TEXTS, back=back)
 
 
 def _template(name):

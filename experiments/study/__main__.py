@@ -1,6 +1,7 @@
 """Answer a question by experiments: several arms, several seeds.
 
-    python -m experiments.study list
+    python -m experiments.study list                         # what each asks, and what is missing of its rows
+    python -m experiments.study pilot article                # a few other seeds: how many does the study need?
     python -m experiments.study run article                  # what is missing of its rows, then the report
     python -m experiments.study run controls noise --jobs 2  # two experiments at a time
     python -m experiments.study run article --preset cifar10-cpu --seeds 3 -S data.root=/images/cifar-10
@@ -20,23 +21,31 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from experiments.study import definition, report, run
+from experiments.study import definition, pilot, plan, report, run
 from experiments.study.clones import WORK
 from noisy_student.runtime import console, locks, signals
 from noisy_student.runtime.errors import UserError
+
+_COMMANDS = {
+    "run": "run what is missing, then report",
+    "pilot": "run a few other seeds, say how many the study needs",
+    "report": "write the report anew",
+}
 
 
 def main() -> None:
     """Run or report the studies of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="what studies there are")
-    for name, text in (("run", "run what is missing, then report"), ("report", "write the report anew")):
+    listing = commands.add_parser("list", aliases=["plan"], help="what studies there are, and what is missing")
+    listing.add_argument("--preset", default="digits", help="default: digits")
+    for name, text in _COMMANDS.items():
         command = commands.add_parser(name, help=text)
         command.add_argument("studies", nargs="+", metavar="NAME", help="files of studies/, or all")
         command.add_argument("--preset", default="digits", help="default: digits")
-        command.add_argument("--seeds", type=_count, help="how many, from 0 on; default: as the study says")
-        if name == "run":
+        first, asked = (pilot.FIRST_SEED, pilot.SEEDS) if name == "pilot" else (0, "as the study says")
+        command.add_argument("--seeds", type=_count, help=f"how many, from {first} on; default: {asked}")
+        if name != "report":
             command.add_argument("--jobs", type=_count, default=1, help="experiments at a time; default: 1")
             command.add_argument(
                 "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
@@ -45,15 +54,15 @@ def main() -> None:
     signals.raise_on_sigterm()
     _let_experiments_be_stopped()
     try:
-        if arguments.command == "list":
-            _list()
+        if arguments.command in ("list", "plan"):
+            print("\n".join(plan.lines(arguments.preset)))
             return
         names = definition.names() if arguments.studies == ["all"] else arguments.studies
         studies = {name: definition.load(name) for name in names}
         if arguments.command == "report":
             _report(studies, arguments)
             return
-        _run(studies, arguments)
+        (_pilot if arguments.command == "pilot" else _run)(studies, arguments)
     except UserError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as interrupt:
@@ -73,12 +82,6 @@ def _count(text):
     return int(text)
 
 
-def _list():
-    for name in definition.names():
-        study = definition.load(name)
-        print(f"{name:20} {study.question} ({len(study.arms)} arms, {study.seeds} seeds)")
-
-
 def _report(studies, arguments):
     """Report all that can be; the others' faults end the call."""
     faults = []
@@ -94,10 +97,9 @@ def _report(studies, arguments):
 def _run(studies, arguments):
     changes, preset = _changes(arguments.changes), arguments.preset
     jobs = {
-        name: run.jobs_of(name, study, preset, seeds=arguments.seeds or study.seeds, changes=changes)
+        name: run.jobs_of(name, study, preset, seeds=arguments.seeds or study.seeds_with(preset), changes=changes)
         for name, study in studies.items()
     }
-    missing = {name: run.pending(of_study) for name, of_study in jobs.items()}
 
     def write_report(name):
         try:
@@ -107,7 +109,25 @@ def _run(studies, arguments):
         except Exception as error:  # the other studies shall go on
             _say(f"{name}: the report failed, {error!r}. Mend that, then: experiments.study report {name}")
 
-    runner = run.Runner(arguments.jobs, say=_say)
+    _run_missing(jobs, arguments.jobs, write_report)
+
+
+def _pilot(studies, arguments):
+    changes, preset = _changes(arguments.changes), arguments.preset
+    count, first = arguments.seeds or pilot.SEEDS, pilot.FIRST_SEED
+    jobs = {
+        (rows := pilot.rows_name(name)): run.jobs_of(rows, study, preset, seeds=count, first=first, changes=changes)
+        for name, study in studies.items()
+    }
+    _run_missing(jobs, arguments.jobs, lambda rows: None)
+    for name, study in studies.items():
+        _say("\n".join(pilot.lines(name, study, preset)))
+
+
+def _run_missing(jobs, at_a_time, complete):
+    """Run the jobs without rows of {study: jobs}; `complete` is called with each study that has all of them."""
+    missing = {name: run.pending(of_study) for name, of_study in jobs.items()}
+    runner = run.Runner(at_a_time, say=_say)
     with contextlib.ExitStack() as stack:
         lock = locks.held(WORK / "lock", what="experiments.study", wait=False)
         try:
@@ -117,8 +137,8 @@ def _run(studies, arguments):
         for name, of_study in missing.items():
             _say(f"{name}: {len(of_study)} of {len(jobs[name])} runs are missing")
             if not of_study:
-                write_report(name)
-        failed = runner.run([job for of_study in missing.values() for job in of_study], complete=write_report)
+                complete(name)
+        failed = runner.run([job for of_study in missing.values() for job in of_study], complete=complete)
     if failed:
         run.report_failures(failed)
         sys.exit(f"error: {len(failed)} runs failed, see above; the same command tries them again")

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from commands import preset as presets
 from commands.preset import Tree
@@ -27,6 +27,13 @@ MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
 
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
+Points = Annotated[float, Field(gt=0, lt=100)]
+Count = Annotated[int, Field(ge=2)]
+OTHER = "other"  # of numbers that differ by preset: every preset without one of its own
+ByPreset = BeforeValidator(lambda value: value if isinstance(value, dict) else {OTHER: value})
+
+
+BY_PRESET = ("smallest_difference", "seeds")
 
 
 class Layer(Section):
@@ -52,11 +59,13 @@ class Arm(Layer):
         shown: what tables call it; no other arm's.
         model: whose test figures count; null takes the study's.
         control: the arm or arms with which it is compared; null takes the study's; its own key: none.
+        smallest_difference: for its comparisons; null takes the study's.
     """
 
     shown: Line
     model: str | None = None
     control: str | list[str] | None = None
+    smallest_difference: Points | None = None
 
 
 class Study(Layer):
@@ -69,7 +78,9 @@ class Study(Layer):
         model: whose test accuracy is compared.
         also: further columns of the rows that are compared, see `columns.METRICS`.
         control: the arm with which others are compared.
-        seeds: how many are asked for, counted from 0.
+        smallest_difference: the smallest difference of test accuracy that is of interest, in points, stated before the
+            study runs; a number, or {preset: number} with a number for `OTHER`.
+        seeds: how many are asked for, counted from 0; as many as a pilot asks for; likewise.
     """
 
     question: Line
@@ -78,7 +89,8 @@ class Study(Layer):
     model: str = "student-gen1"
     also: list[str] = Field(default_factory=list)
     control: str
-    seeds: Annotated[int, Field(ge=2)]
+    smallest_difference: Annotated[dict[str, Points], ByPreset]
+    seeds: Annotated[dict[str, Count], ByPreset]
     arms: Annotated[dict[str, Arm], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -95,6 +107,9 @@ class Study(Layer):
         for control in sorted({self.control, *named}):
             if control not in self.arms:
                 raise ValueError(f"control={control}: no such arm; choose one of {', '.join(self.arms)}")
+        for name in BY_PRESET:
+            if OTHER not in getattr(self, name):
+                raise ValueError(f"{name}: presets are named, but no number for {OTHER}, all the rest")
         for column in self.also:
             if column not in METRICS:
                 raise ValueError(f"also: no such metric as {column}; choose of {', '.join(METRICS)}")
@@ -104,6 +119,15 @@ class Study(Layer):
         """The arms with which an arm is compared; none if it is a control only."""
         named = self.arms[arm].control or self.control
         return [control for control in ([named] if isinstance(named, str) else named) if control != arm]
+
+    def seeds_with(self, preset: str) -> int:
+        """How many seeds are asked for with a preset."""
+        return self.seeds.get(preset, self.seeds[OTHER])
+
+    def smallest_with(self, preset: str, arm: str | None = None) -> float:
+        """The smallest difference of interest with a preset, for an arm's comparisons, in points."""
+        own = self.arms[arm].smallest_difference if arm else None
+        return own or self.smallest_difference.get(preset, self.smallest_difference[OTHER])
 
     def sets(self, preset: str) -> Collection[str]:
         """Names of the parameters that the study or one of its arms sets with a preset."""
@@ -219,10 +243,15 @@ def load(name: str) -> Study:
     try:
         study = Study.model_validate(read_yaml(path))
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, d['loc'])) or 'study'}: {d['msg']}" for d in error.errors()]
+        faults = [
+            f"{'.'.join(map(str, d['loc'])).removesuffix(f'.{OTHER}') or 'study'}: {d['msg']}" for d in error.errors()
+        ]
         raise UserError(f"{path}:\n  " + "\n  ".join(faults)) from error
-    named = {preset for layer in (study, *study.arms.values()) for preset in layer.presets}
-    for preset in sorted(named - set(presets.names())):
+    named = [("presets", preset) for layer in (study, *study.arms.values()) for preset in layer.presets]
+    named += [(key, preset) for key in BY_PRESET for preset in getattr(study, key)]
+    for key, preset in sorted(set(named)):
+        if preset in (*presets.names(), *([OTHER] if key in BY_PRESET else [])):
+            continue
         choices = ", ".join(presets.names())
-        raise UserError(f"{path}:\n  presets: there is no preset {preset!r}; choose one of {choices}.")
+        raise UserError(f"{path}:\n  {key}: there is no preset {preset!r}; choose one of {choices}.")
     return study

@@ -6,10 +6,12 @@ import numpy as np
 
 from experiments.study.findings import Findings
 from experiments.study.statistics import mean_over_seeds
-from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION
+from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
 _BAR = {"type": "rule", "strokeWidth": 2}  # of an interval
+_BAND = {"type": "rect", "opacity": 0.15, "color": GREY, "description": "differences that are of no interest"}
+_COLOURS = {"better": BLUE, "worse": VERMILLION, "equivalent": GREEN, "undecided": BLACK}
 
 
 def arms(findings: Findings) -> dict[str, Any]:
@@ -19,7 +21,13 @@ def arms(findings: Findings) -> dict[str, Any]:
     means = [
         _interval(name, mean_over_seeds(100 * findings.by_seed(arm)), 1, ends=(0, 100)) for arm, name in names.items()
     ]
-    differences = [_interval(names[arm], one.over_seeds, 100) for arm, one in findings.compared_first().items()]
+    compared = findings.compared_first()
+    differences = [
+        _interval(names[arm], one.over_seeds, 100, colour=_COLOURS[one.decision.verdict])
+        for arm, one in compared.items()
+    ]
+    smallest = {arm: findings.study.smallest_with(findings.preset, arm) for arm in names}
+    bands = [{"arm": names[arm], "low": -points, "high": points} for arm, points in smallest.items()]
     controls = [{"arm": names[arm], "value": 0} for arm in dict.fromkeys(one.control for one in findings.compared())]
     arm = axis("arm", None, "nominal", sort=list(names.values()), scale={"domain": list(names.values())})
     dot = {"type": "point", "filled": True, "opacity": 1, "tooltip": True, "size": 24, "color": GREY, "yOffset": 7}
@@ -30,27 +38,27 @@ def arms(findings: Findings) -> dict[str, Any]:
     return chart(
         f"{findings.study.question} ({findings.preset})",
         [],
-        below="dots: seeds; diamonds and bars: means with 95 % intervals",
+        below="dots: seeds; diamonds and bars: means with 95 % intervals; grey: differences of no interest; "
+        "blue: better, red: worse, green: equivalent, black: undecided",
         description=f"{findings.study.question} Left: test accuracy of every seed (dots) and the mean. Right: "
-        "difference to the control with its 95 % interval.",
+        "difference to the control with its 95 % interval, and the band of differences that are of no interest.",
         hconcat=[
             _panel("test accuracy, %", arm | {"axis": labels}, (dot, seeds), (_BAR, means), (diamond, means)),
             _panel(
                 "difference to its control, points",
                 arm | {"axis": {"labels": False, "ticks": False, "grid": True}},
-                *((diamond, controls), (_BAR, differences), (diamond, differences)),
+                *((_BAND, bands), (diamond, controls), (_BAR, differences), (diamond, differences)),
                 first=[zero],
             ),
         ],
     )
 
 
-def _interval(arm, estimate, factor, ends=(-np.inf, np.inf)):
-    """A row: a mean with its interval, where there is one, and the colour that says on which side of 0 it lies."""
+def _interval(arm, estimate, factor, ends=(-np.inf, np.inf), colour=BLACK):
+    """A row: a mean with its interval, where there is one, and the colour that says what it decides."""
     mean = factor * estimate.mean
     low, high = np.clip(np.nan_to_num([factor * estimate.low, factor * estimate.high], nan=mean), *ends)
-    side = (BLUE if low > 0 else VERMILLION if high < 0 else BLACK) if factor > 1 else BLACK
-    return {"arm": arm, "value": float(mean), "low": float(low), "high": float(high), "side": side}
+    return {"arm": arm, "value": float(mean), "low": float(low), "high": float(high), "side": colour}
 
 
 def _panel(title, arm, *layers, first=()):
@@ -59,7 +67,7 @@ def _panel(title, arm, *layers, first=()):
     color = {"field": "side", "type": "nominal", "scale": None}
     drawn = []
     for mark, rows in layers:
-        ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}} if mark is _BAR else {"x": x}
+        ends = {"x": x | {"field": "low"}, "x2": {"field": "high"}} if mark in (_BAR, _BAND) else {"x": x}
         own = {"color": color} if rows and "side" in rows[0] else {}
         drawn.append({"data": {"values": rows}, "mark": mark, "encoding": {"y": arm, **ends, **own}})
     return {"width": 280, "height": {"step": 30}, "layer": [*first, *drawn]}

@@ -1,6 +1,6 @@
 """The rows of a study, arm by arm, and how arms compare with their controls."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +8,15 @@ import numpy as np
 from experiments.study import rows
 from experiments.study.definition import HOME, RESULTS, Study, load, names
 from experiments.study.rows import Outcomes, Row
-from experiments.study.statistics import Estimate, difference_over_images, difference_over_seeds
+from experiments.study.statistics import (
+    Decision,
+    Estimate,
+    decide,
+    difference_over_images,
+    difference_over_seeds,
+    holm,
+    p_of_difference,
+)
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.types import Floats
 
@@ -21,6 +29,10 @@ class Compared:
         arm, control: their keys.
         shown: what tables call the arm.
         over_seeds: the difference, one value a seed.
+        smallest: the smallest difference of interest.
+        decision: None of another column than the accuracy, for which there is no smallest difference.
+        p: adjusted by Holm's rule over the comparisons of this column: of the test of equivalence, if that is the
+            verdict, else of that of a difference; NaN without an interval.
         outcomes: the arm's and the control's, one pair a seed; None if one is not known.
     """
 
@@ -28,6 +40,9 @@ class Compared:
     control: str
     shown: str
     over_seeds: Estimate
+    smallest: float
+    decision: Decision | None
+    p: float
     outcomes: list[tuple[Outcomes, Outcomes]] | None = field(repr=False)
 
     @cached_property
@@ -59,9 +74,10 @@ class Findings:
             for arm in study.arms
         }
         if not self.rows[study.control]:
+            command = "pilot" if name.endswith(rows.PILOT) else "run"
             raise UserError(
                 f"{rows.table_path(name, preset)}: no row of the control, arm {study.control}. Run: "
-                f"python -m experiments.study run {name} --preset {preset}"
+                f"python -m experiments.study {command} {name.removesuffix(rows.PILOT)} --preset {preset}"
             )
         self.rows = {arm: of_arm for arm, of_arm in self.rows.items() if of_arm}
         self._outcomes = rows.read_outcomes(name, preset)
@@ -95,8 +111,10 @@ class Findings:
             keys, outcomes = [((arm, seed), (key, seed)) for seed in seeds], None
             if column == "accuracy":
                 outcomes = self._outcomes_of(keys)
-            comparisons.append(Compared(arm, key, self.shown(arm), over_seeds, outcomes))
-        return comparisons
+            smallest = self.study.smallest_with(self.preset, arm) / 100
+            decision = decide(over_seeds, smallest) if column == "accuracy" else None
+            comparisons.append(Compared(arm, key, self.shown(arm), over_seeds, smallest, decision, np.nan, outcomes))
+        return _adjusted(comparisons)
 
     def _outcomes_of(self, pairs):
         """Pairs of Outcomes of the same images; None if there is another pair among them."""
@@ -111,6 +129,16 @@ class Findings:
     def all_rows(self) -> list[Row]:
         """The rows of all arms."""
         return [row for own in self.rows.values() for row in own.values()]
+
+
+def _adjusted(comparisons):
+    """The same with their p; the tests of a difference are one family, those of equivalence another."""
+    different = holm([p_of_difference(one.over_seeds) for one in comparisons])
+    equivalent = holm([one.decision.p_equivalent if one.decision else np.nan for one in comparisons])
+    return [
+        replace(one, p=float(own if one.decision and one.decision.verdict == "equivalent" else other))
+        for one, own, other in zip(comparisons, equivalent, different, strict=True)
+    ]
 
 
 def all_findings(preset: str = "*", name: str = "*") -> list[Findings]:

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from statistics import median
 
-from experiments.study import figures
+from experiments.study import figures, pilot
 from experiments.study.definition import FOLDER, HOME, RESULTS, Study
 from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import Row, machines
 from experiments.study.statistics import mean_over_seeds
 from experiments.study.tables import further_table, images_table, main_table, other_table, summary
-from experiments.study.wording import duration, interval, mean_and_deviation, rounded, told_apart, verdict
+from experiments.study.wording import conclusion, duration, interval, mean_and_deviation, points, rounded, verdict
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
@@ -19,11 +19,16 @@ PUBLISHED = ("README.md", *(f"docs/{name}.md" for name in ("recipes", "robustnes
 _BEGIN = "^<!-- study: "
 _MARK = re.compile(rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!-- end -->)", re.DOTALL | re.MULTILINE)
 # what `with_head` writes; other comments are the user's
-_HEAD = re.compile(r"\A# python -m experiments\.study run [^\n]*\n# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*")
+_NO_ROWS = "no rows yet"
+_HEAD = re.compile(
+    rf"\A# python -m experiments\.study run [^\n]*\n(# {_NO_ROWS}\n|# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*)"
+)
 _LEGEND = (
     "Means, with standard deviations over seeds in parentheses; the first interval is that of the mean, the "
     "last that of the paired differences. A model's teacher is that of its generation and seed, whether it "
-    "learns from it or not."
+    "learns from it or not. Equivalent: two one-sided tests at 5 % say that the difference is smaller than the "
+    "smallest of interest; better, worse: otherwise, the 95 % interval leaves out zero. p is that of the verdict's "
+    "test, adjusted by Holm's rule for the number of comparisons."
 )
 _ALL = "all"  # in place of a study's name: every study of a preset
 
@@ -78,6 +83,7 @@ def markdown(findings: Findings) -> str:
         f"arm, {len(of_all)} runs, {_computing(of_all)}. Written by "
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
+        stated(findings),
         main_table(findings),
         _LEGEND,
         f"![{study.question}]({_stem(findings)}.png)",
@@ -97,6 +103,16 @@ def markdown(findings: Findings) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def stated(findings: Findings) -> str:
+    """Markdown: what was said before the study ran."""
+    study, preset = findings.study, findings.preset
+    smallest = sorted({one.smallest for one in findings.compared()})
+    texts = " or ".join(map(points, smallest or [study.smallest_with(preset) / 100]))
+    seeds = study.seeds_with(preset)
+    asked = f"Stated before the runs: differences below {texts} points are of no interest; {seeds} seeds."
+    return " ".join([asked, *pilot.asked_for(findings.name, study, preset)])
+
+
 def further(findings: Findings) -> list[str]:
     """Markdown: heading and table of the other columns that the study compares; nothing without any."""
     table = further_table(findings)
@@ -106,13 +122,13 @@ def further(findings: Findings) -> list[str]:
 def conclusions(findings: Findings) -> list[str]:
     """Sentences: one a comparison, then what holds for all; texts without markup."""
     compared = findings.compared()
-    sentences = [verdict(one.shown, findings.shown(one.control), one.over_seeds) for one in compared]
+    sentences = [conclusion(one, findings.shown(one.control)) for one in compared]
     all_compared = [*compared, *(one for column in findings.study.also for one in findings.compared(column))]
     intervals = sum(bool(interval(one.over_seeds)) for one in all_compared)
     if intervals > 1:
         sentences.append(
             f"Each of the {intervals} intervals over seeds stands for itself: of twenty such intervals one "
-            "is expected to miss the true difference."
+            "is expected to miss the true difference; p (Holm) allows for that."
         )
     return sentences + ([" ".join(findings.study.notes.split())] if findings.study.notes else [])
 
@@ -141,8 +157,9 @@ def headline(findings: Findings) -> str:
 
 def _against(findings, one):
     difference = one.over_seeds
-    span = interval(difference, sign="+") or told_apart(difference)
-    return f"{one.shown}: {rounded(100 * difference.mean, sign='+')} points ({span}) to {findings.shown(one.control)}"
+    span = f" ({interval(difference, sign='+')})" if interval(difference) else ""
+    mean = f"{rounded(100 * difference.mean, sign='+')} points{span}"
+    return f"{one.shown}: {mean} to {findings.shown(one.control)}, {verdict(one)}"
 
 
 def with_head(text: str, findings: Findings) -> str:
@@ -157,6 +174,11 @@ def with_head(text: str, findings: Findings) -> str:
         lines.append(f"  {findings.shown(arm)}: {mean_and_deviation(own)}, {own.n} seed{'s' * (own.n > 1)}")
     lines += [f"  {_against(findings, one)}" for one in findings.compared()]
     return "".join(f"# {line}\n" for line in lines) + _HEAD.sub("", text, count=1)
+
+
+def without_rows(text: str, name: str) -> str:
+    """The text of a study's file whose first comments say that the preset `HOME` has no rows of it."""
+    return f"# python -m experiments.study run {name}\n# {_NO_ROWS}\n" + _HEAD.sub("", text, count=1)
 
 
 def published(text: str) -> str:

@@ -35,6 +35,7 @@ _NEEDED = (*KEYS, *_MEASURED, "settings", "commit", "machine")  # the other colu
 _FROM_CACHE = "training from DVC's cache"
 Row = dict[str, Any]  # {column: value}; numbers are floats, but the seed; None: not measured
 
+PILOT = ".pilot"  # ends the name of the rows of a study's pilot
 _SEPARATOR = "; "  # of the facts in the column "machine"
 
 
@@ -113,9 +114,9 @@ def add(study: str, preset: str, row: Row, outcomes: Outcomes | None) -> None:
     Args:
         study, preset: their names.
         row: with the columns `COLUMNS`.
-        outcomes: None if they are not known.
+        outcomes: None if they are not known; not kept of pilots, of which only the deviation counts.
     """
-    if outcomes is not None:
+    if outcomes is not None and not study.endswith(PILOT):
         images = outcomes.images.astype("<u4").tobytes()
         digest = hashlib.sha256(images).hexdigest()[:8]
         _put(images_path(preset), {"digest": digest, "images": _encoded(images)}, ("digest",))

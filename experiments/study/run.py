@@ -56,24 +56,27 @@ class Job:
         return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{digest}"
 
 
-def jobs_of(name: str, study: Study, preset: str, *, seeds: int, changes: Changes | None = None) -> list[Job]:
+def jobs_of(
+    name: str, study: Study, preset: str, *, seeds: int, first: int = 0, changes: Changes | None = None
+) -> list[Job]:
     """All jobs of a study, seed by seed.
 
     Args:
-        name: of the study.
-        seeds: how many.
+        name: of the study, or of its pilot's rows.
+        seeds: how many, from `first` on.
         changes: see `Study.parameters`.
 
     Raises:
         UserError: an arm is not valid with this preset.
     """
     code, jobs = environment.code_digest(), []
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         for arm in study.arms:
             try:
                 parameters, model = study.parameters(arm, preset, seed, changes), study.model_of(arm)
             except ParamsError as error:
-                places = f"Arms stand in {FOLDER}/{name}.yaml, presets in presets/; the rest is of your -S."
+                own = f"{FOLDER}/{name.removesuffix(rows.PILOT)}.yaml"
+                places = f"Arms stand in {own}, presets in presets/; the rest is of your -S."
                 raise ParamsError(f"study {name}: {error}\n{places}") from None
             teacher = parameters["generations"][Model.named(model).generation]["teacher"]
             jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code))

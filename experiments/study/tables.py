@@ -1,26 +1,29 @@
 """What a study found, as tables of Markdown."""
 
+from collections import Counter
+
 from experiments.study.columns import METRICS
 from experiments.study.findings import Compared, Findings
 from experiments.study.statistics import mean_over_seeds
-from experiments.study.wording import interval, mean_and_deviation, rounded, told_apart
+from experiments.study.wording import interval, mean_and_deviation, p_value, points, rounded, verdict
+
+TEXTS = ("arm", "compared with", "95 % interval", "verdict")  # columns that are no numbers
 
 
 def main_table(findings: Findings) -> str:
     """Markdown of `main_cells`."""
     titles, *lines = main_cells(findings)
-    texts = {"arm", "compared with", "95 % interval"}
-    rule = ["---" if title in texts else "---:" for title in titles]
+    rule = ["---" if title in TEXTS else "---:" for title in titles]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (titles, rule, *lines))
 
 
 def main_cells(findings: Findings) -> list[list[str]]:
-    """Titles, then for every arm its test accuracy and the difference to its control's; lists of texts."""
+    """Titles, then for every arm its test accuracy, the difference to its control's and its verdict; lists of texts."""
     pairs = findings.compared()
     controls = {one.control for one in pairs}
     titles = ["arm", "seeds", "test accuracy, %", "95 % interval", "over its teacher"]
     titles += ["compared with"] if len(controls) > 1 else []
-    titles += ["difference, points", "95 % interval"]
+    titles += ["difference, points", "95 % interval", "verdict", "p (Holm)"]
     table = [titles]
     for arm in findings.rows:
         own, gain = mean_over_seeds(findings.by_seed(arm)), findings.gain(arm)
@@ -31,9 +34,9 @@ def main_cells(findings: Findings) -> list[list[str]]:
             if len(controls) > 1:
                 cells.append(findings.shown(one.control) if one else "")
             if one:
-                cells += _difference(one.over_seeds)
+                cells += [*_difference(one.over_seeds), *_verdict(one)]
             else:
-                cells += ["control" if arm in controls else "", ""]
+                cells += ["control" if arm in controls else "", "", "", ""]
             table.append(cells)
             cells = [""] * 5
     return table
@@ -46,8 +49,9 @@ def further_table(findings: Findings) -> str:
         title, factor = METRICS[column].title, METRICS[column].factor
         for one in findings.compared(column):
             cells = [title, one.shown, findings.shown(one.control), *_difference(one.over_seeds, factor)]
+            cells.append(p_value(one.p))
             lines.append(f"| {' | '.join(cells)} |")
-    head = "| figure | arm | against | difference | 95 % interval |\n|---|---|---|---:|---|\n"
+    head = "| figure | arm | against | difference | 95 % interval | p (Holm) |\n|---|---|---|---:|---|---:|\n"
     return head + "\n".join(lines) if lines else ""
 
 
@@ -80,20 +84,30 @@ def other_table(findings: Findings) -> str:
 
 
 def summary(studies: list[Findings]) -> str:
-    """Markdown: one line for every comparison of every study, linked from docs/ to the reports."""
+    """Markdown: how many comparisons came out how, then a line for each of them, linked from docs/ to the reports."""
+    if not studies:
+        return "No study has rows yet."
     lines = [
-        "| study | arm | against | seeds | points | 95 % interval | |",
-        "|---|---|---|---:|---:|---|---|",
+        "| study | arm | against | seeds | points | 95 % interval | of interest from | verdict | p (Holm) |",
+        "|---|---|---|---:|---:|---|---:|---|---:|",
     ]
+    verdicts: Counter[str] = Counter()
     for findings in studies:
         title = f"[{findings.name}](studies/{findings.preset}/{findings.name}.md)"
         for one in findings.compared():
             over = one.over_seeds
             cells = [title, one.shown, findings.shown(one.control), f"{over.n}", *_difference(over)]
-            cells.append(told_apart(over))
+            cells += [points(one.smallest), *_verdict(one)]
+            verdicts[one.decision.verdict] += 1
             lines.append(f"| {' | '.join(cells)} |")
             title = ""
-    return "\n".join(lines)
+    counted = ", ".join(f"{verdicts[word]} {word}" for word in ("better", "worse", "equivalent", "undecided"))
+    return "\n".join([f"{verdicts.total()} comparisons: {counted}.", "", *lines])
+
+
+def _verdict(one):
+    """The cells of a verdict: it, and its p."""
+    return [verdict(one), p_value(one.p)]
 
 
 def _difference(difference, factor=100):

@@ -4,9 +4,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import numpy as np
 
-from experiments.study.statistics import Estimate
-
-_INDICATIVE = 3  # seeds below which a result only hints
+from experiments.study.findings import Compared
+from experiments.study.statistics import ALPHA, FEWEST_SEEDS, MOST_SEEDS, Estimate, seeds_to_decide
 
 
 def rounded(value: float, digits: int = 2, sign: str = "") -> str:
@@ -46,31 +45,59 @@ def interval(estimate: Estimate, sign: str = "", factor: float = 100, most: floa
     return f"{rounded(factor * estimate.low, sign=sign)} to {rounded(min(most, factor * estimate.high), sign=sign)}"
 
 
-def told_apart(difference: Estimate) -> str:
-    """What one difference over seeds shows, in a word or two."""
-    if np.isnan(difference.low):
-        return "one seed" if difference.n < 2 else "no interval"
-    if difference.n < _INDICATIVE:
-        return "indicative"
-    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "not told apart"
+def points(share: float) -> str:
+    """A smallest difference of interest as text, in points: "1" or "0.5"."""
+    return f"{round(100 * share, 6):g}"
 
 
-def verdict(arm: str, control: str, difference: Estimate) -> str:
-    """What may be concluded of one difference over seeds, in words; arm and control as tables call them."""
+def p_value(p: float, sign: str = "") -> str:
+    """A p value as text, to three digits after the point; empty of NaN.
+
+    Args:
+        sign: "=" stands before it, where it is not "<".
+    """
+    if np.isnan(p):
+        return ""
+    return f"{f'{sign} ' if sign else ''}{p:.3f}" if p >= 0.001 else f"<{' ' if sign else ''}0.001"
+
+
+def verdict(one: Compared) -> str:
+    """What a comparison decides, in a few words."""
+    if one.decision.verdict != "undecided":
+        return one.decision.verdict
+    seeds = seeds_to_decide(one.over_seeds, one.smallest)
+    if seeds is None:
+        return "undecided: one seed" if one.over_seeds.n < 2 else "undecided: all seeds alike"
+    return f"undecided: needs {seeds if seeds <= MOST_SEEDS else f'more than {MOST_SEEDS}'} seeds"
+
+
+def conclusion(one: Compared, control: str) -> str:
+    """What may be concluded of one comparison, in words; `control`: as tables call it."""
+    difference, smallest = one.over_seeds, points(one.smallest)
     low, high = 100 * difference.low, 100 * difference.high
-    gain = f"{arm}, against {control}: {rounded(100 * difference.mean, sign='+')} points"
+    gain = f"{one.shown}, against {control}: {rounded(100 * difference.mean, sign='+')} points"
     measured = f"{gain} (95 %: {interval(difference, sign='+')}, {difference.n} seeds). "
-    match told_apart(difference):
-        case "one seed":
-            return f"{gain}, one seed only: nothing can be concluded."
-        case "no interval":
-            spread = "their spread cannot be told, so nothing can be concluded"
-            return f"{gain} on each of {difference.n} seeds: {spread}."
-        case "indicative":
-            return f"{measured}Two seeds only: indicative, nothing more."
+    match verdict(one):
+        case "undecided: one seed":
+            return f"{gain}, one seed only. Undecided: the deviation is not known."
+        case "undecided: all seeds alike":
+            return f"{gain} on each of {difference.n} seeds. Undecided: the deviation is not known."
         case "better":
-            return f"{measured}Better, by at least {rounded(low)} points according to the interval."
+            return f"{measured}Better, by at least {rounded(low)} points according to the interval{_corrected(one.p)}."
         case "worse":
-            return f"{measured}Worse, by at least {rounded(-high)} points according to the interval."
+            return f"{measured}Worse, by at least {rounded(-high)} points according to the interval{_corrected(one.p)}."
+        case "equivalent":
+            known = "" if low <= 0 <= high else ": not zero, but too small to be of interest"
+            return f"{measured}Equivalent, to within {smallest} points either way{known}{_corrected(one.p)}."
     worse, better = rounded(max(0.0, -low)), rounded(max(0.0, high))
-    return f"{measured}Not told apart: from {worse} points worse to {better} better."
+    needs = verdict(one).removeprefix("undecided: ")
+    few = f"fewer than {FEWEST_SEEDS} seeds decide nothing, and " if difference.n < FEWEST_SEEDS else ""
+    return (
+        f"{measured}Undecided: {few}from {worse} points worse to {better} better remain possible; a verdict to within "
+        f"{smallest} points {needs} at this deviation."
+    )
+
+
+def _corrected(p):
+    after = "" if p < ALPHA else ", and no longer significant"
+    return f"; p {p_value(p, sign='=')} after Holm's correction{after}"

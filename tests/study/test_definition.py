@@ -14,7 +14,8 @@ from noisy_student.settings.schema import Section
 from support import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
-COMMITTED = [("digits", "generations"), ("digits", "warm-start"), ("cifar10-cpu", "article")]
+PRESETS = ["digits", "digits-100", "cifar10-cpu"]
+MEASURED = [("digits", "generations"), ("digits-100", "warm-start"), ("cifar10-cpu", "article")]
 
 
 @pytest.fixture(autouse=True)
@@ -22,24 +23,23 @@ def at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_arm_is_valid_and_another_one(name, preset):
     study = definition.load(name)
     jobs = run.jobs_of(name, study, preset, seeds=1)
     assert len(jobs) == len(study.arms)
     assert len({job.experiment for job in jobs}) == len(jobs)
-    told_apart = {(job.settings, job.model) for job in jobs}
-    assert len(told_apart) == len(jobs)  # no two arms do the same
+    assert len({(job.settings, job.model) for job in jobs}) == len(jobs)  # no two arms do the same
     for job in jobs:
         params.check(job.parameters)
         changes = presets.overrides(params.read_yaml("params.yaml"), job.parameters)  # DVC can be told so
         assert changes or (preset, job.parameters) == ("digits", presets.parameters("digits"))
 
 
-@pytest.mark.parametrize("preset", ["digits", "cifar10-cpu"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_controls_cost_the_same(preset):
-    """Images that pass through networks in training, in each arm of the study `controls`."""
+    """Images that pass through a network in the training of a student, in each arm of the study `controls`."""
     study = definition.load("controls")
 
     def images(arm):
@@ -49,9 +49,11 @@ def test_controls_cost_the_same(preset):
 
     teacher = params.check(presets.parameters(preset)).teacher
     expected = images("self-training")
-    for arm in set(study.arms) - {"supervised"}:
+    for arm in set(study.arms) - {"supervised", "supervised-all"}:
         assert images(arm) == expected, arm
     assert images("supervised") == expected + teacher.steps * teacher.batch_size
+    students = len(study.parameters("self-training", preset, 0)["generations"])
+    assert images("supervised-all") == students * expected + teacher.steps * teacher.batch_size
 
 
 def test_values_of_an_arm_by_hand():
@@ -61,6 +63,8 @@ def test_values_of_an_arm_by_hand():
     expected["data"] = base["data"] | {"seed": 3, "root": "/images", "labelled": None}
     expected["data"]["unlabelled_from"] = "data/pools/labelled"
     expected["student"] = base["student"] | {"mix": "none", "batch_size": 128}
+    expected["balance"] = base["balance"] | {"on_empty": "skip"}
+    expected["generations"] = {"gen1": {"teacher": "teacher"}}
     assert values == expected
 
 
@@ -127,8 +131,14 @@ def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
 
 
 @pytest.mark.parametrize("listed", [False, True], ids=["left out", "written down"])
-@pytest.mark.parametrize(("preset", "name"), COMMITTED)
-def test_a_new_parameter_at_its_default_leaves_committed_rows_recognised(monkeypatch, preset, name, listed):
+@pytest.mark.parametrize(("preset", "name"), MEASURED)
+def test_a_new_parameter_at_its_default_leaves_rows_recognised(monkeypatch, tmp_path, preset, name, listed):
+    study, seeds = definition.load(name), 2
+    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    for job in run.jobs_of(name, study, preset, seeds=seeds):
+        facts = {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": "c", "machine": "M"}
+        measured = {"accuracy": 0.9, "teacher_accuracy": 0.8, "seconds": 1.0}
+        rows.add(name, preset, dict.fromkeys(rows.COLUMNS) | facts | measured, None)
     given = {kind: params.Params.model_fields[kind].annotation for kind in ("data", "teacher")}
     sections = {
         "data": create_model("Data", __base__=given["data"], margin=(int, 4)),
@@ -137,8 +147,6 @@ def test_a_new_parameter_at_its_default_leaves_committed_rows_recognised(monkeyp
     }
     new = {key: (section, section()) for key, section in sections.items()}
     monkeypatch.setattr(params, "Params", create_model("More", __base__=params.Params, **new))
-    study = definition.load(name)
-    seeds = 1 + max(seed for _, seed in rows.read(name, preset))
     jobs = run.jobs_of(name, study, preset, seeds=seeds)
     if listed:
         for job in jobs:
@@ -159,6 +167,12 @@ def test_a_new_parameter_at_its_default_leaves_committed_rows_recognised(monkeyp
         ({"control": "other"}, "control=other: no such arm; choose one of clean, noised"),
         ({"also": ["acuracy"]}, "also: no such metric as acuracy; choose of accuracy, "),
         ({"seeds": 1}, "seeds: Input should be greater than or equal to 2"),
+        ({"seeds": {"digits": 5}}, "seeds: presets are named, but no number for other, all the rest"),
+        ({"seeds": {"digit": 5, "other": 3}}, "seeds: there is no preset 'digit'; choose one of digits"),
+        ({"smallest_difference": 0}, "smallest_difference: Input should be greater than 0"),
+        ({"smallest_difference": {"digits": -1, "other": 1}}, "digits: Input should be greater than 0"),
+        ({"smallest_difference": {"digits": 3}}, "smallest_difference: presets are named, but no number for other"),
+        ({"smallest_difference": None}, "smallest_difference: Input should be a valid number"),
         ({"question": None}, "question: Input should be a valid string"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"arms": {"clean": {"shown": "x"}}}, "arms: Dictionary should have at least 2 items"),
@@ -193,6 +207,26 @@ def test_a_study_that_is_wrong(tmp_path, monkeypatch, change, message):
 def test_a_parameter_that_is_wrong(changes, message):
     with pytest.raises(UserError, match=message):
         definition.load("article").parameters("clean", "digits", 0, changes)
+
+
+def test_numbers_that_differ_by_preset_and_by_arm():
+    study = definition.load("article")
+    assert (study.smallest_with("digits"), study.smallest_with("digits-100")) == (3.0, 1.0)
+    study = study.model_copy(update={"seeds": {"digits": 12, "other": 5}, "smallest_difference": {"other": 1.0}})
+    assert (study.seeds_with("digits"), study.seeds_with("cifar10-cpu")) == (12, 5)
+    arm = study.arms["noised"].model_copy(update={"smallest_difference": 0.5})
+    study = study.model_copy(update={"arms": study.arms | {"noised": arm}})
+    assert [study.smallest_with("digits", arm) for arm in (None, "clean", "noised")] == [1.0, 1.0, 0.5]
+
+
+def test_a_study_states_the_smallest_difference_before_it_runs(tmp_path, monkeypatch):
+    study = YAML(typ="safe").load(ROOT / "studies/article.yaml")
+    del study["smallest_difference"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies").mkdir()
+    YAML().dump(study, tmp_path / "studies/mine.yaml")
+    with pytest.raises(UserError, match="smallest_difference: Field required"):
+        definition.load("mine")
 
 
 def test_a_model_that_is_not_trained():

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import columns, definition, figures, report, rows, tables, wording
-from experiments.study.findings import Findings
-from experiments.study.statistics import Estimate, mean_over_seeds
+from experiments.study import columns, definition, figures, pilot, plan, report, rows, tables, wording
+from experiments.study.findings import Compared, Findings
+from experiments.study.statistics import decide, mean_over_seeds
 from noisy_student.runtime.errors import UserError
 from support import ROOT
 
 COMMITTED = sorted(
-    path for path in (ROOT / "docs/studies").glob("*/*.csv") if not path.stem.endswith((".outcomes", "test-images"))
+    path
+    for path in (ROOT / "docs/studies").glob("*/*.csv")
+    if not path.stem.endswith((".outcomes", "test-images", rows.PILOT))
 )
+
+NAMES = [path.stem for path in (ROOT / "studies").glob("*.yaml")]
 
 
 @pytest.fixture
@@ -23,6 +27,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "studies").mkdir()
     text = (ROOT / "studies/article.yaml").read_text()
     (tmp_path / "studies/article.yaml").write_text(text)
+    (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/digits.yaml").write_text((ROOT / "presets/digits.yaml").read_text())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -142,10 +148,16 @@ def test_the_table_by_hand(folder):
     found = Findings("article", definition.load("article"), "digits")
     # differences 1, 3, 2 points: mean 2, deviation 1, half interval 4.3027 / sqrt(3) = 2.4841
     assert tables.main_table(found).splitlines()[2:] == [
-        "| teacher without noise | 3 | 92.00 (2.00) | 87.03 to 96.97 | +12.00 | control |  |",
-        "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.00 | +14.00 | +2.00 | -0.48 to +4.48 |",
+        "| teacher without noise | 3 | 92.00 (2.00) | 87.03 to 96.97 | +12.00 | control |  |  |  |",
+        # t = 2 / (1 / sqrt(3)) = 3.464 with two degrees of freedom
+        "| teacher with noise | 3 | 94.00 (2.65) | 87.43 to 100.00 | +14.00 | +2.00 | -0.48 to +4.48 "
+        "| undecided: needs 4 seeds | 0.074 |",
     ]
-    assert "Not told apart: from 0.48 points worse to 4.48 better." in (report.conclusions_list(found))
+    assert (
+        "Undecided: from 0.48 points worse to 4.48 better remain possible; a verdict to within 3 points needs 4 seeds"
+        in report.conclusions_list(found)
+    )
+    assert "differences below 3 points are of no interest; 10 seeds." in report.markdown(found)
     images = tables.images_table(found).splitlines()[-1]
     # 6 of 300 gained, none lost
     assert images.startswith("| teacher with noise | teacher without noise | 300 | +2.00 | +0.")
@@ -186,27 +198,55 @@ def test_seeds_that_the_control_lacks_are_left_out_of_the_difference(folder):
 
 
 @pytest.mark.parametrize(
-    ("estimate", "said"),
+    ("values", "p", "verdict", "said"),
     [
         (
-            Estimate(5, 0.02, 0.01, 0.005, 0.035),
-            "Better, by at least 0.50 points according to the interval.",
+            [5.0, 5.2, 4.8, 5.0],
+            0.01,
+            "better",
+            "Better, by at least 4.74 points according to the interval; p = 0.010 after",
         ),
         (
-            Estimate(5, -0.02, 0.01, -0.035, -0.005),
-            "Worse, by at least 0.50 points according to the interval.",
+            [-5.0, -5.2, -4.8, -5.0],
+            0.07,
+            "worse",
+            "by at least 4.74 points according to the interval; p = 0.070 after Holm's "
+            "correction, and no longer significant.",
         ),
-        (Estimate(5, 0.01, 0.01, -0.005, 0.025), "Not told apart: from 0.50 points worse to 2.50 better"),
-        (Estimate(2, 0.02, 0.01, 0.005, 0.035), "Two seeds only: indicative, nothing more."),
-        (Estimate(1, 0.02, np.nan, np.nan, np.nan), "one seed only: nothing can be concluded"),
         (
-            Estimate(3, 0.02, 0.0, np.nan, np.nan),
-            "+2.00 points on each of 3 seeds: their spread cannot be told",
+            [0.1, -0.1, 0.2, -0.2],
+            0.0004,
+            "equivalent",
+            "Equivalent, to within 3 points either way; p < 0.001 after Holm's",
+        ),
+        (
+            [0.5, 0.6, 0.4, 0.5],
+            0.01,
+            "equivalent",
+            "to within 3 points either way: not zero, but too small to be of interest;",
+        ),
+        ([1.0, 2.0, 3.0], 0.1, "undecided: needs 4 seeds", "from 0.48 points worse to 4.48 better remain possible"),
+        (
+            [1.0, 20.0, 3.0],
+            0.1,
+            "undecided: needs more than 40 seeds",
+            "points needs more than 40 seeds at this deviation.",
+        ),
+        ([5.0, 5.2], 0.1, "undecided: needs 3 seeds", "Undecided: fewer than 3 seeds decide nothing, and from"),
+        ([5.0], np.nan, "undecided: one seed", "one seed only. Undecided: the deviation is not known."),
+        (
+            [2.0, 2.0, 2.0],
+            np.nan,
+            "undecided: all seeds alike",
+            "+2.00 points on each of 3 seeds. Undecided: the deviation",
         ),
     ],
 )
-def test_what_may_be_concluded(estimate, said):
-    assert said in wording.verdict("a", "b", estimate)
+def test_what_may_be_concluded(values, p, verdict, said):
+    difference = mean_over_seeds(np.divide(values, 100))
+    one = Compared("a", "b", "A", difference, 0.03, decide(difference, 0.03), p, None)
+    assert wording.verdict(one) == verdict
+    assert said in wording.conclusion(one, "B")
 
 
 @pytest.mark.parametrize(
@@ -231,7 +271,9 @@ def test_a_report_is_written_whole(folder):
     (folder / "README.md").write_text("before\n<!-- study: digits/article arms -->\nold\n<!-- end -->\nafter\n")
     study = definition.load("article")
     line = report.write("article", study, "digits")
-    assert "teacher with noise: +2.00 points (-0.48 to +4.48) to teacher without noise" in line
+    assert (
+        "teacher with noise: +2.00 points (-0.48 to +4.48) to teacher without noise, undecided: needs 4 seeds" in line
+    )
     text = (folder / "docs/studies/digits/article.md").read_text()
     for part in (
         "# Does noise",
@@ -288,10 +330,11 @@ def test_the_picture_shows_every_seed_and_the_interval(folder):
     np.testing.assert_allclose(list(found.values()), [(90, 92, 94), (91, 95, 96)])
     ends = [[92 - 4.9683, 92 + 4.9683], [94 - 6.5724, 100]]  # t(0.975, 2) = 4.3027; no accuracy is above 1
     np.testing.assert_allclose([(row["low"], row["high"]) for row in spans], ends, atol=1e-3)
-    _, controls, spans, means = rows[1]
+    _, bands, controls, spans, means = rows[1]
     assert [(row["arm"], row["value"]) for row in controls] == [(next(iter(found)), 0)]
     np.testing.assert_allclose([(spans[0]["low"], spans[0]["high"])], [(2 - 2.4841, 2 + 2.4841)], atol=1e-3)
-    assert spans[0]["side"] == "#222222"  # the interval includes 0
+    assert spans[0]["side"] == "#222222"  # undecided
+    assert [(row["low"], row["high"]) for row in bands] == [(-3, 3), (-3, 3)]  # of no interest
     assert means[0]["value"] == pytest.approx(2)
 
 
@@ -304,7 +347,8 @@ def test_further_figures_are_compared_where_both_have_them(folder):
     # differences -10 and -20: mean -15, half interval 12.7062 * 7.0711 / sqrt(2) = 63.53
     lines = table.splitlines()[2:]
     names = "| error on corrupted images, % | teacher with noise | teacher without noise"
-    expected = f"{names} | -15.00 | -78.53 to +48.53 |"
+    # t = -15 / (7.0711 / sqrt(2)) = -3 with one degree of freedom; three columns were measured, but each is a family
+    expected = f"{names} | -15.00 | -78.53 to +48.53 | 0.205 |"
     assert [line for line in lines if "corrupted" in line] == [expected]
     assert len(lines) == 2  # the teachers' accuracy is there too, flips and attacks were not measured
 
@@ -316,25 +360,93 @@ def test_the_summary_has_every_comparison_of_every_study(folder):
     rows.add("empty", "digits", row("noised", 0, 0.9), None)
     page = "<!-- study: digits/all summary -->\n<!-- end -->\n"
     line = "| [article](studies/digits/article.md) | teacher with noise | teacher without noise | 3 | +2.00 | "
-    expected = f"{line}-0.48 to +4.48 | not told apart |"
-    assert report.published(page).splitlines()[3:] == [expected, "<!-- end -->"]
+    expected = f"{line}-0.48 to +4.48 | 3 | undecided: needs 4 seeds | 0.074 |"
+    written = report.published(page).splitlines()
+    assert written[1] == "1 comparisons: 0 better, 0 worse, 0 equivalent, 1 undecided."
+    assert written[5:] == [expected, "<!-- end -->"]
+    assert report.published(page.replace("digits/", "cifar10/")).splitlines()[1] == "No study has rows yet."
     kept = page.replace("digits/all summary", "digits/empty arms").replace("<!-- end", "old\n<!-- end")
     assert report.published(kept) == kept
 
 
+def test_holms_correction_counts_the_comparisons_of_the_study(folder):
+    """Three arms against one control: the smallest p counts three times, the largest once."""
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    study = definition.load("article")
+    more = {key: study.arms["noised"].model_copy(update={"shown": key}) for key in ("far", "near")}
+    study = study.model_copy(update={"arms": {**study.arms, **more}})
+    for seed, (far, near) in enumerate(zip((0.80, 0.83, 0.84), (0.901, 0.919, 0.94), strict=True)):
+        rows.add("article", "digits", row("far", seed, far), None)
+        rows.add("article", "digits", row("near", seed, near), None)
+    noised, far, near = Findings("article", study, "digits").compared()
+    # differences -10, -9, -10: t = -9.667 / (0.5774 / sqrt(3)) = -29 with two degrees of freedom
+    assert (far.decision.verdict, far.p) == ("worse", pytest.approx(3 * 0.001187, rel=1e-3))
+    assert noised.p == pytest.approx(2 * 0.0742, rel=1e-3)
+    # 0.1, -0.1, 0: equivalent, so the p is that of the two one-sided tests: t = (0 - 3) / (0.1 / sqrt(3)) = -51.96,
+    # p = 0.000185, the smallest of three again
+    assert (near.decision.verdict, near.p) == ("equivalent", pytest.approx(3 * 0.000185, rel=2e-3))
+
+
+def test_a_pilot_says_how_many_seeds_and_stays_out_of_the_tables(folder):
+    """Differences of 1, 3 and 2 points: deviation 1, of which 3 points are three."""
+    name, study = pilot.rows_name("article"), definition.load("article")
+    for arm, values in {"clean": (0.90, 0.92, 0.94), "noised": (0.91, 0.95, 0.96)}.items():
+        for seed, value in enumerate(values, pilot.FIRST_SEED):
+            rows.add(name, "digits", row(arm, seed, value), outcomes(np.arange(100) < 100 * value))
+    told = pilot.lines("article", study, "digits")
+    assert told[1].endswith("deviation 1.00 points (3 seeds); of interest from 3 points; seeds needed: 4")
+    assert told[2].startswith("Write `seeds: 4` into studies/article.yaml")
+    assert sorted(path.name for path in (folder / "docs/studies/digits").iterdir()) == ["article.pilot.csv"]
+    assert report.published("<!-- study: digits/all summary -->\n<!-- end -->\n").splitlines()[1].startswith("No study")
+    add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
+    found = Findings("article", study, "digits")
+    assert "The [pilot](article.pilot.csv), 3 seeds from 100 on, asked for 4." in report.markdown(found)
+    assert [one.over_seeds.n for one in found.compared()] == [3]
+    finer = study.model_copy(update={"smallest_difference": {"other": 0.1}})
+    assert pilot.lines("article", finer, "digits")[1].endswith("seeds needed: more than 40")
+    assert pilot.lines("article", finer, "digits")[2].startswith("Write `seeds: 40`")
+
+
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "seeds"),
     [
-        ([0.01, 0.02, 0.03], "not told apart"),  # 2 +- 2.48
-        ([0.02, 0.02, 0.03], "better"),  # 2.33 +- 1.43
-        ([-0.02, -0.02, -0.03], "worse"),
-        ([0.02, 0.03], "indicative"),
-        ([0.02, 0.02, 0.02], "no interval"),
-        ([0.02], "one seed"),
+        ([20.0, 21.0, 22.0], 3),  # at least 18.5 points, so that a difference of 3 is not what has to be shown
+        ([1.0, 2.0, 3.0], 4),
+        ([2.0, 2.0, 2.0], None),
+        ([2.0], None),
     ],
 )
-def test_told_apart(values, said):
-    assert wording.told_apart(mean_over_seeds(values)) == said
+def test_seeds_that_a_comparison_of_a_pilot_needs(values, seeds):
+    difference = mean_over_seeds(np.divide(values, 100))
+    assert pilot.seeds_of(Compared("a", "b", "A", difference, 0.03, None, np.nan, None)) == seeds
+
+
+def test_a_pilot_of_equal_runs_says_that_it_cannot_tell(folder):
+    for arm in ("clean", "noised"):
+        for seed in (100, 101):
+            rows.add(pilot.rows_name("article"), "digits", row(arm, seed, 0.9), None)
+    told = pilot.lines("article", definition.load("article"), "digits")
+    assert "deviation unknown" in told[1]
+    assert "seeds needed: cannot be said" in told[1]
+    assert "run the pilot with more --seeds" in told[2]
+
+
+def test_the_list_says_what_is_missing(folder):
+    def line():
+        (found,) = [line for line in plan.lines("digits") if line.startswith("article")]
+        return found.split("  ")
+
+    assert [part.strip() for part in line() if part][-2:] == ["20 of 20", "none"]
+    study = definition.load("article")
+    for arm in study.arms:
+        for seed in range(3):
+            digest = definition.settings_digest(study.parameters(arm, "digits", seed))
+            rows.add("article", "digits", row(arm, seed, 0.9, settings=digest), None)
+    assert [part.strip() for part in line() if part][-2:] == ["14 of 20", "none"]
+    rows.add("article", "digits", row("noised", 0, 0.9, settings="0" * 8), None)  # of other parameters
+    rows.add(pilot.rows_name("article"), "digits", row("clean", 100, 0.9), None)
+    assert [part.strip() for part in line() if part][-2:] == ["17 of 20", "1 seeds"]
+    assert "3 points" in " ".join(line())
 
 
 def test_without_rows_the_command_is_named(folder):
@@ -362,6 +474,12 @@ def test_committed_reports_are_those_of_their_rows(path, monkeypatch):
     if preset == definition.HOME:
         text = (ROOT / f"studies/{name}.yaml").read_text()
         assert text == report.with_head(text, found)
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - {path.stem for path in COMMITTED if path.parent.name == "digits"}))
+def test_the_head_of_a_study_without_rows_says_so(name):
+    text = (ROOT / f"studies/{name}.yaml").read_text()
+    assert text == report.without_rows(text, name)
 
 
 @pytest.mark.parametrize("page", report.PUBLISHED)

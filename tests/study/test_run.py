@@ -36,7 +36,7 @@ with open(os.environ["LEDGER"], "a") as ledger:
 time.sleep(float(os.environ.get("SECONDS", "0")))
 if os.environ.get("FAILS") == f"{seed} {noise}":
     sys.exit("error: this arm fails")
-right = 80 + seed + (10 + seed) * noise
+right = 80 + seed % 100 + (10 + seed % 100) * noise
 
 def write(path, value):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -169,6 +169,24 @@ def test_time_left_counts_what_runs_side_by_side_and_not_what_was_only_read():
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
+
+
+def test_a_pilot_runs_other_seeds_and_leaves_the_study_alone(project):
+    """Differences of 10 and 11 points on seeds 100 and 101: 4.15 to 16.85, beyond the 3 points that are of interest."""
+    before = project.read("studies/article.yaml")
+    command = (*COMMAND[:3], "pilot", "article", "--seeds", "2")
+    output = project.run(*command)
+    assert "article.pilot: 4 of 4 runs are missing" in output
+    assert "deviation 0.71 points (2 seeds); of interest from 3 points; seeds needed: 3" in output
+    assert "Write `seeds: 3` into studies/article.yaml" in output
+    assert sorted(entries(project, "ended")) == ["100 False", "100 True", "101 False", "101 True"]
+    results = project.folder / "docs/studies/digits"
+    assert [path.name for path in results.iterdir()] == ["article.pilot.csv"]
+    assert project.read("studies/article.yaml") == before
+    assert "article.pilot: 0 of 4 runs are missing" in project.run(*command)
+    listed = project.run(*COMMAND[:3], "list")
+    assert re.search(r"article +2 +10 +3 points +20 of 20 +2 seeds", listed)
+    assert "no row of the control" in project.run(*COMMAND[:3], "report", "article", fails=True)
 
 
 def test_a_failed_arm_is_reported_and_tried_again_the_others_are_not(project):

@@ -1,0 +1,50 @@
+"""What the studies ask for, and what is missing of it."""
+
+from experiments.study import definition, pilot, rows
+from experiments.study.definition import Study
+from experiments.study.wording import points
+from noisy_student.runtime.errors import ParamsError
+
+
+def lines(preset: str) -> list[str]:
+    """A head, and two lines a study with a preset.
+
+    Raises:
+        UserError: there is no such preset, or a study is not valid.
+    """
+    told = [
+        f"{'study':20} {'arms':>4} {'seeds':>5} {'of interest from':>18} {'rows missing':>14}  pilot (preset {preset})"
+    ]
+    for name in definition.names():
+        study = definition.load(name)
+        seeds, smallest = study.seeds_with(preset), study.smallest_with(preset)
+        told.append(
+            f"{name:20} {len(study.arms):4} {seeds:5} {f'{points(smallest / 100)} points':>18} "
+            f"{_missing(name, study, preset):>14}  {_pilot(name, preset)}"
+        )
+        told.append(f"    {study.question}")
+    return told
+
+
+def _missing(name: str, study: Study, preset: str) -> str:
+    """Rows that the study asks for and has not, or of other parameters (which the first row of each arm tells)."""
+    asked, missing = study.seeds_with(preset) * len(study.arms), 0
+    measured = rows.read(name, preset)
+    for arm in study.arms:
+        seeds = [seed for key, seed in measured if key == arm and seed < study.seeds_with(preset)]
+        try:
+            current = not seeds or _is_current(study, arm, preset, measured[arm, seeds[0]])
+        except ParamsError:
+            return "not valid"
+        missing += study.seeds_with(preset) - (len(seeds) if current else 0)
+    return f"{missing} of {asked}"
+
+
+def _is_current(study, arm, preset, row):
+    parameters = study.parameters(arm, preset, row["seed"])
+    return row["settings"] == definition.settings_digest(parameters)
+
+
+def _pilot(name, preset):
+    seeds = {seed for _, seed in rows.read(pilot.rows_name(name), preset)}
+    return f"{len(seeds)} seeds" if seeds else "none"
