@@ -159,8 +159,9 @@ class Study(Layer):
             for name, value in layer.items():
                 _put(parameters, name, value)
         model = self.model_of(arm)
-        if parameters["release"] not in _models(parameters):  # that of a generation which the study has replaced
-            parameters["release"] = model
+        models = _models(parameters)
+        if parameters["release"] not in models:  # that of a generation which the study has replaced
+            parameters["release"] = model if model in models else "teacher"
         settings = check(parameters, where=f"arm {arm} with the preset {preset}")
         students = [Model(key).name for key in settings.generations]
         if model not in students:

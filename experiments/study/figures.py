@@ -23,8 +23,7 @@ def arms(findings: Findings) -> dict[str, Any]:
     ]
     compared = findings.compared_first()
     differences = [
-        _interval(names[arm], one.over_seeds, 100, colour=_COLOURS[one.decision.verdict])
-        for arm, one in compared.items()
+        _interval(names[arm], one.over_seeds, 100, colour=_COLOURS[one.verdict]) for arm, one in compared.items()
     ]
     smallest = {arm: findings.study.smallest_with(findings.preset, arm) for arm in names}
     bands = [{"arm": names[arm], "low": -points, "high": points} for arm, points in smallest.items()]
@@ -46,7 +45,7 @@ def arms(findings: Findings) -> dict[str, Any]:
             _panel("test accuracy, %", arm | {"axis": labels}, (dot, seeds), (_BAR, means), (diamond, means)),
             _panel(
                 "difference to its control, points",
-                arm | {"axis": {"labels": False, "ticks": False, "grid": True}},
+                arm | {"axis": {"labels": False, "ticks": False, "grid": True, "zindex": 0}},
                 *((_BAND, bands), (diamond, controls), (_BAR, differences), (diamond, differences)),
                 first=[zero],
             ),
@@ -63,7 +62,8 @@ def _interval(arm, estimate, factor, ends=(-np.inf, np.inf), colour=BLACK):
 
 def _panel(title, arm, *layers, first=()):
     """Marks and their rows, over the arms."""
-    x = axis("value", title, scale={"zero": False, "padding": 8})  # pixels: marks at the ends are drawn whole
+    below = {"zindex": 0}  # the grid: Vega-Lite draws it above rectangles, and above all else with them
+    x = axis("value", title, scale={"zero": False, "padding": 8}, axis=below)  # padding: marks at the ends are whole
     color = {"field": "side", "type": "nominal", "scale": None}
     drawn = []
     for mark, rows in layers:

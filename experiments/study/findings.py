@@ -45,6 +45,11 @@ class Compared:
     p: float
     outcomes: list[tuple[Outcomes, Outcomes]] | None = field(repr=False)
 
+    @property
+    def verdict(self) -> str:
+        """Better, worse, equivalent or undecided; empty of another column than the accuracy."""
+        return self.decision.verdict if self.decision else ""
+
     @cached_property
     def over_images(self) -> Estimate | None:
         """The same difference over test images, which takes a moment; None without outcomes."""
@@ -136,7 +141,7 @@ def _adjusted(comparisons):
     different = holm([p_of_difference(one.over_seeds) for one in comparisons])
     equivalent = holm([one.decision.p_equivalent if one.decision else np.nan for one in comparisons])
     return [
-        replace(one, p=float(own if one.decision and one.decision.verdict == "equivalent" else other))
+        replace(one, p=float(own if one.verdict == "equivalent" else other))
         for one, own, other in zip(comparisons, equivalent, different, strict=True)
     ]
 

@@ -98,7 +98,7 @@ def summary(studies: list[Findings]) -> str:
             over = one.over_seeds
             cells = [title, one.shown, findings.shown(one.control), f"{over.n}", *_difference(over)]
             cells += [points(one.smallest), *_verdict(one)]
-            verdicts[one.decision.verdict] += 1
+            verdicts[one.verdict] += 1
             lines.append(f"| {' | '.join(cells)} |")
             title = ""
     counted = ", ".join(f"{verdicts[word]} {word}" for word in ("better", "worse", "equivalent", "undecided"))

@@ -63,8 +63,8 @@ def p_value(p: float, sign: str = "") -> str:
 
 def verdict(one: Compared) -> str:
     """What a comparison decides, in a few words."""
-    if one.decision.verdict != "undecided":
-        return one.decision.verdict
+    if one.verdict != "undecided":
+        return one.verdict
     seeds = seeds_to_decide(one.over_seeds, one.smallest)
     if seeds is None:
         return "undecided: one seed" if one.over_seeds.n < 2 else "undecided: all seeds alike"

@@ -64,7 +64,7 @@ def test_values_of_an_arm_by_hand():
     expected["data"]["unlabelled_from"] = "data/pools/labelled"
     expected["student"] = base["student"] | {"mix": "none", "batch_size": 128}
     expected["balance"] = base["balance"] | {"on_empty": "skip"}
-    expected["generations"] = {"gen1": {"teacher": "teacher"}}
+    expected |= {"generations": {"gen1": {"teacher": "teacher"}}, "release": "student-gen1"}
     assert values == expected
 
 

@@ -171,6 +171,7 @@ def test_time_left_counts_what_runs_side_by_side_and_not_what_was_only_read():
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}
 
 
+@pytest.mark.slow
 def test_a_pilot_runs_other_seeds_and_leaves_the_study_alone(project):
     """Differences of 10 and 11 points on seeds 100 and 101: 4.15 to 16.85, beyond the 3 points that are of interest."""
     before = project.read("studies/article.yaml")
