@@ -12,7 +12,7 @@ ROUNDS = 15  # the figure asked for is a difference of a few percent
 
 
 def make_model():
-    """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits."""
+    """ResNet-20 with all noise inside of it, and the noise of its input; both as in the preset digits-100."""
     from commands import preset as presets
     from noisy_student import backends
     from noisy_student.settings.params import check
@@ -24,7 +24,7 @@ def make_model():
     from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
-    params = check(presets.parameters("digits"))
+    params = check(presets.parameters("digits-100"))
     model = build(
         ModelParams(name="resnet", depth=20, width=16),
         classes=10,

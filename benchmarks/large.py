@@ -79,7 +79,7 @@ def _anonymous(pid):
 
 def settings(number, side):
     """The digits' parameters with these images, in shards, and a short training."""
-    parameters = presets.parameters("digits")
+    parameters = presets.parameters("digits-100")
     held = number - 3 * TESTED
     parameters["data"] |= {
         "source": "folder",

@@ -32,7 +32,7 @@ def _parts(*, batch_size=None, round_steps=ROUND):
     from noisy_student.training.shares import teacher_shares
     from noisy_student.training.train import compile_for_training
 
-    params = check(presets.parameters("digits"))
+    params = check(presets.parameters("digits-100"))
     training = params.teacher.model_copy(update={"batch_size": batch_size or params.teacher.batch_size})
     side, rng = params.data.image_size, np.random.default_rng(0)
     labelled, validation = (

@@ -42,7 +42,7 @@ def main() -> None:
         sys.exit("error: git has no commit yet, and DVC keeps experiments beside one. Run: git add -A && git commit")
     table = rows(baselines)
     print(as_text([COLUMNS, *table]))
-    print("\nteacher, student (`release` of params.yaml, else the last): accuracy on test images")
+    print("\nteacher, student (`release` of params.yaml, else the last that a teacher taught): accuracy on test images")
     print("labels right: of the pseudo-labels that this student's teacher gave and that were kept")
     states = {row[COLUMNS.index("state")] for row in table}
     for state, hint in HINTS.items():
@@ -113,8 +113,9 @@ def _accuracies(data):
     """Texts of the teacher's, of the student's, and of the pseudo-labels that this student was given."""
     measured = _content(data, "metrics", layout.EVAL_METRICS)
     students = [name for name in measured if name != TEACHER.name]
+    taught = [name for name in students if "pseudo_label_coverage" in measured[name]]  # not a control of mix: none
     released = _content(data, "params", Path("params.yaml")).get("release")
-    student = released if released in students else next(reversed(students), None)
+    student = released if released in students else next(reversed(taught or students), None)
     of_student = measured.get(student, {})
     figures = [
         measured.get(TEACHER.name, {}).get("accuracy"),

@@ -88,8 +88,10 @@ def test_the_workspace_is_compared_with_the_commit_and_silent_while_one_runs_in_
     assert _rows(workspace, commit, running)[0] == ("workspace", "in use", "", "", "", "seed=4")
 
 
-def test_the_student_is_the_released_one_else_the_last(shown):
-    two = MEASURED | {"student-gen2": {"accuracy": 1.0}}
+def test_the_student_is_the_released_one_else_the_last_that_was_taught(shown):
+    """The control beside the generations is none."""
+    taught = {"accuracy": 1.0, "pseudo_label_coverage": 0.5}
+    two = MEASURED | {"student-gen2": taught, "student-control": {"accuracy": 0.5}}
     workspace, commit = shown("workspace"), shown("a" * 40)
     for release, student in (
         ("student-gen1", FIGURES[1:]),

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -36,16 +35,16 @@ Cell = tuple[np.ndarray, Sequence[tuple[str, str]]] | None
 
 
 def colours(models: Iterable[str]) -> dict[str, str]:
-    """A colour for each model, the same in all pictures: the teacher's, one by the generation's number or name.
+    """A colour for each model, the same in all pictures: the teacher's, one by the generation's number, black without.
 
-    Only where two models of a picture would be alike, by their names or above eleven generations, does the later one
+    Only where two models of a picture would be alike, without numbers or above eleven generations, does the later one
     take the next colour that is free.
     """
     chosen: dict[str, str] = {}
     others = (*CYCLE[1:], *_FURTHER)
     for name in models:
         number = re.search(r"\d+$", name)
-        first = (int(number[0]) - 1 if number else zlib.crc32(name.encode())) % len(others)
+        first = (int(number[0]) - 1 if number else others.index(BLACK)) % len(others)
         choices = (CYCLE[0],) if name == "teacher" else others[first:] + others[:first]
         chosen[name] = next((color for color in choices if color not in chosen.values()), choices[0])
     return chosen

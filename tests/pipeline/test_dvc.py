@@ -121,10 +121,10 @@ def test_plots_are_drawn_without_network(clone):
     clone.run(sys.executable, "-m", "commands.plots_template")
     clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     charts = "document.querySelectorAll('.vega-embed').length"
-    with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 5") as seen:
+    with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 7") as seen:
         assert seen.complaints == []
         assert all(address.startswith("file:") for address in seen.requests)
-        assert seen.page.evaluate(charts) == 5
+        assert seen.page.evaluate(charts) == 7
         marks = "[...document.querySelectorAll('.vega-embed')].map(c => c.querySelectorAll('svg path').length)"
         assert all(count > 10 for count in seen.page.evaluate(marks))
 
