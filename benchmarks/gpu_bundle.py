@@ -20,8 +20,8 @@ from noisy_student.runtime import console
 
 NAME = "noisy-student-gpu"
 LIMIT = 64 << 20  # bytes
-# What a machine with JAX (so NumPy, SciPy, ml_dtypes, opt_einsum) and PyTorch may lack. Numba is left out, because there
-# the device noises, and OpenCV, because CIFAR-10 is no folder of images.
+# What a machine with JAX (so NumPy, SciPy, ml_dtypes, opt_einsum) and PyTorch may lack. Numba is left out, because the
+# device carries out the noise there, and OpenCV, because CIFAR-10 is no folder of images.
 PACKAGES = (
     *("keras", "absl-py", "h5py", "namex", "optree", "packaging", "rich", "markdown-it-py", "mdurl", "pygments"),
     *("pydantic", "pydantic-core", "annotated-types", "typing-extensions", "typing-inspection"),

@@ -49,7 +49,7 @@ def _archive(folder):
             labels = np.arange(60) % 10
             pixels = rng.integers(0, 20, (60, 3072)) + 23 * labels[:, None]
             _add(tar, name, np.concatenate([labels[:, None], pixels], axis=1).astype(np.uint8).tobytes())
-        classes = "airplane automobile bird cat deer dog frog horse ship truck".split()
+        classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
         _add(tar, "batches.meta.txt", ("\n".join(classes) + "\n").encode())
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
