@@ -224,9 +224,7 @@ def main():
             print(f"\n### {side} x {side}, batch {batch}, M = {MAGNITUDE} of {levels}\n")
             print(table(results, unit="images/s", reference="Pillow loop"), flush=True)
     for stored, side, batch in CROP_SIZES:
-        print(
-            f"\n### Random resized crop, {SMALLEST:.0%} to all of {stored} x {stored}, to {side} x {side}, batch {batch}\n"
-        )
+        print(f"\n### Random resized crop of {stored} x {stored} to {side} x {side}, scale {SMALLEST}, batch {batch}\n")
         print(table(crops(stored, side, batch), unit="images/s", reference="Pillow loop"), flush=True)
 
 
