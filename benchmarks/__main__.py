@@ -2,15 +2,17 @@
 
 python -m benchmarks              # all
 python -m benchmarks randaugment  # only these sections; the others stay as they are in the file
+
+A table takes the place of an earlier one of the same CPU (name, instruction sets, cores); those of other CPUs stay.
 """
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.report import Section, parse
 from noisy_student.runtime import console
 from noisy_student.runtime.files import write_bytes
 
@@ -33,8 +35,9 @@ HEAD = """# Benchmarks
 
 Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant runs
 in a process of its own, they take turns, and a table shows the median of at least five turns each: on a
-shared machine only ratios within one table count. What the figures mean and where the time goes:
-[performance.md](performance.md).
+shared machine only ratios within one table count. A table says on which CPU it was made (name, instruction
+sets, cores; newer ones also which of them oneDNN takes) and on which day, and stays when another CPU's is
+added below it. What the figures mean and where the time goes: [performance.md](performance.md).
 """
 
 
@@ -46,7 +49,7 @@ def main():
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}. There are {', '.join(SECTIONS)}.")
-    texts = _read()
+    sections = parse(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
     for name in chosen:
         print(f"== {name}", flush=True)
         command, environment = [sys.executable, "-m", f"benchmarks.{name}"], {**os.environ, "PYTHONIOENCODING": "utf-8"}
@@ -54,21 +57,14 @@ def main():
         if run.returncode:
             sys.exit(f"error: benchmarks.{name} failed; docs/benchmarks.md is as it was before it")
         print(run.stdout, flush=True)
-        texts[name] = run.stdout.strip()
-        write_bytes(REPORT, _report(texts).encode())
+        sections[name] = sections.get(name, Section("")).renewed(run.stdout)
+        write_bytes(REPORT, written(sections).encode())
 
 
-def _read():
-    """{section: text} of the report as it is."""
-    if not REPORT.exists():
-        return {}
-    parts = re.split(r"^<!-- (\w+) -->\n", REPORT.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {name: text.strip() for name, text in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-def _report(texts):
-    known = [name for name in SECTIONS if name in texts]
-    return HEAD + "".join(f"\n<!-- {name} -->\n{texts[name]}\n" for name in known)
+def written(sections: dict[str, Section]) -> str:
+    """The text of the report."""
+    known = [name for name in SECTIONS if name in sections]
+    return HEAD + "".join(f"\n<!-- {name} -->\n{sections[name]}\n" for name in known)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,14 @@
 import multiprocessing
 import os
 import platform
+import re
 import statistics
+import subprocess
+import sys
 import time
 import traceback
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 
 from noisy_student.runtime import environment
@@ -126,17 +130,38 @@ def _short(rate):
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
+# A convolution, at which oneDNN tells which instructions it takes.
+PROBES = {
+    "tensorflow": "import tensorflow as l; l.nn.conv2d(l.ones([1, 8, 8, 3]), l.ones([3, 3, 3, 4]), 1, 'SAME')",
+    "torch": "import torch as l; l.nn.functional.conv2d(l.ones(1, 3, 8, 8), l.ones(4, 3, 3, 3))",
+}
+
+
+def onednn(package):
+    """The instruction set that the package's oneDNN takes here, in oneDNN's words; None: it is not used."""
+    environment = {**os.environ, "ONEDNN_VERBOSE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", PROBES[package]]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    said = re.search(r"^onednn_verbose.*,isa:(.+)$", run.stdout, re.MULTILINE)
+    return said[1].strip() if said else None
+
+
 def machine(*packages):
-    """One line about the machine and the versions of the named packages."""
+    """One line about the machine, the day and the versions of the named packages.
+
+    The CPU's name, instruction sets and cores are set in bold: `benchmarks.report` keeps one table for each of them.
+    """
     versions = [f"Python {platform.python_version()}"]
     for package in packages:
         try:
-            versions.append(f"{package} {metadata.version(package)}")
+            version = f"{package} {metadata.version(package)}"
         except metadata.PackageNotFoundError:
             continue
+        versions.append(f"{version} (oneDNN: {onednn(package) or 'not used'})" if package in PROBES else version)
     cpu = environment.cpu()
     flags = [
         flag for flag in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if flag in cpu.get("instructions", "").split()
     ]
     cores = f"{environment.threads()} cores"
-    return f"{cpu['name']} ({', '.join(flags[:2]) or 'no AVX2'}), {cores}; {', '.join(versions)}"
+    today = datetime.now(UTC).date().isoformat()
+    return f"**{cpu['name']} ({', '.join(flags[:2]) or 'no AVX2'}), {cores}**, {today}; {', '.join(versions)}"

@@ -1,4 +1,4 @@
-"""RandAugment on one core: images a second of ours and of what a user would pick instead.
+"""RandAugment and random resized crops on one core: images a second of ours and of what a user would pick instead.
 
 python -m benchmarks.randaugment
 """
@@ -12,6 +12,8 @@ from noisy_student.runtime import console
 OPS, MAGNITUDE, FILL = 2, 10, 128
 LEVELS = (30, 10)  # "M = 10" is a third of the way in most codes, and all of it in the article's
 SIZES = ((32, 128), (224, 16))  # side, batch
+CROP_SIZES = ((40, 32, 128), (256, 224, 16))  # side of the stored image, of the crop, batch
+SMALLEST = 0.08  # share of the area
 
 
 def _images(side, batch):
@@ -150,6 +152,52 @@ def keras_layer(side, batch, levels):
     return portion
 
 
+def crop_ours(stored, side, batch):
+    """Boxes, weights and the compiled kernels."""
+    import numpy as np
+
+    from noisy_student.noise.pipeline import InputNoise
+    from noisy_student.runtime.seeds import image_keys
+    from noisy_student.settings.schema import AugmentationParams
+
+    augmentation = AugmentationParams(resized_crop=SMALLEST)
+    noise = InputNoise(augmentation=augmentation, randaugment=None, image_size=side)
+    images, rows = _images(stored, batch), np.arange(batch)
+    return _repeated(lambda epoch: noise(images, image_keys(0, epoch, rows)), batch, 20)
+
+
+def crop_pillow(stored, side, batch):
+    """The same boxes, drawn by the same code, and Pillow's resize."""
+    import numpy as np
+    from PIL import Image
+
+    from noisy_student.noise.resized_crop import draw_boxes
+    from noisy_student.runtime.seeds import image_keys
+
+    images, rows, how = _images(stored, batch), np.arange(batch), Image.Resampling.BILINEAR
+
+    def work(epoch):
+        boxes = draw_boxes(image_keys(0, epoch, rows), height=stored, width=stored, smallest=SMALLEST).tolist()
+        pairs = zip(images, boxes, strict=True)
+        return np.stack([np.asarray(Image.fromarray(image).resize((side, side), how, box=box)) for image, box in pairs])
+
+    return _repeated(work, batch, 4)
+
+
+def crop_torchvision(stored, side, batch):
+    """Image by image, on tensors, antialiased."""
+    try:
+        import torch
+        from torchvision.transforms import v2
+    except ImportError as error:
+        raise MissingRival("torchvision is not installed") from error
+    torch.set_num_threads(1)
+    images = torch.from_numpy(_images(stored, batch)).permute(0, 3, 1, 2).contiguous()
+    crop = v2.RandomResizedCrop(side, scale=(SMALLEST, 1.0), antialias=True)
+    return _repeated(lambda _: torch.stack([crop(image) for image in images]), batch, 4)
+
+
+CROPS = {"Pillow loop": crop_pillow, "ours": crop_ours, "torchvision v2": crop_torchvision}
 CONTESTANTS = {
     "Pillow loop": pillow,
     "ours": ours,
@@ -157,6 +205,11 @@ CONTESTANTS = {
     "albumentations": albumentations,
     "keras.layers.RandAugment": keras_layer,
 }
+
+
+def crops(stored, side, batch):
+    """Results of the contestants at random resized crops."""
+    return compare({name: partial(factory, stored, side, batch) for name, factory in CROPS.items()}, cores=1)
 
 
 def main():
@@ -170,6 +223,9 @@ def main():
             results = compare(contestants, cores=1)
             print(f"\n### {side} x {side}, batch {batch}, M = {MAGNITUDE} of {levels}\n")
             print(table(results, unit="images/s", reference="Pillow loop"), flush=True)
+    for stored, side, batch in CROP_SIZES:
+        print(f"\n### Random resized crop of {stored} x {stored} to {side} x {side}, scale {SMALLEST}, batch {batch}\n")
+        print(table(crops(stored, side, batch), unit="images/s", reference="Pillow loop"), flush=True)
 
 
 if __name__ == "__main__":

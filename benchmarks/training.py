@@ -1,4 +1,4 @@
-"""Training images a second on a constant batch: ours, stock Keras, native PyTorch.
+"""Training images a second on a constant batch: ours, stock Keras, native PyTorch, eager and compiled.
 
 python -m benchmarks.training
 """
@@ -76,11 +76,11 @@ def stock_keras(network, precision):
     return _portion(training_model(network, precision=precision), NETWORKS[network][-1])
 
 
-def native_torch(network, bfloat16, channels_last):
-    """PyTorch without Keras."""
+def native_torch(network, bfloat16, channels_last, compiled=False):
+    """PyTorch without Keras, step by step or compiled."""
     from benchmarks.rivals.native_torch import training_step
 
-    step = training_step(network, batch_size=BATCH, bfloat16=bfloat16, channels_last=channels_last)
+    step = training_step(network, batch_size=BATCH, bfloat16=bfloat16, channels_last=channels_last, compiled=compiled)
     steps = NETWORKS[network][-1]
 
     def portion():
@@ -98,6 +98,7 @@ def contestants(network):
         "Keras mixed_bfloat16": partial(stock_keras, network, "mixed_bfloat16"),
         "Keras float32": partial(stock_keras, network, "float32"),
         "PyTorch bfloat16 channels_last": partial(native_torch, network, True, True),
+        "PyTorch bfloat16 channels_last, torch.compile": partial(native_torch, network, True, True, True),
         "PyTorch float32 channels_last": partial(native_torch, network, False, True),
     }
 

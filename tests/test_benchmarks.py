@@ -1,10 +1,14 @@
 """The benchmarks themselves are run by hand; here only that what they name is there."""
 
 import importlib.util
+import sys
 
 import pytest
 
+from benchmarks import __main__ as bench
 from benchmarks.__main__ import REPORT, SECTIONS
+from benchmarks.harness import machine
+from benchmarks.report import MACHINE, parse
 from benchmarks.stages import SCRIPTS
 from support import ROOT
 
@@ -17,3 +21,72 @@ def test_what_is_run_is_there(module):
 def test_every_table_of_the_report_has_its_benchmark():
     text = (ROOT / REPORT).read_text(encoding="utf-8")
     assert {line[5:-4] for line in text.splitlines() if line.startswith("<!-- ")} <= {*SECTIONS}
+
+
+def test_the_line_about_the_machine_names_cpu_instructions_cores_and_day():
+    found = MACHINE.match(machine("numpy"))
+    assert found
+    assert " cores" in found[1]
+    assert found[1] in machine("pillow")  # the same whatever packages are named
+
+
+def test_every_section_of_the_report_says_on_which_cpu_and_when():
+    sections = parse((ROOT / REPORT).read_text(encoding="utf-8"))
+    assert sections.keys() == {*SECTIONS}
+    assert all(section.tables for section in sections.values())
+
+
+OLD = """<!-- training -->
+## Training step
+
+as it was
+
+**Intel Xeon (amx_bf16, avx512_bf16), 2 cores**, 2026-12-24; Python 3.11.7
+
+### 32 pixels
+
+| ours | 809 |
+
+**AMD EPYC (avx2), 2 cores**, 2026-11-20; Python 3.11.7
+
+| ours | 100 |
+"""
+NEW = """## Training step
+
+as it is
+
+**AMD EPYC (avx2), 2 cores**, 2027-01-02; Python 3.12.1
+
+| ours | 120 |
+
+note
+"""
+OTHER = NEW.replace("avx2", "avx512f").replace("120", "300")
+
+
+def test_a_new_table_takes_the_place_of_the_same_cpus_and_those_of_others_stay():
+    both = parse(OLD)["training"].renewed(NEW)
+    assert str(both) == OLD.partition("\n")[2].strip().replace("as it was", "as it is").partition("**AMD")[0] + (
+        "**AMD EPYC (avx2), 2 cores**, 2027-01-02; Python 3.12.1\n\n| ours | 120 |\n\nnote"
+    )
+    three = both.renewed(OTHER)
+    assert [line for line in str(three).splitlines() if line.startswith("| ours")] == [
+        "| ours | 809 |",
+        "| ours | 120 |",
+        "| ours | 300 |",
+    ]
+    assert str(three.renewed(OTHER)) == str(three)
+
+
+def test_make_bench_keeps_other_cpus_tables_and_other_sections(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / REPORT).write_text("# Head\n\n" + OLD + "\n<!-- stores -->\n## Stores\n\nas they were\n")
+    (tmp_path / "benchmarks/training.py").write_text(f"print({NEW!r})")
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "training"])
+    bench.main()
+    written = (tmp_path / REPORT).read_text()
+    assert ["809" in written, "| ours | 100 |" in written, "| ours | 120 |" in written] == [True, False, True]
+    assert "as they were" in written
+    assert parse(written)["training"].tables.keys() == parse(OLD)["training"].tables.keys()

@@ -1,5 +1,8 @@
 """The benchmarks' networks in PyTorch, without Keras."""
 
+import os
+import shutil
+
 from benchmarks.harness import MissingRival
 
 try:
@@ -65,18 +68,28 @@ def _network(name):
     return _Network(_PreactivationBlock, (32, 64, 128), 4, preactivation=True)
 
 
-def training_step(network, *, batch_size, bfloat16, channels_last):
-    """A callable without arguments that does one step of SGD on a constant batch of uint8 images."""
+def training_step(network, *, batch_size, bfloat16, channels_last, compiled=False):
+    """A callable without arguments that does one step of SGD on a constant batch of uint8 images.
+
+    With `compiled`, forward pass, loss and their gradients are what `torch.compile` (inductor) makes of them.
+    """
+    if compiled and not shutil.which(os.environ.get("CXX", "g++")):
+        raise MissingRival("torch.compile needs a C++ compiler: apt-get install g++")
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = _network(network).to(memory_format=layout)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=True)
     images = torch.randint(0, 256, (batch_size, 3, 32, 32), dtype=torch.uint8).contiguous(memory_format=layout)
     labels = torch.randint(0, 10, (batch_size,))
 
-    def step():
+    def loss_of(images, labels):
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = model(images.float() / 127.5 - 1.0)
-        loss = functional.cross_entropy(logits.float(), labels)
+        return functional.cross_entropy(logits.float(), labels)
+
+    loss_of = torch.compile(loss_of) if compiled else loss_of
+
+    def step():
+        loss = loss_of(images, labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

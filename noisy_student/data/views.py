@@ -83,11 +83,15 @@ class Resized(_View):
         self.images, self.shape = images, (len(images), size, size, 3)
 
     def __getitem__(self, rows: Index) -> np.ndarray:
-        stored = np.asarray(self.images[rows])
-        resized = np.empty((*stored.shape[:-3], *self.shape[1:]), np.uint8)
-        for place in np.ndindex(resized.shape[:-3]):
-            resized[place] = resize_image(stored[place], size=self.shape[1])
-        return resized
+        return resized(np.asarray(self.images[rows]), self.shape[1])
+
+
+def resized(stored: Pixels, size: int) -> Pixels:
+    """Images (..., S, S, 3) as `at_size` has them: a new array."""
+    new = np.empty((*stored.shape[:-3], size, size, 3), np.uint8)
+    for place in np.ndindex(new.shape[:-3]):
+        new[place] = resize_image(stored[place], size=size)
+    return new
 
 
 def at_size(images: Images, size: int | None) -> Images:

@@ -16,8 +16,9 @@ class _Noise(keras.layers.Layer):
         return self.in_graph(draw.pop("images"), draw)
 
     def compute_output_spec(self, inputs):
-        images = inputs["images"]
-        return keras.KerasTensor(images.shape, dtype=images.dtype)
+        images, size = inputs["images"], self.in_graph.size
+        shape = images.shape if size is None else (images.shape[0], *size, 3)
+        return keras.KerasTensor(shape, dtype=images.dtype)
 
 
 def behind_noise(network: keras.Model, in_graph: InGraphNoise, inputs: dict[str, np.ndarray]) -> keras.Model:

@@ -1,6 +1,7 @@
 """Input noise inside the training graph: the host draws, the accelerator carries the draw out.
 
-Every image has its own operations, so no step may branch. It runs three stages over the whole batch, each
+A resized crop is a sum of neighbours, first along rows, then along columns, with weights from the host. Of the rest
+every image has its own operations, so no step may branch. It runs three stages over the whole batch, each
 with parameters that leave an image alone unless its operation needs that stage:
 
 1. geometry: one gather by an affine matrix in 16.16 fixed point, which is Pillow's own arithmetic for nearest
@@ -23,10 +24,13 @@ from keras import ops
 from noisy_student.noise import operations as kinds
 from noisy_student.noise.device_arrays import BICUBIC, HALF, frames, parameters, rounding_losses
 from noisy_student.noise.pipeline import CROP_FILL
+from noisy_student.noise.resized_crop import BITS, box_taps
 from noisy_student.runtime.types import Tensor
 
 if TYPE_CHECKING:
     from noisy_student.noise.pipeline import InputDraw, InputNoise
+
+HALF_WEIGHT = 1 << (BITS - 1)  # so that sums are rounded, not cut off
 
 
 class InGraphNoise:
@@ -43,7 +47,7 @@ class InGraphNoise:
     """
 
     def __init__(self, noise: InputNoise) -> None:
-        self.padding = noise.crop
+        self.padding, self.size = noise.crop, noise.size
         self.table = noise.randaugment.table if noise.randaugment else ()
         self.fill = noise.randaugment.fill if noise.randaugment else 0
         self.bicubic = any(operation.kind in BICUBIC for operation in self.table)
@@ -53,12 +57,18 @@ class InGraphNoise:
         """Turn a draw into what the device needs, for images with sides of 3 to 2048 pixels; done on the host.
 
         Returns:
-            Arrays, float32 where marked so, otherwise int32. For flip and crop, if drawn: "frame" (N, 6), affine
-            matrices. For RandAugment, if drawn: "kind", "mask", "threshold" and, float32, "factor" (N, ops); "matrix"
-            (N, ops, 6); and with the article's table "shift" and, float32, "rest" (N, ops, max(height, width)), how far
-            each line is sheared.
+            Arrays, float32 where marked so, otherwise int32. For resized crops, if drawn: "column", "row" (N, size) and
+            "column_weight", "row_weight" (N, size, T), `resized_crop.Taps`. For flip and crop, if drawn: "frame"
+            (N, 6), affine matrices. For RandAugment, if drawn: "kind", "mask", "threshold" and, float32, "factor" (N,
+            ops); "matrix" (N, ops, 6); and with the article's table "shift" and, float32, "rest" (N, ops, max(height,
+            width)), how far each line is sheared.
         """
         arrays = {}
+        if draw.box is not None:
+            sides, (height, width) = {"height": height, "width": width}, self.size or (height, width)
+            columns, rows = box_taps(draw.box, **sides, new_height=height, new_width=width)
+            arrays |= {"column": columns.first, "column_weight": columns.weight}
+            arrays |= {"row": rows.first, "row_weight": rows.weight}
         if draw.flip is not None or draw.top is not None:
             arrays["frame"] = frames(draw, self.padding, width)
         if draw.op is not None and draw.value is not None:
@@ -73,7 +83,7 @@ class InGraphNoise:
         return arrays
 
     def __call__(self, images: Tensor, arrays: dict[str, Tensor]) -> Tensor:
-        """Carry out a draw as `prepare` returned it for images of this size; done on the device.
+        """Carry out a draw as `prepare` returned it for images of this size; a resized crop brings them to another.
 
         Height and width must be known when the step is traced. The images are uint8 before and after: a quarter of
         float32's memory.
@@ -82,6 +92,10 @@ class InGraphNoise:
         height, width = images.shape[1:3]
         planes = ops.transpose(ops.reshape(images, (-1, height * width, 3)), (0, 2, 1))
         pixels = _pack(ops.cast(planes, "int32"))
+        if "column" in arrays:
+            taps = [arrays.pop(key) for key in ("column", "column_weight", "row", "row_weight")]
+            pixels = _resize(pixels, *taps, height, width)
+            height, width = self.size or (height, width)
         frame = arrays.pop("frame", None)
         if frame is not None:
             pixels = _warp(pixels, frame, height, width, CROP_FILL)
@@ -202,6 +216,27 @@ def _warp(pixels, matrix, height, width, fill):
     place = ops.reshape(ops.where(inside, y * width + x, 0), (-1, height * width))
     inside = ops.reshape(inside, (-1, height * width))
     return ops.where(inside, ops.take_along_axis(pixels, place, axis=1), fill * 0x010101)
+
+
+def _resize(pixels, column, column_weight, row, row_weight, height, width):
+    """Resize as the taps say, along rows first, as Pillow does: (N, H * W) packed -> (N, size * size) packed."""
+    new_height, new_width = row.shape[1], column.shape[1]
+    starts = width * ops.arange(height, dtype="int32")[:, None]
+    places = [starts + ops.minimum(column + tap, width - 1)[:, None] for tap in range(column_weight.shape[2])]
+    pixels = _mix(pixels, places, column_weight[:, None])  # (N, H * new width)
+    columns = ops.arange(new_width, dtype="int32")
+    places = [new_width * ops.minimum(row + tap, height - 1)[..., None] + columns for tap in range(row_weight.shape[2])]
+    return ops.reshape(_mix(pixels, places, row_weight[:, :, None]), (-1, new_height * new_width))
+
+
+def _mix(pixels, places, weight):
+    """Sums of the pixels at places (N, A, B), one array a tap, by weight (N, A or 1, B or 1, T): (N, A * B)."""
+    total, shape = HALF_WEIGHT, places[0].shape[1:]
+    for tap, place in enumerate(places):
+        taken = ops.take_along_axis(pixels, ops.reshape(place, (-1, shape[0] * shape[1])), axis=1)
+        planes = ops.reshape(_unpack(taken), (-1, 3, *shape))
+        total = total + planes * weight[:, None, ..., tap]
+    return _pack(ops.reshape(ops.right_shift(total, BITS), (-1, 3, shape[0] * shape[1])))
 
 
 def _shear(pixels, kind, shift, rest, height, width, fill):

@@ -367,6 +367,9 @@ class AugmentationParams(Section):
 
     flip: bool = parameter(False, "left to right")
     crop: Annotated[int, Field(ge=0, le=64)] = parameter(0, "pixels of padding before a random crop")
+    resized_crop: Share = parameter(
+        1.0, "smallest share of the area that a random crop, resized, shows, e.g. 0.08 (ImageNet); 1: off"
+    )
 
 
 class PseudoLabelParams(Section):

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from noisy_student.data.views import resized
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.seeds import derive_seed, generator, image_keys
@@ -70,6 +71,8 @@ class TrainingBatches(keras.utils.PyDataset):
         noise: what an image gets is a function of the seed, the name of its share, and how often which row was seen.
         round_steps: steps in a round.
         seed: of order and noise.
+        image_size: side in pixels of the images that are trained on; None: as they are stored. A resized crop brings
+            them to it from their stored size in one go, as the correction of resolutions wants it (arXiv:1906.06423).
         in_graph: that of `noise`: the batches hold draws, for the device to carry out. None: they hold noised images.
     """
 
@@ -80,11 +83,14 @@ class TrainingBatches(keras.utils.PyDataset):
         noise: InputNoise,
         round_steps: int,
         seed: int,
+        image_size: int | None = None,
         in_graph: InGraphNoise | None = None,
     ) -> None:
         super().__init__()
         self.shares, self.noise, self.in_graph, self.round_steps, self.seed = shares, noise, in_graph, round_steps, seed
         self.round = 0
+        stored = shares[0].examples.shape[0]
+        self._resized_to = image_size if image_size not in (None, stored) and not noise.resizes else None
         self.done = 0  # steps of the round that were taken before, when a training goes on within one
         self._streams = [ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares]
         self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
@@ -103,7 +109,7 @@ class TrainingBatches(keras.utils.PyDataset):
 
         Returns:
             (images, targets, weights): (B, H, W, 3) uint8, (B, K) float32 and (B,) float32. With `in_graph`,
-            instead of images a dict of "images" as they are and of what `InGraphNoise.prepare` returns.
+            instead of images a dict of "images" before their noise and of what `InGraphNoise.prepare` returns.
         """
         step, first = self.round * self.round_steps + self.done + index, self.shares[0].examples
         images = np.empty((self.batch_size, *first.shape), np.uint8)
@@ -115,10 +121,13 @@ class TrainingBatches(keras.utils.PyDataset):
             epochs, rows = stream.at(step)
             share.examples.write(rows, images[here], targets[here])
             keys[here] = image_keys(seed, epochs, rows)
+        if self._resized_to is not None:
+            images = resized(images, self._resized_to)
+        height, width = images.shape[1:3]
         if self.in_graph is not None:
-            height, width = images.shape[1:3]
-            draw = self.in_graph.prepare(self.noise.draw(keys), height=height, width=width)
+            draw = self.in_graph.prepare(self.noise.draw(keys, (height, width)), height=height, width=width)
             return {"images": images, **draw}, targets, self._weights
         if self.noise.active:
-            self.noise.apply(images, self.noise.draw(keys), out=images)
+            out = None if self.noise.resizes else images
+            images = self.noise.apply(images, self.noise.draw(keys, (height, width)), out=out)
         return images, targets, self._weights

@@ -1,7 +1,7 @@
-"""What the batches of a training are made of."""
+"""What the batches of a training are made of: images as they are stored, which `TrainingBatches` brings to its size."""
 
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.views import Images, at_size
+from noisy_student.data.views import Images
 from noisy_student.runtime.types import Probs, Rows
 from noisy_student.settings.schema import StudentParams, TrainingParams
 from noisy_student.training.batches import Share
@@ -10,8 +10,8 @@ from noisy_student.training.examples import ConcatenatedExamples, LabelledExampl
 
 def teacher_shares(training: TrainingParams, labelled: LabelledImages, *, classes: int) -> list[Share]:
     """What a teacher's batches are made of: labelled images only."""
-    images, smoothing = at_size(labelled.images, training.image_size), training.label_smoothing
-    examples = LabelledExamples(images, labelled.labels, classes=classes, smoothing=smoothing)
+    smoothing = training.label_smoothing
+    examples = LabelledExamples(labelled.images, labelled.labels, classes=classes, smoothing=smoothing)
     return [Share("labelled", examples, training.batch_size)]
 
 
@@ -32,8 +32,7 @@ def student_shares(
     shares = teacher_shares(student, labelled, classes=classes)
     if not student.uses_pseudo_labels or rows is None:
         return shares
-    images = at_size(unlabelled, student.image_size)
-    pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=student.label_smoothing)
+    pseudo = PseudoLabelledExamples(unlabelled, probs, rows, kind=kind, smoothing=student.label_smoothing)
     if student.mix == "pseudo":
         return [Share("pseudo", pseudo, student.batch_size)]
     if student.mix == "concat":

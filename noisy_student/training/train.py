@@ -132,13 +132,19 @@ def _fit_phase(phase, initial, checkpoints, *, params, validation, labels, class
         transfer_weights(initial, network)
     if phase.frozen is not None:
         freeze(network, training.model, phase.frozen)
-    on_input = input_noise(params, noised=training.noise) if phase.augmented else no_input_noise()
+    size = phase.image_size
+    on_input = input_noise(params, noised=training.noise, image_size=size) if phase.augmented else no_input_noise()
     in_graph = InGraphNoise(on_input) if _noised_on_device(params, on_input) else None
     batches = TrainingBatches(
-        phase.shares, noise=on_input, round_steps=phase.round_steps, seed=phase.seed, in_graph=in_graph
+        phase.shares,
+        noise=on_input,
+        round_steps=phase.round_steps,
+        seed=phase.seed,
+        image_size=size,
+        in_graph=in_graph,
     )
     model = network if in_graph is None else behind_noise(network, in_graph, batches[0][0])
-    validation = LabelledImages(at_size(validation.images, phase.image_size), validation.labels)
+    validation = LabelledImages(at_size(validation.images, size), validation.labels)
     before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
     compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
     state = fit_rounds(phase, model, network, batches, validation, checkpoints, labels=labels, followed=followed)

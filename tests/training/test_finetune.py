@@ -152,6 +152,20 @@ def test_it_sees_labelled_images_as_they_are(digits, monkeypatch):
     assert [len(batches[0][0]) for batches in made[:2]] == [12, 8]
 
 
+def test_a_resized_crop_goes_from_the_stored_images_to_the_size_of_each_phase(digits, monkeypatch):
+    made = []
+    real = train.TrainingBatches
+    monkeypatch.setattr(train, "TrainingBatches", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
+    changes = {"augmentation.resized_crop": 0.3, "teacher.finetune": TUNED | {"augment": True, "epochs": 0.5}}
+    changes |= {"teacher.steps": 2, "teacher.validate_every": 2}
+    trained = _train(params.check(with_values(digits, SETTINGS | changes)))
+    assert [(batches.shares[0].examples.shape[0], *batches[0][0].shape) for batches in made] == [
+        (12, 12, 8, 8, 3),  # stored at 12 pixels; the training
+        (12, 8, 12, 12, 3),  # the fine-tuning
+    ]
+    assert trained.model.input_shape[1] == 12
+
+
 @pytest.mark.parametrize(
     "step",
     [pytest.param(("training", 8), marks=slow), ("finetune", 2), pytest.param(("finetune", 6), marks=slow)],
@@ -219,7 +233,7 @@ def test_pretraining_uses_pseudo_labels_only_and_tuning_labels_only(digits, monk
     monkeypatch.setattr(train, "TrainingBatches", lambda *a, **k: made.append(real(*a, **k)) or made[-1])
     values = {key.replace("teacher.", "student."): value for key, value in SETTINGS.items()}
     values |= {"student.mix": "pseudo", "student.finetune": TUNED | {"image_size": 12}}
-    values |= {"student.noise": False, "student.image_size": None, "augmentation": {"flip": False, "crop": 0}}
+    values |= {"student.noise": False, "student.image_size": None, "augmentation.crop": 0}
     settings = params.check(with_values(digits, values))
     pool = _images(40, seed=2)
     shares = student_shares(

@@ -286,6 +286,7 @@ def test_checkpoints_are_chosen_by_loss_or_by_accuracy(digits, select_by, best):
 @pytest.mark.parametrize("ema", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_noise_on_the_device_gives_the_training_that_noise_on_the_host_gives(digits, ema):
     on = {"teacher.noise": True, "augmentation.flip": True, "augmentation.crop": 1, "teacher.ema": ema}
+    on |= {"augmentation.resized_crop": 0.4, "teacher.image_size": 12}  # the stored images have 8 pixels
     host, device = (_teacher(_settings(digits, **on, input_noise=where)) for where in ("host", "device"))
     plain = _teacher(_settings(digits, **on | {"teacher.noise": False}, input_noise="host"))
     losses = [[row["train_loss"] for row in trained.history] for trained in (host, device, plain)]

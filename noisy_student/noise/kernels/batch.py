@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit, types
 
 from noisy_student.noise import operations as kinds
+from noisy_student.noise import resized_crop
 from noisy_student.noise.kernels import values
 from noisy_student.noise.kernels.cubic import shear_x_bicubic, shear_y_bicubic
 from noisy_student.noise.kernels.memory import OPTIONS, Flat, copy
@@ -75,7 +76,7 @@ def versioned(paths: Sequence[Path]) -> Callable[[Callable], Callable]:
     return rename
 
 
-SOURCES = [*sorted(Path(__file__).parent.glob("*.py")), Path(kinds.__file__)]
+SOURCES = [*sorted(Path(__file__).parent.glob("*.py")), Path(kinds.__file__), Path(resized_crop.__file__)]
 PIXELS = types.Array(types.uint8, 2, "C", readonly=True)
 INTS, FLAGS = types.int64[::1], types.boolean[::1]
 SIGNATURE = types.void(

@@ -1,0 +1,95 @@
+"""A rehearsal of benchmarks/gpu.sh on the CPU, from its bundle, with tiny settings."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu import STEPS, peak
+from benchmarks.gpu_bundle import NAME, PACKAGES, build, pinned
+from support import ROOT
+
+LOCK = (ROOT / "requirements-jax.txt").read_text(encoding="utf-8")
+
+
+def test_peaks_are_found_by_the_devices_name():
+    assert peak("CUDA NVIDIA H100 80GB HBM3") == 989
+    assert peak("CUDA NVIDIA H100 PCIe") == 756
+    assert (peak("CPU"), peak("CPU", given=2.5)) == (None, 2.5)
+
+
+def test_the_bundle_pins_what_the_lock_pins_with_its_hashes():
+    entries = pinned(LOCK).replace("\\\n", "").splitlines()
+    assert len(entries) == len(PACKAGES)
+    for entry in entries:
+        assert "==" in entry
+        assert "--hash=sha256:" in entry
+
+
+def test_a_package_that_the_lock_lacks_is_named():
+    with pytest.raises(ValueError, match="keras"):
+        pinned(LOCK.replace("\nkeras==", "\nother=="))
+
+
+def _archive(folder):
+    """CIFAR-10 with few images, each class brighter than the one before; return its SHA-256."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    path = folder / "cifar-10-binary.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        names = [*(f"data_batch_{k}.bin" for k in range(1, 6)), "test_batch.bin"]
+        for name in names:
+            labels = np.arange(60) % 10
+            pixels = rng.integers(0, 20, (60, 3072)) + 23 * labels[:, None]
+            _add(tar, name, np.concatenate([labels[:, None], pixels], axis=1).astype(np.uint8).tobytes())
+        classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+        _add(tar, "batches.meta.txt", ("\n".join(classes) + "\n").encode())
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _add(tar, name, content):
+    info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed in this environment")
+def test_rehearsal_from_the_bundle_stopped_and_gone_on(tmp_path):
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()  # none: this environment has what they hold
+    build(tmp_path / "bundle.tar.gz", wheels)
+    with tarfile.open(tmp_path / "bundle.tar.gz") as tar:
+        tar.extractall(tmp_path, filter="data")
+    sha256 = _archive(tmp_path / "archive")
+    (tmp_path / NAME / "wheels").rmdir()  # so gpu.sh takes the environment as it is
+    command = ["bash", str(tmp_path / NAME / "code/benchmarks/gpu.sh"), "--cifar10", "archive", "--sha256", sha256]
+    command += ["--tiny", "--goal", "1.01"]
+    environment = os.environ | {"PYTHON": sys.executable}
+    out = tmp_path / "gpu-results" / "gpu.json"
+
+    def run(minutes):
+        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+        return subprocess.run([*command, "--minutes", str(minutes)], **options)
+
+    first = run(0.02)  # a second: nothing can be finished
+    assert first.returncode == 0, first.stderr
+    assert "goes on" in first.stderr
+    assert not all(json.loads(out.read_text())[step]["complete"] for step in STEPS)
+    second = run(20)
+    assert second.returncode == 0, second.stderr
+    measured = json.loads(out.read_text())
+    assert all(measured[step]["complete"] for step in STEPS), measured
+    assert measured["utilisation"]["best"]["images_per_second"] > 0
+    assert measured["labelling"]["images"] == 100
+    assert (measured["cifar10"]["reached"], len(measured["cifar10"]["curve"])) == (False, 2)
+    assert measured["cifar10-4k"]["test_accuracy"].keys() == {"teacher", "student-gen1"}
+    assert run(1).returncode == 0  # nothing is left to do
+    assert json.loads(out.read_text()) == measured
