@@ -37,6 +37,7 @@ BY_HAND = {  # what each network is by default, as docs/recipes.md has it
     "article_resnet50": "article_resnet50",
     "efficientnet": "efficientnet_b0",
     "resnet": "resnet_8_16",
+    "whitened_convnet": "whitened_convnet_32_128_256",
     "wide_resnet": "wide_resnet_10_2",
 }
 
@@ -262,6 +263,18 @@ def test_the_digits_settings_for_other_images(photos):
     assert any("photos --root '/my photos (1)' writes" in line for line in spaced)
     assert not any("the digits'" in line for line in checking.notes(photos(augmentation__flip=True)))
     assert not any("the digits'" in line for line in checking.notes(photos(teacher__steps=400)))
+
+
+def test_stochastic_depth_of_a_network_without_shortcuts_is_noted_once_and_only_where_there_is_noise(digits):
+    models = {f"{section}__model__name": "whitened_convnet" for section in ("teacher", "student")}
+    lines = [line for line in checking.notes(checked(digits, **models)) if "shortcuts" in line]
+    assert lines == [
+        "noise.stochastic_depth.survival_probability=0.8 changes nothing in whitened_convnet, which has no shortcuts; "
+        "1.0 says so"
+    ]
+    off = {"noise__stochastic_depth__survival_probability": 1.0}
+    for values in ({**models, **off}, {**models, "student__noise": False, "teacher__noise": False}, {}):
+        assert not any("shortcuts" in line for line in checking.notes(checked(digits, **values)))
 
 
 def test_notes_are_said_once(digits):
