@@ -265,6 +265,12 @@ def test_the_digits_settings_for_other_images(photos):
     assert not any("the digits'" in line for line in checking.notes(photos(teacher__steps=400)))
 
 
+def test_mirror_images_that_no_training_has_shown_are_noted(digits):
+    mirrored = {"pseudolabel__test_time_augmentation": "flip"}
+    for values, lines in ((mirrored, 1), ({**mirrored, "augmentation__flip": True}, 0), ({}, 0)):
+        assert sum("augmentation.flip=false" in line for line in checking.notes(checked(digits, **values))) == lines
+
+
 def test_stochastic_depth_of_a_network_without_shortcuts_is_noted_once_and_only_where_there_is_noise(digits):
     models = {f"{section}__model__name": "whitened_convnet" for section in ("teacher", "student")}
     lines = [line for line in checking.notes(checked(digits, **models)) if "shortcuts" in line]

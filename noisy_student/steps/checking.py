@@ -111,6 +111,11 @@ def notes(settings: params.Params) -> list[str]:
         if classes and 0 < chosen.threshold < 1 / classes:
             least = f"of {classes} classes the most probable has at least {1 / classes:.3g}"
             lines.append(f"{place}.threshold={chosen.threshold} keeps every image: {least}")
+        if chosen.test_time_augmentation == "flip" and not settings.augmentation.flip:
+            lines.append(
+                f"{place}.test_time_augmentation=flip asks the teacher about mirror images, of which it has seen none "
+                "(augmentation.flip=false); mirror images of digits are no digits"
+            )
     return list(dict.fromkeys(lines))
 
 
