@@ -55,7 +55,7 @@ def ours(network):
     from noisy_student.training.train import compile_for_training
 
     own, steps = NETWORKS[network]
-    training = check(presets.parameters("cifar10-cpu")).teacher
+    training = check(presets.parameters("cifar10-cpu-resnet14")).teacher
     model = build(
         ModelParams(**own),
         classes=10,
