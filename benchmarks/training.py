@@ -12,6 +12,7 @@ BATCH = 128
 NETWORKS = {  # parameters, steps a turn
     "ResNet-20": ({"name": "resnet", "depth": 20, "width": 16}, 10),
     "WRN-28-2": ({"name": "wide_resnet", "wide_depth": 28, "widening_factor": 2}, 4),
+    "whitened_convnet": ({"name": "whitened_convnet"}, 10),
 }
 
 
