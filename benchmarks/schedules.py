@@ -1,6 +1,6 @@
-"""Seconds of training to the same validation accuracy: the preset cifar10-cpu against the article's recipe.
+"""Seconds of training to the same validation accuracy: the preset cifar10-cpu-resnet14 against the article's recipe.
 
-python -m benchmarks.schedules     # after `dvc repro prepare` with the preset cifar10-cpu; about 10 minutes
+python -m benchmarks.schedules     # after `dvc repro prepare` with the preset cifar10-cpu-resnet14; about 10 minutes
 """
 
 import json
@@ -25,11 +25,11 @@ def _data():
 
 
 def _params(seed):
-    """The preset cifar10-cpu, its teacher trained with noise."""
+    """The preset cifar10-cpu-resnet14, its teacher trained with noise."""
     from commands import preset as presets
     from noisy_student.settings.params import check
 
-    parameters = presets.parameters("cifar10-cpu")
+    parameters = presets.parameters("cifar10-cpu-resnet14")
     parameters["seed"] = seed
     parameters["teacher"] |= {"noise": True, **OURS}
     return check(parameters)
@@ -131,7 +131,7 @@ def main():
         rows.append((seed, target, *(_seconds_to(curves[name], target) for name in ("article", "ours"))))
     print("## Schedules: seconds to the same validation accuracy\n")
     print("`python -m benchmarks.schedules`: ResNet-14 of width 16 on the 4,000 labelled images of")
-    print("`cifar10-cpu`, input noise on. The article's recipe (Adam 1e-3, batch 64, float32, Pillow) trains")
+    print("`cifar10-cpu-resnet14`, input noise on. The article's recipe (Adam 1e-3, batch 64, float32, Pillow) trains")
     print(f"{ARTICLE['steps']:,} steps; its best validation accuracy is the mark. The seconds to the mark")
     print("count, start-up included, validations not.\n")
     print(machine("tensorflow", "keras", "pillow"), "\n")

@@ -12,6 +12,7 @@ BATCH = 128
 NETWORKS = {  # parameters, steps a turn
     "ResNet-20": ({"name": "resnet", "depth": 20, "width": 16}, 10),
     "WRN-28-2": ({"name": "wide_resnet", "wide_depth": 28, "widening_factor": 2}, 4),
+    "whitened_convnet": ({"name": "whitened_convnet"}, 10),
 }
 
 
@@ -55,7 +56,7 @@ def ours(network):
     from noisy_student.training.train import compile_for_training
 
     own, steps = NETWORKS[network]
-    training = check(presets.parameters("cifar10-cpu")).teacher
+    training = check(presets.parameters("cifar10-cpu-resnet14")).teacher
     model = build(
         ModelParams(**own),
         classes=10,

@@ -37,6 +37,7 @@ BY_HAND = {  # what each network is by default, as docs/recipes.md has it
     "article_resnet50": "article_resnet50",
     "efficientnet": "efficientnet_b0",
     "resnet": "resnet_8_16",
+    "whitened_convnet": "whitened_convnet_32_128_256",
     "wide_resnet": "wide_resnet_10_2",
 }
 
@@ -269,6 +270,22 @@ def test_of_the_default_there_is_nothing_to_say():
     assert checking.notes(checked(tree)) == []
     (line,) = checking.notes(checked(tree, data__labelled=19))[:1]
     assert line == "teacher.batch_size=64 is more than data.labelled=19: images repeat in a batch"
+def test_mirror_images_that_no_training_has_shown_are_noted(digits):
+    mirrored = {"pseudolabel__test_time_augmentation": "flip"}
+    for values, lines in ((mirrored, 1), ({**mirrored, "augmentation__flip": True}, 0), ({}, 0)):
+        assert sum("augmentation.flip=false" in line for line in checking.notes(checked(digits, **values))) == lines
+
+
+def test_stochastic_depth_of_a_network_without_shortcuts_is_noted_once_and_only_where_there_is_noise(digits):
+    models = {f"{section}__model__name": "whitened_convnet" for section in ("teacher", "student")}
+    lines = [line for line in checking.notes(checked(digits, **models)) if "shortcuts" in line]
+    assert lines == [
+        "noise.stochastic_depth.survival_probability=0.8 changes nothing in whitened_convnet, which has no shortcuts; "
+        "1.0 says so"
+    ]
+    off = {"noise__stochastic_depth__survival_probability": 1.0}
+    for values in ({**models, **off}, {**models, "student__noise": False, "teacher__noise": False}, {}):
+        assert not any("shortcuts" in line for line in checking.notes(checked(digits, **values)))
 
 
 def test_notes_are_said_once(digits):

@@ -62,7 +62,34 @@ class _Network(nn.Module):
         return self.logits(self.features(x).mean((2, 3)))
 
 
+def _offset_norm(filters):
+    """Batch normalisation without scale."""
+    norm = nn.BatchNorm2d(filters)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+class _WhitenedConvNet(nn.Module):
+    """Jordan 2024, arXiv:2404.00498, with ReLU: a fixed 2x2 convolution, three stages of two 3x3 convolutions."""
+
+    def __init__(self, widths):
+        super().__init__()
+        whitening, inputs = nn.Conv2d(3, 24, 2), 24
+        whitening.weight.requires_grad_(False)
+        layers = [whitening, nn.ReLU(inplace=True)]
+        for filters in widths:
+            layers += [_conv(inputs, filters), nn.MaxPool2d(2), _offset_norm(filters), nn.ReLU(inplace=True)]
+            layers += [_conv(filters, filters), _offset_norm(filters), nn.ReLU(inplace=True)]
+            inputs = filters
+        self.features, self.logits = nn.Sequential(*layers), nn.Linear(inputs, 10)
+
+    def forward(self, x):
+        return self.logits(self.features(x).amax((2, 3))) / 9
+
+
 def _network(name):
+    if name == "whitened_convnet":
+        return _WhitenedConvNet((32, 128, 256))
     if name == "ResNet-20":
         return _Network(_BasicBlock, (16, 32, 64), 3, preactivation=False)
     return _Network(_PreactivationBlock, (32, 64, 128), 4, preactivation=True)
@@ -77,7 +104,8 @@ def training_step(network, *, batch_size, bfloat16, channels_last, compiled=Fals
         raise MissingRival("torch.compile needs a C++ compiler: apt-get install g++")
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model = _network(network).to(memory_format=layout)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=True)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learned, 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4, foreach=True)
     images = torch.randint(0, 256, (batch_size, 3, 32, 32), dtype=torch.uint8).contiguous(memory_format=layout)
     labels = torch.randint(0, 10, (batch_size,))
 

@@ -9,8 +9,8 @@ def _conv(x, filters, kernel=3, stride=1):
     return keras.layers.Conv2D(filters, kernel, strides=stride, padding="same", use_bias=False)(x)
 
 
-def _norm(x):
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+def _norm(x, *, scale=True):
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, scale=scale)(x)
 
 
 def _relu(x):
@@ -42,10 +42,22 @@ def wrn28_2(images):
     return _relu(_norm(x))
 
 
+def whitened_convnet(images):
+    """Jordan 2024, arXiv:2404.00498, with ReLU; of the first layer only the bias learns."""
+    whitening = keras.layers.Conv2D(24, 2)
+    x = _relu(whitening(images))
+    whitening.kernel.trainable = False
+    for filters in (32, 128, 256):
+        x = _relu(_norm(keras.layers.MaxPooling2D(2)(_conv(x, filters)), scale=False))
+        x = _relu(_norm(_conv(x, filters), scale=False))
+    return x
+
+
 NETWORKS = {
     "ResNet-14": partial(resnet, depth=14),
     "ResNet-20": partial(resnet, depth=20),
     "WRN-28-2": wrn28_2,
+    "whitened_convnet": whitened_convnet,
 }
 
 
@@ -60,7 +72,11 @@ def training_model(network, *, precision, optimizer=None):
     keras.config.set_dtype_policy(precision)
     images = keras.Input((32, 32, 3), dtype="uint8")
     x = NETWORKS[network](keras.layers.Rescaling(1 / 127.5, offset=-1.0)(images))
-    logits = keras.layers.Dense(10, dtype="float32")(keras.layers.GlobalAveragePooling2D()(x))
+    whitened = network == "whitened_convnet"
+    pooling = keras.layers.GlobalMaxPooling2D() if whitened else keras.layers.GlobalAveragePooling2D()
+    logits = keras.layers.Dense(10, dtype="float32")(pooling(x))
+    if whitened:
+        logits = keras.layers.Rescaling(1 / 9, dtype="float32")(logits)
     model = keras.Model(images, logits)
     sgd = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
     model.compile(

@@ -43,6 +43,7 @@ def predict_probs(
     batch_size: int | str = "auto",
     name: str = "predict",
     noise: Callable[[Pixels, Rows], Pixels] | None = None,
+    mirrored: bool = False,
     out: Probs | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Probs:
@@ -57,6 +58,7 @@ def predict_probs(
         batch_size: images a step, or "auto", see `automatic_batch_size`.
         name: what the progress bar says.
         noise: of images of the model's size, and their rows: the paper's ablation of a noised teacher.
+        mirrored: whether a distribution is the mean of the image's and of its mirror image's.
         out: to write into, may be memory-mapped; None: a new array.
         checkpoints: with `keep=None`, for shards of rows to go on from and to write.
 
@@ -66,6 +68,8 @@ def predict_probs(
     """
     images = fitting(model, images, name=name)
     size, forward = _batch_size(model, batch_size), backends.current().forward(model)
+    if mirrored:
+        forward = _with_mirror_images(forward)
     if out is None:
         out = np.empty((len(images), model.output_shape[-1]), np.float32)
     shards = _Shards(checkpoints, out, name) if checkpoints else None
@@ -81,6 +85,11 @@ def predict_probs(
             if shards and requests and end < len(images):  # else it is quicker to finish
                 shards.save(end, requests.pending())
     return out
+
+
+def _with_mirror_images(forward):
+    """Two calls of the same shape, so that nothing more is compiled and no batch takes more memory."""
+    return lambda images: (forward(images) + forward(np.ascontiguousarray(images[:, :, ::-1]))) / 2
 
 
 class Predictor:

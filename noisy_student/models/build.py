@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from noisy_student.data.views import Images
 from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.networks import network_of
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
@@ -77,7 +78,7 @@ def build(
     # in float32: at lower precision the pixels would be rounded before the first layer
     x = keras.layers.Rescaling(**network.rescaling, dtype="float32", name="normalise")(images)
     x = network.features(x, layers)
-    built = keras.Model(images, _head(x, classes, dropout, mode, seed), name=network.title)
+    built = keras.Model(images, _head(x, network, classes, dropout, mode, seed), name=network.title)
     if mode == "noised":
         built.trainable = False  # Keras then normalises by the stored statistics in any call
     return built
@@ -89,6 +90,15 @@ def model_noise(noise: NoiseParams | None) -> dict[str, Any]:
         return {}
     depth = noise.stochastic_depth
     return {"dropout": noise.dropout, "survival_probability": depth.survival_probability, "coin": depth.coin}
+
+
+def fit_to_images(network: keras.Model, model: ModelParams, images: Images) -> None:
+    """Give a network to be trained what it takes from its training images before the first step, if it does.
+
+    They are un-noised, and of the size of the training. Equal images give equal weights.
+    """
+    for name, kernel in network_of(model).fitted_kernels(images).items():
+        network.get_layer(name).kernel.assign(kernel)
 
 
 def freeze(network: keras.Model, model: ModelParams, blocks: int) -> None:
@@ -114,14 +124,17 @@ def reseeder(network: keras.Model) -> Callable[[int], None]:
     return reseed
 
 
-def _head(x, classes, dropout, mode, seed):
+def _head(x, network, classes, dropout, mode, seed):
     """Pooling, dropout and the last layer, all in float32: (N, H, W, C) -> (N, classes)."""
-    x = keras.layers.GlobalAveragePooling2D(data_format="channels_last", dtype="float32", name="pool")(x)
+    pooling = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    x = pooling[network.pooling](data_format="channels_last", dtype="float32", name="pool")(x)
     if dropout > 0.0 and mode != "inference":
         kind = AlwaysOnDropout if mode == "noised" else keras.layers.Dropout
         x = kind(dropout, seed=layer_seed(seed, "dropout"), dtype="float32", name="dropout")(x)
     initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, "logits"))
     x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name="logits")(x)
+    if network.logit_scale != 1.0:
+        x = keras.layers.Rescaling(network.logit_scale, dtype="float32", name="scaled_logits")(x)
     return x if mode == "train" else keras.layers.Softmax(dtype="float32", name="probs")(x)
 
 

@@ -30,7 +30,7 @@ class Layers:
         mode: "train", "inference" or "noised", see `build`.
         precision: a Keras dtype policy, e.g. "float32" or "mixed_bfloat16".
         seed: of the weights and of the noise.
-        normalisation: `momentum` and `epsilon` of every BatchNormalization.
+        normalisation: arguments of every BatchNormalization.
     """
 
     survival: dict[str, float]
@@ -38,7 +38,7 @@ class Layers:
     mode: str
     precision: str
     seed: int
-    normalisation: dict[str, float]
+    normalisation: dict[str, Any]
 
     def conv(
         self,
@@ -61,6 +61,18 @@ class Layers:
             kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
             **self._options(name, stride),
         )(x)
+
+    def fixed_conv(self, x: KerasTensor, name: str, *, filters: int, kernel: int) -> KerasTensor:
+        """A convolution without padding, of which only the bias learns: (N, H, W, C) -> (N, H - kernel + 1, ...)."""
+        options = self._options(name, 1) | {"padding": "valid"}
+        layer = keras.layers.Conv2D(filters, kernel, kernel_initializer=self._initializer("he_normal", name), **options)
+        x = layer(x)
+        layer.kernel.trainable = False
+        return x
+
+    def max_pool(self, x: KerasTensor, name: str) -> KerasTensor:
+        """The maxima of 2x2 places: (N, H, W, C) -> (N, H // 2, W // 2, C)."""
+        return keras.layers.MaxPooling2D(2, data_format="channels_last", dtype=self.precision, name=name)(x)
 
     def depthwise_conv(self, x: KerasTensor, name: str, *, kernel: int, stride: int) -> KerasTensor:
         """A convolution of every channel by itself, with 'same' padding and without bias."""

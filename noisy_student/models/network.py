@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from noisy_student.data.views import Images
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.types import Floats
 from noisy_student.settings.schema import Section, empty
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ class Network(Section):
     # Keras' momentum of 0.99 would take hundreds of steps to forget the initial statistics, longer than
     # a short training has; these are the values of the usual CIFAR implementations.
     normalisation: ClassVar[dict] = {"momentum": 0.9, "epsilon": 1e-5}
+    pooling: ClassVar[str] = "average"  # average | max: of the features over all places
+    logit_scale: ClassVar[float] = 1.0  # what the last layer's output is multiplied by
     untitled: ClassVar[set[str]] = set()  # fields that do not stand in the title
     too_small: ClassVar[str] = ""  # what else helps if images are too small
 
@@ -41,6 +45,11 @@ class Network(Section):
     def total_stride(self) -> int:
         """How many times smaller than the images the features are."""
         return 4
+
+    @property
+    def least_image_size(self) -> int:
+        """Pixels of the smallest images of which something is left."""
+        return self.total_stride
 
     def blocks(self) -> Blocks:
         """See `Blocks`; most networks' are those of `staged`."""
@@ -58,12 +67,16 @@ class Network(Section):
         """Normalised images (N, H, W, 3) -> features (N, ceil(H / s), ceil(W / s), C); s is the `total_stride`."""
         raise NotImplementedError
 
+    def fitted_kernels(self, images: Images) -> dict[str, Floats]:
+        """{layer: kernel} of the layers that are fitted to the training's images before its first step; here none."""
+        return {}
+
     def check_image_size(self, size: int, *, where: str = "data.image_size") -> None:
         """Raise ParamsError unless the strides leave something of an image; `where` is the parameter that says so."""
-        least = self.total_stride
+        least = self.least_image_size
         if size < least:
             raise ParamsError(
-                f"{where}={size}: too small for {self.name}, whose strides shrink an image {least} times. "
+                f"{where}={size}: too small for {self.name}, whose strides shrink an image {self.total_stride} times. "
                 f"Set {where} to {least} or more{self.too_small} in params.yaml."
             )
 

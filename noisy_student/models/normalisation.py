@@ -20,7 +20,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Normalise (N, H, W, C) over all but the channels; the dtype is that of the layer's policy."""
         framework = backends.current()
-        scale, offset = ops.cast(self.gamma, "float32"), ops.cast(self.beta, "float32")
+        offset = ops.cast(self.beta, "float32")
+        scale = ops.cast(self.gamma, "float32") if self.scale else ops.ones_like(offset)
         if not (training and self.trainable):
             return framework.normalise(inputs, scale, offset, self.moving_mean, self.moving_variance, self.epsilon)
         normalised, mean, variance = framework.batch_normalise(inputs, scale, offset, self.epsilon)

@@ -382,6 +382,9 @@ class PseudoLabelParams(Section):
         "auto", "images a step of labelling; auto: by network, image size and device"
     )
     noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
+    test_time_augmentation: Literal["none", "flip"] = parameter(
+        "none", "none | flip: the mean of what the teacher says of an image and of its mirror image"
+    )
 
     @model_validator(mode="after")
     def _check(self):

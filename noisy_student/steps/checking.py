@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from noisy_student.models.checks import network_faults
-from noisy_student.models.networks import NETWORKS, own_parameters, takers
+from noisy_student.models.networks import NETWORKS, network_of, own_parameters, takers
 from noisy_student.pseudo_labels.balancing import rule_of
 from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
@@ -107,12 +107,31 @@ def notes(settings: params.Params) -> list[str]:
             lines.append(
                 f"{place}.batch_size={training.batch_size} is more than data.labelled={most}: images repeat in a batch"
             )
+    lines += _skipped_depth(settings)
     classes = len(contents(settings.data).classes)
     for place, chosen in _labellings(settings):
         if classes and 0 < chosen.threshold < 1 / classes:
             least = f"of {classes} classes the most probable has at least {1 / classes:.3g}"
             lines.append(f"{place}.threshold={chosen.threshold} keeps every image: {least}")
+        if chosen.test_time_augmentation == "flip" and not settings.augmentation.flip:
+            lines.append(
+                f"{place}.test_time_augmentation=flip asks the teacher about mirror images, of which it has seen none "
+                "(augmentation.flip=false); mirror images of digits are no digits"
+            )
     return list(dict.fromkeys(lines))
+
+
+def _skipped_depth(settings):
+    """Yield a line for each trained network that stochastic depth is asked of in vain."""
+    trainings = [(settings.teacher, settings.noise)]
+    trainings += [(each.student, each.noise) for each in map(settings.generation, settings.generations)]
+    for training, noise in trainings:
+        survival = noise.stochastic_depth.survival_probability
+        if training.noise and survival < 1.0 and not network_of(training.model).shortcuts():
+            yield (
+                f"noise.stochastic_depth.survival_probability={survival} changes nothing in {training.model.name}, "
+                "which has no shortcuts; 1.0 says so"
+            )
 
 
 def _are_the_digits(settings):

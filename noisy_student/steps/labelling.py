@@ -20,7 +20,8 @@ def label_pool(params: Params, generation: str) -> dict:
     The teacher is not noised, unless `pseudolabel.noise` asks for the paper's ablation (section 4.1,
     table 6): then the input is noised, an image's draw depending on its row only, and dropout and
     stochastic depth are on, which are drawn by the batch; batch normalisation uses its moving statistics
-    in either case. A labelling that was stopped goes on at the row that was saved last.
+    in either case. With `pseudolabel.test_time_augmentation` the image, noised or not, is seen a second time as its
+    mirror image, and the mean is written. A labelling that was stopped goes on at the row that was saved last.
 
     Raises:
         UserError: an input is missing or damaged, the teacher gives NaN, or the pool is empty.
@@ -43,11 +44,13 @@ def label_pool(params: Params, generation: str) -> dict:
     stage, shape = f"pseudolabel@{generation}", (len(pool), model.output_shape[-1])
     digest = checkpoints.digest(stage, used, inputs.files)
     batch_size, name = chosen.pseudolabel.batch_size, f"pseudolabel {generation}"
+    mirrored = chosen.pseudolabel.test_time_augmentation == "flip"
     with (
         checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as shards,
         array_writer(layout.pseudo_labels(generation), shape=shape, dtype="float32") as probs,
     ):
-        predict_probs(model, pool, batch_size=batch_size, name=name, noise=noise, out=probs, checkpoints=shards)
+        options = {"name": name, "noise": noise, "mirrored": mirrored, "checkpoints": shards}
+        predict_probs(model, pool, batch_size=batch_size, out=probs, **options)
     return {"images": len(pool), "resumed_from_row": shards.resumed_from, "devices": devices}
 
 

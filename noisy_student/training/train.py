@@ -11,7 +11,7 @@ from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import at_size
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_logits, to_probs
-from noisy_student.models.build import block_survival, build, freeze, model_noise, transfer_weights
+from noisy_student.models.build import block_survival, build, fit_to_images, freeze, model_noise, transfer_weights
 from noisy_student.models.checks import check_training
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
@@ -61,7 +61,7 @@ def train(
         params: for seed, precision, input_noise, noise and augmentation.
         shares: what batches are made of; see `training.shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
-        labelled: for the fine-tuning.
+        labelled: for the fine-tuning, and for networks that are fitted to images; see `models.build.fit_to_images`.
         validation: chooses the best weights; may be empty, where the last ones are kept.
         initial: whose weights to start from; None: random ones.
         checkpoints: to go on from and to write to.
@@ -75,7 +75,7 @@ def train(
     check_training(training, validation.images.shape[1], where=Model.named(name).section)
     main = last = main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
     tuning = finetune_phase(main, labelled, classes=classes)
-    work = {"params": params, "validation": validation, "labels": labelled.labels, "classes": classes}
+    work = {"params": params, "labelled": labelled, "validation": validation, "classes": classes}
     model, state, _ = _fit_phase(main, initial, checkpoints, followed=tuning is not None, **work)
     history, added = state.history, {}
     if tuning is not None:
@@ -107,11 +107,10 @@ def _measured(row):
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _fit_phase(phase, initial, checkpoints, *, params, validation, labels, classes, followed=False, compared=False):
+def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, classes, followed=False, compared=False):
     """Run one phase; the rest is as in `train`.
 
     Args:
-        labels: of the labelled images.
         followed: whether another phase comes, before which the state is saved.
         compared: whether it is validated before the first step, too.
 
@@ -130,6 +129,8 @@ def _fit_phase(phase, initial, checkpoints, *, params, validation, labels, class
     )
     if initial is not None:
         transfer_weights(initial, network)
+    else:
+        fit_to_images(network, training.model, at_size(labelled.images, phase.image_size))
     if phase.frozen is not None:
         freeze(network, training.model, phase.frozen)
     size = phase.image_size
@@ -147,7 +148,7 @@ def _fit_phase(phase, initial, checkpoints, *, params, validation, labels, class
     validation = LabelledImages(at_size(validation.images, size), validation.labels)
     before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
     compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
-    state = fit_rounds(phase, model, network, batches, validation, checkpoints, labels=labels, followed=followed)
+    state = fit_rounds(phase, model, network, batches, validation, checkpoints, labels=labelled.labels, followed=followed)
     network.set_weights(state.best_weights)
     return network, state, before
 

@@ -8,10 +8,11 @@ RNG = np.random.default_rng(0)
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-3}
 
 
-def pair(dtype="float32"):
+def pair(dtype="float32", **options):
     """Our layer and Keras' own with the same weights, none of them trivial."""
-    layers = [kind(**OPTIONS, dtype=dtype) for kind in (FusedBatchNormalization, keras.layers.BatchNormalization)]
-    weights = [RNG.uniform(0.5, 1.5, 5).astype("float32") for _ in range(4)]
+    kinds = (FusedBatchNormalization, keras.layers.BatchNormalization)
+    layers = [kind(**OPTIONS, **options, dtype=dtype) for kind in kinds]
+    weights = [RNG.uniform(0.5, 1.5, 5).astype("float32") for _ in range(4 if options.get("scale", True) else 3)]
     for layer in layers:
         layer.build((None, 6, 7, 5))
         layer.set_weights(weights)
@@ -69,9 +70,10 @@ def test_frozen_layer_uses_its_stored_statistics_as_keras_does():
     np.testing.assert_array_equal(layers[0].get_weights(), layers[1].get_weights())
 
 
-def test_gradients_are_those_of_keras_layer():
+@pytest.mark.parametrize("scale", [True, False])
+def test_gradients_are_those_of_keras_layer(scale):
     batch, aims = images(), images()
-    ours, stock = (trained(layer, batch, aims) for layer in pair())
+    ours, stock = (trained(layer, batch, aims) for layer in pair(scale=scale))
     untouched = np.eye(5, dtype="float32")[None, None]
     assert np.abs(ours[0] - untouched).max() > 1e-3  # the gradient reaches what lies below
     for one, other in zip(ours, stock, strict=True):

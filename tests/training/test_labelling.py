@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras.ops import convert_to_numpy
-from PIL import Image
+from PIL import Image, ImageOps
 
 from noisy_student import backends
 from noisy_student.inference.predict import (
@@ -26,6 +26,7 @@ from noisy_student.settings import params
 from noisy_student.steps.labelling import label_pool
 from support import sized, with_values
 
+MIRRORED = {"teacher.model.width": 4, "pseudolabel.batch_size": 8, "pseudolabel.test_time_augmentation": "flip"}
 IMAGES = np.random.default_rng(0).integers(0, 256, (23, 16, 16, 3), dtype=np.uint8)
 
 
@@ -106,6 +107,25 @@ def test_logits_of_a_training_model(teacher):
 def test_labelling_is_un_noised(teacher):
     settings, model = teacher
     np.testing.assert_allclose(_labels(settings), model.predict(IMAGES, verbose=0), atol=1e-6)
+
+
+def test_flips_are_averaged_where_that_is_asked_for(teacher, digits):
+    """The oracle is Pillow's mirror image and Keras' own prediction."""
+    settings = params.check(with_values(digits, MIRRORED))
+    mirrored = np.stack([np.asarray(ImageOps.mirror(Image.fromarray(image))) for image in IMAGES])
+    plain, other = (teacher[1].predict(images, verbose=0) for images in (IMAGES, mirrored))
+    assert np.abs(plain - other).max() > 1e-3
+    np.testing.assert_allclose(_labels(settings), (plain + other) / 2, atol=1e-6)
+    twice = _labels(settings, mirrored)  # of a mirror image the same, to the bit: a sum has no order
+    np.testing.assert_array_equal(twice, _labels(settings))
+
+
+def test_flips_are_averaged_over_what_noise_has_made(teacher, digits):
+    only_input = {"noise.dropout": 0.0, "noise.stochastic_depth.survival_probability": 1.0}
+    noised, averaged = (_labels(_noised(digits, **only_input, **more)) for more in ({}, MIRRORED))
+    seen = averaged * 2 - noised  # what is left is said of the mirror images: a distribution
+    assert seen.min() > -1e-6
+    assert np.abs(averaged - noised).max() > 1e-3
 
 
 def test_noised_labelling_is_noised_and_repeatable(teacher, digits):

@@ -143,13 +143,17 @@ def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, 
 
 
 SLOW = pytest.mark.slow
+WHITENED = {"name": "whitened_convnet", "stage1_filters": 2, "stage2_filters": 2, "stage3_filters": 4}
 OTHERS = {
     "noise on the device": {"input_noise": "device"},
     "adam": {"student.optimizer.name": "adam", "student.optimizer.learning_rate": 0.01},
+    "fitted to images": {"student.model": WHITENED, "student.image_size": 12},
 }
 
 
-@pytest.mark.parametrize("values", [OTHERS["noise on the device"], pytest.param(OTHERS["adam"], marks=SLOW)])
+@pytest.mark.parametrize(
+    "values", [pytest.param(values, marks=[SLOW] if key == "adam" else []) for key, values in OTHERS.items()]
+)
 def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, values):
     settings = params.check(with_values(digits, EVERYTHING | values))
     _assert_same(_train(settings, None), _resumed(settings, tmp_path, 8))

@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from noisy_student.data.images import resize_image
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
+from noisy_student.models.networks.whitened_convnet import whitening_filters
 from noisy_student.noise.pipeline import no_input_noise
 from noisy_student.runtime.errors import DivergenceError, ParamsError
 from noisy_student.settings import params
@@ -194,6 +196,21 @@ def test_student_of_another_size_cannot_start_from_its_teacher(digits):
     teacher = _teacher(_settings(digits))
     with pytest.raises(ParamsError, match=r"student\.init"):
         _student(_settings(digits, **{"student.model.width": 8}), initial=teacher.model)
+
+
+def test_a_network_is_fitted_to_the_labelled_images_at_the_size_of_the_training_or_has_its_teachers_weights(digits):
+    model = {"name": "whitened_convnet", "stage1_filters": 2, "stage2_filters": 2, "stage3_filters": 4}
+    values = {f"{section}.model": model for section in ("teacher", "student")}
+    settings = _settings(digits, **values, **{"teacher.image_size": 12, "teacher.steps": 3, "student.steps": 3})
+    teacher = _teacher(settings)
+    resized = np.stack([resize_image(image, size=12) for image in _images(30, seed=0).images])
+    expected = whitening_filters(resized, scale=1 / 127.5)
+    np.testing.assert_array_equal(teacher.model.get_layer("stem_conv").kernel, expected)
+    assert teacher.summary["trainable_parameters"] < teacher.summary["parameters"] - expected.size
+    copied = _student(
+        _settings(digits, **values, **{"student.image_size": 16, "student.steps": 3}), initial=teacher.model
+    )
+    np.testing.assert_array_equal(copied.model.get_layer("stem_conv").kernel, expected)
 
 
 def test_mixes_make_the_batches_that_they_name(digits):
