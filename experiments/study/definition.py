@@ -13,7 +13,7 @@ from commands import preset as presets
 from commands.preset import Tree
 from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
-from noisy_student.runtime.layout import Model
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
@@ -50,13 +50,16 @@ class Arm(Layer):
 
     Attributes:
         shown: what tables call it; no other arm's.
-        model: whose test figures count; null takes the study's.
+        model: whose test figures count, a student or the teacher; null takes the study's. Arms that differ in nothing
+            else share one run.
         control: the arm or arms with which it is compared; null takes the study's; its own key: none.
+        line: which line of the picture over `Study.over` it is a point of; null: of none.
     """
 
     shown: Line
     model: str | None = None
     control: str | list[str] | None = None
+    line: Line | None = None
 
 
 class Study(Layer):
@@ -70,6 +73,7 @@ class Study(Layer):
         also: further columns of the rows that are compared, see `columns.METRICS`.
         control: the arm with which others are compared.
         seeds: how many are asked for, counted from 0.
+        over: the parameter on the horizontal axis of the picture with lines, see `lines`; null: there is none.
     """
 
     question: Line
@@ -79,6 +83,7 @@ class Study(Layer):
     also: list[str] = Field(default_factory=list)
     control: str
     seeds: Annotated[int, Field(ge=2)]
+    over: str | None = None
     arms: Annotated[dict[str, Arm], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -98,6 +103,9 @@ class Study(Layer):
         for column in self.also:
             if column not in METRICS:
                 raise ValueError(f"also: no such metric as {column}; choose of {', '.join(METRICS)}")
+        for key, arm in self.arms.items():
+            if arm.line and self.over not in (self.set | arm.set):
+                raise ValueError(f"arms.{key}.line={arm.line}: it sets no {self.over or 'parameter that `over` names'}")
         return self
 
     def controls_of(self, arm: str) -> list[str]:
@@ -136,10 +144,10 @@ class Study(Layer):
                 _put(parameters, name, value)
         settings = check(parameters, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
-        students = [Model(key).name for key in settings.generations]
-        if model not in students:
+        models = [TEACHER.name, *(Model(key).name for key in settings.generations)]
+        if model not in models:
             raise ParamsError(
-                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."
+                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(models)}."
             )
         return parameters
 
