@@ -13,7 +13,9 @@ from noisy_student.runtime.errors import UserError
 from support import ROOT
 
 COMMITTED = sorted(
-    path for path in (ROOT / "docs/studies").glob("*/*.csv") if not path.stem.endswith((".outcomes", "test-images"))
+    path
+    for path in (ROOT / "docs/studies").glob("*/*.csv")
+    if not path.stem.endswith((".outcomes", ".peers", "test-images"))
 )
 
 
