@@ -3,10 +3,11 @@
     python -m experiments.study.peers label-efficiency              # all rows anew, some minutes
     python -m experiments.study.peers label-efficiency --seeds 3    # fewer seeds
 
-The rows are docs/studies/PRESET/NAME.peers.csv. No network and none of our training takes part: the images are those that `prepare` writes with a run's parameters, as
-rows of grey levels from 0 to 1. What is set differently from scikit-learn's defaults stands in `PEERS`; nothing was
-tuned. All are trained on the labelled images and the pool. "Inductive" peers then classify test images that they
-have not seen, as our models do; "transductive" ones had the test images, without labels, in their graph.
+The rows are docs/studies/PRESET/NAME.peers.csv. No network and none of our training takes part: the images are those
+that `prepare` writes with a run's parameters, as rows of grey levels from 0 to 1. What is set differently from
+scikit-learn's defaults stands in `PEERS`; nothing was tuned. All but one are trained on the labelled images and the
+pool. "Inductive" peers then classify test images that they have not seen, as our models do; "transductive" ones had
+the test images, without labels, in their graph.
 """
 
 import argparse
