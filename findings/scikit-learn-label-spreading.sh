@@ -27,6 +27,7 @@ from sklearn.semi_supervised import LabelSpreading
 
 pixels, truth = load_digits(return_X_y=True)
 pixels = np.kron(pixels.reshape(-1, 8, 8), np.ones((1, 2, 2))).reshape(len(pixels), -1) / 16
+pixels = np.repeat(pixels, 3, axis=1)  # as three equal channels
 pixels, new = pixels[:1297], pixels[1297:]
 labels = np.full(1297, -1)
 for digit in range(10):

@@ -21,6 +21,8 @@ from noisy_student.steps.checking import check
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
+OWN = "own-"  # what stands for a preset where the parameters are those of params.yaml begins so ...
+OWN_RESULTS = Path("metrics/verdict")  # ... and its rows, which git ignores, lie here
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
 MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
@@ -201,6 +203,11 @@ def _changed(section, given, prefix=""):
         if value != default:
             differing[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
     return differing
+
+
+def results_of(preset: str) -> Path:
+    """The folder of the rows that were measured with a preset."""
+    return (OWN_RESULTS if preset.startswith(OWN) else RESULTS) / preset
 
 
 def names() -> list[str]:

@@ -36,7 +36,7 @@ def lines(findings: Findings) -> dict[str, Any]:
                 look | {"x": x, "shifted": shifted, "mean": estimate.mean, "low": low, "high": min(100, high)}
             )
     values = sorted({point["x"] for point in points})
-    bottom = 10 * int(min(point["low"] for point in points) // 10)
+    bottom = 10 * int(max(0, min(point["low"] for point in points)) // 10)
     scales = {"x": [values[0] / 1.1, values[-1] * 1.1], "y": [bottom, 100]}
     return chart(
         f"{findings.study.question} ({findings.preset})",
