@@ -102,12 +102,12 @@ def picture(accuracies: Mapping[str, Floats], said: str) -> dict[str, Any]:
             {"data": {"values": rows}, "mark": line, "encoding": place | {"detail": {"field": "seed"}}},
             {
                 "data": {"values": rows},
-                "mark": {"type": "point", "filled": True, "size": 36},
+                "mark": dot,
                 "encoding": place | color,
             },
             {
                 "data": {"values": means},
-                "mark": {"type": "tick", "width": 60, "thickness": 3},
+                "mark": tick,
                 "encoding": place | color,
             },
             {
