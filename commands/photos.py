@@ -93,6 +93,8 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
     pixels = 3 * size**2 * (images + seen.unlabelled)
     ratio = 3.0 if seen.unlabelled > 3 * rest else 1.0
     tree = {
+        "release": "student-gen1",
+        "generations": {"gen1": {"teacher": "teacher"}},
         "data": {
             **{"source": "folder", "root": _written(root), "image_size": size, "resize": "crop" if crops else "squash"},
             **{"labelled": labelled, "validation": validation, "unlabelled_from": AUTO, "test": None},

@@ -6,7 +6,8 @@ python -m commands.preset digits --new                         # writes params.y
 python -m commands.preset photos --root DIR                    # looks at the images, writes parameters for them
 dvc exp run $(python -m commands.preset cifar10-cpu --args)    # uses it for one run
 
-A preset is an overlay on the schema's defaults, or on the preset that it `extends`.
+A preset is an overlay on the schema's defaults, or on the preset that it `extends`: what it does not name stays. Only
+`generations` it replaces as a whole: those that it does not name are gone (then name a `release`, too).
 """
 
 import argparse
@@ -28,6 +29,7 @@ from noisy_student.models.networks import NETWORKS, own_parameters
 from noisy_student.runtime import console
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.files import write_bytes
+from noisy_student.runtime.layout import Model
 from noisy_student.settings import params
 from noisy_student.settings.schema import ModelParams, Section
 from noisy_student.steps.checking import check
@@ -36,6 +38,7 @@ PARAMS = Path("params.yaml")
 FOLDER = Path("presets")
 PHOTOS = "photos"  # no file: it depends on the images
 BASE = "digits"  # the defaults by another name
+WHOLE = "generations"  # what an overlay replaces: to keep three of them where one is named is never meant
 FOLD = 80  # columns; a longer flow mapping is folded by ruamel
 HEADER = """\
 # Every parameter of every stage; every stage checks all of them before it starts.
@@ -98,10 +101,14 @@ def _merged(name, above):
 
 
 def _overlay(base, over):
+    return _merge(base, over) | ({WHOLE: over[WHOLE]} if WHOLE in over else {})
+
+
+def _merge(base, over):
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _overlay(merged[key], value) if both else value
+        merged[key] = _merge(merged[key], value) if both else value
     return merged
 
 
@@ -241,10 +248,25 @@ def _styled(key, value, indent=2):
 def overrides(old: Tree, new: Tree) -> list[str]:
     """Arguments for `dvc exp run` that turn the parameters `old` into `new`.
 
+    DVC merges a mapping that it is given with the one there: what is not in `new` is removed key by key.
+
     Raises:
-        ParamsError: a value would need quoting in a shell.
+        ParamsError: a value would need quoting in a shell, or a generation would come before its teacher.
     """
+    _check_order(old.get(WHOLE, {}), new.get(WHOLE, {}))
     return [part for change in _changes(old, new) for part in ("-S", change)]
+
+
+def _check_order(old, new):
+    """DVC leaves the keys that stay where they are, and puts new ones behind them."""
+    order = [key for key in old if key in new] + [key for key in new if key not in old]
+    for place, key in enumerate(order):
+        late = [other for other in order[place + 1 :] if new[key]["teacher"] == Model(other).name]
+        for other in late:
+            raise ParamsError(
+                f"generations.{key}: -S would put it before {other}, whose student is its teacher. Write the preset "
+                "into params.yaml instead: python -m commands.preset NAME"
+            )
 
 
 def _changes(old, new, prefix=""):

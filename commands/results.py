@@ -14,7 +14,7 @@ from noisy_student.runtime.text import as_text
 from noisy_student.settings import params
 from noisy_student.settings.params import Params
 from noisy_student.steps import reported
-from noisy_student.steps.results import measured_of, table
+from noisy_student.steps.results import labels_line, measured_of, table
 
 
 def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
@@ -30,7 +30,7 @@ def networks_table(summaries: dict[str, dict[str, Any]]) -> str:
         rows.append(
             [
                 *(name, summary["name"], f"{summary['parameters']:,}", f"{summary['macs']:,}"),
-                *(str(summary["image_size"]), _percent(summary["best"]["validation_accuracy"])),
+                *(str(summary["image_size"]), _percent(summary["best"].get("validation_accuracy"))),
                 *(_percent(tuned.get(when, {}).get("validation_accuracy")) for when in ("before", "after")),
             ]
         )
@@ -89,14 +89,14 @@ def _stages_to(settings, model):
         key = str(model.generation)
         before = _stages_to(settings, Model.named(settings.generation(key).teacher))
         trained = [(f"pseudolabel@{key}", layout.pseudo_labels(key)), (f"balance@{key}", layout.balanced(key))]
-    tested = [(model.evaluation_stage, model.evaluation / "metrics.json")]
+    tested = [(model.evaluation_stage, model.evaluation / layout.METRICS)]
     return [*before, *trained, (model.stage, model.path), *tested]
 
 
 def missing_extra(model: Model, key: str) -> str | None:
     """Why an evaluated model was not measured on an extra test set; None if it was."""
     own = f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
-    measured = layout.extra_evaluation(key, model) / "metrics.json"
+    measured = layout.extra_evaluation(key, model) / layout.METRICS
     return _first_missing([(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)])
 
 
@@ -115,6 +115,7 @@ def _print(settings):
     if not done:
         sys.exit(f"error: nothing has been measured yet: {reasons[TEACHER.name]}")
     print(f"\n{table({model.name: measured_of(settings, model) for model in done})}\n")
+    print(f"{labels_line(settings.data, read_json(layout.DATA_METRICS)['images'])}\n")
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is not in the table: {reason}\n")

@@ -5,15 +5,18 @@ import os
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
-from noisy_student.steps.results import join_and_write, table
+from noisy_student.steps.results import join_and_write, labels_line, table
 from stages.entry import run
 
 
 def main() -> None:
     """Join what was measured of all models of params.yaml into metrics/eval.json, and print it."""
-    join_and_write(params.load())
+    settings = params.load()
+    join_and_write(settings)
     if os.environ.get("RESULT_TABLE") != "later":  # `make repro` prints it with more, after DVC's last lines
-        print(f"\n{table(read_json(layout.EVAL_METRICS))}\n\nWith robustness, and where the pictures are: make results")
+        used = labels_line(settings.data, read_json(layout.DATA_METRICS)["images"])
+        print(f"\n{table(read_json(layout.EVAL_METRICS))}\n\n{used}")
+        print("\nWith robustness, and where the pictures are: make results")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from commands import preset as presets
-from support import ROOT, set_params, with_values
+from support import ROOT, digits_100, set_params, with_values
 
 TINY = {
     "data.labelled": 60,
@@ -98,7 +98,7 @@ def make_clone(folder, values=TINY):
         shutil.copy2(compiled, folder / kernels)
     clone = Clone(folder)
     path = folder / "params.yaml"
-    path.write_text(presets.fresh(with_values(presets.defaults(), values)))
+    path.write_text(presets.fresh(with_values(digits_100(), values)))
     clone.run("git", "init", "-q")
     clone.commit("tiny")
     return clone

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from support import ROOT, with_values
+from support import ROOT, digits_100, with_values
 
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
@@ -29,15 +29,13 @@ def _place(path):
 
 @pytest.fixture(scope="session")
 def digits():
-    """The defaults, as a nested dict; copy before changing it."""
-    from commands.preset import defaults
-
-    return defaults()
+    """See `digits_100`; copy before changing it."""
+    return digits_100()
 
 
 @pytest.fixture
 def changed(digits):
-    """A function: the digits' parameters, validated, with some dotted keys changed."""
+    """A function: these parameters, validated, with some dotted keys changed."""
     from noisy_student.settings import params
 
     def change(**values):

@@ -1,5 +1,6 @@
 """Helpers of several tests."""
 
+import contextlib
 import copy
 from pathlib import Path
 
@@ -8,6 +9,12 @@ from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import ModelParams
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def digits_100():
+    """The digits with 100 labels, validation images and one generation, as a nested dict: what small tests build on."""
+    with contextlib.chdir(ROOT):
+        return presets.parameters("digits-100")
 
 
 def with_values(tree, values):

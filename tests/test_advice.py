@@ -41,6 +41,16 @@ def test_few_validation_images(images, says):
     )
 
 
+def test_where_nothing_is_chosen_few_or_no_validation_images_are_no_matter():
+    rows = history(_50=0.9, _100=0.8)
+    assert not lines(rows, 0, select_by="last", images=20)
+    blind = [{"step": 50, "train_accuracy": 0.3}, {"step": 100, "train_accuracy": 0.24}]
+    assert lines(blind, 1, select_by="last", images=0) == [
+        "teacher: 24.0 % of the training images are right, little more than by chance (12.5 %). Give more labels "
+        "(data.labelled), or raise teacher.steps."
+    ]
+
+
 @pytest.mark.parametrize(
     ("classes", "accuracy", "says"), [(10, 0.19, True), (10, 0.21, False), (2, 0.74, True), (2, 0.76, False)]
 )

@@ -264,6 +264,13 @@ def test_the_digits_settings_for_other_images(photos):
     assert not any("the digits'" in line for line in checking.notes(photos(teacher__steps=400)))
 
 
+def test_of_the_default_there_is_nothing_to_say():
+    tree = presets.defaults()
+    assert checking.notes(checked(tree)) == []
+    (line,) = checking.notes(checked(tree, data__labelled=19))[:1]
+    assert line == "teacher.batch_size=64 is more than data.labelled=19: images repeat in a batch"
+
+
 def test_notes_are_said_once(digits):
     own = {"teacher": "teacher", "student": {"batch_size": 101}}
     settings = params.check(with_values(digits, {"generations": {"gen1": own, "gen2": own}}))

@@ -110,6 +110,10 @@ CHECKED = {  # what the stage check knows before the first image is read
         lambda: _params(teacher__model__name="article_resnet50", teacher__model__depth=50),
         ["teacher.model.depth=50 is for resnet", "fixed size"],
     ),
+    "no validation images to choose by": (
+        lambda: _params(data__validation=0, teacher__select_by="loss"),
+        ["data.validation=0", "teacher.select_by=last"],
+    ),
     "fewer labels than classes": (lambda: _params(data__labelled=9), ["data.labelled=9", "10 classes"]),
     "more images than there are": (lambda: _params(data__labelled=5000), ["data.labelled=5,000", "1,797"]),
     "a confidence that none can have": (

@@ -36,6 +36,33 @@ WRONG = {
         {"student.validate_every": None},
         r"validate_every=empty goes with .* leave it empty \(`-S \.\.\.validate_every=null`\)",
     ),
+    "no validation images, but a checkpoint by loss": (
+        {"data.validation": 0, "teacher.select_by": "last", "student.select_by": "loss"},
+        r"  data\.validation=0: no images choose student's checkpoint by loss; set student\.select_by=last, or give "
+        r"data\.validation a number of images\nMend",
+    ),
+    "that of a generation": (
+        {
+            "data.validation": 0,
+            "teacher.select_by": "last",
+            "student.select_by": "last",
+            "generations.gen1": {"teacher": "teacher", "student": {"select_by": "accuracy"}},
+        },
+        r"choose generations\.gen1\.student's checkpoint by accuracy; set generations\.gen1\.student\.select_by=last",
+    ),
+    "no validation images, but a plateau": (
+        {
+            "data.validation": 0,
+            "student.select_by": "last",
+            "teacher.select_by": "last",
+            "teacher.epochs": 9,
+            "teacher.steps": None,
+            "teacher.validate_every": None,
+            "teacher.schedule": {"name": "constant", "plateau_from_epoch": 3},
+        },
+        r"data\.validation=0: teacher\.schedule\.plateau_from_epoch=3 goes by validation; leave it empty",
+    ),
+    "fewer than no images": ({"data.validation": -1}, r"data\.validation: .*-1"),
     "too much repetition": ({"balance.per_class": 10**12}, "balance.per_class"),
     "output as input": ({"data.root": "data"}, "data.root=data: the stages write data/prepared"),
     "inside an output": ({"data.unlabelled_from": "./models/x"}, "the stages write models"),
@@ -322,9 +349,25 @@ def test_unknown_generation(changed):
         changed().generation("gen7")
 
 
-def test_the_committed_params_are_what_the_schema_says(digits):
+def test_the_committed_params_are_what_the_schema_says():
     """`python -m commands.preset digits --new` writes them."""
-    assert (ROOT / "params.yaml").read_text() == presets.fresh(digits)
+    assert (ROOT / "params.yaml").read_text() == presets.fresh(presets.defaults())
+
+
+def test_the_default_has_two_labels_a_class_and_a_control_that_sees_as_many_images():
+    """By hand: 800 steps of 64 and 1,600 of 32 + 96 are 256,000 images, as 2,000 steps of 128."""
+    settings = check(presets.defaults())
+    assert (settings.data.labelled, settings.data.validation, settings.release) == (20, 0, "student-gen3")
+    chain = {key: settings.generation(key).teacher for key in settings.generations}
+    teachers = ("teacher", "student-gen1", "student-gen2", "teacher")
+    assert chain == dict(zip(("gen1", "gen2", "gen3", "noise-only"), teachers, strict=True))
+    teacher, last = settings.teacher, settings.generation("gen3").student
+    control = settings.generation("noise-only").student
+    seen = teacher.steps * teacher.batch_size + last.steps * (last.batch_size + last.unlabelled_batch_size)
+    assert control.steps * control.batch_size == seen == 256_000
+    assert {each.select_by for each in (teacher, last, control)} == {"last"}
+    assert (teacher.noise, last.noise, control.noise, control.mix) == (False, True, True, "none")
+    assert {**last.model_dump(), "mix": "none", "steps": 2000, "batch_size": 128} == control.model_dump()
 
 
 @pytest.mark.parametrize("name", presets.names())

@@ -12,7 +12,7 @@ from commands import photos
 from commands import preset as presets
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings import params
-from support import ROOT
+from support import ROOT, digits_100
 
 
 def _folder(root, split, classes, number, size=(40, 30)):
@@ -97,6 +97,12 @@ def test_a_path_outside_the_project_is_written_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "project")
     written = [photos._written(photos.Path(path)) for path in ("../images", "data/raw/mine", "/a/b")]
     assert written == [str(tmp_path / "images"), "data/raw/mine", "/a/b"]
+
+
+def test_what_it_does_not_choose_is_as_with_the_digits_100(tmp_path):
+    """One generation and validation images, whatever the default is."""
+    tree, _ = photos.overlay(tmp_path, photos.Seen({"a": 99, "b": 99}, frozenset({"train", "test"}), [(64, 64)], 9))
+    assert presets._overlay(presets.defaults(), tree) == presets._overlay(digits_100(), tree)
 
 
 def test_few_images(tmp_path):

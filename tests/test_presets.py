@@ -54,10 +54,10 @@ def test_every_parameter_has_its_comment_once():
         "\n  # or the path of any folder of images\n  unlabelled_from: data/pools/auto\n",
         "\n    name: resnet # article_resnet50 (of fixed size) | efficientnet | resnet | wide_resnet\n",
         "\n    width: 16 # resnet: filters of the first stage\n",
-        "\n  batch_size: 64 # labelled images a step (mix: concat: all images a step)\n",
+        "\n  batch_size: 32 # labelled images a step (mix: concat: all images a step)\n",
         "\n# Each generation names its teacher",
-        "\n  gen1: {teacher: teacher}\n\neval:\n",
-        "\nrelease: student-gen1 # the model that `dvc artifacts get` gives",
+        "\n    student: {mix: none, steps: 2000, batch_size: 128}\n\neval:\n",
+        "\nrelease: student-gen3 # the model that `dvc artifacts get` gives",
         "\n  # other labelled images, name: folder of classes, or of a pair of .npy files\n  extra_tests: {}\n",
     ):
         assert written.count(lines) == 1, lines
@@ -169,6 +169,50 @@ def test_a_preset_extends_another(tmp_path, monkeypatch):
         presets.parameters("ring")
 
 
+def test_generations_are_replaced_as_a_whole(tmp_path, monkeypatch):
+    """And nothing else: of `eval.extra_tests`, which users name too, both are there."""
+    monkeypatch.setattr(presets, "FOLDER", tmp_path)
+    one = "release: teacher\ngenerations: {a: {teacher: teacher}, b: {teacher: student-a}}\n"
+    for name, content in {
+        "digits": "{}\n",
+        "one": f"{one}eval: {{extra_tests: {{x: /x}}}}\n",
+        "two": "extends: one\ngenerations: {b: {teacher: teacher}}\neval: {extra_tests: {y: /y}}\n",
+        "three": "extends: two\nseed: 3\n",
+        "bad": "extends: one\nrelease: student-a\ngenerations: {b: {teacher: teacher}}\n",
+    }.items():
+        (tmp_path / f"{name}.yaml").write_text(content)
+    assert presets.parameters("one")["generations"] == {"a": {"teacher": "teacher"}, "b": {"teacher": "student-a"}}
+    for name in ("two", "three"):
+        found = presets.parameters(name)
+        assert found["generations"] == {"b": {"teacher": "teacher"}}
+        assert found["eval"]["extra_tests"] == {"x": "/x", "y": "/y"}
+    with pytest.raises(ParamsError, match=r"presets/bad\.yaml:\n  release=student-a: no such model; choose one of s"):
+        presets.parameters("bad")
+
+
+def test_overrides_that_would_put_a_generation_before_its_teacher_are_refused():
+    """DVC leaves old keys where they are: `gen1` would come before `first`."""
+    old = {"generations": {"gen1": {"teacher": "teacher"}}}
+    new = {"generations": {"first": {"teacher": "teacher"}, "gen1": {"teacher": "student-first"}}}
+    with pytest.raises(ParamsError, match=r"generations\.gen1: -S would put it before first.*into params\.yaml"):
+        presets.overrides(old, new)
+    assert presets.overrides(new, old)
+
+
+def test_dvc_replaces_all_generations_by_two_overrides(tmp_path):
+    """As README has it: the mapping alone would be merged with the one there."""
+    path = tmp_path / "params.yaml"
+    one = "generations={gen1: {teacher: teacher}}"
+    found = {}
+    for overrides in ([f"++{one}"], ["~generations", f"++{one}", "release=student-gen1"]):
+        path.write_text(presets.fresh(presets.defaults()))
+        given = json.dumps([(str(path), overrides)])
+        subprocess.run([sys.executable, "-c", DVC_WRITES], input=given, text=True, check=True)
+        found[len(overrides)] = params.load(path) if len(overrides) == 3 else params.read_yaml(path)
+    assert list(found[1]["generations"]) == ["gen1", "gen2", "gen3", "noise-only"]
+    assert list(found[3].generations) == ["gen1"]
+
+
 def test_unknown_preset():
     with pytest.raises(ParamsError, match=r"no preset 'imagenet'; choose one of digits, cifar10"):
         presets.parameters("imagenet")
@@ -193,14 +237,14 @@ def test_command_writes_and_says_what_changed(tmp_path):
 
 def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path):
     (tmp_path / "presets").symlink_to(ROOT / "presets")
-    assert _run(tmp_path, "iterated").returncode == 0
-    iterated = (tmp_path / "params.yaml").read_text()
-    assert iterated == presets.fresh(presets.parameters("iterated"))
-    (tmp_path / "params.yaml").write_text(iterated.replace("# of the splits", "# mine"))
-    assert _run(tmp_path, "iterated").returncode == 0
+    assert _run(tmp_path, "paper-digits").returncode == 0
+    whole = (tmp_path / "params.yaml").read_text()
+    assert whole == presets.fresh(presets.parameters("paper-digits"))
+    (tmp_path / "params.yaml").write_text(whole.replace("# of the splits", "# mine"))
+    assert _run(tmp_path, "paper-digits").returncode == 0
     assert "# mine" in (tmp_path / "params.yaml").read_text()
-    assert _run(tmp_path, "iterated", "--new").returncode == 0
-    assert (tmp_path / "params.yaml").read_text() == iterated
+    assert _run(tmp_path, "paper-digits", "--new").returncode == 0
+    assert (tmp_path / "params.yaml").read_text() == whole
 
 
 def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from commands.preset import defaults
 from noisy_student.data.images import try_image
 from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.checkpoints import Checkpoints
@@ -25,9 +24,9 @@ from noisy_student.sources.staging import ShardReader
 from noisy_student.steps.checking import check
 from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.examples import LabelledExamples
-from support import with_values
+from support import digits_100, with_values
 
-DIGITS = defaults()
+DIGITS = digits_100()
 
 
 def _paths(tree, before=()):

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from commands.preset import defaults
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.steps.checking import check
 from small import SMALL, stage
-from support import ROOT, set_params, with_values
+from support import ROOT, digits_100, set_params, with_values
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 LISTED = {
@@ -17,7 +16,7 @@ LISTED = {
     "student": STAGES["student"]["do"]["params"],
     "pseudolabel": STAGES["pseudolabel"]["do"]["params"],
 }
-SMALL_DIGITS = with_values(defaults(), SMALL)
+SMALL_DIGITS = with_values(digits_100(), SMALL)
 # Values that differ from the small workspace's and are valid by themselves; None: cannot change alone.
 OTHER = {"backend": None, "data.image_size": None, "input_noise": "host", "precision": "float32"}
 # of pseudolabel, if the teacher is noised only: tested below

@@ -41,9 +41,9 @@ KERAS_JSON = {"floatx": "float64", "epsilon": 0.1, "backend": "jax", "image_data
 CODE = """
 import sys
 from pathlib import Path
-from commands.preset import defaults
 from small import make_finished
-make_finished(Path(sys.argv[1]), defaults())
+from support import digits_100
+make_finished(Path(sys.argv[1]), digits_100())
 """
 
 

@@ -50,7 +50,7 @@ class Generation:
     Attributes:
         key: of params.yaml.
         teacher, student: names of its models.
-        uses_labels: whether its student learned from pseudo-labels.
+        uses_labels: whether its student learned from pseudo-labels; else there are none, and what follows is empty.
         confidence: rows of `confidence_rows`.
         class_counts: rows of {class, images, when}.
         pictures: {caption: path of a PNG}.
@@ -194,19 +194,17 @@ def _model(model, metrics, classes):
 
 def _generation(settings, key):
     chosen, student, tables = settings.generation(key), layout.Model(key), layout.balance_tables(key)
+    uses_labels = chosen.student.uses_pseudo_labels
+    caption = f"Pseudo-labels of {key}, by class and confidence; wrong ones are marked where the truth is known"
     return Generation(
         key=key,
         teacher=chosen.teacher,
         student=student.name,
         pseudolabel=chosen.pseudolabel,
-        uses_labels=chosen.student.uses_pseudo_labels,
-        confidence=read_csv(student.evaluation / "confidence.csv", text=("label",)),
-        class_counts=read_csv(tables / "class_counts.csv", text=_NAMES),
-        pictures={
-            f"Pseudo-labels of {key}, by class and confidence; wrong ones are marked where the truth is known": (
-                student.evaluation_plots / "pseudo-labels.png"
-            )
-        },
+        uses_labels=uses_labels,
+        confidence=read_csv(student.evaluation / "confidence.csv", text=("label",)) if uses_labels else [],
+        class_counts=read_csv(tables / "class_counts.csv", text=_NAMES) if uses_labels else [],
+        pictures={caption: student.evaluation_plots / "pseudo-labels.png"} if uses_labels else {},
     )
 
 

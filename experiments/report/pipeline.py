@@ -20,6 +20,9 @@ def picture(run: Run) -> Markup:
         ]
     ]
     for generation in run.generations:
+        if not generation.uses_labels:
+            rows.append([("labelled images", "no pseudo-labels"), (generation.student, accuracy[generation.student])])
+            continue
         metrics = next(model.metrics for model in run.models if model.name == generation.student)
         coverage, right = (metrics.get(f"pseudo_label_{key}") for key in ("coverage", "accuracy"))
         selected = "not used by the student" if coverage is None else f"{_percent(coverage)} kept"
@@ -34,14 +37,21 @@ def picture(run: Run) -> Markup:
         )
     measured = any(model.robustness is not None for model in run.models)
     rows.append([("eval, robustness" if measured else "eval", f"{images['test']:,} test images")])
-    return Markup(_svg(rows, colours(accuracy)))
+    return Markup(_svg(rows, colours(accuracy), _follows(run)))
+
+
+def _follows(run):
+    """Whether each row goes on from the end of the row above: what a student learns may come from further above."""
+    before = ["teacher", *(generation.student for generation in run.generations)]
+    goes_on = [each.uses_labels and each.teacher == above for each, above in zip(run.generations, before, strict=False)]
+    return [False, *goes_on, True]
 
 
 def _percent(share):
     return f"{100 * share:.1f} %"
 
 
-def _svg(rows, color):
+def _svg(rows, color, follows):
     width = _LEFT * 2 + 3 * _WIDTH + 2 * _GAP
     height = len(rows) * _ROW - (_ROW - _HEIGHT) + 4
     parts = []
@@ -56,7 +66,7 @@ def _svg(rows, color):
             )
             if c:
                 parts.append(_arrow(x - _GAP, y + _HEIGHT / 2, x - 3, y + _HEIGHT / 2))
-        if r:
+        if follows[r]:
             above = _LEFT + (len(rows[r - 1]) - 0.5) * _WIDTH + (len(rows[r - 1]) - 1) * _GAP
             top, end, here = y - _ROW + _HEIGHT, y - 3, _LEFT + _WIDTH / 2
             bend = (top + y) / 2

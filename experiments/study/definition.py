@@ -35,7 +35,7 @@ class Layer(Section):
     """Parameters that differ from the preset's.
 
     Attributes:
-        set: with every preset.
+        set: with every preset; `generations` are replaced as a whole, `generations.KEY` adds or changes one.
         presets: {preset: further ones, with this preset only}.
     """
 
@@ -144,14 +144,21 @@ class Study(Layer):
         for layer in (self.changes(preset), self.arms[arm].changes(preset), changes, {"seed": seed, "data.seed": seed}):
             for name, value in layer.items():
                 _put(parameters, name, value)
-        settings = check(parameters, where=f"arm {arm} with the preset {preset}")
         model = self.model_of(arm)
+        if parameters["release"] not in _models(parameters):  # that of a generation which the study has replaced
+            parameters["release"] = model
+        settings = check(parameters, where=f"arm {arm} with the preset {preset}")
         models = [TEACHER.name, *(Model(key).name for key in settings.generations)]
         if model not in models:
             raise ParamsError(
                 f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(models)}."
             )
         return parameters
+
+
+def _models(parameters):
+    generations = parameters["generations"]
+    return ["teacher", *(Model(key).name for key in generations if isinstance(key, str))] if generations else []
 
 
 def _put(parameters, name, value):

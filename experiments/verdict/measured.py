@@ -24,7 +24,7 @@ def labels_used(job: Job) -> int:
 def outside_of(plan: Plan, job: Job) -> Outside:
     """How many images of a run's pool belong to no class."""
     record = dvc.api.DVCFileSystem(rev=job.experiment)
-    pool = [_of_pool(record, key) for key in (plan.chain[0], plan.control)]
+    pool = [_of_pool(record, key) for key in (plan.chain[0], plan.look)]
     test = [_of_test(record, model) for model in (TEACHER, plan.student)]
     return estimate(scores(*pool), scores(*test))
 

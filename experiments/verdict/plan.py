@@ -35,14 +35,15 @@ class Plan:
     Attributes:
         parameters: of a run, but for its seeds.
         chain: keys of the generations from the teacher to the last student.
-        control: key of the generation that has noise alone; its teacher, whose labels it does not use, is the last
-            student, so that the run holds what that one says of the pool.
+        control: key of the generation that has noise alone.
+        look: key of a generation that is there for what the last student, its teacher, says of the pool; one step long.
         preset: what the rows are filed under; other parameters or images give another.
     """
 
     parameters: Tree
     chain: tuple[str, ...]
     control: str
+    look: str
     preset: str
 
     @property
@@ -72,17 +73,15 @@ def plan(values: Tree) -> Plan:
     """
     settings = check(values)
     chain = chain_of(settings)
-    control = "noise"
-    while control in settings.generations:
-        control += "-alone"
+    control, look = (_free(name, settings.generations) for name in ("noise", "look"))
     parameters = copy.deepcopy(values)
     parameters["generations"] = {key: copy.deepcopy(values["generations"][key]) for key in chain}
-    parameters["generations"][control] = _control(settings, chain)
+    parameters["generations"] |= {control: _control(settings, chain), look: _look(settings, chain)}
     parameters["release"] = TEACHER.name
     parameters["eval"] |= {"robustness": "off", "extra_tests": {}}
     _make_absolute(parameters["data"])
     check(parameters, where="the parameters of the verdict")
-    return Plan(parameters, chain, control, f"{OWN}{_digest(parameters)}")
+    return Plan(parameters, chain, control, look, f"{OWN}{_digest(parameters)}")
 
 
 def chain_of(settings: Params) -> tuple[str, ...]:
@@ -114,8 +113,30 @@ def _control(settings, chain):
     if last.schedule.plateau_from_epoch is not None:  # it takes epochs
         schedule = given["student"].get("schedule", {})
         given["student"]["schedule"] = {**schedule, "name": last.schedule.name, "plateau_from_epoch": None}
-    given["pseudolabel"] = given.get("pseudolabel", {}) | {"noise": False}
-    return given | {"teacher": Model(chain[-1]).name}
+    return given
+
+
+def _look(settings, chain):
+    """The generation that has the last student label the pool, and no student to speak of."""
+    last = settings.generation(chain[-1]).student
+    short = {
+        "mix": "ratio",
+        "init": "random",
+        "epochs": None,
+        "steps": 1,
+        "validate_every": 1,
+        "finetune": {"epochs": 0.0},
+    }
+    if last.schedule.plateau_from_epoch is not None:
+        short["schedule"] = {"name": last.schedule.name, "plateau_from_epoch": None}
+    kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False}
+    return {"teacher": Model(chain[-1]).name, "student": short, "pseudolabel": kept, "balance": {"enabled": False}}
+
+
+def _free(name, taken):
+    while name in taken:
+        name += "-alone"
+    return name
 
 
 def control_steps(settings: Params, chain: tuple[str, ...], batch_size: int) -> tuple[int, int]:

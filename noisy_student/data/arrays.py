@@ -18,7 +18,7 @@ TOLERANCE = 1e-3  # of the sum of a distribution in float32
 
 def write_images(folder: Path, images: SourceImages, rows: Rows, data: DataParams) -> None:
     """Write these rows in their order as `images.npy` or, if `data.store` says so, as shards; replace those there."""
-    if data.store == "shards":
+    if data.store == "shards" and len(rows):  # without validation images there is nothing to keep in shards
         shards.write_shards(folder, images, rows, encoding=data.encoding)
     else:
         shards.remove_images(folder)
@@ -71,6 +71,11 @@ def open_probs(path: Path, *, images: int, classes: int) -> Probs:
         if wrong.size:
             raise _damaged(path, f"row {first + wrong[0]} sums to {sums[wrong[0]]:.4g}, no distribution")
     return probs
+
+
+def write_no_probs(path: Path) -> None:
+    """Write what stands in the place of distributions where nobody learns from any: no rows."""
+    write_array(path, np.empty((0, 0), np.float32))
 
 
 def open_rows(path: Path, *, images: int) -> Rows:

@@ -102,11 +102,14 @@ def learning_curves(rows: Sequence[dict], best: Mapping[str, Mapping]) -> dict:
     """Loss and accuracy over the steps, of training batches (dashed) and of validation images.
 
     Args:
-        rows: model, step, train_loss, validation_loss, train_accuracy, validation_accuracy.
-        best: {model: the row of the checkpoint that was kept}.
+        rows: model, step, train_loss, validation_loss, train_accuracy, validation_accuracy; without validation images
+            the figures of these are None.
+        best: {model: the row of the checkpoint that was kept}, without them then.
     """
-    kept = {"values": [{**row, "model": name} for name, row in best.items()]}
-    texts = [f"{name}: step {row['step']:.0f}, {row['validation_accuracy']:.2%} right" for name, row in best.items()]
+    circled = {name: row for name, row in best.items() if "validation_accuracy" in row}
+    kept = {"values": [{**row, "model": name} for name, row in circled.items()]}
+    texts = [f"{name}: step {row['step']:.0f}, {row['validation_accuracy']:.2%} right" for name, row in circled.items()]
+    others = [f"{name}: step {row['step']:.0f}" for name, row in best.items() if name not in circled]
     panels = []
     for quantity in ("loss", "accuracy"):
         place = {"x": axis("step", "step", axis=_COUNT), "color": by_model(best)}
@@ -120,8 +123,11 @@ def learning_curves(rows: Sequence[dict], best: Mapping[str, Mapping]) -> dict:
         ]
         fold = {"fold": [f"validation_{quantity}", f"train_{quantity}"], "as": ["of", quantity]}
         kind = {"calculate": "datum.of[0] == 'v' ? 'validation images' : 'training batches'", "as": "of"}
-        panels.append({"width": 320, "height": 240, "transform": [fold, kind], "layer": layers})
-    return chart("Learning curves", rows, below=f"circled: what was kept ({'; '.join(texts)})", hconcat=panels)
+        there = {"filter": f"isValid(datum.{quantity})"}  # no validation images, no line
+        panels.append({"width": 320, "height": 240, "transform": [fold, there, kind], "layer": layers})
+    below = [f"circled: what was kept ({'; '.join(texts)})"] * bool(texts)
+    below += [f"no validation images, kept the last ({'; '.join(others)})"] * bool(others)
+    return chart("Learning curves", rows, below="; ".join(below), hconcat=panels)
 
 
 def confidence_histogram(rows: Sequence[dict], *, threshold: float, max_confidence: float = 1.0) -> dict:

@@ -25,6 +25,7 @@ DOWNLOADS = PREPARED / "downloads"  # no output of DVC: a download counts by its
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
 EVALUATIONS = Path("metrics/tables/eval")  # what eval-teacher, eval and eval-extra write, a folder a model
+METRICS = "metrics.json"  # in each of these folders
 RESULT_TABLES = Path("metrics/tables/results")
 RESULT_PLOTS = Path("metrics/plots/results")
 RUN_RECORD = Path("metrics/run.json")  # no output of DVC: it holds times

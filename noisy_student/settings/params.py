@@ -19,6 +19,16 @@ from noisy_student.settings.schema import NoiseParams, Section, TrainingParams, 
 _MISSING = "{}: missing; `python -m commands.preset digits --new` writes a whole file"
 
 
+# The default: three students, and what noise alone does with as many images as the teacher and the last student see
+# together: 800 x 64 + 1,600 x (32 + 96).
+GENERATIONS: dict[str, dict[str, Any]] = {
+    "gen1": {"teacher": "teacher"},
+    "gen2": {"teacher": "student-gen1"},
+    "gen3": {"teacher": "student-gen2"},
+    "noise-only": {"teacher": "teacher", "student": {"mix": "none", "steps": 2000, "batch_size": 128}},
+}
+
+
 class GenerationParams(Section):
     """One generation, overrides applied."""
 
@@ -41,7 +51,7 @@ class Params(Section):
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
     release: str = parameter(
-        "student-gen1", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
+        "student-gen3", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
     )
     data: schema.DataParams = schema.DataParams()
     teacher: TrainingParams = TrainingParams()
@@ -51,11 +61,12 @@ class Params(Section):
     pseudolabel: schema.PseudoLabelParams = schema.PseudoLabelParams()
     balance: schema.BalanceParams = schema.BalanceParams()
     generations: dict[str, dict] = parameter(
-        {"gen1": {"teacher": "teacher"}},
+        GENERATIONS,
         """\
 Each generation names its teacher and may override student, pseudolabel, balance and noise; a network,
 an optimizer or a schedule of another name starts from its own defaults. E.g.
-  gen2: {teacher: student-gen1, student: {model: {depth: 14}}}""",
+  gen4: {teacher: student-gen3, student: {model: {depth: 14}}}
+A student of mix: none is a control beside them: it learns from the labelled images only.""",
     )
     eval: schema.EvalParams = schema.EvalParams()
     checkpoint: schema.CheckpointParams = parameter(
@@ -96,6 +107,21 @@ an optimizer or a schedule of another name starts from its own defaults. E.g.
         if self.release not in models:
             raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
+
+    @model_validator(mode="after")
+    def _validation(self):
+        if self.data.validation == 0:
+            wrong = {line: None for place, chosen in self._trainings() for line in _needs_validation(place, chosen)}
+            if wrong:
+                raise ValueError("; ".join(wrong))
+        return self
+
+    def _trainings(self):
+        """(where the parameters stand, training) of all models."""
+        yield "teacher", self.teacher
+        for key, given in self.generations.items():
+            own = "select_by" in given.get("student", {}) or "schedule" in given.get("student", {})
+            yield f"generations.{key}.student" if own else "student", self.generation(key).student
 
     def generation(self, key: str) -> GenerationParams:
         """The parameters of one generation: the common sections, each with the values that `generations.KEY` overrides.
@@ -143,6 +169,19 @@ an optimizer or a schedule of another name starts from its own defaults. E.g.
     def with_noise(self, noise: NoiseParams) -> Params:
         """These parameters with another section `noise`."""
         return self.model_copy(update={"noise": noise})
+
+
+def _needs_validation(place, training):
+    """Yield what needs validation images where there are none, a line each."""
+    mend = "or give data.validation a number of images"
+    if training.select_by != "last":
+        yield (
+            f"data.validation=0: no images choose {place}'s checkpoint by {training.select_by}; set "
+            f"{place}.select_by=last, {mend}"
+        )
+    if training.schedule.plateau is not None:
+        name = f"{place}.schedule.plateau_from_epoch"
+        yield f"data.validation=0: {name}={training.schedule.plateau} goes by validation; leave it empty, {mend}"
 
 
 def _merge(base, override, where):

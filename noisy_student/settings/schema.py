@@ -128,9 +128,9 @@ class DataParams(Section):
         "arrays", "arrays | shards: how prepare keeps them; shards for more images than the memory holds"
     )
     encoding: Literal["png", "jpeg"] = parameter("png", "of shards: png (no loss) | jpeg (quality 95)")
-    labelled: Positive | None = parameter(100, "images with labels, validation not counted; empty: all")
-    validation: Positive | None = parameter(
-        200, "images cut from the labelled source, to choose checkpoints; empty: the folder's val/"
+    labelled: Positive | None = parameter(20, "images with labels, validation not counted; empty: all")
+    validation: Annotated[int, Field(ge=0)] | None = parameter(
+        0, "images cut from the labelled source, to choose checkpoints; 0: none; empty: the folder's val/"
     )
     unlabelled: Positive | None = parameter(None, "at most so many unlabelled images; empty: all")
     unlabelled_from: Location = parameter(
@@ -247,7 +247,10 @@ class FinetuneParams(Section):
 
 
 class TrainingParams(Section):
-    """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved."""
+    """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved.
+
+    Whatever is measured every `validate_every` steps, `select_by: last` keeps the last weights, and needs no images.
+    """
 
     model: ModelParams = ModelParams.model_validate({"name": "resnet", "depth": 8, "width": 16})
     image_size: ImageSize | None = parameter(
@@ -257,8 +260,8 @@ class TrainingParams(Section):
     epochs: Positive | None = parameter(None, "passes over the data, or ...")
     steps: Positive | None = parameter(800, "... batches; one of the two is empty")
     validate_every: Positive | None = parameter(50, "steps; empty, with epochs: after every epoch")
-    select_by: Literal["loss", "accuracy"] = parameter(
-        "loss", "loss | accuracy: which checkpoint is best, on validation images"
+    select_by: Literal["loss", "accuracy", "last"] = parameter(
+        "last", "loss | accuracy: the best checkpoint, on validation images | last: the weights at the end"
     )
     batch_size: Positive = 64
     optimizer: OptimizerParams = OptimizerParams(name="sgd", weight_decay=0.005)
@@ -296,13 +299,13 @@ class StudentParams(TrainingParams):
     noise: bool = True
     steps: Positive | None = 1600
     validate_every: Positive | None = 100
-    batch_size: Positive = parameter(64, "labelled images a step (mix: concat: all images a step)")
+    batch_size: Positive = parameter(32, "labelled images a step (mix: concat: all images a step)")
     ema: Fraction = 0.99
     mix: Literal["ratio", "concat", "pseudo", "none"] = parameter(
         "ratio", "ratio | concat (the article) | pseudo (no labels: finetune follows) | none (no pseudo-labels)"
     )
     unlabelled_ratio: Annotated[float, Field(gt=0.0, le=64.0)] = parameter(
-        1.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
+        3.0, "mix: ratio: pseudo-labelled images a step for one labelled image"
     )
     unlabelled_weight: AboveZero = parameter(1.0, "mix: ratio: loss = mean(labelled) + this * mean(pseudo-labelled)")
     init: Literal["random", "teacher"] = parameter(

@@ -92,6 +92,8 @@ def _split(source, data):
     if data.validation is None:
         validation = _drop(_own_validation(source, data), test, dropped["of_test"], "from_validation")
         validation = _stratified(validation, None, source, data, "validation")[0]
+    elif data.validation == 0:
+        validation = train.take(np.empty(0, np.int64))
     else:
         validation, train = _stratified(train, data.validation, source, data, "validation")
     train = _drop(train, validation, dropped["of_validation"], "from_train")

@@ -48,7 +48,7 @@ def _origins(source, data):
         pool = f"{train}, held back" if source.unlabelled is None else own["unlabelled"]
     return {
         "labelled": train,
-        "validation": own["validation"] if data.validation is None else train,
+        "validation": own["validation"] if data.validation is None else train if data.validation else "nowhere",
         "unlabelled": pool,
         "test": train if source.test is None else own["test"],
     }

@@ -95,13 +95,15 @@ def notes(settings: params.Params) -> list[str]:
         )
         better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
         lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
+    usual = {(DataParams().labelled, training.batch_size) for _, training in _trainings(params.Params())}
     for place, training in _trainings(settings):
         rate = training.optimizer.learning_rate
         if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
             usual = f"leave it {empty(f'{place}.optimizer.learning_rate')} for {training.optimizer.rates['adam']}"
             lines.append(f"{place}.optimizer.learning_rate={rate} is much for adam, which diverges with it; {usual}")
         most = settings.data.labelled
-        if most is not None and training.batch_size > most and not _is_pseudo_only(training):
+        repeats = most is not None and training.batch_size > most and not _is_pseudo_only(training)
+        if repeats and (most, training.batch_size) not in usual:  # with the default's few labels it is meant so
             lines.append(
                 f"{place}.batch_size={training.batch_size} is more than data.labelled={most}: images repeat in a batch"
             )
@@ -297,7 +299,7 @@ def _class_faults(settings: params.Params, classes: int | None) -> list[str]:
     wrong = [
         f"data.{name}={count}: there are {classes} classes, and each needs an image at least. Raise it"
         for name in ("labelled", "validation", "test")
-        if (count := getattr(settings.data, name)) is not None and count < classes
+        if (count := getattr(settings.data, name)) and count < classes  # validation may be 0
     ]
     return wrong + [
         f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from noisy_student.data.views import Images
 
 
-TABLES = ("metrics.json", "confusion.csv", "reliability.csv", "curves.csv")
+TABLES = (layout.METRICS, "confusion.csv", "reliability.csv", "curves.csv")
 
 
 def evaluate_teacher(params: Params) -> None:
@@ -41,23 +41,25 @@ def evaluate_teacher(params: Params) -> None:
     noise = input_noise(params, noised=True)
     images, path = inputs.labelled.images, TEACHER.evaluation_plots / "noise.png"
     galleries.noise_gallery(path, images, noise, seed=params.seed)
-    write_json(TEACHER.evaluation / "metrics.json", evaluated)
+    write_json(TEACHER.evaluation / layout.METRICS, evaluated)
     seals.seal(TEACHER.evaluation, TABLES)
 
 
 def evaluate_student(params: Params, key: str) -> None:
-    """Evaluate the student of the generation `key`, and the pseudo-labels that it learned from."""
+    """Evaluate the student of the generation `key`, and the pseudo-labels that it learned from, if it did."""
     inputs, student, generation = Inputs(), Model(key), params.generation(key)
     evaluated = _evaluate(params, student, inputs)
     names, test = inputs.classes, inputs.test
     _draw_disagreement(student, Model.named(generation.teacher), test, names)
-    probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
-    bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-    draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
+    tables = [*TABLES]
     if generation.student.uses_pseudo_labels:
+        probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
+        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
-    write_json(student.evaluation / "metrics.json", evaluated)
-    seals.seal(student.evaluation, [*TABLES, "confidence.csv"])
+        tables.append("confidence.csv")
+    write_json(student.evaluation / layout.METRICS, evaluated)
+    seals.seal(student.evaluation, tables)
 
 
 def _evaluate(params, model, inputs):

@@ -26,8 +26,8 @@ def evaluate_extra(params: Params, model: Model, key: str) -> None:
     name = f"{model.name} on {key}"
     probs = predict_probs(trained, images.images, batch_size=params.eval.batch_size, name=name)
     measured = layout.extra_evaluation(key, model)
-    write_json(measured / "metrics.json", extra_metrics(probs, np.asarray(images.labels), present=present))
-    seals.seal(measured, ["metrics.json"])
+    write_json(measured / layout.METRICS, extra_metrics(probs, np.asarray(images.labels), present=present))
+    seals.seal(measured, [layout.METRICS])
 
 
 def extra_metrics(probs: Probs, labels: Labels, *, present: Sequence[int]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from noisy_student.runtime.files import read_csv, read_json, write_csv, write_js
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.runtime.text import as_text
 from noisy_student.settings.params import Params
+from noisy_student.settings.schema import LABELLED_POOL, DataParams
 from noisy_student.steps import reported
 
 
@@ -46,8 +47,8 @@ def measured_of(params: Params, model: Model) -> dict[str, Any]:
     Raises:
         DataError: it was not evaluated on the test split.
     """
-    metrics = read_json(model.evaluation / "metrics.json")
-    paths = {key: layout.extra_evaluation(key, model) / "metrics.json" for key in params.eval.extra_tests}
+    metrics = read_json(model.evaluation / layout.METRICS)
+    paths = {key: layout.extra_evaluation(key, model) / layout.METRICS for key in params.eval.extra_tests}
     extra = {key: read_json(path) for key, path in paths.items() if path.exists()}
     for on_extra in extra.values():
         on_extra["drop"] = metrics["accuracy"] - on_extra["accuracy"]
@@ -69,6 +70,19 @@ def table(measured: dict[str, dict]) -> str:
     main = as_text([["model", *(title for title, _ in columns.values())], *rows])
     extra = _extra_rows(measured)
     return f"{main}\n\n{as_text(extra)}" if len(extra) > 1 else main
+
+
+def labels_line(data: DataParams, images: dict[str, int]) -> str:
+    """How many labels the models of a run have seen in all, and how many images without.
+
+    Args:
+        images: the counts of metrics/data.json.
+    """
+    trained, validated = images["labelled"], images["validation"]
+    pool = f"{images['unlabelled']:,} images without labels"
+    if data.unlabelled_from == LABELLED_POOL:
+        pool = "no further images"
+    return f"{trained + validated:,} labels in all ({trained:,} for training, {validated:,} for validation), {pool}"
 
 
 def _extra_rows(measured):

@@ -27,14 +27,15 @@ REPEATED = 10  # times: more often a student rather learns these images than the
 
 def select_and_write(params: Params, generation: str) -> None:
     """Choose the pseudo-labelled images of a generation's student, and write tables of what that did."""
-    chosen, inputs = params.generation(generation), Inputs()
+    chosen, inputs, tables = params.generation(generation), Inputs(), layout.balance_tables(generation)
+    if not chosen.student.uses_pseudo_labels:
+        print(f"balance {generation}: no pseudo-labels, the student learns from the labelled images only", flush=True)
+        write_array(layout.balanced(generation), np.empty(0, np.int64))
+        write_json(tables / f"{KEY}.json", [])
+        return
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
-    if chosen.student.uses_pseudo_labels:
-        rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
-    else:  # none need be confident
-        rows = np.empty(0, np.int64)
-    tables = layout.balance_tables(generation)
+    rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
     write_tables(tables, probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
     write_array(layout.balanced(generation), rows)
     different = len(np.unique(rows))

@@ -24,15 +24,18 @@ def train_teacher(params: Params) -> dict:
 def train_student(params: Params, generation: str) -> dict:
     """Train the student of a generation on labelled and pseudo-labelled images; see `_train_and_write`."""
     chosen, inputs = params.generation(generation), Inputs()
-    shares = student_shares(
-        chosen.student,
-        inputs.labelled,
-        unlabelled=inputs.pool,
-        rows=inputs.rows(generation) if chosen.student.uses_pseudo_labels else None,
-        probs=inputs.probs(generation),
-        kind=chosen.pseudolabel.kind,
-        classes=len(inputs.classes),
-    )
+    if chosen.student.uses_pseudo_labels:
+        shares = student_shares(
+            chosen.student,
+            inputs.labelled,
+            unlabelled=inputs.pool,
+            rows=inputs.rows(generation),
+            probs=inputs.probs(generation),
+            kind=chosen.pseudolabel.kind,
+            classes=len(inputs.classes),
+        )
+    else:
+        shares = teacher_shares(chosen.student, inputs.labelled, classes=len(inputs.classes))
     initial = load(inputs.file(Model.named(chosen.teacher).path)) if chosen.student.init == "teacher" else None
     return _train_and_write(params, Model(generation), shares, inputs, initial=initial)
 

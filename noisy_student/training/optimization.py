@@ -63,15 +63,44 @@ def make_optimizer(training: TrainingParams, rate: float | WarmUpDecay) -> keras
     Weight decay is decoupled (Loshchilov and Hutter 2019) and leaves biases and normalisation
     scales alone. Its strength is multiplied by the learning rate.
     """
-    params = training.optimizer
-    common: dict[str, Any] = {"use_ema": training.ema > 0, "weight_decay": params.weight_decay or None}
+    params, kind = training.optimizer, backends.current().OPTIMIZERS[training.optimizer.name]
+    common: dict[str, Any] = {"weight_decay": params.weight_decay or None}
     if training.ema > 0:
-        common["ema_momentum"] = training.ema
+        kind = _with_warm_up(kind)
+        common |= {"use_ema": True, "ema_momentum": training.ema}
     if params.name == "sgd":
         common |= {"momentum": params.momentum, "nesterov": params.momentum > 0}
     if params.name == "rmsprop":
         common |= {"momentum": params.momentum, "rho": params.rho, "epsilon": params.epsilon}
-    optimizer = backends.current().OPTIMIZERS[params.name](rate, **common)
+    optimizer = kind(rate, **common)
     if params.weight_decay > 0:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+class WarmingUp:
+    """What an optimizer of Keras averages the weights by, so that a short training's average is not its first steps'.
+
+    After t steps that are averaged, the next one has the share 1 - min(ema, (1 + t) / (10 + t)), as in TensorFlow's
+    ExponentialMovingAverage with `num_updates` (the paper's official code); the first one makes the average alone.
+    """
+
+    ema_momentum: float
+    iterations: Tensor
+    _model_variables_moving_average: list[keras.Variable | None]
+
+    def _update_model_variables_moving_average(self, trainable_variables: list[keras.Variable]) -> None:
+        steps = ops.cast(self.iterations, "float32")
+        share = ops.maximum(1.0 - self.ema_momentum, 9.0 / (10.0 + steps))  # 1 - (1 + t) / (10 + t) = 9 / (10 + t)
+        share = ops.where(steps < 1.0, 1.0, share)
+        for weights, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                # in this form equal weights leave the average as it is, to the bit
+                moved = ops.multiply(ops.cast(share, weights.dtype), ops.subtract(weights, average))
+                average.assign(ops.add(average, moved))
+
+
+def _with_warm_up(kind):
+    """The class of an optimizer whose moving average warms up."""
+    actual = type(kind())  # on PyTorch Keras makes one of another class than it was asked for
+    return type(actual.__name__, (WarmingUp, actual), {})

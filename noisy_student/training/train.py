@@ -20,6 +20,7 @@ from noisy_student.noise.pipeline import input_noise, no_input_noise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.progress import bar
+from noisy_student.runtime.types import Labels
 from noisy_student.settings.params import Params
 from noisy_student.settings.schema import TrainingParams
 from noisy_student.training import plateau
@@ -52,7 +53,7 @@ def train(
     initial: keras.Model | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> Trained:
-    """Train one model and keep the weights that validate best; then fine-tune it, if that is asked for.
+    """Train one model and keep the weights that `select_by` names; then fine-tune it, if that is asked for.
 
     A training that goes on from a checkpoint gives the same bytes as one that was never stopped.
 
@@ -61,7 +62,7 @@ def train(
         shares: what batches are made of; see `training.shares`.
         name: "teacher" or "student-KEY"; part of the seed, so that no two trainings share noise.
         labelled: for the fine-tuning.
-        validation: chooses the best weights.
+        validation: chooses the best weights; may be empty, where the last ones are kept.
         initial: whose weights to start from; None: random ones.
         checkpoints: to go on from and to write to.
 
@@ -74,7 +75,7 @@ def train(
     check_training(training, validation.images.shape[1], where=Model.named(name).section)
     main = last = main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
     tuning = finetune_phase(main, labelled, classes=classes)
-    work = {"params": params, "validation": validation, "classes": classes}
+    work = {"params": params, "validation": validation, "labels": labelled.labels, "classes": classes}
     model, state, _ = _fit_phase(main, initial, checkpoints, followed=tuning is not None, **work)
     history, added = state.history, {}
     if tuning is not None:
@@ -83,8 +84,9 @@ def train(
         if checkpoints and inner:
             checkpoints.resumed_from += inner.resumed_from
         history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
-        effect = {"image_size": tuning.image_size, "steps": tuning.round_steps, "before": before}
-        added, last = {"finetune": effect | {"after": {key: tuned.best[key] for key in before}}}, tuning
+        after = {key: tuned.best[key] for key in before}
+        effect = {"image_size": tuning.image_size, "steps": tuning.round_steps}
+        added, last = {"finetune": effect | {"before": _measured(before), "after": _measured(after)}}, tuning
     noise = model_noise(params.noise if training.noise else None)
     final = build(
         training.model, mode="inference", classes=classes, image_size=last.image_size, seed=main.seed, **noise
@@ -94,16 +96,22 @@ def train(
     summary = summarise(final, survival=survival) | {
         "precision": backends.resolve_precision(params.precision),
         "steps": history[-1]["step"],
-        "best": state.best,
+        "best": _measured(state.best),
         **added,
     }
     return Trained(final, history, summary)
 
 
-def _fit_phase(phase, initial, checkpoints, *, params, validation, classes, followed=False, compared=False):
+def _measured(row):
+    """What was measured: without validation images there are no figures of them."""
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _fit_phase(phase, initial, checkpoints, *, params, validation, labels, classes, followed=False, compared=False):
     """Run one phase; the rest is as in `train`.
 
     Args:
+        labels: of the labelled images.
         followed: whether another phase comes, before which the state is saved.
         compared: whether it is validated before the first step, too.
 
@@ -133,7 +141,7 @@ def _fit_phase(phase, initial, checkpoints, *, params, validation, classes, foll
     validation = LabelledImages(at_size(validation.images, phase.image_size), validation.labels)
     before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
     compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
-    state = fit_rounds(phase, model, network, batches, validation, checkpoints, followed=followed)
+    state = fit_rounds(phase, model, network, batches, validation, checkpoints, labels=labels, followed=followed)
     network.set_weights(state.best_weights)
     return network, state, before
 
@@ -146,6 +154,7 @@ def fit_rounds(
     validation: LabelledImages,
     checkpoints: Checkpoints | None = None,
     *,
+    labels: Labels | None = None,
     followed: bool = False,
 ) -> State:
     """The loop: fit one round after the other and validate after each; the model ends with the last step's weights.
@@ -153,10 +162,12 @@ def fit_rounds(
     Args:
         model: compiled, that is fitted.
         network: what gives logits for images: `model`, or what it puts behind noise.
-        validation: at the size of the phase.
+        validation: at the size of the phase; may be empty.
+        labels: of the labelled images: they tell how frequent classes are where there are no validation images.
         followed: whether the state is saved at the end in any case.
     """
     training, state = phase.training, State.newest(checkpoints)
+    known = validation.labels if labels is None or len(validation.labels) else labels
     if checkpoints and checkpoints.resumed_from:
         print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
@@ -184,23 +195,24 @@ def fit_rounds(
                 "learning_rate": rate,
                 **validate(network, validation, batch_size=2 * training.batch_size),
             }
-            check_finite(phase.name, "validation loss", row["validation_loss"], steps=(first, last), rate=rate)
+            if row["validation_loss"] is not None:
+                check_finite(phase.name, "validation loss", row["validation_loss"], steps=(first, last), rate=rate)
 
             # consider the best and append the row; go on with the weights themselves
-            if state.best is None or _rank(row, training.select_by) > _rank(state.best, training.select_by):
+            if _is_best(row, state, phase):
                 state.best, state.best_weights = row, network.get_weights()
             state.history.append(row)
             state.index = 0
             if within.weights is not None:
                 model.set_weights(within.weights)
-            shown.set_postfix(val_accuracy=f"{row['validation_accuracy']:.4f}")
+            shown.set_postfix(**_in_short(row))
 
             # obey the rules, and save what has become of the training
-            check_learning(phase, state.history, validation.labels, batch_size=batches.batch_size)
+            check_learning(phase, state.history, known, batch_size=batches.batch_size)
             if plateau.reduces(state.history, training.schedule):
                 model.optimizer.learning_rate = plateau.FACTOR * float(model.optimizer.learning_rate)
             save(natural=True, now=followed and _ended(phase, state.history))
-    _report(phase.name, state)
+    _report(phase, state)
     return state
 
 
@@ -208,8 +220,13 @@ def _ended(phase, history):
     return len(history) == phase.rounds or plateau.stops(history, phase.training.schedule)
 
 
-def validate(network: keras.Model, labelled: LabelledImages, *, batch_size: int) -> dict[str, float]:
-    """Loss and accuracy of a network that gives logits, as the rows of the learning curves name them."""
+def validate(network: keras.Model, labelled: LabelledImages, *, batch_size: int) -> dict[str, float | None]:
+    """Loss and accuracy of a network that gives logits, as the rows of the learning curves name them.
+
+    Both are None where there are no images.
+    """
+    if not len(labelled.labels):
+        return {"validation_loss": None, "validation_accuracy": None}
     probs = to_probs(predict_logits(network, labelled.images, batch_size=batch_size))
     return {
         "validation_loss": metrics.nll(probs, labelled.labels),
@@ -217,16 +234,34 @@ def validate(network: keras.Model, labelled: LabelledImages, *, batch_size: int)
     }
 
 
+def _is_best(row, state, phase):
+    """Whether the weights after a round are to be kept; `row` is not in the history yet."""
+    select_by = phase.training.select_by
+    if select_by == "last":
+        return _ended(phase, [*state.history, row])
+    return state.best is None or _rank(row, select_by) > _rank(state.best, select_by)
+
+
 def _rank(row, select_by):
     loss, accuracy = -row["validation_loss"], row["validation_accuracy"]
     return (loss, accuracy) if select_by == "loss" else (accuracy, loss)
 
 
-def _report(name, state):
-    best = state.best
+def _in_short(row):
+    """What the progress bar says of a round."""
+    if row["validation_accuracy"] is None:
+        return {"train_accuracy": f"{row['train_accuracy']:.4f}"}
+    return {"val_accuracy": f"{row['validation_accuracy']:.4f}"}
+
+
+def _report(phase, state):
+    best, which, shown = state.best, "validation", "validation"
+    if best["validation_accuracy"] is None:
+        which, shown = "train", "training"
+    kept = "kept the last" if phase.training.select_by == "last" else f"best at step {best['step']}"
     print(
-        f"{name}: {state.history[-1]['step']} steps in {state.seconds:.0f} s; best at step {best['step']}: "
-        f"validation accuracy {best['validation_accuracy']:.4f}, loss {best['validation_loss']:.4f}"
+        f"{phase.name}: {state.history[-1]['step']} steps in {state.seconds:.0f} s; {kept}: "
+        f"{shown} accuracy {best[f'{which}_accuracy']:.4f}, loss {best[f'{which}_loss']:.4f}"
     )
 
 

@@ -110,6 +110,15 @@ def test_the_digest_tells_settings_apart_but_not_machines():
     assert first != definition.settings_digest(study.parameters("noised", "digits", 0))
 
 
+def test_a_study_replaces_generations_as_a_whole():
+    study = definition.load("generations")
+    assert study.parameters("one", "digits", 0)["generations"] == {"gen1": {"teacher": "teacher"}}
+    found = study.parameters("two", "digits", 0)
+    assert list(found["generations"]) == ["gen1", "gen2"]
+    assert found["release"] == "student-gen2", "the default's student-gen3 is not there"
+    assert study.parameters("two", "cifar10-cpu", 0)["release"] == "student-gen1"
+
+
 class Small(Section):
     name: Literal["small"] = "small"
     width: int
@@ -233,7 +242,7 @@ def test_a_parameter_that_is_wrong(changes, message):
 
 
 def test_a_model_that_is_not_trained():
-    for model in ("student-gen2", "gen1"):
+    for model in ("student-gen9", "gen1"):
         study = definition.load("article").model_copy(update={"model": model})
         message = f"arm clean: there is no model {model} .*choose one of teacher, student-gen1"
         with pytest.raises(UserError, match=message):

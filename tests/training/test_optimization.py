@@ -115,6 +115,55 @@ def test_fused_steps_are_those_of_keras_optimizers(digits, name, momentum, ema):
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5, atol=atol)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("ema", [0.5, 0.99])
+def test_the_moving_average_warms_up_by_hand(digits, name, ema):
+    """Step 1 makes the average; then min(ema, (1 + t) / (10 + t)) of it stays: 2/11, 3/12, ... until ema is less."""
+    settings = {"name": name, "learning_rate": 0.05, "weight_decay": 0.1}
+    optimizer = _optimizer(digits, optimizer=settings, schedule={"name": "constant"}, ema=ema)
+    rng = np.random.default_rng(1)
+    variables = [keras.Variable(rng.normal(size=shape).astype("float32"), name="kernel") for shape in [(3, 4), (5,)]]
+    optimizer.build(variables)
+    path = []
+    for _ in range(24):
+        gradients = [rng.normal(size=each.shape).astype("float32") for each in variables]
+        optimizer.apply([keras.ops.convert_to_tensor(gradient) for gradient in gradients], variables)
+        path.append([keras.ops.convert_to_numpy(each).astype(np.float64) for each in variables])
+    optimizer.finalize_variable_values(variables)
+    for place, variable in enumerate(variables):
+        weights = np.stack([step[place] for step in path])
+        average = weights[0]
+        for t in range(1, 24):
+            decay = min(ema, (1 + t) / (10 + t))
+            average = decay * average + (1 - decay) * weights[t]
+        found = keras.ops.convert_to_numpy(variable)
+        np.testing.assert_allclose(found, average, rtol=1e-5, atol=1e-6)
+        assert np.abs(found - weights[-1]).max() > 0.01
+        assert (found >= weights.min(axis=0) - 1e-6).all(), "within the path"
+        assert (found <= weights.max(axis=0) + 1e-6).all(), "within the path"
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_the_average_of_weights_that_stay_is_the_weights(digits, name):
+    settings = {"name": name, "learning_rate": 0.05, "weight_decay": 0.0}
+    optimizer = _optimizer(digits, optimizer=settings, schedule={"name": "constant"}, ema=0.999)
+    start = np.random.default_rng(2).normal(size=(50,)).astype("float32")
+    variable = keras.Variable(start, name="kernel")
+    optimizer.build([variable])
+    for _ in range(30):
+        optimizer.apply([keras.ops.zeros(50)], [variable])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), start)
+    optimizer.finalize_variable_values([variable])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), start)
+
+
+def test_the_moving_average_keeps_the_optimizer_of_the_backend(digits):
+    """On PyTorch Keras replaces its optimizers by fused ones, which a subclass of them would lose."""
+    for name in ("sgd", "adam", "rmsprop"):
+        plain, averaged = (_optimizer(digits, **{"optimizer.name": name}, ema=ema) for ema in (0.0, 0.9))
+        assert isinstance(averaged, type(plain))
+
+
 def test_article_uses_adam_at_keras_defaults(monkeypatch):
     from commands import preset as presets
     from support import ROOT

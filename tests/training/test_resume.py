@@ -242,6 +242,22 @@ def test_one_class_of_nearly_all_images_is_no_reason_to_stop(share, loss, stoppe
         check_learning(phase, history, labels, batch_size=128)
 
 
+@pytest.mark.parametrize(("share", "accuracy", "stopped"), [(0.1, 0.12, True), (0.1, 0.2, False), (0.9, 0.8, False)])
+def test_without_validation_images_the_training_tells(share, accuracy, stopped):
+    """Of 12,800 images three standard deviations are 0.8 points; where most are of one class nothing is concluded."""
+    size = round(200 * share)
+    labels = np.concatenate([np.zeros(size, int), 1 + np.arange(200 - size) % 9])
+    row = {"learning_rate": 0.1, "train_accuracy": accuracy - 0.02, "validation_accuracy": None}
+    history = [row | {"step": step, "validation_loss": None} for step in (200, 300, 400)]
+    training = SimpleNamespace(schedule=SimpleNamespace(warmup=0.25))
+    phase = SimpleNamespace(name="teacher", training=training, round_steps=100, steps=400)
+    expected = pytest.raises(
+        DivergenceError, match=r"10\.0 % of the training images are right; the largest class is 10\.0"
+    )
+    with expected if stopped else contextlib.nullcontext():
+        check_learning(phase, history, labels, batch_size=128)
+
+
 def test_a_new_field_of_the_state_is_saved_and_restored(tmp_path):
     """To add a field is enough, be it of arrays or of what JSON can hold."""
 

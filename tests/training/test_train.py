@@ -98,7 +98,7 @@ def test_same_seed_same_model_and_curves_another_seed_another(digits):
     assert (_weights(first) != _weights(other)).any()
 
 
-@pytest.mark.parametrize("select_by", ["loss", "accuracy"])
+@pytest.mark.parametrize("select_by", ["loss", "accuracy", "last"])
 def test_the_best_checkpoint_is_what_is_returned(digits, select_by):
     # labels of the validation images are shuffled, so that its loss rises while the training learns
     validation = _images(60, seed=1)
@@ -106,14 +106,29 @@ def test_the_best_checkpoint_is_what_is_returned(digits, select_by):
     trained = _teacher(_settings(digits, **{"teacher.select_by": select_by}), validation=wrong)
     probs = predict_probs(trained.model, wrong.images, batch_size=60)
     rows = trained.history
-    best = (
-        min(rows, key=lambda row: row["validation_loss"])
-        if select_by == "loss"
-        else max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"]))
-    )
-    assert best["step"] < rows[-1]["step"]
+    best = {
+        "loss": min(rows, key=lambda row: row["validation_loss"]),
+        "accuracy": max(rows, key=lambda row: (row["validation_accuracy"], -row["validation_loss"])),
+        "last": rows[-1],
+    }[select_by]
+    assert (best["step"] < rows[-1]["step"]) == (select_by != "last")
     assert trained.summary["best"] == best
     assert metrics.nll(probs, wrong.labels) == pytest.approx(best["validation_loss"], rel=1e-4)
+
+
+def test_validation_images_change_nothing_where_the_last_weights_are_kept(digits):
+    """With the moving average, and with the fine-tuning that follows."""
+    tuned = {"teacher.finetune.epochs": 1.0, "teacher.finetune.batch_size": 10}
+    settings = _settings(digits, **{"teacher.select_by": "last", "teacher.ema": 0.9, **tuned})
+    images = _images(3, seed=1)
+    none = LabelledImages(images.images[:0], images.labels[:0])
+    validated, blind = _teacher(settings), _teacher(settings, validation=none)
+    np.testing.assert_array_equal(_weights(validated), _weights(blind))
+    of_training = [[row["train_loss"] for row in trained.history] for trained in (validated, blind)]
+    assert of_training[0] == of_training[1]
+    assert {row["validation_loss"] for row in blind.history} == {None}
+    assert blind.summary["finetune"]["before"] == {}
+    assert set(validated.summary["best"]) - set(blind.summary["best"]) == {"validation_loss", "validation_accuracy"}
 
 
 def test_history_is_a_row_a_validation(digits):
@@ -131,7 +146,7 @@ def test_average_of_weights_is_validated_while_training_goes_on_without_it(digit
 
 
 def test_average_by_hand(digits):
-    """One step of plain SGD: the average after it is decay x start + (1 - decay) x moved."""
+    """Two steps of plain SGD: the first makes the average, of which 2/11 stay in the second, whatever `ema` says."""
     values = {
         "teacher.steps": 1,
         "teacher.validate_every": 1,
@@ -140,9 +155,17 @@ def test_average_by_hand(digits):
     }
     one = [_weights_after(digits, values, ema) for ema in (0.0, 0.75)]
     two = [_weights_after(digits, values | {"teacher.steps": 2, "teacher.validate_every": 2}, e) for e in (0, 0.75)]
-    # Keras starts the average from the weights after the first step
     np.testing.assert_allclose(one[1], one[0], rtol=1e-5)
-    np.testing.assert_allclose(two[1], 0.75 * one[0] + 0.25 * two[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(two[1], 2 / 11 * one[0] + 9 / 11 * two[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_short_training_with_a_long_average_learns_as_much_as_without(digits):
+    """Without the warm-up the average would be the random weights: 0.99 of them to the power of 30 is 0.74."""
+    values = {"student.noise": False, "student.steps": 30, "student.validate_every": 30}
+    plain, averaged = (_student(_settings(digits, **values, **{"student.ema": ema})).history[-1] for ema in (0.0, 0.99))
+    assert plain["validation_accuracy"] > 0.9
+    assert averaged["validation_accuracy"] > plain["validation_accuracy"] - 0.1
+    assert averaged["validation_loss"] < 0.5
 
 
 def _weights_after(digits, values, ema):

@@ -111,7 +111,7 @@ def _refuse_surplus(folder, found, classes):
 def _unused(data, root, read_in):
     """What is not looked at, a line each."""
     why = {
-        "val": f"data.validation={data.validation} cuts the validation images from train/; empty takes val/",
+        "val": f"data.validation={data.validation} {_cuts(data.validation)}; empty takes val/",
         "unlabelled": f"data.unlabelled_from={data.unlabelled_from}; {AUTO} takes it",
     }
     for name in _names(root):
@@ -123,6 +123,10 @@ def _unused(data, root, read_in):
     if "unlabelled" in read_in and (named := _names(root / "unlabelled")):
         more = ", ..." if len(named) > 3 else ""
         yield f"the names of the {len(named):,} folders in unlabelled/ ({', '.join(named[:3])}{more}), as labels"
+
+
+def _cuts(validation):
+    return "cuts the validation images from train/" if validation else "takes no validation images"
 
 
 def _names(root):
