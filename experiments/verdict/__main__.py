@@ -22,7 +22,7 @@ from experiments.study.run import Job, Runner, pending, report_failures
 from experiments.study.wording import duration
 from experiments.verdict.answer import outside_sentence, picture, sentence
 from experiments.verdict.measured import labels_used, outside_of
-from experiments.verdict.plan import ARMS, STUDY, Plan, images_seen, plan
+from experiments.verdict.plan import ARMS, STUDY, Plan, plan
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import console, locks, signals
 from noisy_student.runtime.errors import UserError
@@ -47,6 +47,7 @@ def main() -> None:
         check_project(values)
         planned = plan(values)
         jobs = planned.jobs(arguments.seeds)
+        _say(_told(planned))
         run(planned, jobs, at_a_time=arguments.jobs)
         answer(planned, jobs)
     except UserError as error:
@@ -64,7 +65,7 @@ def run(planned: Plan, jobs: list[Job], *, at_a_time: int) -> None:
     """
     missing = pending(jobs)
     runs = len({job.experiment for job in missing})
-    _say(f"{_told(planned)}\n{runs} of {len({job.experiment for job in jobs})} runs are missing")
+    _say(f"{runs} of {len({job.experiment for job in jobs})} runs are missing")
     if not missing:
         return
     _say(f"{_time(planned, runs, at_a_time)}; stop with Ctrl-C at any time, the same command goes on")
@@ -97,8 +98,7 @@ def answer(planned: Plan, jobs: list[Job]) -> None:
 
 
 def _told(planned):
-    settings = check(planned.parameters)
-    control = settings.generation(planned.control).student
+    control = check(planned.parameters).generation(planned.control).student
     models = ["teacher", *(f"student-{key}" for key in planned.chain)]
     return (
         f"{', '.join(models)}; noise alone: {control.steps:,} steps of {control.batch_size:,} labelled images, as many "
@@ -108,11 +108,9 @@ def _told(planned):
 
 def _time(planned, runs, at_a_time):
     """An estimate, by images, pixels and a small network; the first run says more."""
-    settings = check(planned.parameters)
-    control = settings.generation(planned.control).student
-    images = 2 * images_seen(control, labelled=0, unlabelled=0) * runs / at_a_time
-    seconds = images * SECONDS * settings.data.image_size**2 / PIXELS
-    return f"about {duration(seconds)}, if the network is small; larger ones take longer, and the first run tells it"
+    pixels = planned.parameters["data"]["image_size"] ** 2
+    seconds = planned.images * runs / at_a_time * SECONDS * pixels / PIXELS
+    return f"about {duration(seconds)}, if networks are as small as the digits'; the first run will tell it better"
 
 
 def _say(line):

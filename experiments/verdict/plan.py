@@ -25,7 +25,7 @@ from noisy_student.steps.checking import check
 
 STUDY = "verdict"
 ARMS = "teacher", "noise", "student"
-ROUNDS = 20  # of the control's training, where epochs are turned into steps
+ROUNDS = 20  # of the control's training, at most, where epochs are turned into steps
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Plan:
         chain: keys of the generations from the teacher to the last student.
         control: key of the generation that has noise alone.
         look: key of a generation that is there for what the last student, its teacher, says of the pool; one step long.
+        images: how many pass through networks in all trainings of a run.
         preset: what the rows are filed under; other parameters or images give another.
     """
 
@@ -44,6 +45,7 @@ class Plan:
     chain: tuple[str, ...]
     control: str
     look: str
+    images: int
     preset: str
 
     @property
@@ -80,8 +82,9 @@ def plan(values: Tree) -> Plan:
     parameters["release"] = TEACHER.name
     parameters["eval"] |= {"robustness": "off", "extra_tests": {}}
     _make_absolute(parameters["data"])
-    check(parameters, where="the parameters of the verdict")
-    return Plan(parameters, chain, control, look, f"{OWN}{_digest(parameters)}")
+    alone = check(parameters, where="the parameters of the verdict").generation(control).student
+    images = 2 * (alone.steps or 0) * alone.batch_size
+    return Plan(parameters, chain, control, look, images, f"{OWN}{_digest(parameters)}")
 
 
 def chain_of(settings: Params) -> tuple[str, ...]:
@@ -113,7 +116,7 @@ def _control(settings, chain):
     if last.schedule.plateau_from_epoch is not None:  # it takes epochs
         schedule = given["student"].get("schedule", {})
         given["student"]["schedule"] = {**schedule, "name": last.schedule.name, "plateau_from_epoch": None}
-    return given
+    return given | {"teacher": TEACHER.name}
 
 
 def _look(settings, chain):
@@ -155,8 +158,9 @@ def control_steps(settings: Params, chain: tuple[str, ...], batch_size: int) -> 
     if last.steps and last.validate_every:
         every = last.validate_every
         return every, every * max(1, math.ceil(images / batch_size / every))
-    every = max(1, math.ceil(images / batch_size / ROUNDS))
-    return every, every * ROUNDS
+    steps = math.ceil(images / batch_size)
+    every = math.ceil(steps / ROUNDS)
+    return every, every * math.ceil(steps / every)
 
 
 def images_seen(training: TrainingParams, *, labelled: int, unlabelled: int) -> float:
