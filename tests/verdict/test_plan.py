@@ -69,7 +69,7 @@ def test_what_a_generation_overrides_holds_for_noise_alone_too(values, mix):
 def test_a_plateau_of_the_student_is_none_of_noise_alone(values):
     changes = {"student.steps": None, "student.epochs": 4, "student.validate_every": None, "data.validation": 100}
     changes |= {"student.schedule.name": "constant", "student.schedule.plateau_from_epoch": 2}
-    changes |= {"student.select_by": "loss", "teacher.select_by": "loss"}
+    changes |= {"student.select_by": "loss", "teacher.select_by": "loss", "student.schedule.warmup": 0.0}
     planned = plan(with_values(values, changes))
     assert control(planned).schedule.plateau_from_epoch is None
 
@@ -81,7 +81,7 @@ def test_only_the_chain_of_the_last_student_is_run(values):
     assert chain_of(params.check(generations(values, **given))) == ("a", "b")
     planned = plan(generations(values, **given))
     assert list(planned.parameters["generations"]) == ["a", "b", "noise-alone", "look-alone"]
-    with pytest.raises(UserError, match="learns from pseudo-labels .student.mix is none"):
+    with pytest.raises(UserError, match="learns from pseudo-labels"):
         plan(generations(values, gen1=none))
 
 
