@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from experiments.study import peers
 from experiments.study.findings import Findings
+from experiments.study.rows import read_peers
 from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
 # Okabe and Ito's, in the order of the lines; dashes tell peers apart too, and every line has its name at its end
 _COLOURS = (GREY, VERMILLION, ORANGE, PURPLE, SKY, "#3A8FC7", BLUE)
+_USE = "inductive"  # peers that have not seen the test images, as our models have not
 _OF_PEERS = {
-    ("LabelSpreading, 7-NN, converged", peers.INDUCTIVE): BLACK,
-    ("SelfTrainingClassifier", peers.INDUCTIVE): GREEN,
+    ("LabelSpreading, 7-NN, converged", _USE): BLACK,
+    ("SelfTrainingClassifier", _USE): GREEN,
 }
 _WIDTH, _HEIGHT = 520, 380  # pixels
 _LETTERS = 14  # pixels from a name to the one below
@@ -67,7 +68,7 @@ def _lines_of(findings):
 
 def _of_peers(findings) -> dict[tuple[str, str], dict[float, Estimate]]:
     by_peer: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for row in peers.read(findings.name, findings.preset):
+    for row in read_peers(findings.name, findings.preset):
         key = row["peer"], row["use"]
         if key in _OF_PEERS and (findings.seeds is None or row["seed"] < findings.seeds):
             by_peer.setdefault(key, {}).setdefault(row["x"], []).append(100 * row["accuracy"])

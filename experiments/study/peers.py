@@ -29,11 +29,12 @@ from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from threadpoolctl import threadpool_limits
 
 from experiments.study import definition
-from experiments.study.definition import RESULTS, Study
+from experiments.study.definition import Study
+from experiments.study.rows import peers_path
 from noisy_student.data.arrays import open_images, open_labelled
 from noisy_student.runtime import console
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import read_csv, write_csv
+from noisy_student.runtime.files import write_csv
 from noisy_student.runtime.types import Floats, Labels
 from noisy_student.settings import params
 from noisy_student.settings.schema import DataParams
@@ -41,7 +42,6 @@ from noisy_student.sources.prepare import prepare
 
 UNLABELLED = -1  # scikit-learn's mark
 NEIGHBOURS = 7  # the default, and the image itself is one of them
-TEXTS = ("peer", "use", "scikit_learn")
 INDUCTIVE, TRANSDUCTIVE = "inductive", "transductive"
 
 
@@ -91,20 +91,9 @@ def main() -> None:
         rows = list(measure(arguments.study, study, arguments.preset, seeds=arguments.seeds or study.seeds))
     except UserError as error:
         sys.exit(f"error: {error}")
-    path = table_path(arguments.study, arguments.preset)
+    path = peers_path(arguments.study, arguments.preset)
     write_csv(path, rows)
     print(f"{path}: {len(rows)} rows")
-
-
-def table_path(study: str, preset: str) -> Path:
-    """The CSV file of the peers' rows."""
-    return RESULTS / preset / f"{study}.peers.csv"
-
-
-def read(study: str, preset: str) -> list[dict[str, Any]]:
-    """The rows, see `measure`; none where there is no file."""
-    path = table_path(study, preset)
-    return read_csv(path, text=TEXTS) if path.exists() else []
 
 
 def measure(name: str, study: Study, preset: str, *, seeds: int) -> Iterator[dict[str, Any]]:

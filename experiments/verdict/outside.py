@@ -27,10 +27,6 @@ class Said:
     predicted: Labels
     confidence: Floats
 
-    def take(self, rows) -> "Said":
-        """What it says of some of them."""
-        return Said(self.predicted[rows], self.confidence[rows])
-
 
 @dataclass(frozen=True)
 class Outside:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import definition, lines, peers, report, rows
+from experiments.study import definition, lines, report, rows
 from experiments.study.findings import Findings
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.files import write_csv
@@ -36,7 +36,7 @@ def project(tmp_path, monkeypatch):
         | {"unreached": "", "x": x, "seed": seed, "scikit_learn": "1.9.1"}
         for x, seed, use in cells
     ]
-    write_csv(peers.table_path(STUDY, "digits"), measured)
+    write_csv(rows.peers_path(STUDY, "digits"), measured)
     return study
 
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import kneighbors_graph
 from threadpoolctl import threadpool_limits
 
-from experiments.study import definition, peers
+from experiments.study import definition, peers, rows
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings import params
 from noisy_student.sources.prepare import prepare
@@ -36,9 +36,9 @@ def test_the_splits_are_those_of_a_run(tmp_path):
         counts[split] for split in ("labelled", "unlabelled", "test")
     ]
     assert np.bincount(found.labels).tolist() == [2] * 10
-    for rows, split in ((found.labelled, "labelled"), (found.pool, "unlabelled"), (found.test, "test")):
+    for pixels, split in ((found.labelled, "labelled"), (found.pool, "unlabelled"), (found.test, "test")):
         images = np.load(tmp_path / split / "images.npy")
-        np.testing.assert_allclose(rows.reshape(images.shape) * 255, images, atol=1e-4)
+        np.testing.assert_allclose(pixels.reshape(images.shape) * 255, images, atol=1e-4)
 
 
 def test_a_converged_graph_is_the_closed_form_of_its_paper(splits):
@@ -88,11 +88,10 @@ def test_committed_rows_can_be_measured_again():
     """One cell of each committed table."""
     for path in sorted((ROOT / "docs/studies/digits").glob("*.peers.csv")):
         name = path.name.removesuffix(".peers.csv")
-        rows = {
-            (row["peer"], row["use"]): row for row in peers.read(name, "digits") if (row["seed"], row["x"]) == (0, 20)
-        }
+        cell = [row for row in rows.read_peers(name, "digits") if (row["seed"], row["x"]) == (0, 20)]
+        measured = {(row["peer"], row["use"]): row for row in cell}
         data = params.check(definition.load(name).parameters("student-3-20", "digits", 0)).data
         with threadpool_limits(1):
             again = list(peers.accuracies(peers.read_splits(data)))
         for row in again:
-            assert rows[row["peer"], row["use"]]["accuracy"] == pytest.approx(row["accuracy"], abs=0.004)
+            assert measured[row["peer"], row["use"]]["accuracy"] == pytest.approx(row["accuracy"], abs=0.004)
