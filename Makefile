@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints \
-  doctor clean-venv experiments
+  doctor clean-venv experiments verdict
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ results: $(INSTALLED) ## print the result table and where the plots are
 
 experiments: $(INSTALLED) ## show experiments, queued and failed ones too: accuracies and what each changed
 	@python -m commands.experiments
+
+verdict: $(INSTALLED) ## say whether self-training pays on the images of params.yaml: three seeds, one sentence
+	@python -m experiments.verdict
 
 test: $(TOOLS) ## run the tests; this, check and format install requirements-dev.txt first
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

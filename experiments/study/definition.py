@@ -13,7 +13,7 @@ from commands import preset as presets
 from commands.preset import Tree
 from experiments.study.columns import METRICS
 from noisy_student.runtime.errors import ParamsError, UserError
-from noisy_student.runtime.layout import Model
+from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
 from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import Section, check_name
@@ -21,6 +21,8 @@ from noisy_student.steps.checking import check
 
 FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
+OWN = "own-"  # what stands for a preset where the parameters are those of params.yaml begins so ...
+OWN_RESULTS = Path("metrics/verdict")  # ... and its rows, which git ignores, lie here
 HOME = "digits"  # the preset whose result stands at the head of a study's file
 # parameters that change no result, or name the same images
 MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
@@ -57,15 +59,18 @@ class Arm(Layer):
 
     Attributes:
         shown: what tables call it; no other arm's.
-        model: whose test figures count; null takes the study's.
+        model: whose test figures count, a student or the teacher; null takes the study's. Arms that differ in nothing
+            else share one run.
         control: the arm or arms with which it is compared; null takes the study's; its own key: none.
         smallest_difference: for its comparisons; null takes the study's.
+        line: which line of the picture over `Study.over` it is a point of; null: of none.
     """
 
     shown: Line
     model: str | None = None
     control: str | list[str] | None = None
     smallest_difference: Points | None = None
+    line: Line | None = None
 
 
 class Study(Layer):
@@ -81,6 +86,7 @@ class Study(Layer):
         smallest_difference: the smallest difference of test accuracy that is of interest, in points, stated before the
             study runs; a number, or {preset: number} with a number for `OTHER`.
         seeds: how many are asked for, counted from 0; as many as a pilot asks for; likewise.
+        over: the parameter on the horizontal axis of the picture with lines, see `lines`; null: there is none.
     """
 
     question: Line
@@ -91,6 +97,7 @@ class Study(Layer):
     control: str
     smallest_difference: Annotated[dict[str, Points], ByPreset]
     seeds: Annotated[dict[str, Count], ByPreset]
+    over: str | None = None
     arms: Annotated[dict[str, Arm], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -113,6 +120,9 @@ class Study(Layer):
         for column in self.also:
             if column not in METRICS:
                 raise ValueError(f"also: no such metric as {column}; choose of {', '.join(METRICS)}")
+        for key, arm in self.arms.items():
+            if arm.line and self.over not in (self.set | arm.set):
+                raise ValueError(f"arms.{key}.line={arm.line}: it sets no {self.over or 'parameter that `over` names'}")
         return self
 
     def controls_of(self, arm: str) -> list[str]:
@@ -163,10 +173,10 @@ class Study(Layer):
         if parameters["release"] not in models:  # that of a generation which the study has replaced
             parameters["release"] = model if model in models else "teacher"
         settings = check(parameters, where=f"arm {arm} with the preset {preset}")
-        students = [Model(key).name for key in settings.generations]
-        if model not in students:
+        models = [TEACHER.name, *(Model(key).name for key in settings.generations)]
+        if model not in models:
             raise ParamsError(
-                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(students)}."
+                f"arm {arm}: there is no model {model} with the preset {preset}; choose one of {', '.join(models)}."
             )
         return parameters
 
@@ -225,6 +235,11 @@ def _changed(section, given, prefix=""):
         if value != default:
             differing[f"{prefix}{name}"] = value.model_dump() if isinstance(value, Section) else value
     return differing
+
+
+def results_of(preset: str) -> Path:
+    """The folder of the rows that were measured with a preset."""
+    return (OWN_RESULTS if preset.startswith(OWN) else RESULTS) / preset
 
 
 def names() -> list[str]:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from statistics import median
 
-from experiments.study import figures, pilot
+from experiments.study import figures, lines, pilot
 from experiments.study.definition import FOLDER, HOME, RESULTS, Study
 from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import Row, machines
@@ -46,6 +46,8 @@ def write(name: str, study: Study, preset: str, *, seeds: int | None = None) -> 
     findings = Findings(name, study, preset, seeds)
     target = RESULTS / preset / _stem(findings)
     save_chart(target.with_suffix(".png"), figures.arms(findings))
+    if study.over:
+        save_chart(target.with_suffix(".lines.png"), lines.lines(findings))
     write_bytes(target.with_suffix(".md"), markdown(findings).encode())
     if seeds is None:
         _write_quotes(findings)
@@ -86,6 +88,7 @@ def markdown(findings: Findings) -> str:
         stated(findings),
         main_table(findings),
         _LEGEND,
+        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
         f"![{study.question}]({_stem(findings)}.png)",
         "## What may be concluded",
         conclusions_list(findings),

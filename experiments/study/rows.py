@@ -19,11 +19,11 @@ from ruamel.yaml import YAML
 
 from commands.preset import Tree
 from experiments.study.columns import METRICS
-from experiments.study.definition import RESULTS, changed
+from experiments.study.definition import changed, results_of
 from noisy_student.runtime import layout
 from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import write_csv
+from noisy_student.runtime.files import read_csv, write_csv
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.types import Mask
 
@@ -41,17 +41,28 @@ _SEPARATOR = "; "  # of the facts in the column "machine"
 
 def table_path(study: str, preset: str) -> Path:
     """The CSV file of a study's rows."""
-    return RESULTS / preset / f"{study}.csv"
+    return results_of(preset) / f"{study}.csv"
 
 
 def outcomes_path(study: str, preset: str) -> Path:
     """The CSV file that says which test images were classified rightly."""
-    return RESULTS / preset / f"{study}.outcomes.csv"
+    return results_of(preset) / f"{study}.outcomes.csv"
 
 
 def images_path(preset: str) -> Path:
     """The CSV file that says which test images a digest in the file of outcomes stands for."""
-    return RESULTS / preset / "test-images.csv"
+    return results_of(preset) / "test-images.csv"
+
+
+def peers_path(study: str, preset: str) -> Path:
+    """The CSV file of what independent classifiers made of the same images, see `peers`."""
+    return results_of(preset) / f"{study}.peers.csv"
+
+
+def read_peers(study: str, preset: str) -> list[Row]:
+    """Their rows, see `peers.measure`; none where there is no file."""
+    path = peers_path(study, preset)
+    return read_csv(path, text=("peer", "use", "scikit_learn")) if path.exists() else []
 
 
 def read(study: str, preset: str) -> dict[tuple[str, int], Row]:

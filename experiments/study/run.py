@@ -21,7 +21,7 @@ from experiments.study.schedule import Schedule
 from experiments.study.wording import duration
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
-from noisy_student.runtime.layout import Model
+from noisy_student.runtime.layout import TEACHER, Model
 
 _TAIL = 12  # lines of a failed experiment that are shown
 
@@ -31,7 +31,8 @@ class Job:
     """One arm with one seed.
 
     Attributes:
-        model, teacher: whose metrics count.
+        model, teacher: whose metrics count; the teacher is its own.
+        run: the arm that the run is named by: the first one with these parameters.
         code: digest of the code that would run.
     """
 
@@ -41,6 +42,7 @@ class Job:
     seed: int
     model: str
     teacher: str
+    run: str
     parameters: Tree
     code: str
 
@@ -51,9 +53,12 @@ class Job:
 
     @property
     def experiment(self) -> str:
-        """Name of the DVC experiment: it tells whether a record is that of these parameters and this code."""
+        """Name of the DVC experiment: it tells whether a record is that of these parameters and this code.
+
+        Arms that differ only in their model are one experiment.
+        """
         digest = f"{self.settings[:4]}{self.code[:4]}"
-        return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{digest}"
+        return f"{self.study}-{self.run}-{self.preset}-seed{self.seed}-{digest}"
 
 
 def jobs_of(
@@ -70,6 +75,7 @@ def jobs_of(
         UserError: an arm is not valid with this preset.
     """
     code, jobs = environment.code_digest(), []
+    runs: dict[str, str] = {}  # {digest of parameters: arm}
     for seed in range(first, first + seeds):
         for arm in study.arms:
             try:
@@ -78,9 +84,14 @@ def jobs_of(
                 own = f"{FOLDER}/{name.removesuffix(rows.PILOT)}.yaml"
                 places = f"Arms stand in {own}, presets in presets/; the rest is of your -S."
                 raise ParamsError(f"study {name}: {error}\n{places}") from None
-            teacher = parameters["generations"][Model.named(model).generation]["teacher"]
-            jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code))
+            run = runs.setdefault(settings_digest(parameters), arm)
+            jobs.append(Job(name, preset, arm, seed, model, _teacher_of(model, parameters), run, parameters, code))
     return jobs
+
+
+def _teacher_of(model, parameters):
+    generation = Model.named(model).generation
+    return TEACHER.name if generation is None else parameters["generations"][generation]["teacher"]
 
 
 def pending(jobs: list[Job]) -> list[Job]:

@@ -53,8 +53,9 @@ class Schedule:
             for job in jobs:
                 if job.seed not in others:
                     return job
-        # the last: when it is begun, the other lane most likely has computed what they share
-        return self._waiting[-1] if self._waiting else None
+        # the last: when it is begun, the other lane most likely has computed what they share; no run twice at a time
+        running = {job.experiment for job in self._running}
+        return next((job for job in reversed(self._waiting) if job.experiment not in running), None)
 
     def ended(self, job: Job) -> bool:
         """Note that a job has ended; return whether it was the last one of its study."""

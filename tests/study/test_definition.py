@@ -29,8 +29,9 @@ def test_every_arm_is_valid_and_another_one(name, preset):
     study = definition.load(name)
     jobs = run.jobs_of(name, study, preset, seeds=1)
     assert len(jobs) == len(study.arms)
-    assert len({job.experiment for job in jobs}) == len(jobs)
-    assert len({(job.settings, job.model) for job in jobs}) == len(jobs)  # no two arms do the same
+    assert len({job.experiment for job in jobs}) == len({job.settings for job in jobs})
+    told_apart = {(job.settings, job.model) for job in jobs}
+    assert len(told_apart) == len(jobs)  # no two arms do the same
     for job in jobs:
         params.check(job.parameters)
         changes = presets.overrides(params.read_yaml("params.yaml"), job.parameters)  # DVC can be told so
@@ -54,6 +55,44 @@ def test_controls_cost_the_same(preset):
     assert images("supervised") == expected + teacher.steps * teacher.batch_size
     students = len(study.parameters("self-training", preset, 0)["generations"])
     assert images("supervised-all") == students * expected + teacher.steps * teacher.batch_size
+
+
+def test_noise_alone_sees_as_many_images_as_what_it_is_compared_with():
+    study = definition.load("label-efficiency")
+    settings = params.check(study.parameters("student-3-20", "digits", 0))
+    trainings = {name: settings.generation(name).student for name in settings.generations} | {"t": settings.teacher}
+    images = {
+        name: each.steps
+        * (each.batch_size + (each.unlabelled_batch_size if getattr(each, "mix", "") == "ratio" else 0))
+        for name, each in trainings.items()
+    }
+    assert images["noise-only"] == images["t"] + images["gen3"]
+    assert images["noise-long"] == images["t"] + images["gen1"] + images["gen2"] + images["gen3"]
+    for arm in ("self-distillation-20", "all"):
+        own = params.check(study.parameters(arm, "digits", 0))
+        assert list(own.generations) == ["gen1"]
+        student = own.generation("gen1").student
+        assert (student.steps, student.mix) == ((2000, "none") if arm == "all" else (trainings["gen1"].steps, "ratio"))
+
+
+def test_arms_that_differ_only_in_their_model_are_one_experiment():
+    jobs = run.jobs_of("label-efficiency", definition.load("label-efficiency"), "digits", seeds=1)
+    runs = {}
+    for job in jobs:
+        runs.setdefault(job.experiment, []).append(job)
+    assert len(runs) == 11  # for each of five numbers of labels one of all models and one of self-distillation, and all
+    for shared in runs.values():
+        assert len({str(job.parameters) for job in shared}) == 1
+        assert len({job.model for job in shared}) == len(shared)
+    by_model = {job.model: job for job in jobs if job.run == "teacher-20"}
+    assert {name: job.teacher for name, job in by_model.items()} == {
+        "teacher": "teacher",
+        "student-noise-only": "teacher",
+        "student-noise-long": "teacher",
+        "student-gen1": "teacher",
+        "student-gen2": "student-gen1",
+        "student-gen3": "student-gen2",
+    }
 
 
 def test_values_of_an_arm_by_hand():
@@ -174,6 +213,14 @@ def test_a_new_parameter_at_its_default_leaves_rows_recognised(monkeypatch, tmp_
         ({"smallest_difference": {"digits": 3}}, "smallest_difference: presets are named, but no number for other"),
         ({"smallest_difference": None}, "smallest_difference: Input should be a valid number"),
         ({"question": None}, "question: Input should be a valid string"),
+        (
+            {"arms": {"clean": {"shown": "x", "line": "l"}, "b": {"shown": "y"}}},
+            "it sets no parameter that `over` names",
+        ),
+        (
+            {"over": "a.b", "arms": {"clean": {"shown": "x", "line": "l"}, "b": {"shown": "y"}}},
+            "line=l: it sets no a.b",
+        ),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"arms": {"clean": {"shown": "x"}}}, "arms: Dictionary should have at least 2 items"),
         ({"arms": {"a b": {"shown": "x"}, "clean": {"shown": "x"}}}, "the key 'a b' names files"),
@@ -230,9 +277,9 @@ def test_a_study_states_the_smallest_difference_before_it_runs(tmp_path, monkeyp
 
 
 def test_a_model_that_is_not_trained():
-    for model in ("student-gen9", "gen1", "teacher"):
+    for model in ("student-gen9", "gen1"):
         study = definition.load("article").model_copy(update={"model": model})
-        message = f"arm clean: there is no model {model} .*choose one of student-gen1"
+        message = f"arm clean: there is no model {model} .*choose one of teacher, student-gen1"
         with pytest.raises(UserError, match=message):
             study.parameters("clean", "digits", 0)
 

@@ -15,7 +15,7 @@ from support import ROOT
 COMMITTED = sorted(
     path
     for path in (ROOT / "docs/studies").glob("*/*.csv")
-    if not path.stem.endswith((".outcomes", "test-images", rows.PILOT))
+    if not path.stem.endswith((".outcomes", ".peers", "test-images", rows.PILOT))
 )
 
 NAMES = [path.stem for path in (ROOT / "studies").glob("*.yaml")]

@@ -12,6 +12,11 @@ class Job:
     study: str
     arm: str
     seed: int
+    run: str = ""
+
+    @property
+    def experiment(self):
+        return f"{self.study}-{self.run or self.arm}-{self.seed}"
 
 
 def jobs(**seeds):
@@ -39,6 +44,18 @@ def simulate(waiting, lanes):
 
 def test_one_lane_runs_jobs_in_their_order():
     assert [job for *_, job in simulate(jobs(a=3, b=2), 1)] == jobs(a=3, b=2)
+
+
+def test_no_run_is_begun_twice_at_a_time():
+    """Three arms of one run: only at their end is there nothing else to do for the second lane."""
+    waiting = [Job("a", arm, 0, run="x") for arm in "xyz"]
+    schedule = Schedule(waiting)
+    assert schedule.next(0) == waiting[0]
+    assert schedule.next(1) is None
+    assert not schedule.ended(waiting[0])
+    assert [schedule.next(0), schedule.ended(waiting[1]), schedule.next(0), schedule.ended(waiting[2])] == [
+        *(waiting[1], False, waiting[2], True)
+    ]
 
 
 @pytest.mark.parametrize("lanes", [2, 3, 5])

@@ -1,0 +1,125 @@
+"""The picture of a study with `over`: accuracy over a parameter, as a rule the number of labels, a line a model."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from experiments.study.findings import Findings
+from experiments.study.rows import read_peers
+from experiments.study.statistics import Estimate, mean_over_seeds
+from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
+from noisy_student.drawing.charts import axis, chart
+
+# Okabe and Ito's, in the order of the lines; dashes tell peers apart too, and every line has its name at its end
+_COLOURS = (GREY, VERMILLION, ORANGE, PURPLE, SKY, "#3A8FC7", BLUE)
+_USE = "inductive"  # peers that have not seen the test images, as our models have not
+_OF_PEERS = {
+    ("LabelSpreading, 7-NN, converged", _USE): BLACK,
+    ("SelfTrainingClassifier", _USE): GREEN,
+}
+_WIDTH, _HEIGHT = 520, 380  # pixels
+_LETTERS = 14  # pixels from a name to the one below
+_APART = 1.012  # factor on the horizontal axis between the bars of two lines
+
+
+def lines(findings: Findings) -> dict[str, Any]:
+    """Means over seeds with their 95 % intervals, as Vega-Lite; an arm without a number is a level."""
+    points, levels, drawn = [], [], _lines_of(findings)
+    for place, (name, (color, dashed, by_x)) in enumerate(drawn.items()):
+        for x, estimate in by_x.items():
+            look = {"line": name, "color": color, "dashed": dashed}
+            if x is None:
+                levels.append(look | {"mean": estimate.mean})
+                continue
+            shifted = x * _APART ** (place - (len(drawn) - 1) / 2)
+            low, high = ((estimate.mean if end != end else end) for end in (estimate.low, estimate.high))  # NaN: none
+            points.append(
+                look | {"x": x, "shifted": shifted, "mean": estimate.mean, "low": low, "high": min(100, high)}
+            )
+    values = sorted({point["x"] for point in points})
+    bottom = 10 * int(max(0, min(point["low"] for point in points)) // 10)
+    scales = {"x": [values[0] / 1.1, values[-1] * 1.1], "y": [bottom, 100]}
+    return chart(
+        f"{findings.study.question} ({findings.preset})",
+        [],
+        below="means over seeds with 95 % intervals; dashed: scikit-learn on the same pixels; dotted: all labels",
+        description="Test accuracy over the number of labels, a line a model: " + "; ".join(_told(points)),
+        width=_WIDTH,
+        height=_HEIGHT,
+        view={"stroke": None},
+        layer=_layers(points, levels, values, scales),
+    )
+
+
+def _lines_of(findings):
+    """{name: (colour, whether dashed, {x: Estimate in percent})}, first those of arms, then peers."""
+    study, found = findings.study, {}
+    for key in findings.rows:
+        line = study.arms[key].line
+        if line:
+            x = (study.changes(findings.preset) | study.arms[key].changes(findings.preset))[study.over]
+            found.setdefault(line, {})[x] = mean_over_seeds(100 * findings.by_seed(key))
+    drawn = {
+        name: (BLACK if None in by_x else _COLOURS[place % len(_COLOURS)], False, by_x)
+        for place, (name, by_x) in enumerate(found.items())
+    }
+    return drawn | {name: (_OF_PEERS[name, use], True, by_x) for (name, use), by_x in _of_peers(findings).items()}
+
+
+def _of_peers(findings) -> dict[tuple[str, str], dict[float, Estimate]]:
+    by_peer: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for row in read_peers(findings.name, findings.preset):
+        key = row["peer"], row["use"]
+        if key in _OF_PEERS and (findings.seeds is None or row["seed"] < findings.seeds):
+            by_peer.setdefault(key, {}).setdefault(row["x"], []).append(100 * row["accuracy"])
+    return {key: {x: mean_over_seeds(values) for x, values in by_x.items()} for key, by_x in by_peer.items()}
+
+
+def _layers(points, levels, values, scales):
+    ticks = {"values": values, "grid": False, "format": ",d"}
+    x = axis("x", "labelled images (logarithmic)", scale={"type": "log", "domain": scales["x"]}, axis=ticks)
+    y = axis("mean", "test accuracy, %", scale={"domain": scales["y"]})
+    color = {"field": "color", "type": "nominal", "scale": None}
+    dash = {"condition": {"test": "datum.dashed", "value": [5, 4]}, "value": [1, 0]}
+    shifted = x | {"field": "shifted"}
+    ends = _names_apart([point for point in points if point["x"] == values[-1]] + levels, scales["y"])
+    line = {"x": shifted, "y": y, "color": color, "detail": {"field": "line"}, "strokeDash": dash}
+    bar = {"x": shifted, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
+    level = {"y": y, "color": color}
+    name = {"y": y | {"field": "place"}, "text": {"field": "line"}, "color": color, "x": {"value": _WIDTH}}
+    return [
+        {
+            "data": {"values": levels},
+            "mark": {"type": "rule", "strokeDash": [1, 3], "strokeWidth": 2},
+            "encoding": level,
+        },
+        {"data": {"values": points}, "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6}, "encoding": bar},
+        {"data": {"values": points}, "mark": {"type": "line", "strokeWidth": 2.2}, "encoding": line},
+        {
+            "data": {"values": points},
+            "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1, "tooltip": True},
+            "encoding": {"x": shifted, "y": y, "color": color},
+        },
+        {
+            "data": {"values": ends},
+            "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 12, "fontWeight": "bold"},
+            "encoding": name,
+        },
+    ]
+
+
+def _names_apart(ends: Sequence[dict], domain: Sequence[float]) -> list[dict]:
+    """The ends of lines with the `place`, on the vertical axis, of their names: in order, none upon another."""
+    least = _LETTERS * (domain[1] - domain[0]) / _HEIGHT
+    ordered = sorted(ends, key=lambda end: -end["mean"])
+    places = [min(end["mean"], domain[1]) for end in ordered]
+    for upper, lower in pairwise(range(len(places))):
+        places[lower] = min(places[lower], places[upper] - least)
+    return [end | {"place": place} for end, place in zip(ordered, places, strict=True)]
+
+
+def _told(points):
+    """A line's name with its values, for those who do not see the picture."""
+    for name in dict.fromkeys(point["line"] for point in points):
+        own = ", ".join(f"{point['mean']:.1f} % at {point['x']:g}" for point in points if point["line"] == name)
+        yield f"{name} {own}"

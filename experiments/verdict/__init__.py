@@ -1,0 +1,1 @@
+"""Does self-training pay on the images of params.yaml?"""

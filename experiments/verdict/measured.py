@@ -1,0 +1,43 @@
+"""What the runs of a verdict hold, from DVC's records of them."""
+
+import io
+import json
+from typing import Any
+
+import dvc.api
+import numpy as np
+
+from experiments.study.run import Job
+from experiments.verdict.outside import Outside, Said, estimate, scores
+from experiments.verdict.plan import Plan
+from noisy_student.runtime import layout
+from noisy_student.runtime.layout import TEACHER, Model
+
+
+def labels_used(job: Job) -> int:
+    """How many labels a run has used: those of training and those of validation."""
+    record = dvc.api.DVCFileSystem(rev=job.experiment)
+    images = json.loads(record.read_text(layout.DATA_METRICS.as_posix()))["images"]
+    return images["labelled"] + images["validation"]
+
+
+def outside_of(plan: Plan, job: Job) -> Outside:
+    """How many images of a run's pool belong to no class."""
+    record = dvc.api.DVCFileSystem(rev=job.experiment)
+    pool = [_of_pool(record, key) for key in (plan.chain[0], plan.look)]
+    test = [_of_test(record, model) for model in (TEACHER, plan.student)]
+    return estimate(scores(*pool), scores(*test))
+
+
+def _of_pool(record: Any, generation: str) -> Said:
+    probs = _array(record, layout.pseudo_labels(generation))
+    return Said(probs.argmax(axis=1), probs.max(axis=1).astype(np.float64))
+
+
+def _of_test(record: Any, model: Model) -> Said:
+    folder = model.evaluation_outcomes
+    return Said(_array(record, folder / "predicted.npy"), _array(record, folder / "confidence.npy").astype(np.float64))
+
+
+def _array(record, path):
+    return np.load(io.BytesIO(record.read_bytes(path.as_posix())), allow_pickle=False)

@@ -1,0 +1,208 @@
+"""From params.yaml to the runs of a verdict: teacher, students and noise alone at equal compute, one run a seed."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from commands.preset import Tree
+from experiments.study.definition import OWN, settings_digest
+from experiments.study.run import Job
+from noisy_student.runtime import environment
+from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings.params import Params
+from noisy_student.settings.schema import POOLS, DataParams, StudentParams, TrainingParams
+from noisy_student.sources.prepare import prepare
+from noisy_student.steps.checking import check
+
+STUDY = "verdict"
+ARMS = "teacher", "noise", "student"
+ROUNDS = 20  # of the control's training, at most, where epochs are turned into steps
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run.
+
+    Attributes:
+        parameters: of a run, but for its seeds.
+        chain: keys of the generations from the teacher to the last student.
+        control: key of the generation that has noise alone.
+        look: key of a generation that is there for what the last student, its teacher, says of the pool; one step long.
+        images: how many pass through networks in all trainings of a run.
+        preset: what the rows are filed under; other parameters or images give another.
+    """
+
+    parameters: Tree
+    chain: tuple[str, ...]
+    control: str
+    look: str
+    images: int
+    preset: str
+
+    @property
+    def student(self) -> Model:
+        """The last student."""
+        return Model(self.chain[-1])
+
+    def jobs(self, seeds: int) -> list[Job]:
+        """The jobs, seed by seed, from the seeds of params.yaml on; the three of one seed are one run."""
+        models = dict(zip(ARMS, (TEACHER, Model(self.control), self.student), strict=True))
+        settings, code, jobs = check(self.parameters), environment.code_digest(), []
+        for seed in range(seeds):
+            values = copy.deepcopy(self.parameters)
+            values["seed"] += seed
+            values["data"]["seed"] += seed
+            for arm, model in models.items():
+                teacher = settings.generation(model.generation).teacher if model.generation else TEACHER.name
+                jobs.append(Job(STUDY, self.preset, arm, seed, model.name, teacher, "run", values, code))
+        return jobs
+
+
+def plan(values: Tree) -> Plan:
+    """The plan for parameters.
+
+    Raises:
+        ParamsError: no generation learns from pseudo-labels.
+    """
+    settings = check(values)
+    chain = chain_of(settings)
+    control, look = (_free(name, settings.generations) for name in ("noise", "look"))
+    parameters = copy.deepcopy(values)
+    parameters["generations"] = {key: copy.deepcopy(values["generations"][key]) for key in chain}
+    parameters["generations"] |= {control: _control(settings, chain), look: _look(settings, chain)}
+    parameters["release"] = TEACHER.name
+    parameters["eval"] |= {"robustness": "off", "extra_tests": {}}
+    _make_absolute(parameters["data"])
+    alone = check(parameters, where="the parameters of the verdict").generation(control).student
+    images = 2 * (alone.steps or 0) * alone.batch_size
+    return Plan(parameters, chain, control, look, images, f"{OWN}{_digest(parameters)}")
+
+
+def chain_of(settings: Params) -> tuple[str, ...]:
+    """The generations from the teacher to the last student that learns from pseudo-labels.
+
+    Raises:
+        ParamsError: there is none.
+    """
+    learning = [key for key in settings.generations if settings.generation(key).student.uses_pseudo_labels]
+    if not learning:
+        raise ParamsError(
+            "generations: none of params.yaml learns from pseudo-labels (student.mix is none in all of them), so there "
+            "is nothing to compare with noise alone. Add one, e.g. gen1: {teacher: teacher, student: {mix: ratio}}."
+        )
+    chain = [learning[-1]]
+    while (teacher := Model.named(settings.generation(chain[0]).teacher)) != TEACHER:
+        chain.insert(0, str(teacher.generation))
+    return tuple(chain)
+
+
+def _control(settings, chain):
+    """The generation with noise alone: as the last student's, but labels only, and as many images as all others see."""
+    given = copy.deepcopy(settings.generations[chain[-1]])
+    last = settings.generation(chain[-1]).student
+    batch_size = last.batch_size + (last.unlabelled_batch_size if last.mix == "ratio" else 0)
+    every, steps = control_steps(settings, chain, batch_size)
+    own = {"mix": "none", "init": "random", "batch_size": batch_size, "epochs": None, "steps": steps}
+    given["student"] = given.get("student", {}) | own | {"validate_every": every}
+    if last.schedule.plateau_from_epoch is not None:  # it takes epochs
+        schedule = given["student"].get("schedule", {})
+        given["student"]["schedule"] = {**schedule, "name": last.schedule.name, "plateau_from_epoch": None}
+    return given | {"teacher": TEACHER.name}
+
+
+def _look(settings, chain):
+    """The generation that has the last student label the pool, and no student to speak of."""
+    last = settings.generation(chain[-1]).student
+    short = {
+        "mix": "ratio",
+        "init": "random",
+        "epochs": None,
+        "steps": 1,
+        "validate_every": 1,
+        "finetune": {"epochs": 0.0},
+    }
+    if last.schedule.plateau_from_epoch is not None:
+        short["schedule"] = {"name": last.schedule.name, "plateau_from_epoch": None}
+    kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False}
+    return {"teacher": Model(chain[-1]).name, "student": short, "pseudolabel": kept, "balance": {"enabled": False}}
+
+
+def _free(name, taken):
+    while name in taken:
+        name += "-alone"
+    return name
+
+
+def control_steps(settings: Params, chain: tuple[str, ...], batch_size: int) -> tuple[int, int]:
+    """(steps between validations, steps) of the training with noise alone.
+
+    It sees as many images as the teacher and the students of the chain, their fine-tuning (and less its own) counted.
+    Where trainings are given in epochs, the splits are cut to count images, and every image of the pool counts once an
+    epoch, however many are kept: then it sees at least as many.
+    """
+    trainings = [settings.teacher, *(settings.generation(key).student for key in chain)]
+    last = trainings[-1]
+    in_epochs = any(training.steps is None or training.finetune.epochs for training in trainings)
+    counts = _counts(settings.data) if in_epochs else {"labelled": 0, "unlabelled": 0}
+    own = last.finetune.epochs * counts["labelled"]
+    images = sum(images_seen(training, **counts) for training in trainings) - own
+    if last.steps and last.validate_every:
+        every = last.validate_every
+        return every, every * max(1, math.ceil(images / batch_size / every))
+    steps = math.ceil(images / batch_size)
+    every = math.ceil(steps / ROUNDS)
+    return every, every * math.ceil(steps / every)
+
+
+def images_seen(training: TrainingParams, *, labelled: int, unlabelled: int) -> float:
+    """How many images pass through a network in a training and its fine-tuning.
+
+    Args:
+        labelled, unlabelled: images in the splits; do not count where the training is given in steps.
+    """
+    mix = training.mix if isinstance(training, StudentParams) else "none"
+    more = training.unlabelled_batch_size if isinstance(training, StudentParams) and mix == "ratio" else 0
+    if training.steps:
+        steps = training.steps
+    else:
+        counts = {"none": labelled, "pseudo": unlabelled, "concat": labelled + unlabelled, "ratio": labelled}
+        longest = math.ceil(counts[mix] / training.batch_size)
+        steps = (training.epochs or 0) * max(longest, math.ceil(unlabelled / more) if more else 0)
+    return steps * (training.batch_size + more) + training.finetune.epochs * labelled
+
+
+def _counts(data: DataParams):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        images = prepare(data, Path(folder))["images"]
+    return {"labelled": images["labelled"], "unlabelled": images["unlabelled"]}
+
+
+def _make_absolute(data):
+    """Runs take place in a clone, which has none of the images that git does not know."""
+    if data["source"] != "digits":
+        data["root"] = str(Path(data["root"]).resolve())
+    if data["unlabelled_from"] not in POOLS:
+        data["unlabelled_from"] = str(Path(data["unlabelled_from"]).resolve())
+
+
+def _digest(parameters):
+    """Eight hex digits of parameters and images: the latter by the names, sizes and dates of their files."""
+    data = parameters["data"]
+    roots = [data["root"]] + [data["unlabelled_from"]] * (data["unlabelled_from"] not in POOLS)
+    files = [
+        (path.as_posix(), stat.st_size, stat.st_mtime_ns)
+        for root in roots
+        for path in sorted(Path(root).rglob("*"))
+        if path.is_file() and (stat := path.stat())
+    ]
+    whole = [settings_digest(parameters), data["root"], files]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]

@@ -1,0 +1,98 @@
+"""The picture of accuracy over labels is made of the rows."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.study import definition, lines, report, rows
+from experiments.study.findings import Findings
+from noisy_student.drawing.canvas import save_chart
+from noisy_student.runtime.files import write_csv
+from support import ROOT
+
+STUDY = "label-efficiency"
+LEVEL = {"teacher": 0.6, "noise": 0.7, "noise-long": 0.71, "self-distillation": 0.69, "student-1": 0.75}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with the study and rows of three seeds, of peers too."""
+    for folder in ("studies", "presets"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    monkeypatch.chdir(tmp_path)
+    study = definition.load(STUDY)
+    for key in study.arms:
+        name, _, labels = key.rpartition("-")
+        for seed in range(3):
+            accuracy = 0.99 if key == "all" else LEVEL.get(name, 0.85) + int(labels) / 2000 + seed / 100
+            row = dict.fromkeys(rows.COLUMNS) | {"arm": key, "seed": seed, "accuracy": accuracy, "seconds": 60.0}
+            row |= {"teacher_accuracy": 0.6, "settings": "0" * 8, "commit": "a" * 40, "machine": "M, 2 cores"}
+            rows.add(STUDY, "digits", row, None)
+    cells = [(x, seed, use) for x in (10, 300) for seed in range(3) for use in ("inductive", "transductive")]
+    measured = [
+        {"peer": "SelfTrainingClassifier", "use": use, "accuracy": 0.5 + seed / 100 + (use == "transductive") / 4}
+        | {"unreached": "", "x": x, "seed": seed, "scikit_learn": "1.9.1"}
+        for x, seed, use in cells
+    ]
+    write_csv(rows.peers_path(STUDY, "digits"), measured)
+    return study
+
+
+def points_of(chart, name):
+    """{x: (mean, low, high)} of a line."""
+    values = chart["layer"][2]["data"]["values"]
+    return {p["x"]: (p["mean"], p["low"], p["high"]) for p in values if p["line"] == name}
+
+
+def test_a_line_a_model_with_means_and_intervals_by_hand(project):
+    chart = lines.lines(Findings(STUDY, project, "digits"))
+    names = {point["line"] for point in chart["layer"][2]["data"]["values"]}
+    expected = {
+        "teacher",
+        "noise alone",
+        "noise alone, long",
+        "self-distillation",
+        "student 1",
+        "student 2",
+        "student 3",
+    }
+    assert names == expected | {"SelfTrainingClassifier"}
+    half = 4.30265 / np.sqrt(3)  # Student's t of two degrees of freedom, deviation 1 point
+    assert points_of(chart, "student 1")[20] == pytest.approx((77, 77 - half, 77 + half), abs=1e-3)
+    assert list(points_of(chart, "student 3")) == [10, 20, 40, 100, 300]
+    assert points_of(chart, "student 3")[300] == pytest.approx((101, 101 - half, 100), abs=1e-3)  # cut at 100 %
+    assert points_of(chart, "SelfTrainingClassifier")[10][0] == pytest.approx(51)  # the inductive use only
+    assert [level["mean"] for level in chart["layer"][0]["data"]["values"]] == [pytest.approx(99)]
+    assert "teacher 61.5 % at 10, 62.0 % at 20" in chart["description"]
+
+
+def test_names_at_the_ends_lie_apart_and_in_the_order_of_the_lines(project):
+    names = lines.lines(Findings(STUDY, project, "digits"))["layer"][4]["data"]["values"]
+    assert len(names) == 9
+    places = [name["place"] for name in names]
+    assert [name["mean"] for name in names] == sorted((name["mean"] for name in names), reverse=True)
+    assert max(np.diff(places)) < -1  # points: letters are 14 pixels high
+    assert len({name["color"] for name in names}) >= 8
+
+
+def test_the_picture_follows_the_rows(project, tmp_path):
+    report.write(STUDY, project, "digits")
+    path = tmp_path / "docs/studies/digits/label-efficiency.lines.png"
+    before = path.read_bytes()
+    report.write(STUDY, project, "digits")
+    assert path.read_bytes() == before
+    assert "](label-efficiency.lines.png)" in path.with_name("label-efficiency.md").read_text()
+    table = rows.table_path(STUDY, "digits")
+    table.write_text(table.read_text().replace("noise-20,0,0.71", "noise-20,0,0.21"))
+    report.write(STUDY, project, "digits")
+    assert path.read_bytes() != before
+
+
+def test_committed_pictures_are_those_of_the_committed_rows(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for path in sorted((ROOT / "docs/studies").glob("*/*.lines.png")):
+        preset, name = path.parent.name, path.name.removesuffix(".lines.png")
+        save_chart(tmp_path / "again.png", lines.lines(Findings(name, definition.load(name), preset)))
+        np.testing.assert_array_equal(Image.open(tmp_path / "again.png"), Image.open(path))
