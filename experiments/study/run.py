@@ -181,8 +181,8 @@ class Runner:
         """The row, which is written; None if the experiment failed. `collected`: DVC has its record."""
         began = time.monotonic()
         if not collected:
-            with log.open("w", encoding="utf-8") as file:
-                lane.wait(lane.start(job.experiment, job.parameters, file, lock))
+            lane.start(job.experiment, job.parameters, log, lock)
+            lane.wait()
             with self._writing:
                 lane.hand_over()
         with self._writing:
