@@ -15,6 +15,7 @@ from dvc.exceptions import DvcException
 from commands.preset import Tree
 from experiments.study import rows
 from experiments.study.clones import WORK, Lane, Say, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
+from experiments.study.columns import ROBUSTNESS
 from experiments.study.definition import FOLDER, Changes, Study, settings_digest
 from experiments.study.rows import Row
 from experiments.study.schedule import Schedule
@@ -32,7 +33,9 @@ class Job:
 
     Attributes:
         model, teacher: whose metrics count.
+        parameters: what the study asks for: its rows' digest is that of these.
         code: digest of the code that would run.
+        robustness: whether it is measured; a study that does not report it leaves those cells empty.
     """
 
     study: str
@@ -43,16 +46,24 @@ class Job:
     teacher: str
     parameters: Tree
     code: str
+    robustness: bool = True
 
     @cached_property
     def settings(self) -> str:
         """Digest of the parameters, see `definition.settings_digest`."""
         return settings_digest(self.parameters)
 
+    @cached_property
+    def carried_out(self) -> Tree:
+        """The parameters that the run gets: accuracy, NLL and ECE are the same without robustness."""
+        if self.robustness:
+            return self.parameters
+        return self.parameters | {"eval": self.parameters["eval"] | {"robustness": "off"}}
+
     @property
     def experiment(self) -> str:
         """Name of the DVC experiment: it tells whether a record is that of these parameters and this code."""
-        digest = f"{self.settings[:4]}{self.code[:4]}"
+        digest = f"{settings_digest(self.carried_out)[:4]}{self.code[:4]}"
         return f"{self.study}-{self.arm}-{self.preset}-seed{self.seed}-{digest}"
 
 
@@ -68,6 +79,8 @@ def jobs_of(name: str, study: Study, preset: str, *, seeds: int, changes: Change
         UserError: an arm is not valid with this preset.
     """
     code, jobs = environment.code_digest(), []
+    asked = "eval.robustness" in (*study.sets(preset), *(changes or {}))
+    robustness = asked or not ROBUSTNESS.isdisjoint(study.also)
     for seed in range(seeds):
         for arm in study.arms:
             try:
@@ -76,7 +89,7 @@ def jobs_of(name: str, study: Study, preset: str, *, seeds: int, changes: Change
                 places = f"Arms stand in {FOLDER}/{name}.yaml, presets in presets/; the rest is of your -S."
                 raise ParamsError(f"study {name}: {error}\n{places}") from None
             teacher = parameters["generations"][Model.named(model).generation]["teacher"]
-            jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code))
+            jobs.append(Job(name, preset, arm, seed, model, teacher, parameters, code, robustness))
     return jobs
 
 
@@ -181,13 +194,13 @@ class Runner:
         """The row, which is written; None if the experiment failed. `collected`: DVC has its record."""
         began = time.monotonic()
         if not collected:
-            lane.start(job.experiment, job.parameters, log, lock)
+            lane.start(job.experiment, job.carried_out, log, lock)
             lane.wait()
             with self._writing:
                 lane.hand_over()
         with self._writing:
             try:
-                row, outcomes = rows.measure(job.experiment, job.parameters, job.model, job.teacher)
+                row, outcomes = rows.measure(job.experiment, job.carried_out, job.model, job.teacher)
             except (OSError, KeyError, ValueError, DvcException, UserError) as error:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")
