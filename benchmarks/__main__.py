@@ -26,6 +26,7 @@ SECTIONS = (
     "corruptions",
     "schedules",
     "stages",
+    "studies",
     "stores",
     "large",
 )

@@ -19,6 +19,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -189,6 +190,7 @@ def _stage(module, folder, environment):
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")  # since Python 3.12; none computes
     with Connection(int(sys.argv[1])) as socket:
         os.set_inheritable(socket.fileno(), False)  # to what runs start
         serve(socket, sys.argv[2])
