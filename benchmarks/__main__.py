@@ -28,6 +28,7 @@ SECTIONS = (
     "corruptions",
     "schedules",
     "stages",
+    "studies",
     "stores",
     "large",
 )

@@ -10,15 +10,14 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 from commands import preset as presets
 from commands.preset import Tree
+from experiments.study.worker import Worker
 from experiments.workspace import copy_project
 from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import UserError
@@ -51,6 +50,7 @@ class Lane:
     ) -> None:
         self.folder, self.cores = WORK / f"lane-{number}", cores
         self._lock_path, self._stopped, self._say = WORK / f"lane-{number}.lock", stopped, say
+        self._worker: Worker | None = None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[int]:
@@ -72,6 +72,7 @@ class Lane:
                     told = True
                 if self._stopped.wait(_POLL):
                     raise Stopped
+            stack.callback(self._end_worker)
             yield lock
 
     def prepare(self) -> None:
@@ -113,7 +114,7 @@ class Lane:
         for ref in _refs(self.folder):
             call(["git", "update-ref", "-d", ref], self.folder)
 
-    def start(self, name: str, parameters: Tree, log: IO[str], lock: int) -> subprocess.Popen:
+    def start(self, name: str, parameters: Tree, log: Path, lock: int) -> None:
         """Start an experiment of this name.
 
         Args:
@@ -126,33 +127,32 @@ class Lane:
         path = self.folder / "params.yaml"
         text = path.read_text(encoding="utf-8")
         write_bytes(path, presets.rewrite(text, parameters).encode())
-        with _started("dvc"):
-            child = subprocess.Popen(
-                ["dvc", "exp", "run", "--name", name],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                pass_fds=[lock],
-                start_new_session=True,  # Ctrl-C reaches it through `stop` only
-            )
-        if self.cores is not None:
-            os.sched_setaffinity(child.pid, self.cores)
-        return child
+        log.write_bytes(b"")
+        if self._worker and not (self._worker.alive and self._worker.backend == parameters["backend"]):
+            self._end_worker()
+        if self._worker is None:
+            said = self.folder.with_suffix(".log")
+            options = {"backend": parameters["backend"], "log": said, "lock": lock, "cores": self.cores}
+            self._worker = Worker(self.folder, **options)
+        self._worker.start(["exp", "run", "--name", name], log)
 
-    def wait(self, child: subprocess.Popen) -> None:
-        """Wait for an experiment; whether it succeeded its record says.
+    def wait(self) -> None:
+        """Wait for the experiment; whether it succeeded its record says.
 
         Raises:
             Stopped: the study shall stop; the experiment was stopped.
         """
-        while child.poll() is None:
-            if self._stopped.wait(_POLL):
+        assert self._worker is not None
+        while not self._worker.ended(_POLL):
+            if self._stopped.is_set():
                 # DVC and its stage: a training saves its state and goes on from it next time
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGINT)
-                child.wait()
+                self._worker.interrupt()
                 raise Stopped
+
+    def _end_worker(self):
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
 
     def hand_over(self) -> None:
         """Fetch what the lane has recorded into the repository's experiments."""

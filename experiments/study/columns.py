@@ -76,3 +76,5 @@ METRICS = {
         for name, column in _ROBUSTNESS.items()
     },
 }
+
+ROBUSTNESS = frozenset(name for name, column in METRICS.items() if column.source is _robustness)

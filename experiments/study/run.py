@@ -15,6 +15,7 @@ from dvc.exceptions import DvcException
 from commands.preset import Tree
 from experiments.study import rows
 from experiments.study.clones import WORK, Lane, Say, Stopped, lanes_of_earlier_calls, recorded, shares_of_cores
+from experiments.study.columns import ROBUSTNESS
 from experiments.study.definition import FOLDER, Changes, Study, settings_digest
 from experiments.study.rows import Row
 from experiments.study.schedule import Schedule
@@ -33,7 +34,9 @@ class Job:
     Attributes:
         model, teacher: whose metrics count; the teacher is its own.
         run: the arm that the run is named by: the first one with these parameters.
+        parameters: what the study asks for: its rows' digest is that of these.
         code: digest of the code that would run.
+        robustness: whether it is measured; a study that does not report it leaves those cells empty.
     """
 
     study: str
@@ -45,11 +48,19 @@ class Job:
     run: str
     parameters: Tree
     code: str
+    robustness: bool = True
 
     @cached_property
     def settings(self) -> str:
         """Digest of the parameters, see `definition.settings_digest`."""
         return settings_digest(self.parameters)
+
+    @cached_property
+    def carried_out(self) -> Tree:
+        """The parameters that the run gets: accuracy, NLL and ECE are the same without robustness."""
+        if self.robustness:
+            return self.parameters
+        return self.parameters | {"eval": self.parameters["eval"] | {"robustness": "off"}}
 
     @property
     def experiment(self) -> str:
@@ -57,7 +68,7 @@ class Job:
 
         Arms that differ only in their model are one experiment.
         """
-        digest = f"{self.settings[:4]}{self.code[:4]}"
+        digest = f"{settings_digest(self.carried_out)[:4]}{self.code[:4]}"
         return f"{self.study}-{self.run}-{self.preset}-seed{self.seed}-{digest}"
 
 
@@ -75,6 +86,8 @@ def jobs_of(
         UserError: an arm is not valid with this preset.
     """
     code, jobs = environment.code_digest(), []
+    asked = "eval.robustness" in (*study.sets(preset), *(changes or {}))
+    robustness = asked or not ROBUSTNESS.isdisjoint(study.also)
     runs: dict[str, str] = {}  # {digest of parameters: arm}
     for seed in range(first, first + seeds):
         for arm in study.arms:
@@ -85,7 +98,8 @@ def jobs_of(
                 places = f"Arms stand in {own}, presets in presets/; the rest is of your -S."
                 raise ParamsError(f"study {name}: {error}\n{places}") from None
             run = runs.setdefault(settings_digest(parameters), arm)
-            jobs.append(Job(name, preset, arm, seed, model, _teacher_of(model, parameters), run, parameters, code))
+            teacher = _teacher_of(model, parameters)
+            jobs.append(Job(name, preset, arm, seed, model, teacher, run, parameters, code, robustness))
     return jobs
 
 
@@ -195,13 +209,13 @@ class Runner:
         """The row, which is written; None if the experiment failed. `collected`: DVC has its record."""
         began = time.monotonic()
         if not collected:
-            with log.open("w", encoding="utf-8") as file:
-                lane.wait(lane.start(job.experiment, job.parameters, file, lock))
+            lane.start(job.experiment, job.carried_out, log, lock)
+            lane.wait()
             with self._writing:
                 lane.hand_over()
         with self._writing:
             try:
-                row, outcomes = rows.measure(job.experiment, job.parameters, job.model, job.teacher)
+                row, outcomes = rows.measure(job.experiment, job.carried_out, job.model, job.teacher)
             except (OSError, KeyError, ValueError, DvcException, UserError) as error:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")

@@ -54,6 +54,14 @@ def select(name: str) -> None:
             tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
 
 
+def import_early(name: str) -> None:
+    """Import what `select` will, in a process that is forked later: without a look at devices, which starts drivers."""
+    check_backend(name)
+    os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _import_keras_as_it_comes(quiet=name == "tensorflow")
+
+
 def _import_keras_as_it_comes(*, quiet):
     """Import Keras at its own defaults, or bring it back to them: types, layout, and no limit of steps."""
     config = {**dict.fromkeys(KERAS_VARIABLES), "KERAS_HOME": os.devnull}  # a folder without a keras.json

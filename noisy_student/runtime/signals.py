@@ -51,6 +51,12 @@ def _link_to_dvc() -> tuple[psutil.Process, int]:
 _LINK = _link_to_dvc() if _DVC_STAGE in os.environ else None  # as it is when the process starts
 
 
+def remember_parent() -> None:
+    """Take the present parent for the DVC that started this stage: for a stage that was forked, not started."""
+    global _LINK
+    _LINK = psutil.Process(), os.getppid()
+
+
 def is_orphaned() -> bool:
     """Whether the DVC that started this stage was killed.
 

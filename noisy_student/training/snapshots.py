@@ -56,20 +56,23 @@ class State:
         arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
         checkpoints.save(number, arrays, scalars, done=done, since=began)
 
-    def restore(self, model: keras.Model, batches: Any) -> None:
-        """Put the variables that were loaded, if any, into `model`, once; if there are none, no batch is made."""
+    def restore(self, model: keras.Model) -> None:
+        """Put the variables that were loaded, if any, into `model`, once; it has all of them, see `make_variables`."""
         if not self.variables:
             return
-        # make the optimizer's and the metrics' variables, which Keras makes in the first step
-        model.optimizer.build(model.trainable_variables)
-        _, targets, weights = batches[0]
-        model.compute_metrics(None, targets, np.full_like(targets, 0.5), sample_weight=weights)
-        model.reset_metrics()
         for variable, array in zip(_variables(model), self.variables, strict=True):
             variable.assign(array)
         for variable, array in zip(model.metrics_variables if self.metrics else [], self.metrics, strict=True):
             variable.assign(array)
         self.variables, self.metrics = [], []
+
+
+def make_variables(model: keras.Model) -> None:
+    """Make the optimizer's and the metrics' variables, which Keras makes in the first step else."""
+    model.optimizer.build(model.trainable_variables)
+    outputs = np.zeros((1, model.output_shape[-1]), np.float32)
+    model.compute_metrics(None, outputs, outputs)
+    model.reset_metrics()
 
 
 @contextlib.contextmanager

@@ -28,7 +28,7 @@ from noisy_student.training.batches import Share, TrainingBatches
 from noisy_student.training.divergence import check_finite, check_learning
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer
 from noisy_student.training.phases import Phase, finetune_phase, main_phase
-from noisy_student.training.snapshots import State, saving
+from noisy_student.training.snapshots import State, make_variables, saving
 from noisy_student.training.within_round import WithinRound
 
 
@@ -275,7 +275,10 @@ def _report(phase, state):
 def compile_for_training(
     model: keras.Model, training: TrainingParams, *, rate: float | WarmUpDecay, round_steps: int
 ) -> None:
-    """Give a model that returns logits its loss and optimizer; the steps of a round are run several at a time."""
+    """Give a model that returns logits its loss and optimizer, with all of their variables.
+
+    The steps of a round are run several at a time.
+    """
     model.compile(
         optimizer=make_optimizer(training, rate),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
@@ -283,6 +286,7 @@ def compile_for_training(
         jit_compile=backends.current().compiles_with_xla(),
         steps_per_execution=steps_per_execution(round_steps, most=backends.current().STEPS_AT_A_TIME),
     )
+    make_variables(model)  # TensorFlow would trace a step that makes any twice: seconds, for the same graph
 
 
 def steps_per_execution(round_steps: int, *, most: int) -> int:

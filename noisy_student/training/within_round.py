@@ -33,7 +33,7 @@ class WithinRound(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Go on from what was loaded: here, because Keras has just reset the running means of the round."""
-        self.state.restore(self.model, self.batches)
+        self.state.restore(self.model)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """`batch` is the last of the steps taken since the previous call."""

@@ -147,6 +147,28 @@ class Toy(Section):
 
 
 @pytest.mark.parametrize(
+    ("also", "changes", "expected"),
+    [
+        (["nll"], {}, "off"),
+        (["nll", "teacher_fgsm_accuracy"], {}, "fast"),
+        (["corruption_error"], {}, "fast"),
+        ([], {"eval.robustness": "full"}, "full"),  # asked for
+    ],
+)
+def test_robustness_is_measured_where_it_is_reported_and_no_row_is_another_for_it(also, changes, expected):
+    study = definition.load("article").model_copy(update={"also": also})
+    for job in run.jobs_of("article", study, "digits", seeds=1, changes=changes):
+        assert job.carried_out["eval"]["robustness"] == expected
+        assert job.settings == definition.settings_digest(job.parameters)
+        rest = {name: section for name, section in job.carried_out.items() if name != "eval"}
+        assert rest == {name: section for name, section in job.parameters.items() if name != "eval"}
+        assert job.parameters["eval"]["robustness"] == changes.get("eval.robustness", "fast")
+        # a record without it is not taken for one with it
+        named = definition.settings_digest(job.carried_out)[:4]
+        assert job.experiment.endswith(f"{named}{job.code[:4]}")
+
+
+@pytest.mark.parametrize(
     ("change", "expected"),
     [
         ({}, {}),

@@ -311,3 +311,12 @@ def test_noise_on_the_device_gives_the_training_that_noise_on_the_host_gives(dig
     assert losses[0] != pytest.approx(losses[2], rel=1e-2)
     validated = [[row["validation_loss"] for row in trained.history] for trained in (host, device)]
     assert validated[0] == pytest.approx(validated[1], rel=1e-3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="other backends make no graph of their own")
+def test_a_step_is_traced_once(digits, monkeypatch):
+    """A graph that is made twice costs as much as a hundred steps of a small network."""
+    traced, step = [], keras.Model.train_step
+    monkeypatch.setattr(keras.Model, "train_step", lambda model, data: traced.append(model) or step(model, data))
+    _teacher(_settings(digits, **{"teacher.noise": True}))
+    assert len(traced) == 1

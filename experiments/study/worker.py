@@ -1,0 +1,196 @@
+"""A process that has DVC and the networks' libraries imported, and forks every run and every stage of a lane.
+
+Each stage of `dvc exp run` would start Python and import TensorFlow anew: seconds, a dozen times a run. Here they are
+imported once a lane. A run is still DVC's own `exp run`, in a child of this process, and a stage that it starts is a
+child of that run: stages share what was imported and nothing that was computed. So no seed, thread, name of a layer
+or byte of memory passes from one to the next, and a stage that crashes or is killed ends alone.
+
+The worker itself never computes, because a process whose threads compute must not be forked.
+
+    python -m experiments.study.worker FILE     # the number of a socket's file, see `Worker`
+"""
+
+import contextlib
+import importlib
+import multiprocessing
+import os
+import re
+import runpy
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+STAGE = re.compile(r"python -m (stages\.\w+)")
+# what stages import, but for the scripts themselves; none computes at its import
+LIBRARIES = ("checking", "evaluation", "labelling", "results", "robustness", "selection", "training")
+_FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+
+
+class Worker:
+    """The other side: starts the process, and tells it what to run.
+
+    Args:
+        folder: the lane's clone; its code is what runs.
+        backend: what Keras is to run on.
+        log: receives what the process says outside of runs.
+        lock: number of a locked file, which stays locked until the last run has ended.
+        cores: processors that it and its runs may use; None: all.
+    """
+
+    def __init__(self, folder: Path, *, backend: str, log: Path, lock: int, cores: list[int] | None) -> None:
+        self.backend, self.alive = backend, True
+        self._connection, theirs = multiprocessing.Pipe()
+        with theirs, log.open("w", encoding="utf-8") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "experiments.study.worker", str(theirs.fileno()), backend],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno(), lock],
+                start_new_session=True,  # Ctrl-C reaches runs through `interrupt` only
+            )
+        if cores is not None:
+            os.sched_setaffinity(self.process.pid, cores)
+        self._run: int | None = None  # the session of the run under way
+
+    def start(self, command: list[str], log: Path) -> None:
+        """Start `dvc` with these arguments; what it says goes into the file `log`."""
+        with contextlib.suppress(OSError):  # it is dead: `ended` will find that
+            self._connection.send((command, str(log.resolve())))
+
+    def ended(self, seconds: float) -> bool:
+        """Whether the run has ended, waiting for so long at most; a run without its worker is killed."""
+        try:
+            while self._connection.poll(seconds):
+                kind, number = self._connection.recv()
+                self._run = number if kind == "began" else None
+                if kind == "ended":
+                    return True
+        except (EOFError, OSError):
+            self._send(signal.SIGKILL)
+            self.alive = False
+            return True
+        return False
+
+    def interrupt(self) -> None:
+        """Ctrl-C for DVC and its stage; then wait for their end."""
+        while self._run is None:  # it has not yet said what its number is
+            if self.ended(1.0):
+                return
+        self._send(signal.SIGINT)
+        while not self.ended(1.0):
+            pass
+
+    def _send(self, number):
+        if self._run is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._run, number)
+
+    def close(self) -> None:
+        """End the process, which has nothing to run."""
+        self._connection.close()
+        self.process.wait()
+
+
+def serve(connection: Connection, backend: str) -> None:
+    """Run what is asked for, one after the other, until the other side is gone."""
+    prepared = False
+    while True:
+        try:
+            command, log = connection.recv()
+        except EOFError:
+            return
+        if not prepared:
+            _import(backend)
+            prepared = True
+        child = _FORK.Process(target=_run, args=(command, log, connection))
+        child.start()
+        child.join()
+        with contextlib.suppress(OSError):  # the study was killed; its run has gone on to its end
+            connection.send(("ended", child.exitcode))
+
+
+def _import(backend):
+    """Import DVC, and what stages import: they say themselves what is missing or wrong."""
+    import dvc.cli
+    import dvc.repo
+    import dvc.stage.run  # noqa: F401
+
+    if backend == "jax" or not Path("stages").is_dir():
+        return  # a process that has imported JAX must not be forked
+    before = dict(os.environ)
+    with contextlib.suppress(Exception):
+        from noisy_student import backends
+
+        backends.import_early(backend)
+        for name in LIBRARIES:
+            importlib.import_module(f"noisy_student.steps.{name}")
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def _run(command, log, connection):
+    """What the child of a run does: DVC, with stages as its own children."""
+    os.setsid()
+    connection.send(("began", os.getpid()))
+    connection.close()
+    with open(log, "a", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    from dvc import cli
+    from dvc.stage import run
+
+    run._run = _as_child(run._run)
+    sys.argv = ["dvc", *command]
+    sys.exit(cli.main(command))
+
+
+def _as_child(otherwise: Callable) -> Callable:
+    """DVC's function that runs a stage's command, but for the stages of this project.
+
+    Args:
+        otherwise: that function, for all other commands.
+    """
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    def run(executable, cmd, **options):
+        stage = STAGE.fullmatch(cmd)
+        if stage is None:
+            otherwise(executable, cmd, **options)
+            return
+        before = signal.getsignal(signal.SIGINT)
+        child = _FORK.Process(target=_stage, args=(stage[1], options["cwd"], options["env"]))
+        child.start()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as DVC does: the stage says what becomes of it
+        try:
+            child.join()
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if child.exitcode:
+            raise StageCmdFailedError(cmd, child.exitcode)
+
+    return run
+
+
+def _stage(module, folder, environment):
+    """What the child of a stage does: `python -m module`."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    from noisy_student.runtime import signals
+
+    signals.remember_parent()
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")  # since Python 3.12; none computes
+    with Connection(int(sys.argv[1])) as socket:
+        os.set_inheritable(socket.fileno(), False)  # to what runs start
+        serve(socket, sys.argv[2])
