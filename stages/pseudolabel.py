@@ -10,7 +10,7 @@ from stages.entry import run
 def main(generation: str) -> dict[str, Any]:
     """Label data/prepared/unlabelled with the teacher of GENERATION."""
     settings = params.load()
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.labelling import label_pool
 
     return label_pool(settings, generation)
