@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from noisy_student.runtime import checkpoints, console, locks, run_record, signals
+from noisy_student.runtime import arithmetic, checkpoints, console, locks, run_record, signals
 from noisy_student.runtime.errors import UserError
 
 FULL = "Free some space there, then run again."
@@ -62,6 +62,8 @@ def run(main: Callable[..., dict[str, Any] | None], *, recorded: bool = True) ->
         warnings.resetwarnings()  # else a deprecation in a library would be a traceback
         warnings.simplefilter("ignore", DeprecationWarning)
     try:
+        if main.__module__ == "__main__" and arithmetic.wanted():
+            arithmetic.start_anew()
         if recorded:
             _run(main, arguments)
         else:
@@ -84,7 +86,7 @@ def _run(main, arguments):
     here = hashlib.sha256(os.fsencode(Path.cwd() / name)).hexdigest()[:24]
     with locks.held(checkpoints.lock_path(here), what=f"stage {name} in this folder"):
         try:
-            details = main(**arguments)
+            details = {"arithmetic": _arithmetic()} | (main(**arguments) or {})
         except (KeyboardInterrupt, signals.Stopped):
             run_record.record_failure(name, "it was interrupted. Run the same command again.")
             raise
@@ -92,6 +94,10 @@ def _run(main, arguments):
             run_record.record_failure(name, _reason(error))
             raise
         run_record.record(name, seconds=time.perf_counter() - began, details=details)
+
+
+def _arithmetic():
+    return "portable" if arithmetic.is_pinned() else "fast"
 
 
 def _of_experiment(message):

@@ -8,7 +8,7 @@ from stages.entry import run
 def main(generation: str) -> None:
     """Evaluate the student of GENERATION on the test split."""
     settings = params.load()
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.evaluation import evaluate_student
 
     evaluate_student(settings, generation)

@@ -10,7 +10,7 @@ def main(pair: str) -> None:
     """Measure a student on an extra test set: PAIR is GENERATION-TEST, as DVC names it."""
     settings = params.load()
     generation, test = settings.generation_and_extra_test(pair)
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.extra_tests import evaluate_extra
 
     evaluate_extra(settings, Model(generation), test)

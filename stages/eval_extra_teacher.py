@@ -10,7 +10,7 @@ def main(test: str) -> None:
     """Measure the teacher on eval.extra_tests.TEST."""
     settings = params.load()
     settings.require_extra_test(test)
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.extra_tests import evaluate_extra
 
     evaluate_extra(settings, TEACHER, test)

@@ -8,7 +8,7 @@ from stages.entry import run
 def main() -> None:
     """Evaluate the teacher on the test split."""
     settings = params.load()
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.evaluation import evaluate_teacher
 
     evaluate_teacher(settings)

@@ -15,7 +15,7 @@ def main(generation: str) -> dict[str, Any]:
     if not settings.generation(generation).student.uses_pseudo_labels:
         write_no_probs(layout.pseudo_labels(generation))
         return {"images": 0}
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.labelling import label_pool
 
     return label_pool(settings, generation)

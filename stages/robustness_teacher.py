@@ -16,7 +16,7 @@ def main() -> dict[str, Any] | None:
     if settings.eval.robustness == "off":
         write_placeholder(TEACHER)
         return None
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.robustness import measure_and_write
 
     return measure_and_write(settings, TEACHER, settings.pseudolabel.threshold)

@@ -10,7 +10,7 @@ from stages.entry import run
 def main(generation: str) -> dict[str, Any]:
     """Train the student of GENERATION and save it as models/student-GENERATION.keras."""
     settings = params.load()
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.training import train_student
 
     return train_student(settings, generation)

@@ -10,7 +10,7 @@ from stages.entry import run
 def main() -> dict[str, Any]:
     """Train the teacher of params.yaml on data/prepared/labelled and save it as models/teacher.keras."""
     settings = params.load()
-    backends.select(settings.backend)  # before anything imports Keras
+    backends.select(settings.backend, settings.arithmetic)  # before anything imports Keras
     from noisy_student.steps.training import train_teacher
 
     return train_teacher(settings)

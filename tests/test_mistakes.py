@@ -91,6 +91,10 @@ PARAMETERS = {
     "more images than there are": (lambda: _params(data__labelled=5000), ["5,000", "labelled"]),
     "a single grey level": (lambda: _params(data__levels=1), ["data.levels", "4096 for 12 bits", "found 1"]),
     "minutes below zero": (lambda: _params(checkpoint__every_minutes=-1.0), ["checkpoint.every_minutes"]),
+    "portable bfloat16": (
+        lambda: _params(arithmetic="portable", precision="mixed_bfloat16"),
+        ["arithmetic=portable", "mixed_bfloat16", "float32"],
+    ),
 }
 
 

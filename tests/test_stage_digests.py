@@ -18,7 +18,7 @@ LISTED = {
 }
 SMALL_DIGITS = with_values(digits_100(), SMALL)
 # Values that differ from the small workspace's and are valid by themselves; None: cannot change alone.
-OTHER = {"backend": None, "data.image_size": None, "input_noise": "host", "precision": "float32"}
+OTHER = {"backend": None, "arithmetic": None, "data.image_size": None, "input_noise": "host", "precision": "float32"}
 # of pseudolabel, if the teacher is noised only: tested below
 NOISED_ONLY = {"teacher.model", "student.model", "noise", "augmentation"}
 

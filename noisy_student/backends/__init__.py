@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+from noisy_student.runtime import arithmetic as portable
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.installed import REQUIREMENTS, check_backend
 from noisy_student.runtime.types import Tensor
@@ -23,15 +24,20 @@ _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*fa
 KERAS_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
 
-def select(name: str) -> None:
+def select(name: str, arithmetic: str = "fast") -> None:
     """Make Keras use a framework; call it before anything imports `keras`.
 
     Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
     TensorFlow's information and warnings, but for a few lines from before its log is set up). What else the user has
     configured of Keras would change results, and does not count: neither keras.json nor `KERAS_VARIABLES`.
 
+    Args:
+        name: `backend` of params.yaml.
+        arithmetic: that of params.yaml; "portable" needs a process that was started with its switches.
+
     Raises:
-        ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed.
+        ParamsError: KERAS_BACKEND says otherwise, Keras runs on another framework already, or it is not installed;
+            or portable arithmetic cannot be had.
     """
     keras = sys.modules.get("keras")
     if keras is not None and keras.config.backend() != name:
@@ -40,6 +46,8 @@ def select(name: str) -> None:
             "Select the backend in a fresh Python process, before keras is imported."
         )
     check_backend(name)
+    if arithmetic == "portable":
+        portable.require_pinned()
     os.environ["KERAS_BACKEND"] = name
     if name == "tensorflow":
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -52,6 +60,8 @@ def select(name: str) -> None:
             import tensorflow
 
             tensorflow.config.list_physical_devices("GPU")  # the first look for a GPU logs too
+            if arithmetic == "portable":
+                importlib.import_module("noisy_student.backends.tensorflow").make_portable()
 
 
 def import_early(name: str) -> None:
@@ -146,7 +156,12 @@ def resolve_precision(precision: str) -> str:
 
 
 def cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say."""
+    """Whether the CPU multiplies bfloat16 itself (AVX512-BF16, AMX); False where Linux does not say.
+
+    Nor with portable arithmetic, which is held to AVX2.
+    """
+    if portable.is_pinned():
+        return False
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,11 +1,12 @@
 """What only TensorFlow can do; `backends.current` says what each function gives."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from noisy_student.backends import Loss, cpu_has_bfloat16
+from noisy_student.backends import Loss, cpu_has_bfloat16, eigen
 from noisy_student.runtime.types import Pixels, Tensor
 
 
@@ -14,14 +15,20 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+def make_portable() -> None:
+    """`arithmetic: portable`: what the environment's switches leave to the machine; no GPU is used from then on."""
+    tf.config.set_visible_devices([], "GPU")
+    eigen.pin_cache_sizes(Path(tf.__file__).parent / eigen.LIBRARY)
+
+
 def compiles_with_xla() -> bool:
     """On GPUs only: on CPUs it slows convolutions down."""
-    return bool(tf.config.list_physical_devices("GPU"))
+    return bool(tf.config.get_visible_devices("GPU"))
 
 
 def is_bfloat16_fast() -> bool:
     """On GPUs since Ampere, and on CPUs that have it."""
-    devices = tf.config.list_physical_devices("GPU")
+    devices = tf.config.get_visible_devices("GPU")
     if not devices:
         return cpu_has_bfloat16()
     details = tf.config.experimental.get_device_details(devices[0])
@@ -30,7 +37,7 @@ def is_bfloat16_fast() -> bool:
 
 def describe_devices() -> list[str]:
     """Those that TensorFlow lists."""
-    devices, details = tf.config.list_physical_devices("GPU"), tf.config.experimental.get_device_details
+    devices, details = tf.config.get_visible_devices("GPU"), tf.config.experimental.get_device_details
     return [f"GPU {details(device).get('device_name', device.name)}" for device in devices] or ["CPU"]
 
 

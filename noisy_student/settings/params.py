@@ -47,6 +47,9 @@ class Params(Section):
     precision: Literal["auto", "float32", "mixed_bfloat16"] = parameter(
         "auto", "auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
     )
+    arithmetic: Literal["fast", "portable"] = parameter(
+        "fast", "fast | portable: the same bytes on every x86-64 CPU with AVX2, slower (tensorflow, float32)"
+    )
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
@@ -84,6 +87,19 @@ A student of mix: none is a control beside them: it learns from the labelled ima
                 raise ValueError(f"the key {key!r} is of type {type(key).__name__}, and {mend}")
             schema.check_name(key)
         return generations
+
+    @model_validator(mode="after")
+    def _arithmetic(self):
+        if self.arithmetic == "portable" and self.backend != "tensorflow":
+            raise ValueError(
+                f"arithmetic=portable is for backend: tensorflow (found {self.backend}); change one of them"
+            )
+        if self.arithmetic == "portable" and self.precision == "mixed_bfloat16":
+            raise ValueError(
+                "arithmetic=portable computes in float32, but precision is mixed_bfloat16; set precision: float32, "
+                "or arithmetic: fast"
+            )
+        return self
 
     @model_validator(mode="after")
     def _generations(self):

@@ -65,7 +65,9 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
 def _used(params, model, shares):
     """What decides a training besides its inputs, code and environment."""
     own = params.generation(model.generation) if model.generation else params.teacher
-    return params.model_dump(include={"seed", "backend", "precision", "input_noise", "noise", "augmentation"}) | {
+    return params.model_dump(
+        include={"seed", "backend", "precision", "arithmetic", "input_noise", "noise", "augmentation"}
+    ) | {
         "name": model.name,
         "training": own.model_dump(),
         "image_size": params.data.image_size,
