@@ -270,6 +270,8 @@ def test_of_the_default_there_is_nothing_to_say():
     assert checking.notes(checked(tree)) == []
     (line,) = checking.notes(checked(tree, data__labelled=19))[:1]
     assert line == "teacher.batch_size=64 is more than data.labelled=19: images repeat in a batch"
+
+
 def test_mirror_images_that_no_training_has_shown_are_noted(digits):
     mirrored = {"pseudolabel__test_time_augmentation": "flip"}
     for values, lines in ((mirrored, 1), ({**mirrored, "augmentation__flip": True}, 0), ({}, 0)):

@@ -82,7 +82,8 @@ def start_anew() -> None:
     if not is_pinned():
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], switched)
+        script = sys.modules["__main__"].__spec__  # not sys.orig_argv: a study's stages are forked from another script
+        os.execve(sys.executable, [sys.executable, "-m", script.name, *sys.argv[1:]], switched)
 
 
 def require_pinned() -> None:

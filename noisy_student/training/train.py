@@ -148,7 +148,9 @@ def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, cla
     validation = LabelledImages(at_size(validation.images, size), validation.labels)
     before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
     compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
-    state = fit_rounds(phase, model, network, batches, validation, checkpoints, labels=labelled.labels, followed=followed)
+    state = fit_rounds(
+        phase, model, network, batches, validation, checkpoints, labels=labelled.labels, followed=followed
+    )
     network.set_weights(state.best_weights)
     return network, state, before
 
