@@ -95,7 +95,7 @@ def notes(settings: params.Params) -> list[str]:
         )
         better = f"; python -m commands.preset {mend} writes fitting ones" if mend else ""
         lines.append(f"data.source={settings.data.source}, but network, steps and flip are the digits'{better}")
-    usual = {(DataParams().labelled, training.batch_size) for _, training in _trainings(params.Params())}
+    meant = {(DataParams().labelled, training.batch_size) for _, training in _trainings(params.Params())}
     for place, training in _trainings(settings):
         rate = training.optimizer.learning_rate
         if training.optimizer.name == "adam" and rate is not None and rate > LARGE_ADAM_RATE:
@@ -103,7 +103,7 @@ def notes(settings: params.Params) -> list[str]:
             lines.append(f"{place}.optimizer.learning_rate={rate} is much for adam, which diverges with it; {usual}")
         most = settings.data.labelled
         repeats = most is not None and training.batch_size > most and not _is_pseudo_only(training)
-        if repeats and (most, training.batch_size) not in usual:  # with the default's few labels it is meant so
+        if repeats and (most, training.batch_size) not in meant:  # as with the default's few labels
             lines.append(
                 f"{place}.batch_size={training.batch_size} is more than data.labelled={most}: images repeat in a batch"
             )
