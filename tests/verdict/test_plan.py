@@ -17,7 +17,7 @@ from support import ROOT, with_values
 @pytest.fixture
 def values(digits, monkeypatch):
     monkeypatch.chdir(ROOT)
-    return with_values(digits, {"generations": {"gen1": {"teacher": "teacher"}}, "release": "student-gen1"})
+    return with_values(digits, {"generations": {"gen1": {"teacher": "teacher"}}, "release": "teacher"})
 
 
 def generations(values, **given):
