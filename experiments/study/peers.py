@@ -88,7 +88,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         study = definition.load(arguments.study)
-        rows = list(measure(arguments.study, study, arguments.preset, seeds=arguments.seeds or study.seeds))
+        seeds = arguments.seeds or study.seeds_with(arguments.preset)
+        rows = list(measure(arguments.study, study, arguments.preset, seeds=seeds))
     except UserError as error:
         sys.exit(f"error: {error}")
     path = peers_path(arguments.study, arguments.preset)

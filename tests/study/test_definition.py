@@ -30,8 +30,7 @@ def test_every_arm_is_valid_and_another_one(name, preset):
     jobs = run.jobs_of(name, study, preset, seeds=1)
     assert len(jobs) == len(study.arms)
     assert len({job.experiment for job in jobs}) == len({job.settings for job in jobs})
-    told_apart = {(job.settings, job.model) for job in jobs}
-    assert len(told_apart) == len(jobs)  # no two arms do the same
+    assert len({(job.settings, job.model) for job in jobs}) == len(jobs)  # no two arms do the same
     for job in jobs:
         params.check(job.parameters)
         changes = presets.overrides(params.read_yaml("params.yaml"), job.parameters)  # DVC can be told so
@@ -195,7 +194,7 @@ def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
 @pytest.mark.parametrize(("preset", "name"), MEASURED)
 def test_a_new_parameter_at_its_default_leaves_rows_recognised(monkeypatch, tmp_path, preset, name, listed):
     study, seeds = definition.load(name), 2
-    monkeypatch.setattr(rows, "RESULTS", tmp_path)
+    monkeypatch.setattr(definition, "RESULTS", tmp_path)
     for job in run.jobs_of(name, study, preset, seeds=seeds):
         facts = {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": "c", "machine": "M"}
         measured = {"accuracy": 0.9, "teacher_accuracy": 0.8, "seconds": 1.0}
