@@ -26,7 +26,7 @@ CODE = ("benchmarks", "commands", "noisy_student", "presets", "stages", "data/po
 STEPS = {"utilisation": 0.25, "labelling": 0.1, "cifar10": 1.0, "cifar10-4k": 1.0}  # at most so much of the time left
 GRACE = 30  # seconds in which a step that is stopped saves what it has done
 # Dense bfloat16 TFLOP/s by vendors' data sheets; the first name that the device's contains.
-PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "B200": 2250, "A100": 312, "L40S": 362, "L4": 121, "A10": 125}
+PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312}
 TINY_NETWORK = {"name": "resnet", "depth": 8, "width": 4}
 TINY = {  # a rehearsal: everything runs, no figure means anything
     **{f"{role}.model": TINY_NETWORK for role in ("teacher", "student")},
@@ -142,6 +142,8 @@ def cifar10(options, result):
     def noted(*arguments, **keywords):
         metrics = validate(*arguments, **keywords)
         result["curve"].append([before + time.perf_counter() - began, metrics["validation_accuracy"]])
+        result["seconds"] = result["curve"][-1][0]
+        options.save()
         if metrics["validation_accuracy"] >= options.goal:
             raise Reached
         return metrics
@@ -229,16 +231,17 @@ def run_step(options):
     target = Path(options.out).resolve() / f"{options.step}.json"
     result = json.loads(target.read_text()) if target.exists() else {}
     result["complete"] = False
+    options.save = lambda: write_json(target, result)  # what is killed has written what it knew
     try:
         for _ in WORK[options.step](options, result):
-            write_json(target, result)
+            options.save()
         result["complete"] = True
-    except signals.Stopped:
+    except (signals.Stopped, KeyboardInterrupt):
         sys.exit(128 + signal.SIGTERM)
     except UserError as error:
         sys.exit(f"error: {error}")
     finally:
-        write_json(target, result)
+        options.save()
 
 
 def _workspace(options, step):
