@@ -19,7 +19,7 @@ def main() -> None:
 
     @functools.cache
     def prepare():
-        import_libraries(read_yaml("params.yaml")["backend"])
+        import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
     fork_stages(prepare)
     arguments = ["repro", *sys.argv[1:]]
