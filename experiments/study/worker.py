@@ -1,33 +1,24 @@
-"""A process that has DVC and the networks' libraries imported, and forks every run and every stage of a lane.
+"""A process that has DVC and the networks' libraries imported, and forks every run of a lane.
 
 Each stage of `dvc exp run` would start Python and import TensorFlow anew: seconds, a dozen times a run. Here they are
-imported once a lane. A run is still DVC's own `exp run`, in a child of this process, and a stage that it starts is a
-child of that run: stages share what was imported and nothing that was computed. So no seed, thread, name of a layer
-or byte of memory passes from one to the next, and a stage that crashes or is killed ends alone.
+imported once a lane. A run is still DVC's own `exp run`, in a child of this process, and its stages are children of
+that, see `experiments.forking`.
 
-The worker itself never computes, because a process whose threads compute must not be forked.
-
-    python -m experiments.study.worker FILE     # the number of a socket's file, see `Worker`
+    python -m experiments.study.worker FILE BACKEND     # the number of a socket's file, see `Worker`
 """
 
 import contextlib
 import importlib
 import multiprocessing
 import os
-import re
-import runpy
 import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-STAGE = re.compile(r"python -m (stages\.\w+)")
-# what stages import, but for the scripts themselves; none computes at its import
-LIBRARIES = ("checking", "evaluation", "labelling", "results", "robustness", "selection", "training")
-_FORK = multiprocessing.get_context("fork") if hasattr(os, "fork") else None
+from experiments.forking import FORK, fork_stages, import_libraries
 
 
 class Worker:
@@ -106,32 +97,15 @@ def serve(connection: Connection, backend: str) -> None:
         except EOFError:
             return
         if not prepared:
-            _import(backend)
+            for library in ("dvc.cli", "dvc.repo", "dvc.stage.run"):
+                importlib.import_module(library)
+            import_libraries(backend)
             prepared = True
-        child = _FORK.Process(target=_run, args=(command, log, connection))
+        child = FORK.Process(target=_run, args=(command, log, connection))
         child.start()
         child.join()
         with contextlib.suppress(OSError):  # the study was killed; its run has gone on to its end
             connection.send(("ended", child.exitcode))
-
-
-def _import(backend):
-    """Import DVC, and what stages import: they say themselves what is missing or wrong."""
-    import dvc.cli
-    import dvc.repo
-    import dvc.stage.run  # noqa: F401
-
-    if backend == "jax" or not Path("stages").is_dir():
-        return  # a process that has imported JAX must not be forked
-    before = dict(os.environ)
-    with contextlib.suppress(Exception):
-        from noisy_student import backends
-
-        backends.import_early(backend)
-        for name in LIBRARIES:
-            importlib.import_module(f"noisy_student.steps.{name}")
-    os.environ.clear()
-    os.environ.update(before)
 
 
 def _run(command, log, connection):
@@ -143,50 +117,10 @@ def _run(command, log, connection):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     from dvc import cli
-    from dvc.stage import run
 
-    run._run = _as_child(run._run)
+    fork_stages()
     sys.argv = ["dvc", *command]
     sys.exit(cli.main(command))
-
-
-def _as_child(otherwise: Callable) -> Callable:
-    """DVC's function that runs a stage's command, but for the stages of this project.
-
-    Args:
-        otherwise: that function, for all other commands.
-    """
-    from dvc.stage.exceptions import StageCmdFailedError
-
-    def run(executable, cmd, **options):
-        stage = STAGE.fullmatch(cmd)
-        if stage is None:
-            otherwise(executable, cmd, **options)
-            return
-        before = signal.getsignal(signal.SIGINT)
-        child = _FORK.Process(target=_stage, args=(stage[1], options["cwd"], options["env"]))
-        child.start()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as DVC does: the stage says what becomes of it
-        try:
-            child.join()
-        finally:
-            signal.signal(signal.SIGINT, before)
-        if child.exitcode:
-            raise StageCmdFailedError(cmd, child.exitcode)
-
-    return run
-
-
-def _stage(module, folder, environment):
-    """What the child of a stage does: `python -m module`."""
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    from noisy_student.runtime import signals
-
-    signals.remember_parent()
-    sys.argv = [module]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":
