@@ -16,8 +16,13 @@ def make_deterministic() -> None:
 
 
 def make_portable() -> None:
-    """`arithmetic: portable`: what the environment's switches leave to the machine; no GPU is used from then on."""
+    """`arithmetic: portable`: what the environment's switches leave to the machine; no GPU is used from then on.
+
+    Two of the graph's optimizers bring in `rsqrt`, whose instruction gives other bits on Intel than on AMD: one
+    for x / sqrt(y), one for normalisation beside a convolution.
+    """
     tf.config.set_visible_devices([], "GPU")
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False, "remapping": False})
     eigen.pin_cache_sizes(Path(tf.__file__).parent / eigen.LIBRARY)
 
 

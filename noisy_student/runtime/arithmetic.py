@@ -41,9 +41,15 @@ UNSET = (
 )
 
 
+def switches() -> dict[str, str]:
+    """`SWITCHES`, but for OpenCV's where there is no AVX512: there it would print at every start that it is useless."""
+    needless = () if "avx512" in cpu().get("instructions", "") else ("OPENCV_CPU_DISABLE",)
+    return {name: value for name, value in SWITCHES.items() if name not in needless}
+
+
 def is_pinned() -> bool:
     """Whether this process has the switches."""
-    return all(os.environ.get(name) == value for name, value in SWITCHES.items())
+    return all(os.environ.get(name) == value for name, value in switches().items())
 
 
 def wanted(path: str = "params.yaml") -> bool:
@@ -69,7 +75,7 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
             f"params.yaml says arithmetic: portable, but the environment has {', '.join(contrary)}, which chooses "
             "other kernels. Unset that, or set arithmetic: fast."
         )
-    return {**given, **SWITCHES}
+    return {**given, **switches()}
 
 
 def start_anew() -> None:
