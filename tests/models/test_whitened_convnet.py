@@ -84,8 +84,8 @@ def test_too_small_images_are_refused():
         network(image_size=8)
 
 
-def test_head_takes_maxima_and_divides_by_nine(images):
-    built = network()
+def test_head_takes_maxima_and_divides_by_nine():
+    images, built = coloured(6, 32), network(image_size=32)  # 3x3 places are left
     names = ("stage3_block1_2_relu", "pool", "logits")
     features, pooled, logits = keras.Model(built.input, [built.get_layer(name).output for name in names])(images)
     np.testing.assert_allclose(pooled, np.asarray(features).max(axis=(1, 2)), rtol=1e-6)
