@@ -48,7 +48,7 @@ class Params(Section):
         "auto", "auto (by the hardware) | float32 | mixed_bfloat16: of the arithmetic in training"
     )
     arithmetic: Literal["fast", "portable"] = parameter(
-        "fast", "fast | portable: the same bytes on every x86-64 CPU with AVX2, slower (tensorflow, float32)"
+        "fast", "fast | portable: held to AVX2, for the same bytes on other x86-64 CPUs; slower (tensorflow, float32)"
     )
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"

@@ -403,7 +403,7 @@ class BalanceParams(Section):
     per_class: Annotated[int, Field(ge=1, le=10_000_000)] | None = parameter(
         None, "images a class; empty: as many as the largest class has"
     )
-    on_empty: Literal["error", "skip"] = parameter("error", "error | skip: a class without any confident image")
+    on_empty: Literal["error", "skip"] = parameter("skip", "error | skip: a class without any confident image")
 
 
 class EvalParams(Section):
