@@ -82,7 +82,7 @@ def markdown(findings: Findings) -> str:
         f"# {study.question}",
         f"What the paper or the article says: {study.claim}",
         f"`python -m experiments.study run {name} --preset {findings.preset}`: {seeds} seeds an "
-        f"arm, {len(of_all)} runs, {_computing(of_all)}. Written by "
+        f"arm, {_computing(of_all)}. Written by "
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         stated(findings),
@@ -170,7 +170,7 @@ def with_head(text: str, findings: Findings) -> str:
     of_all = findings.all_rows()
     lines = [
         f"python -m experiments.study run {findings.name}",
-        f"{_computing(of_all)} for {len(of_all)} runs. Test accuracy in %; differences, 95 % intervals:",
+        f"{_computing(of_all)}. Test accuracy in %; differences, 95 % intervals:",
     ]
     for arm in findings.rows:
         own = mean_over_seeds(findings.by_seed(arm))
@@ -216,6 +216,10 @@ def published(text: str) -> str:
 
 
 def _computing(measured):
-    """How long rows took to measure; a median besides, for machines may sleep."""
-    seconds = [row["seconds"] for row in measured]
-    return f"{duration(sum(seconds))} of computing (median of a run: {duration(median(seconds))})"
+    """How many runs rows stem from (arms may share one), and their time; a median besides, for machines may sleep."""
+    runs: dict[tuple, float] = {}
+    for row in measured:
+        run = row["settings"], row["seed"]
+        runs[run] = max(row["seconds"], runs.get(run, 0.0))
+    took = f"{duration(sum(runs.values()))} of computing (median of a run: {duration(median(runs.values()))})"
+    return f"{len(runs)} runs, {took}"

@@ -160,7 +160,8 @@ class Runner:
             KeyboardInterrupt: Ctrl-C or SIGTERM; running experiments were stopped.
             UserError: git or DVC fails.
         """
-        progress, schedule = Progress(len(jobs), len(self._lanes), self.say), Schedule(jobs)
+        schedule, runs = Schedule(jobs), {job.experiment for job in jobs}
+        progress = Progress(len(jobs), len(self._lanes), self.say, runs=len(runs))
         with ThreadPoolExecutor(len(self._lanes)) as pool:
             try:
                 self._collect()
@@ -234,11 +235,22 @@ class Progress:
 
     Args:
         total: number of jobs.
+        runs: of how many runs they are, arms may share one; None: each is of its own.
         now: the clock, in seconds.
     """
 
-    def __init__(self, total: int, at_a_time: int, say: Say, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        at_a_time: int,
+        say: Say,
+        now: Callable[[], float] = time.monotonic,
+        *,
+        runs: int | None = None,
+    ) -> None:
         self.total, self.at_a_time, self.say, self.now = total, at_a_time, say, now
+        self.runs = total if runs is None else runs
+        self._known: set[str] = set()  # experiments that have ended
         self.failed: list[tuple[Job, Path]] = []
         self._seconds: list[float] = []
         self._ended, self._began = 0, now()
@@ -253,6 +265,7 @@ class Progress:
         """
         with self._lock:
             self._ended += 1
+            self._known.add(job.experiment)
             self._seconds += [] if seconds is None else [seconds]
             if row is None:
                 self.failed.append((job, log))
@@ -267,7 +280,7 @@ class Progress:
 
     def _left(self):
         """Seconds, if all others take as long as those that ran: rounds of jobs that run side by side."""
-        others, ran = self.total - self._ended, len(self._seconds)
+        others, ran = self.runs - len(self._known), len(self._seconds)
         if not others or not ran:
             return 0
         rounds = math.ceil((ran + others) / self.at_a_time)

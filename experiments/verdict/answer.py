@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from experiments.study.statistics import Estimate, difference_over_seeds
+from experiments.study.statistics import Estimate, difference_over_seeds, seeds_needed
 from experiments.study.wording import rounded
 from experiments.verdict.outside import Outside
 from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION
@@ -51,18 +50,6 @@ def sentence(accuracies: Mapping[str, Floats], *, labels: int) -> str:
 def _needed(difference: Estimate) -> str:
     needed = seeds_needed(difference.deviation, difference.mean, most=_MOST)
     return f"more than {_MOST} seeds" if needed > _MOST else f"about {needed} seeds (power 0.8)"
-
-
-def seeds_needed(deviation: float, difference: float, *, power: float = 0.8, most: int) -> int:
-    """With how many pairs the two-sided paired t-test at 5 % shows a true difference that often; at most `most` + 1.
-
-    Source: Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2: noncentral t.
-    """
-    for n in range(2, most + 1):
-        critical, shift = stats.t.ppf(0.975, n - 1), abs(difference) / deviation * np.sqrt(n)
-        if stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift) >= power:
-            return n
-    return most + 1
 
 
 def outside_sentence(estimates: list[Outside]) -> str:

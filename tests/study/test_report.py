@@ -36,7 +36,7 @@ def folder(tmp_path, monkeypatch):
 def row(arm, seed, accuracy, **more):
     """A row with a teacher at 0.8."""
     values = dict.fromkeys(rows.COLUMNS) | {"arm": arm, "seed": seed, "accuracy": accuracy, "seconds": 60.0}
-    values |= {"teacher_accuracy": 0.8, "settings": "0" * 8, "commit": "a" * 40, "machine": "M, 2 cores"}
+    values |= {"teacher_accuracy": 0.8, "settings": f"{arm:0>8}"[-8:], "commit": "a" * 40, "machine": "M, 2 cores"}
     return values | more
 
 
@@ -287,7 +287,7 @@ def test_a_report_is_written_whole(folder):
     readme = (folder / "README.md").read_text()
     assert readme == f"before\n<!-- study: digits/article arms -->\n{table}\n<!-- end -->\nafter\n"
     head = (folder / "studies/article.yaml").read_text()
-    first = "6 minutes of computing (median of a run: 60 seconds) for 6 runs"
+    first = "6 runs, 6 minutes of computing (median of a run: 60 seconds)"
     assert head.startswith(f"# python -m experiments.study run article\n# {first}")
     assert definition.load("article") == study
     report.write("article", study, "digits")  # again: one head, not two

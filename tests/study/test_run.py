@@ -153,19 +153,21 @@ def test_the_machine_is_that_of_the_stages_that_ran():
 
 
 def test_time_left_counts_what_runs_side_by_side_and_not_what_was_only_read():
-    said, job = [], SimpleNamespace(study="article", preset="digits", arm="noised", seed=0)
+    said, kind = [], {"study": "article", "preset": "digits", "arm": "noised", "seed": 0}
     clock = iter([0, 600, 660, 1300])
-    progress = Progress(5, 2, said.append, now=lambda: next(clock))
-    progress.ended(job, {"accuracy": 0.5}, None, seconds=None)  # read, which says nothing of the others
-    progress.ended(job, {"accuracy": 0.5}, None, seconds=600)
-    progress.ended(job, {"accuracy": 0.5}, None, seconds=660)
-    progress.ended(job, None, "a.log", seconds=630)
-    progress.ended(job, {"accuracy": 0.5}, None, seconds=640)
+    progress = Progress(6, 2, said.append, now=lambda: next(clock), runs=5)
+    jobs = [SimpleNamespace(**kind, experiment=name) for name in "aabcde"]  # two are figures of one run
+    progress.ended(jobs[0], {"accuracy": 0.5}, None, seconds=None)  # read, which says nothing of the others
+    progress.ended(jobs[1], {"accuracy": 0.5}, None, seconds=None)
+    progress.ended(jobs[2], {"accuracy": 0.5}, None, seconds=600)
+    progress.ended(jobs[3], {"accuracy": 0.5}, None, seconds=660)
+    progress.ended(jobs[4], None, "a.log", seconds=630)
+    progress.ended(jobs[5], {"accuracy": 0.5}, None, seconds=640)
     # two rounds of two: 2 x 600 - 600, 2 x 630 - 660; then 2 x 630 - 1300 is below zero, and none is left
     assert [line.partition("; ")[2] for line in said] == [
-        *("", "about 10 minutes left", "about 10 minutes left", "", "")
+        *("", "", "about 10 minutes left", "about 10 minutes left", "", "")
     ]
-    assert progress.failed == [(job, "a.log")]
+    assert progress.failed == [(jobs[4], "a.log")]
 
 
 ALL = {"0 False": 0.8, "0 True": 0.9, "1 False": 0.81, "1 True": 0.92}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.verdict.answer import outside_sentence, picture, seeds_needed, sentence
+from experiments.study.statistics import seeds_needed
+from experiments.verdict.answer import outside_sentence, picture, sentence
 from experiments.verdict.known import SHARES, read, table, write_pool
 from experiments.verdict.outside import Outside, Said, estimate, p_values, scores, share_outside
 from noisy_student.drawing.canvas import save_chart
