@@ -21,7 +21,7 @@ _MARK = re.compile(rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!--
 # what `with_head` writes; other comments are the user's
 _NO_ROWS = "no rows yet"
 _HEAD = re.compile(
-    rf"\A# python -m experiments\.study run [^\n]*\n(# {_NO_ROWS}\n|# [^\n]* for \d+ runs[^\n]*\n(#   [^\n]*\n)*)"
+    rf"\A# python -m experiments\.study run [^\n]*\n(# {_NO_ROWS}\n|# (\d+ runs, [^\n]*|[^\n]* for \d+ runs[^\n]*)\n(#   [^\n]*\n)*)"
 )
 _LEGEND = (
     "Means, with standard deviations over seeds in parentheses; the first interval is that of the mean, the "
