@@ -6,7 +6,7 @@ python -m commands.repro --keep-going     # arguments of `dvc repro`
 import functools
 import sys
 
-from noisy_student.runtime import console
+from noisy_student.runtime import console, environment
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.params import read_yaml
 
@@ -21,7 +21,7 @@ def main() -> None:
     def prepare():
         import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
-    fork_stages(prepare)
+    fork_stages(environment.code_digest(), prepare)
     arguments = ["repro", *sys.argv[1:]]
     sys.argv = ["dvc", *arguments]
     sys.exit(cli.main(arguments))
