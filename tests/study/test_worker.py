@@ -70,7 +70,7 @@ def test_runs_of_a_worker_leave_what_those_of_dvc_leave(pair):
     by_worker.set(pseudolabel__threshold=0.9999, balance__on_empty="error")
     output = run("failing")  # this one only
     assert "error: " in output
-    assert "no pseudo-label is above" in output
+    assert "No pseudo-label of any class is above" in output
     assert "failed to reproduce 'balance@gen1'" in output
     assert "Traceback" not in output
 
