@@ -78,7 +78,7 @@ def _is_main_thread():
 def _fork(cmd, module, variables):
     from dvc.stage.exceptions import StageCmdFailedError
 
-    child = CONTEXT.Process(target=_stage, args=(module, variables))
+    child = CONTEXT.Process(target=_stage, args=(module, variables, os.getpid()))
     with warnings.catch_warnings():
         # since Python 3.12; DVC's threads only read and write files, and none does while a stage runs
         warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")
@@ -92,7 +92,7 @@ def _fork(cmd, module, variables):
         raise StageCmdFailedError(cmd, child.exitcode)
 
 
-def _stage(module, variables):
+def _stage(module, variables, dvc):
     """What the child does: `python -m module`."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -101,7 +101,7 @@ def _stage(module, variables):
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # DVC wraps them
     os.environ.clear()
     os.environ.update(variables)
-    signals.remember_parent()
+    signals.remember_parent(dvc)
     sys.argv = [module]
     importlib.invalidate_caches()
     runpy.run_module(module, run_name="__main__", alter_sys=True)
