@@ -7,6 +7,7 @@ starts stages as ever.
 """
 
 import contextlib
+import functools
 import importlib
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from noisy_student.runtime import environment, signals
+from noisy_student.settings.params import read_yaml
 
 CAN_FORK = sys.platform == "linux"
 CONTEXT = multiprocessing.get_context("fork" if CAN_FORK else "spawn")
@@ -28,6 +30,20 @@ STAGE = re.compile(r"python -m (stages\.\w+)")
 WITHOUT_NETWORK = ("stages.check", "stages.prepare", "stages.balance", "stages.extra_test", "stages.results")
 # of what stages with a network import; none computes at its import
 LIBRARIES = ("evaluation", "extra_tests", "labelling", "robustness", "training")
+
+
+def dvc(arguments: list[str]) -> int:
+    """Run `dvc` with these arguments in this process, with forked stages; return its exit status."""
+    from dvc import cli
+
+    @functools.cache
+    def prepare():
+        with contextlib.suppress(Exception):  # of a wrong params.yaml stages tell
+            import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
+
+    fork_stages(environment.code_digest(), prepare)
+    sys.argv = ["dvc", *arguments]
+    return cli.main(arguments)
 
 
 def import_libraries(backend: str) -> None:
