@@ -32,7 +32,7 @@ report: $(INSTALLED) ## write report.html: the last run and the studies on one p
 
 repro: $(INSTALLED) ## run the pipeline, then print the results
 	@python -m commands.check
-	@RESULT_TABLE=later dvc repro --keep-going; status=$$?; python -m commands.results && exit $$status
+	@RESULT_TABLE=later python -m commands.repro --keep-going; status=$$?; python -m commands.results && exit $$status
 
 results: $(INSTALLED) ## print the result table and where the plots are
 	@python -m commands.results

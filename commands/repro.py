@@ -3,33 +3,17 @@
 python -m commands.repro --keep-going     # arguments of `dvc repro`
 """
 
-import functools
 import sys
 
+from experiments import forking
 from noisy_student.runtime import console
-from noisy_student.runtime.errors import UserError
-from noisy_student.settings.params import read_yaml
 
 
 def main() -> None:
-    """Run DVC in this process; see `experiments.forking`."""
-    from dvc import cli
-
-    from experiments.forking import fork_stages, import_libraries
-
-    @functools.cache
-    def prepare():
-        import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
-
-    fork_stages(prepare)
-    arguments = ["repro", *sys.argv[1:]]
-    sys.argv = ["dvc", *arguments]
-    sys.exit(cli.main(arguments))
+    """Run DVC in this process."""
+    sys.exit(forking.dvc(["repro", *sys.argv[1:]]))
 
 
 if __name__ == "__main__":
     console.use_utf8()
-    try:
-        main()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    main()

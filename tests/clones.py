@@ -26,6 +26,8 @@ TINY = {
     "eval.robustness": "off",
 }
 
+FORKED = "import sys; from experiments import forking; sys.exit(forking.dvc(sys.argv[1:]))"
+
 
 class Clone:
     """A checkout in which commands are run as a user would."""
@@ -60,6 +62,10 @@ class Clone:
         )
         assert (done.returncode != 0) == fails, f"{command} -> {done.returncode}\n{done.stdout}"
         return done.stdout
+
+    def forked(self, *arguments, **options):
+        """Run `dvc` with these arguments; its stages are forked, which is faster and changes nothing of the order."""
+        return self.run("python", "-c", FORKED, *arguments, **options)
 
     def stage(self, name, *arguments, fails=False):
         """Run a stage by hand, without DVC."""

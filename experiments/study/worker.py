@@ -14,11 +14,11 @@ import os
 import signal
 import subprocess
 import sys
-import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from experiments.forking import FORK, fork_stages, import_libraries
+from experiments.forking import CONTEXT, fork_stages, import_libraries
+from noisy_student.runtime import environment
 
 
 class Worker:
@@ -90,7 +90,7 @@ class Worker:
 
 def serve(connection: Connection, backend: str) -> None:
     """Run what is asked for, one after the other, until the other side is gone."""
-    prepared = False
+    code, prepared = environment.code_digest(), False
     while True:
         try:
             command, log = connection.recv()
@@ -101,16 +101,17 @@ def serve(connection: Connection, backend: str) -> None:
                 importlib.import_module(library)
             import_libraries(backend)
             prepared = True
-        child = FORK.Process(target=_run, args=(command, log, connection))
+        child = CONTEXT.Process(target=_run, args=(command, log, connection, code))
         child.start()
         child.join()
         with contextlib.suppress(OSError):  # the study was killed; its run has gone on to its end
             connection.send(("ended", child.exitcode))
 
 
-def _run(command, log, connection):
+def _run(command, log, connection, code):
     """What the child of a run does: DVC, with stages as its own children."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a study in the background ignores it, and passes it on
     connection.send(("began", os.getpid()))
     connection.close()
     with open(log, "a", encoding="utf-8") as file:
@@ -118,13 +119,12 @@ def _run(command, log, connection):
         os.dup2(file.fileno(), 2)
     from dvc import cli
 
-    fork_stages()
+    fork_stages(code)
     sys.argv = ["dvc", *command]
     sys.exit(cli.main(command))
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork")  # since Python 3.12; none computes
     with Connection(int(sys.argv[1])) as socket:
         os.set_inheritable(socket.fileno(), False)  # to what runs start
         serve(socket, sys.argv[2])

@@ -51,10 +51,10 @@ def _link_to_dvc() -> tuple[psutil.Process, int]:
 _LINK = _link_to_dvc() if _DVC_STAGE in os.environ else None  # as it is when the process starts
 
 
-def remember_parent() -> None:
-    """Take the present parent for the DVC that started this stage: for a stage that was forked, not started."""
+def remember_parent(dvc: int) -> None:
+    """Take the process of this number for the DVC that started this stage: for a stage that was forked, not started."""
     global _LINK
-    _LINK = psutil.Process(), os.getppid()
+    _LINK = psutil.Process(), dvc
 
 
 def is_orphaned() -> bool:

@@ -95,7 +95,7 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
     (tmp_path / "reversed").mkdir()
     (tmp_path / "reversed/sitecustomize.py").write_text(REVERSED)  # which Python runs when it starts
     path = str(tmp_path / "reversed")
-    other.run("dvc", "repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7", PYTHONPATH=path)
+    other.forked("repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7", PYTHONPATH=path)  # as `make repro` does
     record = json.loads(other.read("metrics/run.json"))
     assert set(record) == set(_ran(clone.first_output))
     assert all(entry["seconds"] > 0 and entry["versions"]["keras"] for entry in record.values())
@@ -130,7 +130,7 @@ def test_plots_are_drawn_without_network(clone):
 
 
 def test_noise_on_the_teacher_is_compared_by_metrics_diff(clone):
-    output = clone.run("dvc", "exp", "run", "-S", "teacher.noise=true")
+    output = clone.forked("exp", "run", "-S", "teacher.noise=true")
     stages = ["check", "teacher", "pseudolabel@gen1", "balance@gen1", "student@gen1"]
     assert sorted(_ran(output)) == sorted([*stages, *MEASURED])
     assert _ends_with_the_table(output)
@@ -154,7 +154,7 @@ def _ends_with_the_table(output):
 
 
 def test_only_what_depends_on_a_change_runs_again(clone):
-    output = clone.run("dvc", "exp", "run", "-S", "pseudolabel.threshold=0.15")
+    output = clone.forked("exp", "run", "-S", "pseudolabel.threshold=0.15")
     # robustness too: the confidence of wrong answers is measured against the threshold
     assert {"balance@gen1", "robustness-teacher"} <= set(_ran(output))
     assert not {"prepare", "teacher", "pseudolabel@gen1"} & set(_ran(output))
@@ -170,7 +170,7 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 )
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
-    output = clone.run("dvc", "exp", "run", "-S", f"++generations.{name}={values}")
+    output = clone.forked("exp", "run", "-S", f"++generations.{name}={values}")
     added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
     assert sorted(_ran(output)) == sorted([*added, "check", "results"])
     assert _ends_with_the_table(output)
@@ -207,7 +207,7 @@ def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
 
 def test_a_failed_generation_costs_no_other_its_figures(clone):
     override = "{teacher: teacher, pseudolabel: {threshold: 0.9999}, balance: {on_empty: error}}"
-    output = clone.run("dvc", "exp", "run", "--keep-going", "-S", f"+generations.strict={override}", fails=True)
+    output = clone.forked("exp", "run", "--keep-going", "-S", f"+generations.strict={override}", fails=True)
     assert {"eval@strict", "student@strict", "results"}.isdisjoint(_ran(output))
     assert "balance@strict" in _ran(output)
     shown = clone.run("python", "-m", "commands.results")

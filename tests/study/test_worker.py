@@ -2,12 +2,15 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import psutil
 import pytest
 
 from clones import make_clone
 from experiments.study.worker import Worker
+from support import ROOT
 
 OF_STUDENT = ("student@gen1", "eval@gen1", "robustness@gen1", "results")
 TIMES = ("finished", "seconds")
@@ -53,8 +56,47 @@ def pair(tmp_path, monkeypatch):
                 pass
             return (tmp_path / name).read_text()
 
+        run.worker = worker
         yield by_dvc, by_worker, run, psutil.Process(worker.process.pid)
         worker.close()
+
+
+THREADS = """
+import os, dvc.cli, dvc.repo, dvc.stage.run
+from experiments import forking
+forking.import_libraries("tensorflow")
+import tensorflow, noisy_student.training
+print(len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux only")
+def test_what_forks_stages_has_no_threads():
+    """Threads are not forked: a pool that was made before would do no work, or wait for ever.
+
+    But for OpenBLAS's, which makes its own anew in a child.
+    """
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-c", THREADS]
+    assert subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout == b"1\n"
+
+
+@pytest.mark.slow
+def test_a_run_is_stopped_and_goes_on(pair, tmp_path):
+    """Ctrl-C: the training saves, and goes on in the next run of the same worker; none is left behind."""
+    _, clone, run, process = pair
+    clone.set(teacher__steps=2000, checkpoint__every_minutes=0.0)
+    worker = run.worker
+    worker.start(["exp", "run", "--name", "stopped"], tmp_path / "stopped")
+    while not list((clone.folder / "checkpoints/teacher").glob("*/[0-9]*.npz")):
+        assert not worker.ended(0.1), (tmp_path / "stopped").read_text()
+    worker.interrupt()
+    assert process.children(recursive=True) == []
+    said = (tmp_path / "stopped").read_text()
+    assert "interrupted: teacher: stopped; saved at step" in said
+    assert "Traceback" not in said
+    clone.run("git", "checkout", "-q", "-f", "main")
+    assert "resumed_from_step=" in run("again")
 
 
 @pytest.mark.slow
@@ -70,7 +112,7 @@ def test_runs_of_a_worker_leave_what_those_of_dvc_leave(pair):
     by_worker.set(pseudolabel__threshold=0.9999, balance__on_empty="error")
     output = run("failing")  # this one only
     assert "error: " in output
-    assert "no pseudo-label is above" in output
+    assert "No pseudo-label of any class is above" in output
     assert "failed to reproduce 'balance@gen1'" in output
     assert "Traceback" not in output
 
