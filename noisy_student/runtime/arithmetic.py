@@ -17,6 +17,10 @@ from ruamel.yaml.error import YAMLError
 from noisy_student.runtime.environment import cpu
 from noisy_student.runtime.errors import ParamsError
 
+_OWN_PROCESS = (
+    "arithmetic: portable has to be set up before NumPy and TensorFlow are loaded: run a stage as a process of "
+    "its own (python -m stages.teacher), or start Python with noisy_student.runtime.arithmetic.SWITCHES set."
+)
 THREADS = 2  # kernels share sums out among so many, on every machine
 
 SWITCHES = {
@@ -88,7 +92,9 @@ def start_anew() -> None:
     if not is_pinned():
         sys.stdout.flush()
         sys.stderr.flush()
-        script = sys.modules["__main__"].__spec__  # not sys.orig_argv: a study's stages are forked from another script
+        script = sys.modules["__main__"].__spec__  # not sys.orig_argv: stages may be forked from another script
+        if script is None:
+            raise ParamsError(_OWN_PROCESS)
         os.execve(sys.executable, [sys.executable, "-m", script.name, *sys.argv[1:]], switched)
 
 
@@ -96,10 +102,7 @@ def require_pinned() -> None:
     """Raise ParamsError where the switches were not set before the libraries were loaded."""
     environment(os.environ)
     if not is_pinned():
-        raise ParamsError(
-            "arithmetic: portable has to be set up before NumPy and TensorFlow are loaded: run a stage as a process of "
-            "its own (python -m stages.teacher), or start Python with noisy_student.runtime.arithmetic.SWITCHES set."
-        )
+        raise ParamsError(_OWN_PROCESS)
 
 
 def _check_cpu():
