@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from commands import preset as presets
 from commands.preset import Tree
 from experiments.study.columns import METRICS
+from experiments.study.statistics import MOST_SEEDS
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
@@ -30,7 +31,7 @@ MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
 Changes = dict[str, Any]  # {dotted name of a parameter: value}
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1)]
 Points = Annotated[float, Field(gt=0, lt=100)]
-Count = Annotated[int, Field(ge=2)]
+Count = Annotated[int, Field(ge=2, le=MOST_SEEDS)]
 OTHER = "other"  # of numbers that differ by preset: every preset without one of its own
 ByPreset = BeforeValidator(lambda value: value if isinstance(value, dict) else {OTHER: value})
 

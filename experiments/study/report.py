@@ -21,7 +21,8 @@ _MARK = re.compile(rf"({_BEGIN}(\S+)/(\S+) (\w+) -->\n)(?:(?!{_BEGIN}).)*?(^<!--
 # what `with_head` writes; other comments are the user's
 _NO_ROWS = "no rows yet"
 _HEAD = re.compile(
-    rf"\A# python -m experiments\.study run [^\n]*\n(# {_NO_ROWS}\n|# (\d+ runs, [^\n]*|[^\n]* for \d+ runs[^\n]*)\n(#   [^\n]*\n)*)"
+    rf"\A# python -m experiments\.study run [^\n]*\n"
+    rf"(# {_NO_ROWS}\n|# (\d+ runs, [^\n]*|[^\n]* for \d+ runs[^\n]*)\n(#   [^\n]*\n)*)"
 )
 _LEGEND = (
     "Means, with standard deviations over seeds in parentheses; the first interval is that of the mean, the "
@@ -131,7 +132,7 @@ def conclusions(findings: Findings) -> list[str]:
     if intervals > 1:
         sentences.append(
             f"Each of the {intervals} intervals over seeds stands for itself: of twenty such intervals one "
-            "is expected to miss the true difference; p (Holm) allows for that."
+            "is expected to miss the true difference; p (Holm) allows for the comparisons of one figure."
         )
     return sentences + ([" ".join(findings.study.notes.split())] if findings.study.notes else [])
 

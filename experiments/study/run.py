@@ -89,6 +89,7 @@ def jobs_of(
     asked = "eval.robustness" in (*study.sets(preset), *(changes or {}))
     robustness = asked or not ROBUSTNESS.isdisjoint(study.also)
     runs: dict[str, str] = {}  # {digest of parameters: arm}
+    measured: dict[tuple[str, str], str] = {}  # {(the same, model): arm}
     for seed in range(first, first + seeds):
         for arm in study.arms:
             try:
@@ -97,7 +98,14 @@ def jobs_of(
                 own = f"{FOLDER}/{name.removesuffix(rows.PILOT)}.yaml"
                 places = f"Arms stand in {own}, presets in presets/; the rest is of your -S."
                 raise ParamsError(f"study {name}: {error}\n{places}") from None
-            run = runs.setdefault(settings_digest(parameters), arm)
+            digest = settings_digest(parameters)
+            other = measured.setdefault((digest, model), arm)
+            if other != arm:
+                raise UserError(
+                    f"study {name}: with the preset {preset} the arms {other} and {arm} do the same. Set what tells "
+                    f"them apart in {FOLDER}/{name.removesuffix(rows.PILOT)}.yaml, below `presets` of an arm."
+                )
+            run = runs.setdefault(digest, arm)
             teacher = _teacher_of(model, parameters)
             jobs.append(Job(name, preset, arm, seed, model, teacher, run, parameters, code, robustness))
     return jobs

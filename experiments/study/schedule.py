@@ -45,17 +45,18 @@ class Schedule:
 
     def _choose(self, lane):
         others = {seed for key, seed in self._seeds.items() if key != lane}
-        for study in dict.fromkeys(job.study for job in self._waiting):
-            jobs = [job for job in self._waiting if job.study == study]
+        running = {job.experiment for job in self._running}  # no run twice at a time
+        free = [job for job in self._waiting if job.experiment not in running]
+        for study in dict.fromkeys(job.study for job in free):
+            jobs = [job for job in free if job.study == study]
             for job in jobs:
                 if job.seed == self._seeds.get(lane):
                     return job
             for job in jobs:
                 if job.seed not in others:
                     return job
-        # the last: when it is begun, the other lane most likely has computed what they share; no run twice at a time
-        running = {job.experiment for job in self._running}
-        return next((job for job in reversed(self._waiting) if job.experiment not in running), None)
+        # the last: when it is begun, the other lane most likely has computed what they share
+        return free[-1] if free else None
 
     def ended(self, job: Job) -> bool:
         """Note that a job has ended; return whether it was the last one of its study."""

@@ -37,7 +37,7 @@ PIXELS = 16 * 16
 def main() -> None:
     """Run what is missing, and answer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="from 2 on; default: 3")
+    parser.add_argument("--seeds", type=int, default=3, help="one gives no verdict; default: 3")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time; default: 1")
     arguments = parser.parse_args()
     if arguments.seeds < 1 or arguments.jobs < 1:
@@ -95,7 +95,8 @@ def answer(planned: Plan, jobs: list[Job]) -> None:
     print()
     for arm, values in accuracies.items():
         print(f"{arm:8} " + "  ".join(f"{100 * value:.2f} %" for value in values))
-    print(f"\n{said}.\n{outside_sentence([outside_of(planned, job) for job in runs])}.\n\n{path}")
+    estimates = [found for job in runs if (found := outside_of(planned, job))]
+    print(f"\n{said}.\n{outside_sentence(estimates)}.\n\n{path}")
 
 
 def _told(planned):

@@ -53,12 +53,17 @@ def _needed(difference: Estimate) -> str:
 
 
 def outside_sentence(estimates: list[Outside]) -> str:
-    """How many images of the pool belong to no class, without a full stop; the mean over seeds."""
+    """How many images of the pool belong to no class, without a full stop; the means over seeds, of bounds too."""
+    if not estimates:
+        return (
+            "How many images of the pool belong to no class is not told where pseudolabel.noise or "
+            "test_time_augmentation changes what the teacher says of them"
+        )
     share, low, high = (100 * np.mean([getattr(one, name) for one in estimates]) for name in ("share", "low", "high"))
     counts = {one.images for one in estimates}
     return (
         f"about {share:.0f} % of the {max(counts):,} images of the pool belong to no class "
-        f"(95 % interval {low:.0f} to {high:.0f}; how far such estimates are off: docs/verdict.md)"
+        f"(95 % interval of a seed: {low:.0f} to {high:.0f}; how far such estimates are off: docs/verdict.md)"
     )
 
 

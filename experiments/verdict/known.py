@@ -12,6 +12,7 @@ import contextlib
 import copy
 import io
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 from commands import preset as presets
+from experiments.study.clones import WORK
 from experiments.study.definition import OWN
 from experiments.study.run import Job
 from experiments.verdict.__main__ import run
@@ -39,7 +41,7 @@ from noisy_student.sources.prepare import prepare
 SHARES = 0.0, 0.1, 0.3, 0.5
 INSIDE = 900  # digits of a pool at most, so that there are as many patches for half of it
 TABLE, PAGE = Path("docs/verdict-known.csv"), Path("docs/verdict.md")
-POOLS = Path(tempfile.gettempdir()) / "noisy-student-known-pools"  # inputs must not lie in generated folders
+POOLS = WORK / "known-pools"
 _MARKED = re.compile(r"(?<=<!-- known -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -76,7 +78,8 @@ def plans(seeds: int, values: dict[str, Any] | None = None) -> tuple[Plan, list[
         for share in SHARES:
             values, arm = copy.deepcopy(planned.parameters), f"share-{round(100 * share)}"
             values["seed"] = values["data"]["seed"] = seed
-            folder = POOLS / f"{planned.preset}-{arm}-{seed}"
+            folder = Path.cwd() / POOLS / f"{planned.preset}-{arm}-{seed}"
+            shutil.rmtree(folder, ignore_errors=True)  # of an earlier call, perhaps with other images
             write_pool(folder, params.check(values).data, share)
             values["data"]["unlabelled_from"] = str(folder)
             teacher = values["generations"][planned.chain[-1]]["teacher"]
@@ -98,6 +101,7 @@ def write_pool(folder: Path, data: DataParams, share: float) -> None:
 
 def _row(planned, job):
     found = outside_of(planned, job)
+    assert found is not None, "the digits' teacher labels plainly"
     share = int(job.arm.removeprefix("share-")) / 100
     return {"share": share, "seed": job.seed, "estimate": round(found.share, 4), "images": found.images} | {
         name: round(getattr(found, name), 4) for name in ("low", "high")

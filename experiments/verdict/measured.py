@@ -12,6 +12,7 @@ from experiments.verdict.outside import Outside, Said, estimate, scores
 from experiments.verdict.plan import Plan
 from noisy_student.runtime import layout
 from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.steps.checking import check
 
 
 def labels_used(job: Job) -> int:
@@ -21,8 +22,14 @@ def labels_used(job: Job) -> int:
     return images["labelled"] + images["validation"]
 
 
-def outside_of(plan: Plan, job: Job) -> Outside:
-    """How many images of a run's pool belong to no class."""
+def outside_of(plan: Plan, job: Job) -> Outside | None:
+    """How many images of a run's pool belong to no class; None where it cannot be told.
+
+    Confidences of the pool are compared with those of the test images, which are neither noised nor averaged.
+    """
+    labelling = check(plan.parameters).generation(plan.chain[0]).pseudolabel
+    if labelling.noise or labelling.test_time_augmentation != "none":
+        return None
     record = dvc.api.DVCFileSystem(rev=job.experiment)
     pool = [_of_pool(record, key) for key in (plan.chain[0], plan.look)]
     test = [_of_test(record, model) for model in (TEACHER, plan.student)]

@@ -121,7 +121,6 @@ def _control(settings, chain):
 
 def _look(settings, chain):
     """The generation that has the last student label the pool, and no student to speak of."""
-    last = settings.generation(chain[-1]).student
     short = {
         "mix": "ratio",
         "init": "random",
@@ -130,9 +129,9 @@ def _look(settings, chain):
         "validate_every": 1,
         "finetune": {"epochs": 0.0},
     }
-    if last.schedule.plateau_from_epoch is not None:
-        short["schedule"] = {"name": last.schedule.name, "plateau_from_epoch": None}
-    kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False}
+    if settings.student.schedule.plateau_from_epoch is not None:
+        short["schedule"] = {"name": settings.student.schedule.name, "plateau_from_epoch": None}
+    kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False, "test_time_augmentation": "none"}
     return {"teacher": Model(chain[-1]).name, "student": short, "pseudolabel": kept, "balance": {"enabled": False}}
 
 
@@ -156,8 +155,9 @@ def control_steps(settings: Params, chain: tuple[str, ...], batch_size: int) -> 
     own = last.finetune.epochs * counts["labelled"]
     images = sum(images_seen(training, **counts) for training in trainings) - own
     if last.steps and last.validate_every:
-        every = last.validate_every
-        return every, every * max(1, math.ceil(images / batch_size / every))
+        rounds = max(1, round(images / batch_size / last.validate_every))
+        every = math.ceil(images / batch_size / rounds)
+        return every, every * rounds
     steps = math.ceil(images / batch_size)
     every = math.ceil(steps / ROUNDS)
     return every, every * math.ceil(steps / every)

@@ -102,3 +102,11 @@ def test_the_last_job_of_a_study_is_told():
     assert not schedule.ended(third)
     assert not schedule.ended(first)
     assert schedule.ended(second)
+
+
+def test_a_lane_with_the_same_seed_does_not_begin_a_run_that_another_lane_is_in():
+    shared = [Job("a", arm, 0, run="x") for arm in "xy"]
+    schedule = Schedule([Job("a", "z", 0), *shared])
+    assert schedule.next("one").arm == "z"
+    assert schedule.next("two").run == "x"  # the lane takes the seed of the other: nothing else is left
+    assert schedule.next("one") is None  # its seed's last job is of the run that is under way

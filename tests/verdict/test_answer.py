@@ -79,7 +79,9 @@ def test_the_picture_and_the_sentence_about_the_pool(tmp_path):
     save_chart(tmp_path / "verdict.png", chart)
     assert Image.open(tmp_path / "verdict.png").size[0] > 700
     text = outside_sentence([Outside(0.1, 0.05, 0.2, 990), Outside(0.3, 0.15, 0.4, 990)])
-    assert text.startswith("about 20 % of the 990 images of the pool belong to no class (95 % interval 10 to 30;")
+    assert text.startswith(
+        "about 20 % of the 990 images of the pool belong to no class (95 % interval of a seed: 10 to 30;"
+    )
 
 
 def test_pools_have_the_share_that_they_say(digits, tmp_path, monkeypatch):
