@@ -323,5 +323,5 @@ def test_an_unknown_study_lists_those_there_are():
 def test_two_arms_that_do_the_same_are_refused():
     """With the preset cifar10-cpu the arms of this study have no numbers of images of their own."""
     study = definition.load("unlabelled-amount")
-    with pytest.raises(UserError, match="with the preset cifar10-cpu the arms .* do the same. Set what tells"):
+    with pytest.raises(UserError, match=r"with the preset cifar10-cpu the arms .* do the same\. Set what tells"):
         run.jobs_of("unlabelled-amount", study, "cifar10-cpu", seeds=1)
