@@ -230,6 +230,9 @@ def _assign(tree, new, section):
         for comment in tree.ca.items.get(key, []):
             if hasattr(comment, "column"):
                 comment.column = 0  # one space before a comment, however long the value is
+    if not section:  # a mapping of the user's own keys, in the order in which they are given
+        for key in new:
+            tree.move_to_end(key)
 
 
 def _styled(key, value, indent=2):

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from experiments.forking import CONTEXT, fork_stages, import_libraries
-from noisy_student.runtime import environment
+from noisy_student.runtime import console, environment
 
 
 class Worker:
@@ -125,6 +125,7 @@ def _run(command, log, connection, code):
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     with Connection(int(sys.argv[1])) as socket:
         os.set_inheritable(socket.fileno(), False)  # to what runs start
         serve(socket, sys.argv[2])

@@ -222,8 +222,8 @@ def test_a_switched_off_draw_changes_nothing():
 @pytest.mark.parametrize("table", ["article", "standard"])
 def test_prepared_arrays_need_no_64_bits(table):
     engine = in_graph(table)
-    draw = drawn(flip=np.array([True]), top=np.array([1]), left=np.array([2]), op=np.array([[0]]))
-    draw = drawn(**{**vars(draw), "value": np.array([[0.3]])})
+    one = {"flip": np.array([True]), "top": np.array([1]), "left": np.array([2])}
+    draw = drawn(**one, op=np.array([[0]]), value=np.array([[0.3]]))
     arrays = engine.prepare(draw, height=8, width=9)
     kinds = {key: array.dtype for key, array in arrays.items()}
     floats = {"factor", "rest"} & set(arrays)
