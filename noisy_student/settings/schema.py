@@ -119,7 +119,7 @@ class DataParams(Section):
         "data/raw/digits", "folder of the source's files; a path in this repository or an absolute one"
     )
     seed: Seed = parameter(0, "of the splits")
-    image_size: ImageSize = parameter(16, "pixels; images are resized to a square of this side")
+    image_size: ImageSize = parameter(8, "pixels; images are resized to a square of this side")
     resize: Literal["squash", "crop"] = parameter("squash", "squash | crop: what happens to images that are not square")
     levels: Levels = parameter(
         "auto", "auto (what the files say) | grey levels of images of more than 8 bits, e.g. 4096; the last is white"
