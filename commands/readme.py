@@ -1,0 +1,130 @@
+"""Write the README's first table and picture anew, from the committed metrics of the default run.
+
+python -m commands.readme
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from commands.results import robustness_table
+from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_chart
+from noisy_student.drawing.charts import axis, chart
+from noisy_student.runtime import console, layout
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import read_json, write_bytes
+from noisy_student.runtime.layout import TEACHER, Model
+from noisy_student.settings import params
+from noisy_student.steps.results import labels_line, table
+
+README, PICTURE = Path("README.md"), Path("docs/pictures/default-run.png")
+FIRST = "```\nmodel  "  # what the table in README begins with
+NOISE_ONLY = "student-noise-only"
+_SIZE = {"width": 430, "height": 270}  # pixels
+
+
+def tables() -> str:
+    """What `make repro` prints of a run: accuracies, the number of labels, robustness; from what git keeps of it.
+
+    Raises:
+        UserError: a model was not measured.
+    """
+    settings, evaluated = params.load(), read_json(layout.EVAL_METRICS)
+    models = [TEACHER, *map(Model, settings.generations)]
+    for model in models:
+        if model.name not in evaluated or not model.robustness.exists():
+            raise UserError(f"{model.name} was not measured. Run `make repro` with the committed params.yaml.")
+    robustness = robustness_table({model.name: read_json(model.robustness) for model in models})
+    labels = labels_line(settings.data, read_json(layout.DATA_METRICS)["images"])
+    return f"{table(evaluated)}\n\n{labels}\n\n{robustness}"
+
+
+def with_tables(text: str, shown: str) -> str:
+    """The README with these tables in place of those in it.
+
+    Raises:
+        UserError: it has none.
+    """
+    head, found, rest = text.partition(FIRST)
+    if not found:
+        raise UserError(f"{README}: no block of code that begins with `model`, see git's version of it.")
+    return f"{head}```\n{shown}\n```{rest.partition('```')[2]}"
+
+
+def picture(evaluated: dict[str, Any], images: dict[str, int]) -> dict[str, Any]:
+    """Accuracy of the teacher and its students in their order, beside that of noise alone, as Vega-Lite.
+
+    Args:
+        evaluated: {model: its figures}, as in metrics/eval.json.
+        images: {split: number of images}.
+    """
+    rows = [
+        {"model": _shown(name), "right": 100 * own["accuracy"], "color": _color(name)}
+        | dict(zip(("low", "high"), (100 * end for end in own["accuracy_interval"]), strict=True))
+        for name, own in evaluated.items()
+    ]
+    alone = next(row for row in rows if row["model"] == _shown(NOISE_ONLY))
+    chain = [row for row in rows if row is not alone]
+    x = axis("model", None, "nominal", sort=None, axis={"labelAngle": 0, "ticks": False, "labelPadding": 8})
+    scale = {"domain": [10 * int(min(row["low"] for row in rows) // 10), 100]}
+    y, color = axis("right", "test accuracy, %", scale=scale), {"field": "color", "type": "nominal", "scale": None}
+    text = {"field": "right", "type": "quantitative", "format": ".1f"}
+    end = [alone | {"model": chain[-1]["model"], "said": f"{alone['model']}: {alone['right']:.1f}"}]
+    point = {"type": "point", "filled": True, "size": 70, "opacity": 1}
+    told = "; ".join(f"{row['model']} {row['right']:.1f} %" for row in rows)
+    counted = f"{images['labelled']:,} labelled, {images['unlabelled']:,} unlabelled, {images['test']:,} test images"
+    return chart(
+        "What self-training adds to noise alone",
+        chain,
+        below=f"default run, seed 0: {counted}; bars: 95 % intervals over test images",
+        description=f"Test accuracy of the default run: {told}",
+        **_SIZE,
+        layer=[
+            {"mark": {"type": "line", "color": BLUE, "strokeWidth": 2}, "encoding": {"x": x, "y": y}},
+            {"mark": "rule", "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}},
+            {"mark": point, "encoding": {"x": x, "y": y, "color": color}},
+            {
+                "mark": {"type": "text", "dx": 26, "dy": 14, "fontSize": 13, "fontWeight": "bold"},
+                "encoding": {"x": x, "y": y, "text": text, "color": color},
+            },
+            {
+                "data": {"values": [alone]},
+                "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},
+                "encoding": {"y": y, "color": color},
+            },
+            {
+                "data": {"values": end},
+                "mark": {"type": "text", "align": "right", "dx": 26, "dy": 14, "fontSize": 13, "fontWeight": "bold"},
+                "encoding": {"x": x, "y": y, "text": {"field": "said"}, "color": color},
+            },
+        ],
+    )
+
+
+def _shown(name):
+    """A model's name in the words of the field."""
+    if name == NOISE_ONLY:
+        return "noise alone, as many training images"
+    return name.replace("student-gen", "student ")
+
+
+def _color(name):
+    return {TEACHER.name: BLACK, NOISE_ONLY: VERMILLION}.get(name, BLUE)
+
+
+def main() -> None:
+    """Write both."""
+    try:
+        written = with_tables(README.read_text(encoding="utf-8"), tables())
+        spec = picture(read_json(layout.EVAL_METRICS), read_json(layout.DATA_METRICS)["images"])
+    except (OSError, UserError) as error:
+        sys.exit(f"error: {error}")
+    write_bytes(README, written.encode())
+    PICTURE.parent.mkdir(exist_ok=True)
+    save_chart(PICTURE, spec)
+    print(f"{README} and {PICTURE} are those of the last run")
+
+
+if __name__ == "__main__":
+    console.use_utf8()
+    main()
