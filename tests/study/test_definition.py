@@ -66,7 +66,10 @@ def test_noise_alone_sees_as_many_images_as_what_it_is_compared_with():
         for name, each in trainings.items()
     }
     assert images["noise-only"] == images["t"] + images["gen3"]
-    assert images["noise-long"] == images["t"] + images["gen1"] + images["gen2"] + images["gen3"]
+    for labels in (20, 100, 300):
+        long = params.check(study.parameters(f"noise-long-{labels}", "digits", 0)).generation("noise-long").student
+        assert (long.mix, long.noise) == ("none", settings.student.noise)
+        assert long.steps * long.batch_size == images["t"] + images["gen1"] + images["gen2"] + images["gen3"]
     for arm in ("self-distillation-20", "all"):
         own = params.check(study.parameters(arm, "digits", 0))
         assert list(own.generations) == ["gen1"]
@@ -79,7 +82,8 @@ def test_arms_that_differ_only_in_their_model_are_one_experiment():
     runs = {}
     for job in jobs:
         runs.setdefault(job.experiment, []).append(job)
-    assert len(runs) == 11  # for each of five numbers of labels one of all models and one of self-distillation, and all
+    # for each of five numbers of labels one of all models and one of self-distillation; three of noise alone, long; all
+    assert len(runs) == 5 * 2 + 3 + 1
     for shared in runs.values():
         assert len({str(job.parameters) for job in shared}) == 1
         assert len({job.model for job in shared}) == len(shared)
@@ -87,7 +91,6 @@ def test_arms_that_differ_only_in_their_model_are_one_experiment():
     assert {name: job.teacher for name, job in by_model.items()} == {
         "teacher": "teacher",
         "student-noise-only": "teacher",
-        "student-noise-long": "teacher",
         "student-gen1": "teacher",
         "student-gen2": "student-gen1",
         "student-gen3": "student-gen2",
