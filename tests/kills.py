@@ -62,7 +62,7 @@ class KillingGround:
 
     def __init__(self, folder, seed=0):
         self.clone = make_clone(folder, VALUES)
-        self.clone.run("dvc", "repro")
+        self.clone.forked("repro")
         self.clone.commit("uninterrupted")
         self.seconds = {stage: entry["seconds"] for stage, entry in self._record().items()}
         self.files = self._files()

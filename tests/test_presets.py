@@ -269,14 +269,24 @@ def _run(folder, *arguments, command="preset", root=ROOT):
     )
 
 
-@pytest.mark.parametrize("before", NAMES)
-def test_overrides_are_what_hydra_makes_of_them(before, tmp_path):
+RING = list(zip(NAMES, [*NAMES[1:], NAMES[0]], strict=True))
+PAIRS = {*RING, *((after, before) for before, after in RING)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(before, after, marks=() if (before, after) in PAIRS else pytest.mark.slow)
+        for before in NAMES
+        for after in NAMES
+    ],
+)
+def test_overrides_are_what_hydra_makes_of_them(before, after, tmp_path):
     """The arguments, applied by the grammar that DVC uses, turn any preset into any other."""
     from dvc.utils.hydra import apply_overrides
 
-    for after in NAMES:
-        old, new = presets.parameters(before), presets.parameters(after)
-        assert _applied(apply_overrides, old, new, tmp_path) == new
+    old, new = presets.parameters(before), presets.parameters(after)
+    assert _applied(apply_overrides, old, new, tmp_path) == new
 
 
 def test_overrides_between_a_mapping_and_a_scalar(tmp_path):
