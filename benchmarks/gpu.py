@@ -299,6 +299,22 @@ def measure(options):
     return all(result["complete"] for result in done.values())
 
 
+def check_options(options):
+    """What was begun in this folder is gone on with: its options must be the same.
+
+    Raises:
+        SystemExit: they are others.
+    """
+    path = Path(options.out, "options.json")
+    given = {name: getattr(options, name) for name in ("sha256", "goal", "epochs", "peak", "tiny")}
+    begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else given
+    others = [f"--{name} {value}, now {given[name]}" for name, value in begun.items() if value != given[name]]
+    if others:
+        sys.exit(f"error: {options.out} was begun with {'; '.join(others)}. Give another --out, or those options.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, given)
+
+
 def _facts(options):
     from noisy_student.runtime import environment
 
@@ -330,6 +346,7 @@ def main():
     options.given = ["--cifar10", options.cifar10, "--sha256", options.sha256, "--goal", str(options.goal)]
     options.given += ["--peak", str(options.peak)] if options.peak else []
     options.given += ["--tiny"] if options.tiny else []
+    check_options(options)
     complete = measure(options)
     print(Path(options.out, "gpu.json").read_text(encoding="utf-8"))
     if not complete:

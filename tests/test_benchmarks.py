@@ -2,10 +2,12 @@
 
 import importlib.util
 import sys
+from argparse import Namespace
 
 import pytest
 
 from benchmarks import __main__ as bench
+from benchmarks import gpu
 from benchmarks.__main__ import REPORT, SECTIONS
 from benchmarks.harness import machine
 from benchmarks.report import MACHINE, parse
@@ -90,3 +92,11 @@ def test_make_bench_keeps_other_cpus_tables_and_other_sections(tmp_path, monkeyp
     assert ["809" in written, "| ours | 100 |" in written, "| ours | 120 |" in written] == [True, False, True]
     assert "as they were" in written
     assert parse(written)["training"].tables.keys() == parse(OLD)["training"].tables.keys()
+
+
+def test_what_was_begun_with_other_options_is_not_gone_on_with(tmp_path):
+    given = {"out": str(tmp_path / "new"), "sha256": "a", "goal": 0.94, "epochs": 30, "peak": None, "tiny": False}
+    gpu.check_options(Namespace(**given, minutes=8))
+    gpu.check_options(Namespace(**given, minutes=1))  # the time limit may be another
+    with pytest.raises(SystemExit, match=r"was begun with --goal 0.94, now 0.9; --epochs 30, now 5\. Give another"):
+        gpu.check_options(Namespace(**given | {"goal": 0.9, "epochs": 5}))

@@ -102,7 +102,8 @@ def summary(studies: list[Findings]) -> str:
             lines.append(f"| {' | '.join(cells)} |")
             title = ""
     counted = ", ".join(f"{verdicts[word]} {word}" for word in ("better", "worse", "equivalent", "undecided"))
-    return "\n".join([f"{verdicts.total()} comparisons: {counted}.", "", *lines])
+    total = verdicts.total()
+    return "\n".join([f"{total} comparison{'s' * (total != 1)}: {counted}.", "", *lines])
 
 
 def _verdict(one):

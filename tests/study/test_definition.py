@@ -193,15 +193,33 @@ def test_what_is_not_at_its_default_by_hand(monkeypatch, change, expected):
     assert definition.changed(base | change) == expected
 
 
+def _measure(jobs, **more):
+    """Write a row for each job."""
+    for job in jobs:
+        facts = {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": "c", "machine": "M"}
+        measured = {"accuracy": 0.9, "teacher_accuracy": 0.8, "seconds": 1.0} | more
+        rows.add(job.study, job.preset, dict.fromkeys(rows.COLUMNS) | facts | measured, None)
+
+
+def test_a_row_without_the_robustness_that_is_reported_now_is_missing(monkeypatch, tmp_path):
+    """It was measured when the study did not report it; `article` does."""
+    monkeypatch.setattr(definition, "RESULTS", tmp_path)
+    study = definition.load("article")
+    clean, noised = run.jobs_of("article", study, "digits", seeds=1)
+    _measure([clean], corruption_error=0.2)
+    _measure([noised])
+    assert run.pending([clean, noised]) == [noised]
+    quiet = run.jobs_of("article", study, "digits", seeds=2, changes={"eval.robustness": "off"})[2:]
+    _measure(quiet)
+    assert run.pending(quiet) == []
+
+
 @pytest.mark.parametrize("listed", [False, True], ids=["left out", "written down"])
 @pytest.mark.parametrize(("preset", "name"), MEASURED)
 def test_a_new_parameter_at_its_default_leaves_rows_recognised(monkeypatch, tmp_path, preset, name, listed):
     study, seeds = definition.load(name), 2
     monkeypatch.setattr(definition, "RESULTS", tmp_path)
-    for job in run.jobs_of(name, study, preset, seeds=seeds):
-        facts = {"arm": job.arm, "seed": job.seed, "settings": job.settings, "commit": "c", "machine": "M"}
-        measured = {"accuracy": 0.9, "teacher_accuracy": 0.8, "seconds": 1.0}
-        rows.add(name, preset, dict.fromkeys(rows.COLUMNS) | facts | measured, None)
+    _measure(run.jobs_of(name, study, preset, seeds=seeds), corruption_error=0.2)
     given = {kind: params.Params.model_fields[kind].annotation for kind in ("data", "teacher")}
     sections = {
         "data": create_model("Data", __base__=given["data"], margin=(int, 4)),
