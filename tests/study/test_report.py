@@ -362,7 +362,7 @@ def test_the_summary_has_every_comparison_of_every_study(folder):
     line = "| [article](studies/digits/article.md) | teacher with noise | teacher without noise | 3 | +2.00 | "
     expected = f"{line}-0.48 to +4.48 | 3 | undecided: needs 4 seeds | 0.074 |"
     written = report.published(page).splitlines()
-    assert written[1] == "1 comparisons: 0 better, 0 worse, 0 equivalent, 1 undecided."
+    assert written[1] == "1 comparison: 0 better, 0 worse, 0 equivalent, 1 undecided."
     assert written[5:] == [expected, "<!-- end -->"]
     assert report.published(page.replace("digits/", "cifar10/")).splitlines()[1] == "No study has rows yet."
     kept = page.replace("digits/all summary", "digits/empty arms").replace("<!-- end", "old\n<!-- end")
