@@ -62,7 +62,7 @@ class Job:
             return self.parameters
         return self.parameters | {"eval": self.parameters["eval"] | {"robustness": "off"}}
 
-    @property
+    @cached_property
     def experiment(self) -> str:
         """Name of the DVC experiment: it tells whether a record is that of these parameters and this code.
 
