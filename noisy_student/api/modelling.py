@@ -6,7 +6,7 @@ import functools
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from noisy_student import backends
 from noisy_student.api import arguments
 from noisy_student.api.arguments import DEFAULTS, ArgumentError
+from noisy_student.inference.description import Description
 from noisy_student.runtime.installed import REQUIREMENTS
 from noisy_student.runtime.types import Probs
 from noisy_student.settings.schema import PseudoLabelParams
@@ -37,12 +38,15 @@ class Model:
         history: rows of the learning curves, one a validation: step, train_loss, train_accuracy, learning_rate,
             validation_loss, validation_accuracy. Empty for a loaded model.
         summary: parameters, multiply-adds, steps and the best validation. Empty for a loaded model.
+        description: what its file says of it: name, classes, how images are read, how it was trained. None for a file
+            of another project.
     """
 
     keras: keras.Model
     classes: list[str]
     history: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
+    description: Description | None = None
 
     def __repr__(self) -> str:
         return f"<Model {self.keras.name}: {self.image_size} x {self.image_size} pixels, {len(self.classes)} classes>"
@@ -52,7 +56,7 @@ class Model:
         """The side in pixels of the images that the network takes; others are resized to it."""
         return self.keras.input_shape[1]
 
-    def predict(self, images: npt.ArrayLike, *, batch_size: int | Literal["auto"] = DEFAULTS.eval.batch_size) -> Probs:
+    def predict(self, images: npt.ArrayLike, *, batch_size: int | str = DEFAULTS.eval.batch_size) -> Probs:
         """The probabilities of the classes, without noise.
 
         Args:
@@ -68,7 +72,9 @@ class Model:
         return _predict("predict", self, images, batch_size=batch_size)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a `.keras` file, whole or not at all; stock Keras loads it in safe mode, without this package.
+        """Write a `.keras` file, whole or not at all: what `load` and `python -m noisy_student` read.
+
+        Stock Keras loads it in safe mode, without this package.
 
         Args:
             path: its name ends in .keras; a file of that name is replaced.
@@ -81,14 +87,24 @@ class Model:
 
         if Path(path).suffix != ".keras":
             raise ArgumentError(f"path: expected a name that ends in .keras, found {os.fspath(path)}.")
-        saving.save(self.keras, Path(path))
+        description = self.description
+        if description is None:
+            facts: dict[str, Any] = {
+                "name": Path(path).stem,
+                "classes": tuple(self.classes),
+                "image_size": self.image_size,
+            }
+            with arguments.speaking_of_arguments("save"):
+                description = Description(**facts, resize=DEFAULTS.data.resize)
+        saving.save(self.keras, Path(path), description)
 
 
 def load(path: str | os.PathLike) -> Model:
     """Read a model that `Model.save` or the pipeline wrote (`models/*.keras`), in safe mode: no code in it is run.
 
     Args:
-        path: a `.keras` file of a network that takes square uint8 images and gives probabilities.
+        path: a `.keras` file of a network that takes square uint8 images and gives probabilities. One that names no
+            classes has them numbered from 0.
 
     Raises:
         UserError: the file is missing or damaged, needs code from inside it, or holds another kind of model.
@@ -99,15 +115,18 @@ def load(path: str | os.PathLike) -> Model:
     if not Path(path).is_file():
         raise ArgumentError(f"path: {os.fspath(path)}: no such file. Give the .keras file of a model.")
     with arguments.speaking_of_arguments("load"):
-        network = saving.load(Path(path))
-    return of_keras(network, where=os.fspath(path))
+        network, description = saving.load(Path(path)), saving.read_description(Path(path))
+    model = of_keras(network, where=os.fspath(path))
+    if description is None:
+        return model
+    return replace(model, classes=list(description.classes), description=description)
 
 
 def pseudo_label(
     model: Model,
     images: npt.ArrayLike,
     *,
-    batch_size: int | Literal["auto"] = _LABEL.batch_size,
+    batch_size: int | str = _LABEL.batch_size,
     test_time_augmentation: Literal["none", "flip"] = _LABEL.test_time_augmentation,
 ) -> Probs:
     """A teacher's labels of unlabelled images: its distributions, un-noised (arXiv:1911.04252, algorithm 1, step 2).
@@ -136,7 +155,7 @@ def evaluate(
     images: npt.ArrayLike,
     labels: npt.ArrayLike,
     *,
-    batch_size: int | Literal["auto"] = DEFAULTS.eval.batch_size,
+    batch_size: int | str = DEFAULTS.eval.batch_size,
 ) -> dict[str, Any]:
     """What a model is worth on labelled images that it was not trained on: the metrics of metrics/eval.json.
 
@@ -181,7 +200,7 @@ def _predict(function, model, images, **options):
         return predict_probs(model.keras, pixels, name=function, **arguments.plain(options))
 
 
-def of_keras(model: Model | keras.Model, *, where: str = "model", classes: list[str] | None = None) -> Model:
+def of_keras(model: Model | keras.Model, *, where: str = "model") -> Model:
     """A `Model` as it is; a Keras model as one, if it takes square images of three channels and gives (N, K).
 
     Raises:
@@ -203,7 +222,7 @@ def of_keras(model: Model | keras.Model, *, where: str = "model", classes: list[
             f"{where}: takes {taken} and gives {given}; expected a network for square images (None, S, S, 3) that "
             "gives probabilities (None, K)."
         )
-    return Model(model, classes or [str(k) for k in range(given[1])])
+    return Model(model, [str(k) for k in range(given[1])])
 
 
 @functools.cache

@@ -17,6 +17,7 @@ from noisy_student.api.modelling import Model, of_keras, start
 from noisy_student.data.images import resize_images
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.models.checks import network_faults
+from noisy_student.runtime import layout
 from noisy_student.runtime.types import Pixels, Probs, Rows
 from noisy_student.settings import params as settings
 from noisy_student.settings.inputs import nearest
@@ -31,7 +32,7 @@ from noisy_student.settings.schema import (
 )
 
 NOISE: tuple[tuple[str, type[Section]], ...] = (("noise", NoiseParams), ("augmentation", AugmentationParams))
-NOT_GIVEN = {"init"}  # by `initial`
+NOT_GIVEN = {"init", "weights"}  # `initial` is given instead
 
 
 def train(
@@ -95,19 +96,22 @@ def train(
         training = params.student if student else params.teacher
         _check(params, training, pool, held_out)
         start()
+        from noisy_student.steps.training import described
         from noisy_student.training.train import train as train_by
 
+        model = layout.Model.named(f"student-{key}" if student else "teacher")
+        description = described(params, model, names)  # names that cannot be saved are refused before the work
         trained = train_by(
             params,
             training,
             _shares(params, training, labelled, pool, classes=len(names)),
-            name=f"student-{key}" if student else "teacher",
+            name=model.name,
             labelled=labelled,
             validation=held_out,
             classes=len(names),
             initial=None if initial is None else of_keras(initial, where="initial").keras,
         )
-    return Model(trained.model, names, trained.history, trained.summary)
+    return Model(trained.model, names, trained.history, trained.summary, description)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,8 @@ def _validation(given, names, *, side):
         return LabelledImages(np.empty((0, side, side, 3), np.uint8), np.empty(0, np.int64))
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ArgumentError(f"validation: expected a pair (images, labels), found {type(given).__name__}.")
-    held_out = _labelled(*given, "validation[0]", "validation[1]")
+    images, labels = given
+    held_out = _labelled(images, labels, "validation[0]", "validation[1]")
     highest = held_out.labels.max()
     if highest >= len(names):
         raise ArgumentError(f"validation[1]: found class {highest}, but there are {len(names)}, 0 to {len(names) - 1}.")
@@ -176,8 +181,8 @@ def _key(generation):
 
 def _places(*, student):
     """{argument: section of the parameters} of all that `parameters` may hold."""
-    training = ("student", StudentParams) if student else ("teacher", TrainingParams)
-    sections: tuple[tuple[str, type[Section]], ...] = (training, *NOISE)
+    training = "student" if student else "teacher"
+    sections = ((training, type(getattr(DEFAULTS, training))), *NOISE)
     return {name: section for section, kind in sections for name in kind.model_fields if name not in NOT_GIVEN}
 
 
@@ -190,7 +195,8 @@ def _params(common, kind, given, *, student, key, side, initial):
     values: dict[str, Any] = DEFAULTS.model_dump() | arguments.plain(common)
     values |= {"generations": {key: {"teacher": "teacher"}}, "release": "teacher"}
     values["pseudolabel"]["kind"] = kind
-    values["student"]["init"] = "random" if initial is None else "teacher"
+    if initial is not None:
+        values["student"]["init"] = "teacher"
     for name, value in _with_length(arguments.plain(given), values["student" if student else "teacher"]).items():
         section = values[places[name]]
         if isinstance(section[name], dict) and not isinstance(value, dict):
@@ -275,7 +281,7 @@ def _listed():
 def _lines(name, defaults, described, indent=4):
     """`name (default): comment`, the default of a student beside that of a teacher where they differ."""
     shown = list(dict.fromkeys(map(_text, defaults)))
-    if name in StudentParams.model_fields.keys() - TrainingParams.model_fields.keys():
+    if name in type(DEFAULTS.student).model_fields.keys() - type(DEFAULTS.teacher).model_fields.keys():
         shown = [f"students only, {shown[-1]}"]
     inherited = TrainingParams.model_fields.get(name, described).description if described.description is None else None
     comment = f": {described.description or inherited}" if described.description or inherited else ""

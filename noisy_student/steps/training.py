@@ -1,5 +1,7 @@
 """A training as a stage: from its inputs to the files that it leaves behind."""
 
+from collections.abc import Sequence
+
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
 from noisy_student.inference.description import Description
@@ -54,7 +56,7 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
         doubtful = warn(doubts(model, trained.history, trained.summary["best"], select_by=training.select_by, **facts))
         write_csv(model.curves, trained.history)
         write_json(model.summary, trained.summary | ({KEY: doubtful} if doubtful else {}))
-        save(trained.model, model.path, _described(params, model, inputs.classes))
+        save(trained.model, model.path, described(params, model, inputs.classes))
     return {
         "steps": trained.summary["steps"],
         "resumed_from_step": saved.resumed_from,
@@ -63,7 +65,7 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
     }
 
 
-def _described(params, model, classes):
+def described(params: Params, model: Model, classes: Sequence[str]) -> Description:
     """What whoever uses the model has to know of it; of the parameters only those that its stage depends on."""
     training, _ = params.training_of(model)
     used = params.model_dump(mode="json", include={"seed", "backend", "precision", "arithmetic", "noise"})
