@@ -68,13 +68,20 @@ def plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def _array(given, name):
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError) as error:  # rows of several lengths, for instance
+        raise ArgumentError(f"{name}: no array can be made of it ({error}).") from None
+
+
 def images(given: npt.ArrayLike, name: str) -> Pixels:
     """Images (N, S, S, 3) uint8 of an argument; nothing is copied.
 
     Raises:
         ArgumentError: they are of another shape or type.
     """
-    array = np.asarray(given)
+    array = _array(given, name)
     wrong = _fault_of_images(array)
     if wrong:
         raise ArgumentError(
@@ -123,7 +130,7 @@ def labels(given: npt.ArrayLike, name: str, *, number: int, of: str) -> Labels:
     Raises:
         ArgumentError: they are something else.
     """
-    array = np.asarray(given)
+    array = _array(given, name)
     if array.dtype.kind not in "iu":
         mend = "Number the classes from 0: names, labels = np.unique(labels, return_inverse=True), and classes=names."
         raise ArgumentError(f"{name}: expected whole numbers (N,), found {array.dtype} {array.shape}. {mend}")
@@ -146,7 +153,7 @@ def distributions(given: npt.ArrayLike, name: str) -> Probs:
     Raises:
         ArgumentError: they are something else.
     """
-    array = np.asarray(given)
+    array = _array(given, name)
     if array.ndim != 2 or not array.size or array.dtype.kind != "f":
         raise ArgumentError(
             f"{name}: expected distributions (images, classes), float32; found {array.dtype} {array.shape}. Give "
@@ -169,7 +176,7 @@ def pool_rows(given: npt.ArrayLike, name: str, *, pool: int) -> Rows:
     Raises:
         ArgumentError: they are something else.
     """
-    array = np.asarray(given)
+    array = _array(given, name)
     if array.dtype.kind not in "iu" or array.ndim != 1 or not len(array):
         raise ArgumentError(
             f"{name}: expected numbers of rows (n,), found {array.dtype} {array.shape}. Give what balance returns."

@@ -195,9 +195,10 @@ def _params(common, kind, given, *, student, key, side, initial):
     values: dict[str, Any] = DEFAULTS.model_dump() | arguments.plain(common)
     values |= {"generations": {key: {"teacher": "teacher"}}, "release": "teacher"}
     values["pseudolabel"]["kind"] = kind
-    if initial is not None:
-        values["student"]["init"] = "teacher"
-    for name, value in _with_length(arguments.plain(given), values["student" if student else "teacher"]).items():
+    own = values["student" if student else "teacher"]
+    if initial is not None and "init" in own:
+        own["init"] = "teacher" if student else "pretrained"
+    for name, value in _with_length(arguments.plain(given), own).items():
         section = values[places[name]]
         if isinstance(section[name], dict) and not isinstance(value, dict):
             inner = next(iter(section[name]))
