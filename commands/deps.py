@@ -22,7 +22,8 @@ def local_imports(script: str, root: Path | str = ".") -> set[str]:
     """All Python files of the repository that a script imports, directly or not, itself included; relative to `root`.
 
     Found in the source text, at module level and inside functions, but for what type checkers alone import. A
-    package's `__init__.py` counts when it holds more than a docstring.
+    package's `__init__.py` counts when it does something when it is imported: what it gives only when it is asked for
+    (`__all__`, `__getattr__`, `__dir__`) changes no stage.
     """
     imported: set[str] = set()
     waiting = [script]
@@ -58,10 +59,14 @@ def _executed(tree):
     while waiting:
         node = waiting.pop()
         yield node
-        if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        if _is_for_type_checkers(node):
             waiting += node.orelse
         else:
             waiting += ast.iter_child_nodes(node)
+
+
+def _is_for_type_checkers(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _files_of(name, root):
@@ -75,8 +80,20 @@ def _files_of(name, root):
 
 
 def _has_code(path):
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+    return any(map(_acts, ast.parse(path.read_text(encoding="utf-8")).body))
+
+
+def _acts(node):
+    """Whether a statement of a package's `__init__.py` does something for who imports its modules."""
+    if isinstance(node, ast.Expr):
+        return not isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] != ["__all__"]
+    if isinstance(node, ast.ImportFrom):
+        return node.module != "typing"
+    if _is_for_type_checkers(node):
+        return any(map(_acts, node.orelse))
+    return not (isinstance(node, ast.FunctionDef) and node.name in ("__getattr__", "__dir__"))
 
 
 def stage_scripts(dvc_yaml: dict[str, Any]) -> dict[str, dict[str, Any]]:

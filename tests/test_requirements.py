@@ -33,8 +33,10 @@ def _imported(folders):
 
 
 def _declared(name):
-    """The packages that requirements/NAME.in lists."""
-    return set(re.findall(r"^[a-z][\w.-]*", (ROOT / f"requirements/{name}.in").read_text(), re.MULTILINE))
+    """The packages that requirements/NAME.in lists, and the lists that it names."""
+    text = (ROOT / f"requirements/{name}.in").read_text()
+    named = [_declared(other) for other in re.findall(r"^-r (\S+)\.in", text, re.MULTILINE)]
+    return set(re.findall(r"^[a-z][\w.-]*", text, re.MULTILINE)).union(*named)
 
 
 def _pins(lock):
@@ -45,6 +47,14 @@ def test_what_the_pipeline_imports_is_required_for_it():
     imported = _imported(OWN)
     assert {"numpy", "scikit-learn"} < imported
     assert imported <= _declared("base"), f"requirements/base.in lacks {imported - _declared('base')}"
+
+
+def test_what_the_library_imports_is_required_for_it_alone():
+    declared = _declared("library")
+    assert _imported(["noisy_student"]) <= declared, (
+        f"requirements/library.in lacks {_imported(['noisy_student']) - declared}"
+    )
+    assert "dvc" not in declared
 
 
 def test_what_only_developers_need_is_not():

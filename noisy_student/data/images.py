@@ -25,6 +25,21 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")  # about malformed metadata, without the file's name
 
 
+class InMemory:
+    """The bytes of an image file, a member of an archive say: what is asked of a path here."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def open(self, mode: str = "rb") -> io.BytesIO:
+        """As `Path.open` for reading."""
+        return io.BytesIO(self._data)
+
+    def read_bytes(self) -> bytes:
+        """All of them."""
+        return self._data
+
+
 class Reading(NamedTuple):
     """What came of reading an image file.
 
@@ -39,7 +54,7 @@ class Reading(NamedTuple):
     depth: Depth | None
 
 
-def try_image(path: Path, *, size: int, resize: str, levels: Levels = "auto") -> Reading:
+def try_image(path: Path | InMemory, *, size: int, resize: str, levels: Levels = "auto") -> Reading:
     """Read a file as an image, upright, on white, 8 bit, RGB, square.
 
     The orientation is applied, transparency is composited onto white, levels of more bits are scaled to 8,
@@ -98,9 +113,13 @@ def decode(data: bytes) -> Pixels | None:
 
 
 def _read(path, size, resize, levels):
-    if not path.is_file():  # opening a pipe would wait for ever
+    if isinstance(path, InMemory):
+        size_of_file = len(path.read_bytes())
+    elif not path.is_file():  # opening a pipe would wait for ever
         raise ValueError("a folder" if path.is_dir() else "no such file")
-    if path.stat().st_size == 0:
+    else:
+        size_of_file = path.stat().st_size
+    if size_of_file == 0:
         raise ValueError("an empty file, 0 bytes")
     rgb, depth = _rgb_of(path, levels)
     if resize == "crop":
@@ -116,7 +135,8 @@ class _Refused(ValueError):
 
 def _rgb_of(path, levels):
     try:
-        return _decode(path, path, levels)
+        with path.open("rb") as file:
+            return _decode(file, path, levels)
     except _Refused:
         raise
     except Exception:

@@ -164,7 +164,9 @@ def colours(image: Image.Image, path: Path, known: Header, levels: Levels) -> tu
     """An image of 16 bits a colour: as Pillow gives it if they are all used, else scaled from OpenCV's 16 bits."""
     import cv2  # here, because most stages start without it
 
-    values = None if known.levels == 0 else cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    values = (
+        None if known.levels == 0 else cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    )
     if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] not in (3, 4):
         return image, None
     rgb = values[..., 2::-1]

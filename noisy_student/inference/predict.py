@@ -2,7 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import keras
 import numpy as np
@@ -20,6 +21,8 @@ from noisy_student.runtime.types import Floats, Pixels, Probs, Rows
 CPU_BUDGET = 8 * 2**20
 ACCELERATOR_BUDGET = 256 * 2**20
 SMALLEST, LARGEST = 4, 4096  # images
+
+T = TypeVar("T")
 
 
 def automatic_batch_size(model: keras.Model, *, accelerator: bool) -> int:
@@ -107,6 +110,10 @@ class Predictor:
         images = fitting(self._model, images, name=name)
         return np.concatenate([probs for _, probs in _distributions(self._forward, images, self.size, name)])
 
+    def stream(self, batches: Iterable[tuple[T, Pixels]], *, name: str = "predict") -> Iterator[tuple[T, Probs]]:
+        """For batches of 1 to `size` images of the model's size, each with whatever it is known by; one at a time."""
+        return _in_turn(self._forward, batches, self.size, name)
+
 
 def _batch_size(model, batch_size):
     if batch_size != "auto":
@@ -157,27 +164,38 @@ def fitting(model: keras.Model, images: Images, *, name: str = "predict") -> Ima
 
 
 def _distributions(forward, images, size, name, *, noise=None, first=0):
-    """Yield (first row, probs (n, K)) batch by batch.
+    """Yield (first row, probs (n, K)) batch by batch."""
+
+    def batches():
+        for row in range(first, len(images), size):
+            batch = np.asarray(images[row : row + size])
+            if noise is not None:
+                batch = noise(batch, np.arange(row, row + len(batch)))
+            yield row, batch
+
+    yield from _in_turn(forward, batches(), size, name)
+
+
+def _in_turn(forward, batches, size, name):
+    """Yield (key, probs (n, K)) of batches with keys.
 
     A batch is handed over before the probabilities of the one before it are waited for: a GPU works while the
     next images are read and noised.
     """
     working = []
-    for row in range(first, len(images), size):
-        batch = np.asarray(images[row : row + size])
-        if noise is not None:
-            batch = noise(batch, np.arange(row, row + len(batch)))
-        working.append((row, len(batch), forward(_filled(batch, size))))
+    for key, batch in batches:
+        working.append((key, len(batch), forward(_filled(batch, size))))
         if len(working) > 1:
             yield _fetched(*working.pop(0), name)
-    yield _fetched(*working.pop(), name)
+    if working:
+        yield _fetched(*working.pop(), name)
 
 
-def _fetched(row, number, probs, name):
+def _fetched(key, number, probs, name):
     probs = keras.ops.convert_to_numpy(probs)[:number]
     if not np.isfinite(probs).all():
         raise UserError(f"{name}: the model gives NaN. Train it again with a lower learning rate.")
-    return row, probs
+    return key, probs
 
 
 def _filled(batch, size):

@@ -149,7 +149,7 @@ A student of mix: none is a control beside them: it learns from the labelled ima
             raise ParamsError(f"generations: there is no {key!r} in params.yaml, only {', '.join(self.generations)}.")
         given = self.generations[key]
         merged = {
-            name: _merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
+            name: merge(getattr(self, name).model_dump(), given.get(name, {}), f"{key}.{name}")
             for name in ("student", "pseudolabel", "balance", "noise")
         }
         return GenerationParams.model_validate(given | merged)
@@ -200,13 +200,14 @@ def _needs_validation(place, training):
         yield f"data.validation=0: {name}={training.schedule.plateau} goes by validation; leave it empty, {mend}"
 
 
-def _merge(base, override, where):
+def merge(base: dict[str, Any], override: dict[str, Any], where: str) -> dict[str, Any]:
+    """A section's values with others in their place, which a generation gives; `where` is for the message."""
     if not isinstance(override, dict):
         raise ValueError(f"generations.{where}: must be a section of overrides, got {override!r}")
     if "name" in override and override["name"] != base.get("name"):
         return override  # another kind of model, optimizer or schedule: nothing is inherited
     inner = {key for key, new in override.items() if isinstance(new, dict) and isinstance(base.get(key), dict)}
-    return base | override | {key: _merge(base[key], override[key], f"{where}.{key}") for key in inner}
+    return base | override | {key: merge(base[key], override[key], f"{where}.{key}") for key in inner}
 
 
 def read_yaml(path: Path | str) -> dict[str, Any]:

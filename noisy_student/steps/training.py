@@ -1,7 +1,10 @@
 """A training as a stage: from its inputs to the files that it leaves behind."""
 
+from collections.abc import Sequence
+
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
+from noisy_student.inference.description import Description
 from noisy_student.inference.saving import load, save
 from noisy_student.models.checks import network_faults
 from noisy_student.runtime import checkpoints
@@ -53,13 +56,25 @@ def _train_and_write(params, model, shares, inputs, *, initial=None):
         doubtful = warn(doubts(model, trained.history, trained.summary["best"], select_by=training.select_by, **facts))
         write_csv(model.curves, trained.history)
         write_json(model.summary, trained.summary | ({KEY: doubtful} if doubtful else {}))
-        save(trained.model, model.path)
+        save(trained.model, model.path, described(params, model, inputs.classes))
     return {
         "steps": trained.summary["steps"],
         "resumed_from_step": saved.resumed_from,
         "precision": trained.summary["precision"],
         "devices": backends.current().describe_devices(),
     }
+
+
+def described(params: Params, model: Model, classes: Sequence[str]) -> Description:
+    """What whoever uses the model has to know of it; of the parameters only those that its stage depends on."""
+    training, _ = params.training_of(model)
+    used = params.model_dump(mode="json", include={"seed", "backend", "precision", "arithmetic", "noise"})
+    used |= params.model_dump(mode="json", include={"augmentation"}) | {"training": training.model_dump(mode="json")}
+    if model.generation:
+        own = params.generation(model.generation)
+        used |= {"teacher": own.teacher, "pseudolabel": {"kind": own.pseudolabel.kind}}
+    facts = params.data.model_dump(include={"image_size", "resize", "levels"})
+    return Description(name=model.name, classes=tuple(classes), parameters=used, **facts)
 
 
 def _used(params, model, shares):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from noisy_student.inference import saving
+from noisy_student.inference.description import Description
 from noisy_student.models.build import transfer_weights
 from noisy_student.runtime.errors import DataError
 
@@ -93,11 +94,72 @@ def test_saving_what_was_loaded_gives_the_same_bytes(inference, tmp_path):
     assert (tmp_path / "a.keras").read_bytes() == (tmp_path / "b.keras").read_bytes()
 
 
+DESCRIPTION = Description(
+    name="student-gen1",
+    classes=("a", "b é", "c", "d", "e"),
+    image_size=16,
+    resize="crop",
+    levels=4096,
+    parameters={"seed": 3, "noise": {"dropout": 0.5, "stochastic_depth": None}},
+)
+
+
+def test_the_description_comes_back_and_stock_keras_passes_over_it(inference, images, run, tmp_path):
+    saving.save(inference, tmp_path / "plain.keras")
+    saving.save(inference, tmp_path / "model.keras", DESCRIPTION)
+    model, described = saving.load_described(tmp_path / "model.keras")
+    assert described == DESCRIPTION
+    np.testing.assert_array_equal(run(model, images), run(inference, images))
+    assert saving.read_description(tmp_path / "plain.keras") is None
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert set(archive.namelist()) == saving.MEMBERS  # with one more Keras unpacks the archive onto the disk
+    np.save(tmp_path / "images.npy", images, allow_pickle=False)
+    files = [tmp_path / name for name in ("model.keras", "images.npy", "probs.npy")]
+    python("-I", "-c", LOAD_WITH_STOCK_KERAS, *files, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(files[2], allow_pickle=False), run(inference, images), atol=1e-6)
+
+
+def test_equal_descriptions_are_equal_bytes(inference, tmp_path):
+    saving.save(inference, tmp_path / "a.keras", DESCRIPTION)
+    read = saving.read_description(tmp_path / "a.keras")
+    saving.save(saving.load(tmp_path / "a.keras"), tmp_path / "b.keras", read)
+    other = DESCRIPTION.with_classes(["v", "w", "x", "y", "z"])
+    saving.save(inference, tmp_path / "c.keras", other)
+    a, b, c = ((tmp_path / f"{name}.keras").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+    assert saving.read_description(tmp_path / "c.keras").classes == ("v", "w", "x", "y", "z")
+
+
+DESCRIBED_BADLY = {
+    "none": (None, "names no classes, .*--classes"),
+    "of a later format": ({"format": 2}, "format 2, this version reads 1"),
+    "no size": ({"format": 1, "name": "x", "classes": ["a"] * 5, "resize": "crop"}, "description is damaged"),
+    "a class twice": ({**DESCRIPTION.model_dump(mode="json"), "classes": ["a", "a"]}, "the class a stands there twice"),
+    "other classes": ({**DESCRIPTION.model_dump(mode="json"), "classes": ["a", "b"]}, "5 probabilities, but names 2"),
+    "an escape": ({**DESCRIPTION.model_dump(mode="json"), "classes": ["\x1b[31m"]}, "cannot be printed"),
+    "a text": ("student", "description is damaged"),
+}
+
+
+@pytest.mark.parametrize("fault", DESCRIBED_BADLY)
+def test_a_description_that_is_missing_or_damaged(inference, tmp_path, fault):
+    path, (found, message) = tmp_path / "model.keras", DESCRIBED_BADLY[fault]
+    saving.save(inference, path)
+    rewrite(path, "metadata.json", json.dumps({} if found is None else {"noisy_student": found}))
+    with pytest.raises(DataError, match=message) as error:
+        saving.load_described(path)
+    assert str(path) in str(error.value)
+    if fault != "none":
+        with pytest.raises(DataError, match=message):
+            saving.load(path)
+
+
 def test_a_failed_save_leaves_the_old_file(inference, tmp_path, monkeypatch):
     path = tmp_path / "model.keras"
     path.write_bytes(b"old")
 
-    def fail(data):
+    def fail(*arguments):
         raise OSError("disk full")
 
     monkeypatch.setattr(saving, "_with_fixed_dates", fail)

@@ -1,0 +1,77 @@
+"""The commands of `python -m noisy_student NAME`: they need a model's file, not the repository.
+
+A file here is a command, found by its name: its docstring is the help text (the first line stands in the list), it
+has `add_arguments(parser)` and `run(arguments)`, which returns the exit status. Frameworks are imported by `run` only.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from noisy_student.runtime import signals
+from noisy_student.runtime.errors import UserError
+
+DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
+STATUSES = """\
+exit status: 0 done; 1 an error, nothing was written; 2 wrong arguments; 3 done, but some files could not be read
+(they are named); 130 and 143 stopped by Ctrl-C and SIGTERM, nothing was written"""
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def ended(call: Callable[[], int]) -> int:
+    """Run a command; one clear message and a status for what a user can mend or has stopped."""
+    signals.raise_on_sigterm()
+    try:
+        status = call()
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever reads the output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        mend = "Free some space there" if error.errno in _FULL else "Mend the path or its permissions"
+        print(f"error: {error}. Nothing was written. {mend}, then run again.", file=sys.stderr)
+    except MemoryError:
+        print("error: out of memory. Close other programs, or use a machine with more.", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("interrupted: nothing was written. Run the same command again.", file=sys.stderr)
+        return 128 + signals.number_of(interrupt)
+    return FAILED
+
+
+def select_backend() -> None:
+    """Let Keras run on the framework that KERAS_BACKEND names, else on the first that is installed.
+
+    Raises:
+        UserError: there is none.
+    """
+    import importlib.util
+
+    from noisy_student import backends
+    from noisy_student.runtime.installed import REQUIREMENTS
+
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen and chosen not in REQUIREMENTS:
+        raise UserError(f"KERAS_BACKEND={chosen}: choose one of {', '.join(REQUIREMENTS)}, or unset it.")
+    installed = [name for name in REQUIREMENTS if importlib.util.find_spec(name) is not None]
+    if chosen and chosen not in installed:
+        raise UserError(
+            f"KERAS_BACKEND={chosen}: the Python package {chosen} is not installed. Install it, or unset it."
+        )
+    if not installed:
+        raise UserError(f"none of {', '.join(REQUIREMENTS)} is installed. Run `pip install -r requirements.txt`.")
+    backends.select(chosen or installed[0])
+    backends.current().make_deterministic()
+
+
+def shown(name: str) -> str:
+    """A file's name for one line of a terminal: what cannot be printed as escapes."""
+    return name if name.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+
+
+def note(text: str) -> None:
+    """Say something on standard error."""
+    print(text, file=sys.stderr, flush=True)

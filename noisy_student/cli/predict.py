@@ -1,0 +1,168 @@
+"""Say what images show: class, confidence, and the whole distribution if asked for.
+
+python -m noisy_student predict models/student-gen3.keras photo.jpg
+python -m noisy_student predict models/student-gen3.keras holiday/ more.zip --csv predictions.csv --sheet sheet.png
+find holiday -name '*.jpg' | python -m noisy_student predict models/student-gen3.keras - --top 5
+
+A line an image is printed: file, class, confidence, with tabs between them.
+"""
+
+import argparse
+import contextlib
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from noisy_student import cli
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Those of this command."""
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file; it is read in safe mode")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="an image, a folder (with all below it), a pattern in quotes, a .zip or .tar, or - for a list of paths on "
+        "standard input; any format, size and mode that Pillow reads",
+    )
+    parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes (default: 1)")
+    parser.add_argument(
+        "--threshold", type=share, metavar="T", help="mark predictions that are not more confident than this, 0 to 1"
+    )
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="FILE",
+        help="write a table instead of printing: file, class, confidence and every class's probability (with --top: "
+        "the N most probable)",
+    )
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the least and the most sure ones as PNG")
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="names of the classes, one a line, for a model that has none in it"
+    )
+
+
+def number(text: str) -> int:
+    """A number of classes, 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("give 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A share, 0 or more and less than 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("give a number of 0 or more, below 1")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Predict, print and draw; return the exit status."""
+    cli.select_backend()
+    from noisy_student.deployment.image_files import image_files
+    from noisy_student.deployment.models import open_model
+    from noisy_student.deployment.predicting import FilePredictor, nothing_predicted
+    from noisy_student.deployment.sheets import Extremes, prediction_sheet
+    from noisy_student.runtime.progress import bar
+
+    model, described = open_model(arguments.model, arguments.classes)
+    predictor = FilePredictor(model, described, on_unreadable=_say)
+    extremes = Extremes(each=24) if arguments.sheet else None
+    quiet = arguments.csv is None and sys.stdout.isatty()  # the lines themselves show how far it is
+    files = image_files(arguments.paths, listed=sys.stdin.buffer)
+    unsure = 0
+    with _writer(arguments, described.classes) as write:
+        shown = contextlib.nullcontext() if quiet else bar(total=None, name="predict", unit="image", brief=True)
+        with shown as counted:
+            for batch in predictor(files):
+                unsure += write(batch)
+                if extremes:
+                    extremes.add(batch)
+                if counted:
+                    counted.update(len(batch.names))
+        if not predictor.images:
+            raise nothing_predicted(predictor, arguments.paths)
+        if extremes:
+            prediction_sheet(
+                arguments.sheet, extremes, described.classes, model=described.name, images=predictor.images
+            )
+    _summarise(predictor, arguments, unsure)
+    return cli.PARTLY if predictor.unreadable else cli.DONE
+
+
+def _say(name, cause):
+    cli.note(f"unreadable: {cli.shown(name)}: {cause}")
+
+
+def _summarise(predictor, arguments, unsure):
+    from noisy_student.runtime.errors import DataError
+
+    try:
+        predictor.check_depths()
+    except DataError as error:
+        cli.note(f"warning: {str(error).split('. ')[0]}.")
+    parts = [f"{predictor.images:,} image{'s' * (predictor.images != 1)}"]
+    if arguments.threshold is not None:
+        parts.append(f"{unsure:,} not above {arguments.threshold:g}")
+    if predictor.unreadable:
+        parts.append(f"{predictor.unreadable:,} unreadable")
+    written = [str(path) for path in (arguments.csv, arguments.sheet) if path]
+    cli.note(", ".join(parts) + (f"; wrote {' and '.join(written)}" if written else ""))
+
+
+@contextlib.contextmanager
+def _writer(arguments, classes) -> Iterator:
+    """Yield what writes a batch, and returns how many of it are not above the threshold."""
+    from noisy_student.runtime.files import atomic_path
+
+    if arguments.csv is None:
+        yield lambda batch: _print(batch, classes, arguments.top or 1, arguments.threshold)
+        return
+    with atomic_path(arguments.csv) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        top = min(arguments.top or len(classes), len(classes))
+        table.writerow(_head(arguments, classes, top))
+        yield lambda batch: _tabulate(table, batch, classes, top, arguments)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _head(arguments, classes, top):
+    head = ["file", "class", "confidence", *(["accepted"] if arguments.threshold is not None else [])]
+    if arguments.top is None:
+        return head + [f"p({name})" for name in classes]
+    return head + [f"{what}_{rank}" for rank in range(2, top + 1) for what in ("class", "confidence")]
+
+
+def _tabulate(table, batch, classes, top, arguments):
+    order = (-batch.probs).argsort(axis=1, kind="stable") if arguments.top else None
+    labels, confidence = batch.probs.argmax(axis=1), batch.probs.max(axis=1)
+    above = confidence > (-1 if arguments.threshold is None else arguments.threshold)
+    for row, name in enumerate(batch.names):
+        cells = [name.encode("utf-8", "backslashreplace").decode(), classes[labels[row]], f"{confidence[row]:.6g}"]
+        if arguments.threshold is not None:
+            cells.append(int(above[row]))
+        if order is None:
+            cells += [f"{p:.6g}" for p in batch.probs[row].tolist()]
+        else:
+            for k in order[row, 1:top]:
+                cells += [classes[k], f"{batch.probs[row, k]:.6g}"]
+        table.writerow(cells)
+    return int((~above).sum())
+
+
+def _print(batch, classes, top, threshold):
+    order = (-batch.probs).argsort(axis=1, kind="stable")[:, :top]
+    unsure = 0
+    for name, probs, best in zip(batch.names, batch.probs, order, strict=True):
+        pairs = [f"{classes[k]}\t{probs[k]:.4f}" for k in best]
+        below = threshold is not None and not probs[best[0]] > threshold
+        unsure += below
+        print("\t".join([cli.shown(name), *pairs, *([f"not above {threshold:g}"] if below else [])]))
+    sys.stdout.flush()
+    return unsure
