@@ -42,9 +42,9 @@ def opened(path: Path, model: ModelParams) -> Iterator[Stored]:
         )
     with OPENERS[path.suffix](path) as stored:
         present = _outline(stored.shapes)
-        if present != _outline_of(network):
+        if present != outline_of(network):
             sizes = {size: EfficientNet(name=network.name, size=size) for size in SIZES}
-            size = next((size for size, own in sizes.items() if _outline_of(own) == present), None)
+            size = next((size for size, own in sizes.items() if outline_of(own) == present), None)
             found = f"EfficientNet {size.upper()}" if size else "no EfficientNet of a known size, or only part of one"
             mend = f"Set teacher.model.size to {size}" if size else "Get the whole file"
             raise ParamsError(
@@ -60,7 +60,8 @@ def _outline(shapes):
     return {name for name in shapes if name.endswith("_depthwise_conv")}, *ends
 
 
-def _outline_of(network):
+def outline_of(network: EfficientNet) -> tuple[set[str], int, int]:
+    """What `_outline` gives of a file of such a network."""
     width, _ = network.coefficients
     ends = [scaled_filters(filters, width) for filters in (STEM_FILTERS, TOP_FILTERS)]
     return {f"{name}_depthwise_conv" for name in network.block_names()}, *ends
