@@ -11,9 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from noisy_student import backends
 from noisy_student.pretrained.files import KINDS
 from noisy_student.runtime import console, files
 from noisy_student.runtime.errors import DataError, DownloadError, UserError
+from noisy_student.settings import params
 from noisy_student.settings.schema import WEIGHTS
 
 NAMES = [f"b{number}" for number in range(8)]
@@ -58,6 +60,7 @@ def main() -> int:
     parser.add_argument("--into", type=Path, default=Path(WEIGHTS), metavar="DIR", help=f"{WEIGHTS} if not given")
     arguments = parser.parse_args()
     try:
+        backends.select(params.load().backend)
         path = fetch(arguments.name, arguments.into)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -32,8 +32,8 @@ STAGES = stage_scripts(DVC_YAML)
 KINDS = ("deps", *OUTS)
 FEW = {"FAST_IMAGES": 10, "FAST_SEQUENCES": 4, "FAST_ATTACKED": 4, "FAST_SEVERITIES": (3,)}
 
-# folders of images with frost beside them, a pretrained teacher, two generations of which one starts from its teacher and one needs no
-# pseudo-labels, an extra test set, robustness
+# folders of images with frost beside them, a pretrained teacher, two generations of which one starts from its teacher
+# and one needs no pseudo-labels, an extra test set, robustness
 FOLDERS = {
     "data.source": "folder",
     "data.root": "data/raw/mine",

@@ -570,8 +570,7 @@ def test_models(workspace, case, capfd):
 # --- weights to start from ------------------------------------------------------------------------
 
 OWN = Path("data/raw/weights/own.keras")
-TINY = {"name": "efficientnet", "width_coefficient": 0.25, "depth_coefficient": 0.5}
-B0 = {"name": "efficientnet", "size": "b0"}
+B0 = {"name": "efficientnet", "size": "b0", "small_images": True}
 
 
 def _start(model=None, **values):
