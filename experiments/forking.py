@@ -27,7 +27,7 @@ from noisy_student.settings.params import read_yaml
 CAN_FORK = sys.platform == "linux"
 CONTEXT = multiprocessing.get_context("fork" if CAN_FORK else "spawn")
 STAGE = re.compile(r"python -m (stages\.\w+)")
-WITHOUT_NETWORK = ("stages.check", "stages.prepare", "stages.balance", "stages.extra_test", "stages.results")
+WITHOUT_NETWORK = tuple(f"stages.{name}" for name in ("check", "prepare", "balance", "extra_test", "card", "results"))
 # of what stages with a network import; none computes at its import
 LIBRARIES = ("evaluation", "extra_tests", "labelling", "robustness", "training")
 

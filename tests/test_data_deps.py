@@ -59,8 +59,16 @@ FOLDERS_RUN = (
         "eval-extra-teacher mine",
         "robustness-teacher",
     ),
-    *("pseudolabel gen1", "balance gen1", "student gen1", "eval gen1", "eval-extra gen1-mine", "robustness gen1"),
-    *("pseudolabel gen2", "balance gen2", "student gen2", "eval gen2", "eval-extra gen2-mine", "results"),
+    *(
+        "pseudolabel gen1",
+        "balance gen1",
+        "student gen1",
+        "eval gen1",
+        "eval-extra gen1-mine",
+        "robustness gen1",
+        "card gen1",
+    ),
+    *("pseudolabel gen2", "balance gen2", "student gen2", "eval gen2", "eval-extra gen2-mine", "card gen2", "results"),
 )
 # then shards in the same folder, and robustness off
 SHARDS = FOLDERS | {"data.store": "shards", "eval.robustness": "off"}

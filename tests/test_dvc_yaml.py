@@ -20,7 +20,7 @@ STAGES = stage_scripts(DVC_YAML)
 def test_stages_are_the_pipeline():
     pipeline = ["check", "prepare", "teacher", "pseudolabel", "balance", "student"]
     measured = ["eval-teacher", "eval", "extra-test", "eval-extra-teacher", "eval-extra"]
-    assert list(STAGES) == [*pipeline, *measured, "robustness-teacher", "robustness", "results"]
+    assert list(STAGES) == [*pipeline, *measured, "robustness-teacher", "robustness", "card", "results"]
 
 
 def test_every_imported_file_is_a_dep():
@@ -60,9 +60,12 @@ def _readers(path):
     return {name for name, stage in STAGES.items() if str(path) in stage["deps"]}
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "prepare"])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("prepare", "card")])
 def test_dvc_can_restore_a_stage_from_its_run_cache(stage):
-    """It does so only if all outputs that it does not cache are metrics or plots."""
+    """It does so only if all outputs that it does not cache are metrics or plots.
+
+    Nobody misses it of prepare, and card takes no time.
+    """
     uncached = [entry for entry in STAGES[stage].get("outs", []) if isinstance(entry, dict)]
     assert not [entry for entry in uncached if not entry[_path(entry)].get("cache", True)]
 
@@ -112,7 +115,7 @@ def test_a_deleted_or_superfluous_code_dep_is_found(stage, dep):
 
 
 def test_network_free_stages_never_import_keras():
-    for stage in ("check", "prepare", "balance", "extra_test", "results"):
+    for stage in ("check", "prepare", "balance", "extra_test", "card", "results"):
         files = local_imports(f"stages/{stage}.py", ROOT)
         imported = {name.partition(".")[0] for path in files for name in imported_names(path, ROOT)}
         assert imported.isdisjoint({"keras", "tensorflow", "jax", "torch"})

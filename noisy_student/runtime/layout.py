@@ -21,6 +21,7 @@ UNLABELLED = PREPARED / "unlabelled"
 TEST = PREPARED / "test"  # read by the stages of eval and robustness only
 TRUTH = PREPARED / "truth/unlabelled.npy"  # read by the stages of eval only
 CLASSES = PREPARED / "classes.json"
+SPLITS = PREPARED / "splits.json"  # where their images come from, their licence and SHA-256: for the model cards
 DOWNLOADS = PREPARED / "downloads"  # no output of DVC: a download counts by its hash in params.yaml
 DATA_METRICS = Path("metrics/data.json")
 EVAL_METRICS = Path("metrics/eval.json")
@@ -88,6 +89,7 @@ class Model:
     robustness_tables = _Named("metrics/tables/robustness/{}")  # summary.json, and tables
     robustness_plots = _Named("metrics/plots/robustness/{}")
     robustness_outcomes = _Named("data/prepared/robustness/{}")  # what it said of each corrupted image
+    card = _Named("metrics/cards/{}.md")  # students only
 
     @classmethod
     def named(cls, name: str) -> Model:

@@ -39,6 +39,7 @@ class Rules:
         validation, test, unlabelled: whether it has such a split of its own.
         classes, train: how many classes and, at most, training images it has; None: its files say.
         sha256: of its official archive, or {file name: hash}, which `data.sha256` may replace; None: of nothing.
+        licence: what its makers say of the use of its images, for the model card; None: unknown.
     """
 
     validation: bool = True
@@ -47,6 +48,7 @@ class Rules:
     classes: int | None = None
     train: int | None = None
     sha256: str | dict[str, str] | None = None
+    licence: str | None = None
 
     def faults(self, data: DataParams) -> Iterator[str]:
         """Yield what is wrong, a line each."""

@@ -11,6 +11,7 @@ from noisy_student.runtime.seeds import generator
 from noisy_student.runtime.types import Pixels
 from noisy_student.settings.schema import DataParams
 
+LICENCE = "CC BY 2.0 (scikit-learn's two sample photographs)"
 PATCHES = 1000
 SIDES = 24, 160  # pixels of the photograph, the smallest and the largest patch
 

@@ -15,6 +15,7 @@ from noisy_student.runtime import files, layout, seeds
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Labels, Mask, Rows
 from noisy_student.settings.schema import LABELLED_POOL, DataParams
+from noisy_student.sources import provenance
 from noisy_student.sources.loading import load_source
 from noisy_student.sources.reader import Reader
 from noisy_student.sources.summary import summary
@@ -44,7 +45,7 @@ def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | Non
 
     Args:
         out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
-            test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown) and classes.json.
+            test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown), classes.json and splits.json.
         read: None reads image files into memory.
 
     Raises:
@@ -59,6 +60,7 @@ def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | Non
         labels = out / "truth/unlabelled.npy" if name == "unlabelled" else out / name / "labels.npy"
         files.write_array(labels, shuffled.labels)
     files.write_json(out / "classes.json", list(source.classes))
+    files.write_json(out / "splits.json", provenance.of_splits(source, data, out))
     duplicates = sum(sum(counts.values()) for counts in dropped.values())
     for line in summary(source, data, {name: pool.labels for name, pool in pools.items()}, left, duplicates):
         print(line)

@@ -24,7 +24,7 @@ def summary(
         left: images that were cut from no split, by the place where they are: "train", "test" and "unlabelled".
         dropped: duplicates.
     """
-    origins = _origins(source, data)
+    origins = origins_of(source, data)
     kinds, side = f"{len(source.classes):,} classes", data.image_size
     yield f"prepare: {data.source} ({data.root}), {kinds}, {side} x {side} pixels"
     for split, own in labels.items():
@@ -39,7 +39,8 @@ def summary(
         yield f"  skipped: {len(source.unreadable):,} files that cannot be read"
 
 
-def _origins(source, data):
+def origins_of(source: Source, data: DataParams) -> dict[str, str]:
+    """{split: where its images come from}, in words."""
     own = {split: source.origins.get(split, split) for split in ("train", "test", "validation", "unlabelled")}
     train = own["train"]
     if data.unlabelled_from == LABELLED_POOL:

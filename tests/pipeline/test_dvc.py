@@ -13,7 +13,7 @@ from browser import needs_chromium, visit
 from support import ROOT
 
 MODELS = ["teacher", "student-gen1"]
-MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "results"]
+MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "card@gen1", "results"]
 
 
 # a file system that lists folders in another order
@@ -171,7 +171,7 @@ def test_only_what_depends_on_a_change_runs_again(clone):
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
     output = clone.forked("exp", "run", "-S", f"++generations.{name}={values}")
-    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness")]
+    added = [f"{stage}@{name}" for stage in ("pseudolabel", "balance", "student", "eval", "robustness", "card")]
     assert sorted(_ran(output)) == sorted([*added, "check", "results"])
     assert _ends_with_the_table(output)
     assert list(json.loads(clone.read("metrics/eval.json"))) == [*MODELS, f"student-{name}"]

@@ -12,7 +12,7 @@ from clones import make_clone
 from experiments.study.worker import Worker
 from support import ROOT
 
-OF_STUDENT = ("student@gen1", "eval@gen1", "robustness@gen1", "results")
+OF_STUDENT = ("student@gen1", "eval@gen1", "robustness@gen1", "card@gen1", "results")
 TIMES = ("finished", "seconds")
 # by it no stage can be started: it has to come from the worker
 NO_PYTHON = "#!/bin/sh\necho a stage was started >&2\nexit 1\n"

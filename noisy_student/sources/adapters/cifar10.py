@@ -22,7 +22,8 @@ from noisy_student.sources.reader import Reader
 NAME = "cifar-10-binary.tar.gz"
 URL = f"https://www.cs.toronto.edu/~kriz/{NAME}"
 SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
-RULES = Rules(validation=False, unlabelled=False, classes=10, train=50_000, sha256=SHA256)
+LICENCE = "none stated by its makers; they ask to cite A. Krizhevsky 2009"
+RULES = Rules(validation=False, unlabelled=False, classes=10, train=50_000, sha256=SHA256, licence=LICENCE)
 
 TRAIN = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST = ("test_batch.bin",)

@@ -11,7 +11,8 @@ from noisy_student.settings.schema import DataParams
 from noisy_student.sources.interface import Rules, Source
 from noisy_student.sources.reader import Reader
 
-RULES = Rules(validation=False, test=False, unlabelled=False, classes=10, train=1_797)
+LICENCE = "CC BY 4.0 (UCI Machine Learning Repository)"
+RULES = Rules(validation=False, test=False, unlabelled=False, classes=10, train=1_797, licence=LICENCE)
 
 
 def load(data: DataParams, read: Reader | None = None) -> Source:

@@ -23,7 +23,8 @@ SHA256 = {
     "test_32x32.mat": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
     "extra_32x32.mat": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
 }
-RULES = Rules(validation=False, classes=10, train=73_257, sha256=SHA256)
+LICENCE = "for non-commercial use only, say its makers (Y. Netzer et al. 2011)"
+RULES = Rules(validation=False, classes=10, train=73_257, sha256=SHA256, licence=LICENCE)
 CLASSES = tuple("0123456789")
 
 
