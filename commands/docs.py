@@ -1,11 +1,12 @@
 """Write the pages of docs/ that follow from the code, and the pictures that the last run of the defaults has drawn.
 
-python -m commands.docs                # docs/parameters.md, docs/troubleshooting.md
+python -m commands.docs                # docs/parameters.md, docs/troubleshooting.md, what is marked in others
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
 python -m commands.docs --check        # writes nothing; status 1 if a page is stale
 """
 
 import argparse
+import contextlib
 import io
 import sys
 from pathlib import Path
@@ -13,9 +14,10 @@ from pathlib import Path
 from PIL import Image
 
 from commands import docs_messages, docs_parameters
-from noisy_student.runtime import console
+from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
-from noisy_student.runtime.files import write_bytes
+from noisy_student.runtime.files import read_json, write_bytes
+from noisy_student.steps.results import table
 
 DOCS = Path("docs")
 PAGES = {"parameters.md": docs_parameters.page, "troubleshooting.md": docs_messages.page}
@@ -29,16 +31,44 @@ PICTURES = {  # name: what the stages draw, below metrics/plots
 LARGEST = 100_000  # bytes of a picture
 
 
+def result() -> str:
+    """The table of the committed run."""
+    return table(read_json(layout.EVAL_METRICS))
+
+
+def draw() -> str:
+    """What the example of one draw prints: the page's own code, run."""
+    page = (DOCS / "how-it-works.md").read_text(encoding="utf-8")
+    code = page.partition("```python\n")[2].partition("```")[0]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, "how-it-works.md", "exec"), {})
+    return printed.getvalue().rstrip()
+
+
+MARKED = {("tutorial.md", "result"): result, ("how-it-works.md", "draw"): draw}  # (page, mark): what stands within
+
+
+def pages() -> dict[Path, str]:
+    """What the pages are to be, of those that follow from the code or have a part that does."""
+    whole = {DOCS / name: page() for name, page in PAGES.items()}
+    for (name, mark), told in MARKED.items():
+        text = whole.get(DOCS / name) or (DOCS / name).read_text(encoding="utf-8")
+        before, begin, rest = text.partition(f"<!-- {mark} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        whole[DOCS / name] = f"{before}{begin}```text\n{told()}\n```\n{end}{after}"
+    return whole
+
+
 def stale() -> list[Path]:
     """Pages that are not what the code says."""
-    written = ((DOCS / name, page) for name, page in PAGES.items())
-    return [path for path, page in written if not path.exists() or path.read_text(encoding="utf-8") != page()]
+    written = pages().items()
+    return [path for path, text in written if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
 def write_pages() -> None:
     """Write the pages anew."""
-    for name, page in PAGES.items():
-        write_bytes(DOCS / name, page().encode())
+    for path, text in pages().items():
+        write_bytes(path, text.encode())
 
 
 def write_pictures() -> None:
