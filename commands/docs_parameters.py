@@ -177,7 +177,7 @@ def _table(rows, schema):
     yield "| parameter | default | range | meaning | source |"
     yield "|---|---|---|---|---|"
     for name, comment, default, own in rows:
-        meaning = _plain("; ".join(comment.splitlines()) or _meaning(name))
+        meaning = "<br>".join(map(_plain, comment.splitlines())) or _meaning(name)
         yield f"| `{name}` | {_default(default)} | {_range(name, own)} | {meaning} | {source(name)} |"
 
 
