@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 TOOLS := $(VENV)/.installed-dev
+DOCS := $(VENV)/.installed-docs
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro report test test-slow check format lock results bench checkpoints clean-checkpoints \
-  doctor clean-venv experiments verdict
+  doctor clean-venv experiments verdict docs
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +26,10 @@ $(INSTALLED): requirements.txt
 
 $(TOOLS): requirements-dev.txt $(INSTALLED)
 	$(PIP_INSTALL) requirements-dev.txt
+	@touch $@
+
+$(DOCS): requirements-docs.txt $(INSTALLED)
+	$(PIP_INSTALL) requirements-docs.txt
 	@touch $@
 
 report: $(INSTALLED) ## write report.html: the last run and the studies on one page
@@ -49,6 +54,10 @@ test: $(TOOLS) ## run the tests; this, check and format install requirements-dev
 test-slow: $(TOOLS) ## run the slow tests, an hour (other backends: see CONTRIBUTING.md)
 	@python -m pytest -m slow
 
+docs: $(DOCS) ## build the documentation, site/index.html; a broken link is an error
+	@python -m commands.docs
+	@python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs site && echo site/index.html
+
 bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)
 	@python -m benchmarks
 
@@ -64,7 +73,7 @@ format: $(TOOLS) ## mend format and what ruff can
 	@ruff check --fix .
 
 lock: ## write the requirements*.txt anew from requirements/*.in (needs uv); UPGRADE=--upgrade takes newer versions
-	@for name in "" -gpu -jax -torch -bench -dev; do \
+	@for name in "" -gpu -jax -torch -bench -docs -dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-annotate --no-header $(UPGRADE) \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \

@@ -70,3 +70,7 @@ def test_the_developers_lock_fits_over_every_other(lock):
     shared = pins.keys() & developers.keys()
     assert "numpy" in shared
     assert [f"{name}: {pins[name]}, {developers[name]}" for name in shared if pins[name] != developers[name]] == []
+
+
+def test_the_lock_of_the_docs_is_part_of_the_developers():
+    assert _pins("requirements-docs.txt").items() <= _pins("requirements-dev.txt").items()

@@ -1,0 +1,57 @@
+"""How Sphinx builds the site from these pages: `make docs`; every warning, a broken link among them, is an error.
+
+Sphinx with MyST (plain Markdown, so that the pages read on GitHub too) and the theme Furo: MkDocs 1 is no longer kept
+(its last release is of August 2024), and MkDocs 2 takes neither its themes nor its plugins.
+"""
+
+from pathlib import Path
+
+project = "Noisy Student Training"
+copyright = ""  # the licence stands in LICENSE
+html_show_copyright = False
+html_show_sphinx = False
+html_title = project
+html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+
+extensions = ["myst_parser"]
+myst_heading_anchors = 4  # `#on-a-gpu` leads to a heading, as on GitHub
+exclude_patterns = ["_build"]
+nitpicky = True
+
+OPTIONAL = ("label-and-correct", "export", "api")  # listed where the file is there
+# What axe finds in Furo 2025.12.19: captions without a level, two landmarks of one name, boxes that scroll and that
+# the keyboard does not reach.
+ACCESSIBLE = (
+    ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
+    ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="Pages">'),
+    ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
+    ("<pre>", '<pre tabindex="0">'),
+    ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+)
+
+
+def setup(app):
+    """Sphinx asks for it."""
+    app.connect("source-read", _for_the_site)
+    app.connect("build-finished", _make_accessible)
+
+
+def _for_the_site(app, name, source):
+    """CONTRIBUTING.md stands at the top for GitHub, and is a page here."""
+    lines = source[0].replace("](../CONTRIBUTING.md", "](contributing.md").split("\n")
+    absent = {page for page in OPTIONAL if not Path(app.srcdir, f"{page}.md").exists()}
+    source[0] = "\n".join(line for line in lines if line not in absent)
+
+
+def _make_accessible(app, failed):
+    if failed or app.builder.format != "html":
+        return
+    for path in Path(app.outdir).rglob("*.html"):
+        before = after = path.read_text(encoding="utf-8")
+        for old, new in ACCESSIBLE:
+            after = after.replace(old, new)
+        if after != before:
+            path.write_text(after, encoding="utf-8")

@@ -1,0 +1,200 @@
+"""Every command of README (a test a section) and of the pages that teach (a test a page), run with small settings.
+
+What cannot be run as it stands, because it is a placeholder, asks somebody or needs a network, is in `INSTEAD`.
+"""
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from blocks import PAGES, Block, blocks, commands, write_examples
+from PIL import Image
+
+from clones import FORKED, Clone, make_clone
+from commands import preset as presets
+from support import with_values
+
+# {what is replaced: by what}
+INSTEAD = {
+    # the environment of this clone takes the place of one that pip would fill
+    r"git clone <this repository>(\s+\S+)? && cd \S+.*": (
+        r'git clone -q "$ORIGIN" new && cd new && cp -r "$ENVIRONMENT" .venv && touch .venv/.installed*'
+    ),
+    r"/absolute/path/images": "$IMAGES",
+    r"/mnt/shared/noisy-student": "$REMOTE",
+    r"^make test\b": "make -n test",  # this is one of them
+    r"plots show --open": "plots show",
+    r"^dvc gc -w": "dvc gc -w -f",
+    r"dvc queue start(?! -)": "dvc queue start && while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done",
+    # a preset, made small
+    r"^(python -m commands\.preset (?!\S* ?--args)[\w-]+[^#\n]*)": r'\1 && python "$SHRINK"',
+}
+TRAINS = re.compile(r"^(make (repro|verdict)|dvc (repro|queue start|exp run (?!--queue)))")
+TIME = re.compile(r"#.*\b(seconds?|minutes?|hours?|not timed)\b")
+
+# The students begin from a teacher that has learned something, so that labels are confident after a few steps.
+VALUES = {
+    "data.labelled": 40,
+    "data.unlabelled": 80,
+    "data.test": 40,
+    "teacher.model.width": 8,
+    "student.model.width": 8,
+    "teacher.steps": 200,
+    "student.init": "teacher",
+    "student.steps": 10,
+    "student.validate_every": 5,
+    "student.batch_size": 8,
+    "student.optimizer.learning_rate": 0.001,
+    "noise.randaugment.ops": 0,
+    "noise.dropout": 0.0,
+    "pseudolabel.threshold": 0.1,
+    "eval.robustness": "off",
+    "generations": {
+        "gen1": {"teacher": "teacher"},
+        "gen2": {"teacher": "student-gen1"},
+        "gen3": {"teacher": "student-gen2"},
+        "noise-only": {"teacher": "teacher", "student": {"mix": "none", "batch_size": 16}},
+    },
+}
+
+README = "README.md"
+RUNS = {f"{README}, {heading}": found for heading, found in commands(README).items()}
+RUNS |= {page: blocks(page, "bash") for page in PAGES if page != README}
+
+
+def _script(blocks: list[Block]) -> str:
+    """The blocks as one script that stops at the first command that fails, and says where."""
+    lines = ["set -euo pipefail", "source .venv/bin/activate"]
+    for block in blocks:
+        lines += [f"echo '== {block.page}, line {block.line}'", _run_here(block.code)]
+    return "\n".join(lines)
+
+
+def _run_here(code):
+    for old, new in INSTEAD.items():
+        code = re.sub(old, new, code, flags=re.MULTILINE)
+    return code
+
+
+def test_every_replacement_is_needed():
+    code = "".join(block.code for found in RUNS.values() for block in found)
+    assert [old for old in INSTEAD if not re.search(old, code, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_no_placeholder_is_left(run):
+    script = _script(RUNS[run])
+    assert not re.search(r"<[a-z ]+>|/absolute|\bNAME\b|\bEXP\d", re.sub(r" #.*", "", script))
+    checked = subprocess.run(["bash", "-n", "-c", script], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != README])
+def test_what_trains_carries_its_time(page):
+    for block in RUNS[page]:
+        lines = block.code.replace("\\\n", " ").splitlines()
+        assert [line for line in lines if TRAINS.match(line) and not TIME.search(line)] == [], f"line {block.line}"
+
+
+def _environment(folder):
+    """A .venv that leads to the environment of this test: `dvc` forks its stages, which is faster, `pip` reads only."""
+    inside = folder / "bin"
+    inside.mkdir(parents=True)
+    for path in Path(sys.executable).parent.iterdir():
+        if not path.name.startswith(("python", "pip", "activate", "dvc")) and path.is_file():
+            (inside / path.name).symlink_to(path)
+    forked = f"{sys.executable} -c '{FORKED}'"
+    scripts = {
+        "python": f'exec {sys.executable} "$@"',
+        "dvc": f'case "$1" in repro|exp) exec {forked} "$@";; *) exec {sys.executable} -m dvc "$@";; esac',
+        "pip": 'for last in "$@"; do :; done; grep -q -- --hash= "$last"',
+    }
+    for name, script in scripts.items():
+        (inside / name).write_text(f"#!/bin/sh\n{script}\n")
+        (inside / name).chmod(0o755)
+    (inside / "activate").write_text('export PATH="$PWD/.venv/bin:$PATH"\n')
+    for stamp in (".installed", ".installed-dev", ".installed-docs"):
+        (folder / stamp).touch()
+
+
+def _coloured(folder, number):
+    """Images of one colour a class, noised: anything learns them."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir(parents=True)
+        for index in range(number):
+            image = rng.integers(0, 128, (32, 36, 3), dtype=np.uint8)
+            image[..., k] += 127
+            Image.fromarray(image).save(folder / name / f"{index}.png")
+
+
+def _cifar10(folder):
+    """An archive in the layout of the official one: in a record the label, then the planes red, green and blue."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    members = {f"{name}.bin": _records(rng, 80) for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")}
+    members["batches.meta.txt"] = "\n".join(f"class{k}" for k in range(10)).encode()
+    with tarfile.open(folder / "cifar-10-binary.tar.gz", "w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-bin/{name}")
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def _records(rng, number):
+    pixels = rng.integers(0, 256, (number, 3072), dtype=np.uint8)
+    return np.c_[np.arange(number, dtype=np.uint8) % 10, pixels].tobytes()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A small clone with the generations of the default in which the pipeline has run, beside it what commands name."""
+    home = tmp_path_factory.mktemp("docs") / "home"
+    clone = make_clone(home / "project")
+    defaults = presets.defaults()
+    (clone.folder / "params.yaml").write_text(presets.fresh(with_values(defaults, VALUES)), encoding="utf-8")
+    _environment(clone.folder / ".venv")
+    clone.commit("small")
+    clone.run("python", "-m", "commands.repro")
+    clone.commit("results")
+    clone.run("git", "clone", "-q", "--bare", ".", home / "origin.git")
+    _coloured(home / "images/train", 240)
+    _coloured(home / "images/test", 20)
+    _cifar10(home / "cifar10")
+    (home / "remote").mkdir()
+    return home
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS)
+def test_commands(run, finished, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(finished, home, symlinks=True)
+    clone = Clone(home / "project")
+    clone.run("git", "remote", "add", "origin", home / "origin.git")
+    clone.run("git", "push", "-qu", "origin", "HEAD")
+    clone.run("dvc", "checkout", "-q")
+    clone.run("bash", "-c", "touch .venv/.installed*")
+    _write_files(run, clone)
+    named = {
+        "ORIGIN": home / "origin.git",
+        "ENVIRONMENT": home / "project/.venv",
+        "IMAGES": home / "images",
+        "REMOTE": home / "remote",
+        "CIFAR": home / "cifar10",
+        "SHRINK": Path(__file__).with_name("shrink.py"),
+        "PYTHONPATH": ".",
+    }
+    print(clone.run("bash", "-c", _script(RUNS[run]), **{key: str(path) for key, path in named.items()}))
+
+
+def _write_files(page, clone):
+    """What the page tells to write."""
+    if page in PAGES and write_examples(page, clone.folder):
+        clone.commit("examples")
