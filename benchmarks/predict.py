@@ -1,6 +1,6 @@
 """`python -m noisy_student predict`: speed beside the bare model and its exports, memory by the number of files.
 
-python -m benchmarks.predict    # 20,000 images for the speed; folders of 1,000 and 100,000 files for the memory: minutes
+python -m benchmarks.predict    # speed on 20,000 images, memory of folders of 1,000 and 100,000 files: minutes
 
 Needs requirements/requirements-export.in for ONNX Runtime and OpenVINO; without them their rows say so.
 """
@@ -101,7 +101,7 @@ def exported(pool, name):
 
 
 def peak_memory(count):
-    """(peak of RssAnon in MiB, files a second) of the whole command on a folder of so many PNG files of 32x32 pixels."""
+    """(peak of RssAnon in MiB, files a second) of the whole command on a folder of so many small PNG files."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "benchmarks.predict", "--make", folder, str(count)], check=True)
         options = ["predict", f"{folder}/model.keras", f"{folder}/photos", "--csv", f"{folder}/out.csv"]
