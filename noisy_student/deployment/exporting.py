@@ -16,7 +16,7 @@ import numpy as np
 from noisy_student.deployment.formats import module_of
 from noisy_student.deployment.image_files import image_files, readings
 from noisy_student.inference.description import Description
-from noisy_student.inference.predict import predict_probs
+from noisy_student.inference.predict import Predictor
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Labels, Pixels
 
@@ -141,7 +141,7 @@ def export(
         except Exception as error:  # converters raise anything
             first = str(error).strip().split("\n")[0]
             raise DataError(f"--format {name}: the conversion failed ({type(error).__name__}: {first}).") from error
-        checked = _compared(predict_probs(model, check.images, name="check"), given, check.labels)
+        checked = _compared(Predictor(model)(check.images, name="check"), given, check.labels)
         if not int8 and not checked.difference <= TOLERANCE:
             raise DataError(
                 f"--format {name}: a probability of the export differs by {checked.difference:.2g} from the model's on "

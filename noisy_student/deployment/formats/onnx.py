@@ -28,6 +28,7 @@ def write(model: keras.Model, path: Path, described: Description, calibration: P
 
     Its metadata hold the description as JSON, and the classes by themselves as "names", a JSON list.
     """
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras refuses a loaded model that was never called
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names that it no longer has
