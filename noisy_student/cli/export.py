@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     exporting.check_packages(arguments.format, int8=arguments.int8)
     model, described = open_model(arguments.model, arguments.classes)
     suffix, size = formats.module_of(arguments.format).SUFFIX, model.input_shape[1]
-    path = arguments.out or FOLDER / f"{described.name}{'-int8' * arguments.int8}{suffix or '-savedmodel'}"
+    path = arguments.out or FOLDER / f"{arguments.model.stem}{'-int8' * arguments.int8}{suffix or '-savedmodel'}"
     if suffix and path.suffix != suffix:
         raise DataError(f"--out {path}: the name of {arguments.format} ends in {suffix}.")
     if arguments.images:

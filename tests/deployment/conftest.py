@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deployed import CLASSES, SIDE, by_hand
 from noisy_student import __main__ as program
 from noisy_student.inference.description import Description
 from noisy_student.inference.saving import save
 from noisy_student.models.build import build
 from noisy_student.settings.schema import ModelParams
-
-CLASSES = ("cat", "dog", "Käfer", "d/e", "eel")
-SIDE = 12
 
 
 @pytest.fixture(scope="session")
@@ -62,18 +60,6 @@ def photos(tmp_path, monkeypatch):
         Image.fromarray(image).save(tmp_path / name)
         pixels[name] = image
     return pixels
-
-
-def by_hand(model, pixels):
-    """{name: distribution}: stock Keras on what Pillow makes of the images: the central square, bicubic."""
-    squares = []
-    for image in pixels.values():
-        side = min(image.shape[:2])
-        top, left = ((extent - side) // 2 for extent in image.shape[:2])
-        square = Image.fromarray(image).crop((left, top, left + side, top + side))
-        squares.append(np.asarray(square.resize((SIDE, SIDE), Image.Resampling.BICUBIC)))
-    probs = keras.saving.load_model(model, safe_mode=True).predict(np.stack(squares), verbose=0)
-    return dict(zip(pixels, probs, strict=True))
 
 
 @pytest.fixture

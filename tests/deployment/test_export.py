@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from conftest import CLASSES, SIDE
+from deployed import CLASSES, SIDE
 from noisy_student.deployment import exporting
 from noisy_student.deployment.formats import FORMATS, module_of
 from noisy_student.inference.description import Description

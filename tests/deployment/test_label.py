@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import CLASSES
+from deployed import CLASSES
 from noisy_student.deployment.labelling import PseudoLabels, lay_out
 from noisy_student.inference.description import Description
 from noisy_student.inference.saving import save

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import CLASSES, SIDE
+from deployed import CLASSES, SIDE
 from noisy_student.data.images import InMemory, try_image
 from noisy_student.deployment import image_files as files
 from noisy_student.deployment.predicting import Predicted
