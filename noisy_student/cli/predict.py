@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     predictor = FilePredictor(model, described, on_unreadable=cli.name_unreadable)
     extremes = Extremes(each=24) if arguments.sheet else None
     quiet = arguments.csv is None and sys.stdout.isatty()  # the lines themselves show how far it is
-    files = image_files(arguments.paths, listed=sys.stdin.buffer)
+    files = image_files(arguments.paths, listed=sys.stdin.buffer if sys.stdin else None)
     unsure = 0
     with _writer(arguments, described.classes) as write:
         shown = contextlib.nullcontext() if quiet else bar(total=None, name="predict", unit="image", brief=True)
