@@ -16,6 +16,7 @@ INSTALLED_AS = {
     "sklearn": "scikit-learn",
     "ruamel": "ruamel.yaml",
     "vl_convert": "vl-convert-python",
+    "ai_edge_litert": "ai-edge-litert",
 }
 
 
@@ -46,7 +47,8 @@ def _pins(lock):
 def test_what_the_pipeline_imports_is_required_for_it():
     imported = _imported(OWN)
     assert {"numpy", "scikit-learn"} < imported
-    assert imported <= _declared("base"), f"requirements/base.in lacks {imported - _declared('base')}"
+    needed = imported - _declared("requirements-export")  # which only exports import, inside of functions
+    assert needed <= _declared("base"), f"requirements/base.in lacks {needed - _declared('base')}"
 
 
 def test_what_the_library_imports_is_required_for_it_alone():
