@@ -39,7 +39,7 @@ def test_import_walk_by_hand(tmp_path):
         "noisy_student/e.py": "import noisy_student.lazy.f\nimport noisy_student.eager.g",
         "noisy_student/unused.py": "",
         "noisy_student/lazy/__init__.py": '"""Text."""\nfrom typing import TYPE_CHECKING\n__all__ = ["x"]\n'
-        "if TYPE_CHECKING:\n    from noisy_student.unused import x\nelse:\n    def __getattr__(name):\n        return 1\n"
+        "if TYPE_CHECKING:\n    from noisy_student.unused import x\nelse:\n    def __getattr__(name):\n        pass\n"
         "def __dir__():\n    return __all__\n",
         "noisy_student/lazy/f.py": "",
         "noisy_student/eager/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\n"
