@@ -224,6 +224,13 @@ def test_a_damaged_file_is_named(tmp_path):
     assert "dvc" not in str(caught.value)
 
 
+def test_a_model_that_gives_nan_is_refused():
+    network = _network()
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+    with pytest.raises(ns.UserError, match=r"^pseudo_label: the model gives NaN"):
+        ns.pseudo_label(network, IMAGES)
+
+
 def test_weights_that_do_not_fit_are_told_by_the_arguments():
     """The error comes from within the training; the network is of another width."""
     initial = ns.train(IMAGES, LABELS, steps=1, model={"depth": 8, "width": 4})
