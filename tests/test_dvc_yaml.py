@@ -43,7 +43,7 @@ def test_import_walk_by_hand(tmp_path):
         "def __dir__():\n    return __all__\n",
         "noisy_student/lazy/f.py": "",
         "noisy_student/eager/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\n"
-        "else:\n    VALUE = 1\n",
+        "else:\n    import os\n",
         "noisy_student/eager/g.py": "",
         "noisy_student/sub/__init__.py": "VALUE = 1",
         "noisy_student/sub/b.py": "x = 1",
