@@ -24,6 +24,7 @@ SECTIONS = (
     "feeding",
     "rounds",
     "labelling",
+    "predict",
     "resuming",
     "corruptions",
     "schedules",

@@ -14,6 +14,7 @@ from commands import preset as presets
 from commands import results
 from commands.results import missing, robustness_table
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.inference.saving import read_description
 from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.files import read_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
@@ -265,3 +266,16 @@ def test_a_metric_is_one_line():
     assert "Brier" in found["table"][0]
     assert "0.37" in found["table"][2]
     assert (found["column"], found["title"]) == (True, "Brier score")
+
+
+def test_the_models_of_a_run_say_their_classes_and_how_they_were_trained(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    chosen, classes = params.load(), json.loads(layout.CLASSES.read_text())
+    for model in (TEACHER, Model("gen1")):
+        described = read_description(model.path)
+        assert (described.name, list(described.classes)) == (model.name, classes)
+        assert (described.image_size, described.resize, described.levels) == (8, "squash", "auto")
+        training = chosen.training_of(model)[0]
+        assert described.parameters["training"] == json.loads(training.model_dump_json())
+        assert described.parameters["seed"] == chosen.seed
+    assert described.parameters["teacher"] == "teacher"

@@ -554,6 +554,12 @@ MODELS = {
         ["teacher.keras", "7", "10 classes"],
     ),
     "NaN": (LABEL, lambda: _network(value=np.nan), ["NaN", "learning rate"]),
+    "metadata that are none": (LABEL, lambda: _member("metadata.json", lambda c: b"{"), ["metadata.json is no JSON"]),
+    "a description that is none": (
+        LABEL,
+        lambda: _member("metadata.json", lambda c: b'{"noisy_student": {"format": 1, "classes": []}}'),
+        ["teacher.keras", "description is damaged"],
+    ),
     "a bomb": (LABEL, _bomb, ["unpack to", "no model of ours"]),
 }
 

@@ -45,7 +45,7 @@ def _run(module, refused, *arguments, folder):
     )
 
 
-@pytest.mark.parametrize("module", [*STAGES, "commands.check", "commands.preset"])
+@pytest.mark.parametrize("module", [*STAGES, "commands.check", "commands.preset", "noisy_student"])
 def test_help_needs_neither_frameworks_nor_libraries(module, tmp_path):
     done = _run(module, (*FRAMEWORKS, *LIBRARIES), "--help", folder=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,13 +4,18 @@ A file here is a command, found by its name: its docstring is the help text (the
 has `add_arguments(parser)` and `run(arguments)`, which returns the exit status. Frameworks are imported by `run` only.
 """
 
+import argparse
 import errno
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from noisy_student.runtime import signals
 from noisy_student.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from noisy_student.deployment.predicting import FilePredictor
 
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 STATUSES = """\
@@ -75,3 +80,24 @@ def shown(name: str) -> str:
 def note(text: str) -> None:
     """Say something on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def name_unreadable(name: str, cause: str) -> None:
+    """Say that a file cannot be read."""
+    note(f"unreadable: {shown(name)}: {cause}")
+
+
+def warn_of_depths(predictor: "FilePredictor") -> None:
+    """Say if images of more than 8 bits were perhaps not scaled alike."""
+    try:
+        predictor.check_depths()
+    except UserError as error:
+        note(f"warning: {str(error).split('. ')[0]}.")
+
+
+def share(text: str) -> float:
+    """A share, 0 or more and less than 1."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError("give a number of 0 or more, below 1")
+    return value

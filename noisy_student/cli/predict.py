@@ -10,6 +10,7 @@ A line an image is printed: file, class, confidence, with tabs between them.
 import argparse
 import contextlib
 import csv
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -30,7 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes (default: 1)")
     parser.add_argument(
-        "--threshold", type=share, metavar="T", help="mark predictions that are not more confident than this, 0 to 1"
+        "--threshold",
+        type=cli.share,
+        metavar="T",
+        help="mark predictions that are not more confident than this",
     )
     parser.add_argument(
         "--csv",
@@ -53,16 +57,11 @@ def number(text: str) -> int:
     return value
 
 
-def share(text: str) -> float:
-    """A share, 0 or more and less than 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError("give a number of 0 or more, below 1")
-    return value
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Predict, print and draw; return the exit status."""
+    for path in filter(None, (arguments.csv, arguments.sheet)):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     cli.select_backend()
     from noisy_student.deployment.image_files import image_files
     from noisy_student.deployment.models import open_model
@@ -71,10 +70,10 @@ def run(arguments: argparse.Namespace) -> int:
     from noisy_student.runtime.progress import bar
 
     model, described = open_model(arguments.model, arguments.classes)
-    predictor = FilePredictor(model, described, on_unreadable=_say)
+    predictor = FilePredictor(model, described, on_unreadable=cli.name_unreadable)
     extremes = Extremes(each=24) if arguments.sheet else None
     quiet = arguments.csv is None and sys.stdout.isatty()  # the lines themselves show how far it is
-    files = image_files(arguments.paths, listed=sys.stdin.buffer)
+    files = image_files(arguments.paths, listed=sys.stdin.buffer if sys.stdin else None)
     unsure = 0
     with _writer(arguments, described.classes) as write:
         shown = contextlib.nullcontext() if quiet else bar(total=None, name="predict", unit="image", brief=True)
@@ -95,17 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     return cli.PARTLY if predictor.unreadable else cli.DONE
 
 
-def _say(name, cause):
-    cli.note(f"unreadable: {cli.shown(name)}: {cause}")
-
-
 def _summarise(predictor, arguments, unsure):
-    from noisy_student.runtime.errors import DataError
-
-    try:
-        predictor.check_depths()
-    except DataError as error:
-        cli.note(f"warning: {str(error).split('. ')[0]}.")
+    cli.warn_of_depths(predictor)
     parts = [f"{predictor.images:,} image{'s' * (predictor.images != 1)}"]
     if arguments.threshold is not None:
         parts.append(f"{unsure:,} not above {arguments.threshold:g}")

@@ -3,6 +3,7 @@
 Nothing is listed as a whole but the names in one folder, so that memory does not grow with the number of images.
 """
 
+import errno
 import glob
 import os
 import stat
@@ -112,7 +113,8 @@ def _regular(path):
     try:
         kind = os.stat(path).st_mode
     except OSError as error:
-        return ImageFile(path, None, "a link to nothing" if os.path.islink(path) else error.strerror)
+        dangling = error.errno == errno.ENOENT and os.path.islink(path)
+        return ImageFile(path, None, "a link to nothing" if dangling else error.strerror)
     return ImageFile(path, Path(path)) if stat.S_ISREG(kind) else ImageFile(path, None, "a device, pipe or socket")
 
 

@@ -26,6 +26,12 @@ def _names(names):
     return names
 
 
+def _printable(name):
+    if not name.isprintable():
+        raise ValueError(f"the name {name!a} cannot be printed")
+    return name
+
+
 class Description(BaseModel):
     """What is needed to use a model without its project; files from elsewhere are validated by it.
 
@@ -42,7 +48,7 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
 
     format: Literal[1] = 1
-    name: str
+    name: Annotated[str, AfterValidator(_printable)]
     classes: Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(_names)]
     image_size: ImageSize
     resize: Literal["squash", "crop"]

@@ -1,0 +1,43 @@
+"""TensorFlow's SavedModel, a folder, by Keras' own export."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from noisy_student.inference.description import Description
+from noisy_student.runtime.types import Pixels, Probs
+
+SUFFIX = ""
+ABOUT = "for TensorFlow Serving"
+PACKAGES = {"tensorflow": (), "jax": ("tensorflow",)}
+INT8 = False
+EXTRA = "assets.extra/noisy_student.json"  # a folder that TensorFlow keeps for files of others
+_BATCH = 256
+
+
+def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
+    """Write the model; the signature serving_default takes "images", uint8, and gives "output_0"."""
+    model.export(str(path), format="tf_saved_model", verbose=False)
+    extra = path / EXTRA
+    extra.parent.mkdir()
+    extra.write_text(described.model_dump_json(), encoding="utf-8")
+
+
+def reader(path: Path) -> Callable[[Pixels], Probs]:
+    """TensorFlow, without Keras."""
+    import tensorflow as tf
+
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+
+    def run(images):
+        batches = (images[row : row + _BATCH] for row in range(0, len(images), _BATCH))
+        return np.concatenate([serve(images=tf.constant(batch))["output_0"].numpy() for batch in batches])
+
+    return run
+
+
+def read_description(path: Path) -> str:
+    """From its folder for extra files."""
+    return (path / EXTRA).read_text(encoding="utf-8")
