@@ -36,8 +36,15 @@ def test_import_walk_by_hand(tmp_path):
         "else:\n    import noisy_student.d\n",
         "noisy_student/d.py": "import typing\nif typing.TYPE_CHECKING:\n    from noisy_student import unused\n"
         "if DEBUG:\n    from noisy_student import e\n",
-        "noisy_student/e.py": "",
+        "noisy_student/e.py": "import noisy_student.lazy.f\nimport noisy_student.eager.g",
         "noisy_student/unused.py": "",
+        "noisy_student/lazy/__init__.py": '"""Text."""\nfrom typing import TYPE_CHECKING\n__all__ = ["x"]\n'
+        "if TYPE_CHECKING:\n    from noisy_student.unused import x\nelse:\n    def __getattr__(name):\n        pass\n"
+        "def __dir__():\n    return __all__\n",
+        "noisy_student/lazy/f.py": "",
+        "noisy_student/eager/__init__.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    pass\n"
+        "else:\n    import os\n",
+        "noisy_student/eager/g.py": "",
         "noisy_student/sub/__init__.py": "VALUE = 1",
         "noisy_student/sub/b.py": "x = 1",
     }
@@ -47,6 +54,7 @@ def test_import_walk_by_hand(tmp_path):
     expected = {
         "stages/go.py",
         *(f"noisy_student/{f}" for f in ("a.py", "c.py", "d.py", "e.py", "sub/__init__.py", "sub/b.py")),
+        *(f"noisy_student/{f}" for f in ("lazy/f.py", "eager/__init__.py", "eager/g.py")),
     }
     assert local_imports("stages/go.py", tmp_path) == expected
 

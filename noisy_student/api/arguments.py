@@ -58,7 +58,8 @@ def speaking_of_arguments(function: str) -> Iterator[None]:
         lines = [of_arguments(fault) for fault in faults(error)]
         raise ArgumentError(f"{function}: {'; '.join(lines)}.") from None
     except UserError as error:
-        raise type(error)(f"{function}: {of_arguments(str(error))}") from None
+        message = of_arguments(str(error))
+        raise type(error)(message if message.startswith(f"{function}: ") else f"{function}: {message}") from None
 
 
 def plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The API's own: it is loaded lazily, its defaults are the pipeline's, and its errors speak of its arguments."""
 
+import importlib
 import inspect
 import os
 import pydoc
@@ -54,7 +55,7 @@ def test_nothing_is_loaded_before_it_is_used(tmp_path):
 
 
 def test_dir_and_all_list_the_names():
-    assert set(ns.__all__) == NAMES
+    assert set(ns.__all__) == set(importlib.import_module("noisy_student.api").__all__) == NAMES
     assert set(dir(ns)) >= NAMES
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         ns.nothing  # noqa: B018
@@ -221,6 +222,13 @@ def test_a_damaged_file_is_named(tmp_path):
     with pytest.raises(ns.UserError, match=r"load: .*a\.keras: truncated, or not a \.keras file") as caught:
         ns.load(tmp_path / "a.keras")
     assert "dvc" not in str(caught.value)
+
+
+def test_a_model_that_gives_nan_is_refused():
+    network = _network()
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+    with pytest.raises(ns.UserError, match=r"^pseudo_label: the model gives NaN"):
+        ns.pseudo_label(network, IMAGES)
 
 
 def test_weights_that_do_not_fit_are_told_by_the_arguments():
