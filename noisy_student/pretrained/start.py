@@ -1,5 +1,8 @@
 """The network that a pretrained teacher starts from."""
 
+import json
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +21,18 @@ from noisy_student.settings.params import Params
 Weights = dict[str, list[np.ndarray]]  # {layer of ours: its weights}
 
 
-def pretrained(params: Params, path: Path, *, classes: int, image_size: int) -> tuple[keras.Model, dict[str, Any]]:
+def pretrained(
+    params: Params, path: Path, *, classes: Sequence[str], image_size: int
+) -> tuple[keras.Model, dict[str, Any]]:
     """A network for the teacher with the weights of a file, and what the record of the run says of it.
 
-    The last layer is the file's where it has so many classes, else that of a random start. For un-noised images it
-    gives what the file's own network gives, also where stochastic depth will act: there the branches of another
-    project's network are divided by their survival probability, by which ours are multiplied.
+    The last layer is the file's if it has as many classes, and these ones where it names them, else that of a random
+    start. For un-noised images the network gives what the file's own gives, also where stochastic depth will act: there
+    the branches of another project's network are divided by their survival probability, by which ours are multiplied.
 
     Args:
         path: see `files.find`.
+        classes: their names.
         image_size: of the training, in pixels.
 
     Raises:
@@ -35,7 +41,7 @@ def pretrained(params: Params, path: Path, *, classes: int, image_size: int) -> 
     """
     teacher, digest = params.teacher, sha256(path)
     seed = derive_seed(params.seed, TEACHER.name)
-    network = build(teacher.model, classes=classes, image_size=image_size, mode="inference", seed=seed)
+    network = build(teacher.model, classes=len(classes), image_size=image_size, mode="inference", seed=seed)
     told: dict[str, Any] = {"file": path.name, "sha256": digest, "origin": KINDS[path.suffix]}
     if path.suffix in fitting.OPENERS:
         with fitting.opened(path, teacher.model) as stored:
@@ -51,8 +57,10 @@ def pretrained(params: Params, path: Path, *, classes: int, image_size: int) -> 
         own = _load(path)
         weights = {layer.name: layer.get_weights() for layer in own.layers if layer.weights}
         normalise(network, **normalisation_of(own))
+        if _classes_of(path) not in (None, list(classes)):
+            weights.pop(LOGITS)
     kept = _fill(network, weights, path)
-    head = "its last layer too" if kept else f"a new last layer for {classes} classes"
+    head = "its last layer too" if kept else f"a new last layer for {len(classes)} classes"
     print(f"{TEACHER.name}: starts from {path} ({told['origin']}, SHA-256 {digest[:12]}...), {head}", flush=True)
     return network, told | {"last_layer": "kept" if kept else "new"}
 
@@ -79,6 +87,13 @@ def _load(path):
             "model.save_weights('NAME.weights.h5')."
         ) from error
     return model
+
+
+def _classes_of(path):
+    """The names of the classes that a model of this project says; None: an older one says none."""
+    with zipfile.ZipFile(path) as archive:
+        said = json.loads(archive.read("metadata.json")).get("noisy_student", {})
+    return said.get("classes")
 
 
 def _fill(network, weights: Weights, path):

@@ -28,7 +28,7 @@ def train_teacher(params: Params) -> dict:
     refuse(network_faults(params))
     size = params.teacher.image_size or params.data.image_size
     file = inputs.file(find(params.teacher.weights))
-    initial, weights = pretrained(params, file, classes=len(inputs.classes), image_size=size)
+    initial, weights = pretrained(params, file, classes=inputs.classes, image_size=size)
     return _train_and_write(params, TEACHER, shares, inputs, initial=initial) | {"weights": weights}
 
 

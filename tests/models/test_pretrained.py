@@ -5,6 +5,7 @@ The files are made here, with weights drawn at random. All is compared in float6
 
 import json
 import shutil
+import zipfile
 
 import h5py
 import keras
@@ -22,12 +23,14 @@ from noisy_student.pretrained import fitting
 from noisy_student.pretrained.files import find, sha256
 from noisy_student.pretrained.start import pretrained
 from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.seeds import derive_seed
 from noisy_student.settings import params
 from noisy_student.settings.schema import ModelParams
 from support import with_values
 
 TINY = {"width_coefficient": 0.25, "depth_coefficient": 0.5}
 SIDE, CLASSES = 40, 6
+NAMES = list("abcdef")
 slow = pytest.mark.slow
 
 
@@ -105,7 +108,7 @@ def tiny(tmp_path_factory):
 def test_outputs_equal_those_of_keras_applications(tiny, digits, name):
     """Both formats, with a normalisation of the file's own."""
     folder, expected = tiny
-    network, told = pretrained(settings(digits, TINY), folder / name, classes=CLASSES, image_size=SIDE)
+    network, told = pretrained(settings(digits, TINY), folder / name, classes=NAMES, image_size=SIDE)
     assert_equal_outputs(outputs(in_float64(network), images()), expected)
     assert told["last_layer"] == "kept"
     assert (told["origin"], told["sha256"]) == ("keras.applications", sha256(folder / name))
@@ -115,13 +118,17 @@ def test_outputs_equal_those_of_keras_applications(tiny, digits, name):
 @pytest.mark.parametrize("size", ["b0", *(pytest.param(f"b{number}", marks=slow) for number in range(1, 8))])
 def test_outputs_of_the_published_sizes(digits, tmp_path, size):
     keras.utils.set_random_seed(0)
-    model = float64_of_keras(size=size, weights=None, classes=CLASSES, input_shape=(64, 64, 3))
+    options = {"weights": None, "classes": CLASSES, "input_shape": (64, 64, 3), "classifier_activation": None}
+    model = float64_of_keras(size=size, **options)
     fill(model, images(64), mean=[0.5, 0.5, 0.5], variance=[0.25, 0.25, 0.25])
     model.save_weights(tmp_path / "file.weights.h5")
     chosen = settings(digits, {"size": size})
-    network, _ = pretrained(chosen, tmp_path / "file.weights.h5", classes=CLASSES, image_size=64)
+    network, _ = pretrained(chosen, tmp_path / "file.weights.h5", classes=NAMES, image_size=64)
     expected = outputs(model, images(64), "float64")
-    assert_equal_outputs(outputs(in_float64(network), images(64)), expected)
+    logits = keras.Model(
+        network.input, network.get_layer("logits").output
+    )  # probabilities of such deep ones are 0 or 1
+    assert_equal_outputs(outputs(in_float64(logits), images(64)), expected)
 
 
 def test_the_shipped_files_are_read_as_keras_reads_them(tiny, digits, tmp_path, monkeypatch):
@@ -136,7 +143,7 @@ def test_the_shipped_files_are_read_as_keras_reads_them(tiny, digits, tmp_path, 
     monkeypatch.setattr(shipped.file_utils, "get_file", lambda *_, **__: path)
     options = {"include_top": False, "pooling": "avg", "input_shape": (SIDE, SIDE, 3), "weights_name": "b0"}
     theirs = float64_of_keras(weights="imagenet", **options)
-    network, told = pretrained(settings(digits, TINY), path, classes=CLASSES, image_size=SIDE)
+    network, told = pretrained(settings(digits, TINY), path, classes=NAMES, image_size=SIDE)
     features = keras.Model(network.input, network.get_layer("pool").output)
     ours = outputs(in_float64(features), images())
     assert_equal_outputs(ours, outputs(theirs, images(), "float64"))
@@ -149,7 +156,7 @@ def test_outputs_equal_those_of_timm(digits, tmp_path, name):
     answers = json.loads(timm_logits.FILE.read_text())["models"][name]
     path = tmp_path / "model.safetensors"
     save_file(timm_logits.filled(answers["shapes"]), path)
-    size = {"classes": timm_logits.CLASSES, "image_size": timm_logits.SIDE}
+    size = {"classes": NAMES[: timm_logits.CLASSES], "image_size": timm_logits.SIDE}
     network, told = pretrained(settings(digits, {"size": name[-2:]}), path, **size)
     logits = keras.Model(network.input, network.get_layer("logits").output)
     # 9e-6 of the largest: the constants of Rescaling are in float32, and such logits differ by hundreds
@@ -172,21 +179,23 @@ def test_the_configuration_beside_a_file_of_timms_is_heeded(digits, tmp_path):
     told = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "crop_pct": 0.875}
     entries = {"architecture": "tf_efficientnet_b0", "pretrained_cfg": told}
     (tmp_path / "config.json").write_text(json.dumps(entries))
-    network, record = pretrained(settings(digits, {"size": "b0"}), find(str(tmp_path)), classes=3, image_size=32)
+    network, record = pretrained(
+        settings(digits, {"size": "b0"}), find(str(tmp_path)), classes=["a", "b", "c"], image_size=32
+    )
     pixels = keras.Model(network.input, network.get_layer("normalise").output)
     white_and_black = np.stack([np.full((32, 32, 3), 255, np.uint8), np.zeros((32, 32, 3), np.uint8)])
     np.testing.assert_allclose(pixels(white_and_black)[:, 0, 0], [[1.0] * 3, [-1.0] * 3], atol=1e-6)
     assert (record["crop_share"], record["last_layer"]) == (0.875, "new")
     (tmp_path / "config.json").write_text(json.dumps(entries | {"architecture": "efficientnet_b0"}))
     with pytest.raises(UserError, match="Put the weights of tf_efficientnet_b0 there"):
-        pretrained(settings(digits, {"size": "b0"}), path, classes=3, image_size=32)
+        pretrained(settings(digits, {"size": "b0"}), path, classes=["a", "b", "c"], image_size=32)
 
 
 def test_stochastic_depth_does_not_change_what_the_weights_give(tiny, digits):
     """A noised teacher's branches are multiplied by their survival probability at inference."""
     folder, expected = tiny
     noised = settings(digits, TINY, teacher__noise=True, noise__stochastic_depth__survival_probability=0.5)
-    network, _ = pretrained(noised, folder / "tiny.h5", classes=CLASSES, image_size=SIDE)
+    network, _ = pretrained(noised, folder / "tiny.h5", classes=NAMES, image_size=SIDE)
     final = build(
         noised.teacher.model, classes=CLASSES, image_size=SIDE, mode="inference", survival_probability=0.5, seed=9
     )
@@ -211,22 +220,40 @@ def test_the_normalisation_of_the_origin_goes_with_the_weights(mode, tmp_path):
         np.testing.assert_array_equal(loaded.predict(ones, verbose=0), second.predict(ones, verbose=0))
 
 
-@pytest.mark.parametrize("classes", [3, 4])
-def test_own_models_start_a_teacher_of_other_classes_too(digits, tmp_path, classes):
+def _named(path, classes):
+    """Let a model's file name its classes."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    said = json.loads(members["metadata.json"]) | {"noisy_student": {"classes": classes}}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (members | {"metadata.json": json.dumps(said)}).items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "last"),
+    [
+        (["a", "b", "c"], None, "kept"),
+        (["a", "b", "c"], ["a", "b", "c"], "kept"),
+        (["a", "b", "c"], ["a", "c", "b"], "new"),
+        (["a", "b", "c", "d"], None, "new"),
+    ],
+)
+def test_own_models_start_a_teacher_of_other_classes_too(digits, tmp_path, classes, named, last):
     model = {"name": "resnet", "depth": 8, "width": 4}
     chosen = params.check(with_values(digits, {"teacher.init": "pretrained", "teacher.model": model}))
+    path = tmp_path / "own.keras"
     own = build(chosen.teacher.model, classes=3, image_size=8, mode="inference", seed=5)
-    saving.save(own, tmp_path / "own.keras")
-    network, told = pretrained(chosen, tmp_path / "own.keras", classes=classes, image_size=12)
-    at_random = build(chosen.teacher.model, classes=classes, image_size=12, seed=5)
-    assert network.output_shape == (None, classes)
-    for layer in own.layers:
-        if layer.weights and layer.name != "logits":
-            for before, after in zip(layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True):
+    saving.save(own, path)
+    if named:
+        _named(path, named)
+    network, told = pretrained(chosen, path, classes=classes, image_size=12)
+    seed = derive_seed(chosen.seed, "teacher")
+    at_random = build(chosen.teacher.model, classes=len(classes), image_size=12, seed=seed)
+    assert network.output_shape == (None, len(classes))
+    assert told["last_layer"] == last
+    for layer in network.layers:
+        if layer.weights:
+            source = at_random if layer.name == "logits" and last == "new" else own
+            for before, after in zip(source.get_layer(layer.name).get_weights(), layer.get_weights(), strict=True):
                 np.testing.assert_array_equal(before, after)
-    kept = [own.get_layer("logits").get_weights(), network.get_layer("logits").get_weights()]
-    assert (told["last_layer"] == "kept") is (classes == 3)
-    if classes == 3:
-        np.testing.assert_array_equal(kept[0][0], kept[1][0])
-    else:
-        assert kept[1][0].std() == pytest.approx(at_random.get_layer("logits").get_weights()[0].std(), rel=0.3)
