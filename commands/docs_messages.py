@@ -24,13 +24,13 @@ ANYTHING = "…"  # what is known only when it is printed
 GROUPS = (
     (
         ("noisy_student/settings/inputs.py",),
-        "Paths in params.yaml",
+        "Paths of parameters",
         "A parameter names a folder that DVC cannot follow: it is missing, a link, or no folder of images. Images "
         "outside the repository need an absolute path.",
     ),
     (
         ("noisy_student/settings/", "noisy_student/steps/checking.py", "noisy_student/sources/interface.py"),
-        "Values in params.yaml",
+        "Values of parameters",
         "A value is misspelt, out of its range, or contradicts another. All faults are named at once, before any stage "
         "runs. A failed `dvc exp run -S` leaves its values in `params.yaml`: mend them there, or run `git checkout "
         "params.yaml`. [All parameters](parameters.md) stand with their ranges on one page.",

@@ -111,7 +111,7 @@ HEAD = """\
 
 What `params.yaml` holds, with the default (the preset `digits`). Every parameter is changed for one run by
 `dvc exp run -S NAME=VALUE`, for good in `params.yaml`. *Empty* is nothing after the name in `params.yaml`, and `null`
-after `-S`. A value out of its range is [refused by name](troubleshooting.md#values-in-params-yaml) before the first
+after `-S`. A value out of its range is [refused by name](troubleshooting.md#values-of-parameters) before the first
 stage; unknown names are, too.
 """
 

@@ -33,7 +33,7 @@ INSTEAD = {
     r"^dvc gc -w": "dvc gc -w -f",
     r"dvc queue start(?! -)": "dvc queue start && while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done",
     # a preset, made small
-    r"^(python -m commands\.preset (?!\S* ?--args)[\w-]+[^#\n]*)": r'\1 && python "$SHRINK"',
+    r"^(python -m commands\.preset (?!\S* ?--args)[\w-]+[^#\n]*)": r'\1 && python "$SHRINK" ',
 }
 TRAINS = re.compile(r"^(make (repro|verdict)|dvc (repro|queue start|exp run (?!--queue)))")
 TIME = re.compile(r"#.*\b(seconds?|minutes?|hours?|not timed)\b")
