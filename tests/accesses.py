@@ -154,7 +154,8 @@ def faults(stages, runs):
         listed = {path for path in run.listed if not any(folder.startswith(f"{path}/") for folder in folders)}
         if name == "check":  # looks at the names of inputs only; the stages that read the files look at them again
             data, extra = run.params["data"], run.params["eval"]["extra_tests"]
-            listed -= {p for p in listed if within(p, [data["root"], data["unlabelled_from"], *extra.values()])}
+            places = [data["root"], data["unlabelled_from"], run.params["teacher"]["weights"], *extra.values()]
+            listed -= {p for p in listed if within(p, places)}
         inputs = {path for path in run.read | listed if not within(path, outs)}
         wrong |= {(name, "undeclared", "read", path) for path in inputs if not within(path, deps)}
         wrong |= {(name, "undeclared", "written", path) for path in run.written if not within(path, outs)}

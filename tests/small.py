@@ -49,7 +49,8 @@ def stage(name, *arguments):
 def make_finished(folder, digits):
     """Run all stages with SMALL in an empty folder."""
     (folder / "params.yaml").write_text(presets.fresh(with_values(digits, SMALL)))
-    (folder / "data/raw/digits").mkdir(parents=True)
+    for name in ("digits", "weights"):
+        (folder / "data/raw" / name).mkdir(parents=True)
     shutil.copytree(ROOT / "data/pools", folder / "data/pools")
     with contextlib.chdir(folder):
         for call in ALL_STAGES:

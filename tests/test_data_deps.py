@@ -19,19 +19,21 @@ from ruamel.yaml import YAML
 from accesses import EXEMPT, OUTS, faults, path_of, recorded, resolve, within
 from commands import preset as presets
 from commands.deps import code_deps, stage_scripts
+from noisy_student.inference.saving import save
+from noisy_student.models.build import build
 from noisy_student.robustness import severities
 from noisy_student.robustness.frosting import OFFICIAL
 from noisy_student.steps import robustness as steps_robustness
 from small import SMALL, stage
-from support import ROOT, with_values
+from support import ROOT, sized, with_values
 
 DVC_YAML = YAML(typ="safe").load(ROOT / "dvc.yaml")
 STAGES = stage_scripts(DVC_YAML)
 KINDS = ("deps", *OUTS)
 FEW = {"FAST_IMAGES": 10, "FAST_SEQUENCES": 4, "FAST_ATTACKED": 4, "FAST_SEVERITIES": (3,)}
 
-# folders of images with frost beside them, two generations of which one starts from its teacher and one needs no
-# pseudo-labels, an extra test set, robustness
+# folders of images with frost beside them, a pretrained teacher, two generations of which one starts from its teacher
+# and one needs no pseudo-labels, an extra test set, robustness
 FOLDERS = {
     "data.source": "folder",
     "data.root": "data/raw/mine",
@@ -44,6 +46,7 @@ FOLDERS = {
     },
     "eval.robustness": "fast",
     "eval.extra_tests": {"mine": "data/raw/extra"},
+    "teacher.init": "pretrained",
     "teacher.model.small_images": True,  # a preset's value that this network does not take: `check` looks there
 }
 FOLDERS_RUN = (
@@ -96,6 +99,9 @@ def runs(tmp_path_factory, digits):
     """What each stage opened in a small workspace, made twice in the same folder."""
     folder, small = tmp_path_factory.mktemp("project"), with_values(digits, SMALL)
     _write_images(folder / "data/raw")
+    (folder / "data/raw/weights").mkdir()
+    own = build(sized("resnet", 8, 4), classes=3, image_size=8, mode="inference")
+    save(own, folder / "data/raw/weights/own.keras")
     for name in ("presets", "data/pools"):  # which `check` compares with, and looks for
         shutil.copytree(ROOT / name, folder / name)
     with pytest.MonkeyPatch.context() as patch:

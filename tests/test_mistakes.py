@@ -14,10 +14,12 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.numpy import save_file
 from scipy.io import savemat
 
 from small import stage
@@ -567,6 +569,133 @@ MODELS = {
 @pytest.mark.parametrize("case", MODELS)
 def test_models(workspace, case, capfd):
     call, damage, words = MODELS[case]
+    damage()
+    _assert_mistake(workspace, call, words, capfd)
+
+
+# --- weights to start from ------------------------------------------------------------------------
+
+OWN = Path("data/raw/weights/own.keras")
+B0 = {"name": "efficientnet", "size": "b0", "small_images": True}
+
+
+def _start(model=None, **values):
+    """Ask for a pretrained start; by default the weights are the finished teacher's."""
+    shutil.copy("models/teacher.keras", OWN)
+    _params(teacher__init="pretrained", **({"teacher__model": model} if model else {}), **values)
+
+
+def _hdf5(names=("stem_conv", "block1a_dwconv", "top_conv"), cut=0):
+    """A file as Keras saved it formerly, of kernels of 8 filters."""
+    OWN.unlink()
+    path = OWN.with_name("efficientnetb0.h5")
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = list(names)
+        for name in names:
+            file[f"{name}/kernel:0"] = np.zeros((1, 1, 8, 8), np.float32)
+            file[name].attrs["weight_names"] = ["kernel:0"]
+    if cut:
+        path.write_bytes(path.read_bytes()[:-cut])
+
+
+def _tensors(content=None, config=None, **tensors):
+    """A file of timm's kind."""
+    OWN.unlink()
+    path = OWN.with_name("model.safetensors")
+    save_file(tensors or {"conv_stem.weight": np.zeros((8, 3, 3, 3), np.float32)}, path)
+    if content is not None:
+        path.write_bytes(content(path.read_bytes()))
+    if config is not None:
+        path.with_name("config.json").write_text(config)
+
+
+CHECK, START = ["check"], ["teacher"]
+INITIAL = {
+    "no folder": (CHECK, lambda: shutil.rmtree(OWN.parent), ["teacher.weights=data/raw/weights: no such file"]),
+    "a misspelt folder": (
+        CHECK,
+        lambda: _params(teacher__weights="data/raw/wieghts"),
+        ["no such file", "Did you mean data/raw/weights?"],
+    ),
+    "an output": (
+        CHECK,
+        lambda: _params(teacher__weights="models/teacher.keras"),
+        ["teacher.weights=models/teacher.keras", "Copy the file of weights into data/raw/weights"],
+    ),
+    "no file": (CHECK, lambda: (_start(), OWN.unlink()), ["no file there ends in .h5", "commands.weights"]),
+    "two files": (
+        CHECK,
+        lambda: (_start(), shutil.copy(OWN, OWN.with_name("b.keras"))),
+        ["2 files of weights there (b.keras, own.keras)", "teacher.weights=data/raw/weights/b.keras"],
+    ),
+    "another kind of file": (
+        CHECK,
+        lambda: _start(teacher__weights="params.yaml"),
+        ["ends in .h5, .safetensors, .keras, found params.yaml"],
+    ),
+    "frozen at random": (
+        CHECK,
+        lambda: _params(teacher__freeze_blocks=1),
+        ["teacher.freeze_blocks=1 would keep random weights", "teacher.init: pretrained"],
+    ),
+    "more frozen than there are": (
+        CHECK,
+        lambda: _start(teacher__freeze_blocks=4),
+        ["teacher.freeze_blocks=4: resnet has only 3 blocks"],
+    ),
+    "EfficientNet for a ResNet": (
+        CHECK,
+        lambda: (_start(), _hdf5()),
+        ["efficientnetb0.h5 is read as an EfficientNet", "Set teacher.model.name to efficientnet"],
+    ),
+    "part of an EfficientNet": (CHECK, lambda: (_start(B0), _hdf5()), ["only part of one", "Get the whole file"]),
+    "layers by other names": (
+        CHECK,
+        lambda: (_start(B0), _hdf5(["conv2d"])),
+        ["holds no layer of keras.applications' EfficientNet", "save_weights("],
+    ),
+    "HDF5 that is cut": (
+        CHECK,
+        lambda: (_start(B0), _hdf5(cut=99)),
+        ["efficientnetb0.h5 is truncated", "Get it again"],
+    ),
+    "tensors that are cut": (
+        CHECK,
+        lambda: (_start(B0), _tensors(lambda data: data[:-9])),
+        ["model.safetensors is truncated", "Get it again"],
+    ),
+    "tensors by other names": (
+        CHECK,
+        lambda: (_start(B0), _tensors(other=np.zeros(3, np.float32))),
+        ["holds no tensor of timm's tf_efficientnet_*"],
+    ),
+    "timm's other EfficientNet": (
+        CHECK,
+        lambda: (_start(B0), _tensors(config='{"architecture": "efficientnet_b0"}')),
+        ["timm's efficientnet_b0, which pads", "tf_efficientnet_b0"],
+    ),
+    "a configuration that is none": (
+        CHECK,
+        lambda: (_start(B0), _tensors(config='{"pretrained_cfg": {"mean": [1]}}')),
+        ["config.json is no configuration of timm's (mean is [1])"],
+    ),
+    "a model that is cut": (START, lambda: (_start(), _cut(OWN)), ["teacher.weights", "own.keras: truncated"]),
+    "a model of another network": (
+        START,
+        lambda: _start({"name": "resnet", "depth": 8, "width": 8}),
+        ["own.keras does not fit teacher.model, resnet_8_8", "layer stem_conv"],
+    ),
+    "a model of another project": (
+        START,
+        lambda: (_start(), _network(), shutil.copy(TEACHER, OWN)),
+        ["own.keras is no model of this project", "save_weights("],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INITIAL)
+def test_weights_to_start_from(workspace, case, capfd):
+    call, damage, words = INITIAL[case]
     damage()
     _assert_mistake(workspace, call, words, capfd)
 

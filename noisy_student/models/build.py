@@ -13,6 +13,7 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import ModelParams, NoiseParams
 
 MODES = ("train", "inference", "noised")
+NORMALISE, LOGITS = "normalise", "logits"  # names of the layer of the pixels and of the last one with weights
 
 
 def block_survival(model: ModelParams, survival_probability: float) -> dict[str, float]:
@@ -76,7 +77,7 @@ def build(
     )
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
     # in float32: at lower precision the pixels would be rounded before the first layer
-    x = keras.layers.Rescaling(**network.rescaling, dtype="float32", name="normalise")(images)
+    x = keras.layers.Rescaling(**network.rescaling, dtype="float32", name=NORMALISE)(images)
     x = network.features(x, layers)
     built = keras.Model(images, _head(x, network, classes, dropout, mode, seed), name=network.title)
     if mode == "noised":
@@ -131,8 +132,8 @@ def _head(x, network, classes, dropout, mode, seed):
     if dropout > 0.0 and mode != "inference":
         kind = AlwaysOnDropout if mode == "noised" else keras.layers.Dropout
         x = kind(dropout, seed=layer_seed(seed, "dropout"), dtype="float32", name="dropout")(x)
-    initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, "logits"))
-    x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name="logits")(x)
+    initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, LOGITS))
+    x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name=LOGITS)(x)
     if network.logit_scale != 1.0:
         x = keras.layers.Rescaling(network.logit_scale, dtype="float32", name="scaled_logits")(x)
     return x if mode == "train" else keras.layers.Softmax(dtype="float32", name="probs")(x)
@@ -141,7 +142,8 @@ def _head(x, network, classes, dropout, mode, seed):
 def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     """Copy all weights between two builds of the same `ModelParams`, layer by layer, by name.
 
-    Modes, survival probabilities and dropout may differ. Nothing is copied unless everything fits.
+    Modes, survival probabilities and dropout may differ. Nothing is copied unless everything fits. The normalisation of
+    the pixels is copied too: that of pretrained weights is their origin's.
 
     Raises:
         ParamsError: the networks differ in layers with weights or in the shape of a weight.
@@ -158,6 +160,19 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
             )
     for name, layer in layers[0].items():
         layers[1][name].set_weights(layer.get_weights())
+    normalise(target, **normalisation_of(source))
+
+
+def normalisation_of(network: keras.Model) -> dict[str, Any]:
+    """`scale` and `offset` of the pixels in a network that `build` made."""
+    layer = network.get_layer(NORMALISE)
+    return {"scale": layer.scale, "offset": layer.offset}
+
+
+def normalise(network: keras.Model, *, scale: Any, offset: Any) -> None:
+    """Give a network that has not been called yet another scale and offset of the pixels, numbers or one a channel."""
+    layer = network.get_layer(NORMALISE)
+    layer.scale, layer.offset = scale, offset
 
 
 def _layers_with_weights(network):

@@ -21,6 +21,7 @@ def check_training(training: TrainingParams, stored: int, *, where: str) -> None
     if training.image_size:
         size, place = training.image_size, f"{where}.image_size"
     network.check_image_size(size, where=place)
+    network.check_frozen(training.freeze_blocks, where=f"{where}.freeze_blocks")
     tuning = training.finetune
     if tuning.epochs:
         if tuning.image_size:

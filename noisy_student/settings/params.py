@@ -57,7 +57,7 @@ class Params(Section):
         "student-gen3", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
     )
     data: schema.DataParams = schema.DataParams()
-    teacher: TrainingParams = TrainingParams()
+    teacher: schema.TeacherParams = schema.TeacherParams()
     student: schema.StudentParams = schema.StudentParams()
     noise: NoiseParams = NoiseParams()
     augmentation: schema.AugmentationParams = parameter(schema.AugmentationParams(), "of every training, noise or not")

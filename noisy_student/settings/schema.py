@@ -22,6 +22,7 @@ OWN_SPLIT = "data/pools/own-split"
 LABELLED_POOL = "data/pools/labelled"
 PHOTOGRAPHS = "data/pools/photographs"
 POOLS = (AUTO, HELD_BACK, OWN_SPLIT, LABELLED_POOL, PHOTOGRAPHS)
+WEIGHTS = "data/raw/weights"  # of a pretrained start; a folder of this repository, for the same reason
 
 ImageSize = Annotated[int, Field(ge=8, le=1024)]  # pixels
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -80,12 +81,14 @@ def empty(name: str) -> str:
     return f"empty (`-S {name}=null`)"
 
 
-def refuse_generated(name: str, path: str) -> None:
+OWN_FOLDER = "Move the images into a folder of their own, such as data/raw/NAME or one outside the project"
+
+
+def refuse_generated(name: str, path: str, *, mend: str = OWN_FOLDER) -> None:
     """Raise ValueError if a path is, holds or lies in a folder of generated files."""
     folder = layout.generated_folder_at(path)
     if folder is not None:
         shown = path if Path(path).resolve() == Path(os.path.abspath(path)) else f"{path} ({Path(path).resolve()})"
-        mend = "Move the images into a folder of their own, such as data/raw/NAME or one outside the project"
         raise ValueError(f"{name}={shown}: the stages write {folder}, so it cannot be an input too. {mend}")
 
 
@@ -268,6 +271,10 @@ class TrainingParams(Section):
     schedule: ScheduleParams = ScheduleParams(name="cosine", warmup=0.1)
     label_smoothing: Fraction = parameter(0.0, "of labels and hard pseudo-labels, never of soft ones")
     ema: Fraction = parameter(0.0, "decay of the weights' moving average; 0: off")
+    freeze_blocks: Annotated[int, Field(ge=0)] | None = parameter(
+        None, "with weights to start from: the stem and so many blocks keep them; empty: all learn"
+    )
+    body_rate: Share = parameter(1.0, "the learning rate of all but the last layer, as a share of the last layer's")
     finetune: FinetuneParams = parameter(
         FinetuneParams(), "afterwards, on the labelled images, as a rule at a higher resolution"
     )
@@ -286,6 +293,31 @@ class TrainingParams(Section):
                 f"validate_every={every or 'empty'} goes with steps={self.steps or 'empty'} and must divide it; with "
                 f"epochs leave it {empty('...validate_every')}: every epoch is validated"
             )
+        return self
+
+
+def _check_freezing(training, section, init):
+    if training.freeze_blocks is not None and training.init == "random":
+        raise ValueError(
+            f"{section}.freeze_blocks={training.freeze_blocks} would keep random weights as they are; set "
+            f"{section}.init: {init}, or leave {section}.freeze_blocks {empty(f'{section}.freeze_blocks')}"
+        )
+
+
+class TeacherParams(TrainingParams):
+    """The teacher's training; `init: pretrained` is described in `noisy_student.pretrained`."""
+
+    init: Literal["random", "pretrained"] = parameter(
+        "random", "random | pretrained: the weights that the teacher starts from"
+    )
+    weights: Location = parameter(
+        WEIGHTS, "init: pretrained: a .h5, .keras or .safetensors file, or a folder with one of them in it"
+    )
+
+    @model_validator(mode="after")
+    def _check_init(self):
+        refuse_generated("teacher.weights", self.weights, mend=f"Copy the file of weights into {WEIGHTS}")
+        _check_freezing(self, "teacher", "pretrained")
         return self
 
 
@@ -311,6 +343,11 @@ class StudentParams(TrainingParams):
     init: Literal["random", "teacher"] = parameter(
         "random", "random | teacher: the weights that the student starts from"
     )
+
+    @model_validator(mode="after")
+    def _check_init(self):
+        _check_freezing(self, "student", "teacher")
+        return self
 
     @property
     def uses_pseudo_labels(self) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 from noisy_student.models.checks import network_faults
 from noisy_student.models.networks import NETWORKS, network_of, own_parameters, takers
+from noisy_student.pretrained import fitting
+from noisy_student.pretrained.files import check_there
 from noisy_student.pseudo_labels.balancing import rule_of
 from noisy_student.runtime import installed
 from noisy_student.runtime.errors import ParamsError
@@ -72,6 +74,8 @@ def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
 def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     """Raise UserError unless what parameters name is on this machine: folders, enough files, packages."""
     params.check_paths(settings)
+    check_there(settings.teacher.weights)
+    fitting.check(settings.teacher)
     if settings.data.source == "folder":
         check_layout(settings.data)
     present = contents(settings.data)

@@ -7,6 +7,8 @@ from noisy_student.data.inputs import Inputs
 from noisy_student.inference.description import Description
 from noisy_student.inference.saving import load, save
 from noisy_student.models.checks import network_faults
+from noisy_student.pretrained.files import find
+from noisy_student.pretrained.start import pretrained
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_csv, write_json
@@ -21,7 +23,13 @@ def train_teacher(params: Params) -> dict:
     """Train the teacher on the labelled images and write it; see `_train_and_write`."""
     inputs = Inputs()
     shares = teacher_shares(params.teacher, inputs.labelled, classes=len(inputs.classes))
-    return _train_and_write(params, TEACHER, shares, inputs)
+    if params.teacher.init == "random":
+        return _train_and_write(params, TEACHER, shares, inputs)
+    refuse(network_faults(params))
+    size = params.teacher.image_size or params.data.image_size
+    file = inputs.file(find(params.teacher.weights))
+    initial, weights = pretrained(params, file, classes=inputs.classes, image_size=size)
+    return _train_and_write(params, TEACHER, shares, inputs, initial=initial) | {"weights": weights}
 
 
 def train_student(params: Params, generation: str) -> dict:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from noisy_student import backends
+from noisy_student.models.build import LOGITS
 from noisy_student.runtime.types import Tensor
 from noisy_student.settings.schema import TrainingParams
 
@@ -68,6 +69,8 @@ def make_optimizer(training: TrainingParams, rate: float | WarmUpDecay) -> keras
     if training.ema > 0:
         kind = _with_warm_up(kind)
         common |= {"use_ema": True, "ema_momentum": training.ema}
+    if training.body_rate < 1.0:
+        kind = _with_slow_body(kind, training.body_rate)
     if params.name == "sgd":
         common |= {"momentum": params.momentum, "nesterov": params.momentum > 0}
     if params.name == "rmsprop":
@@ -98,6 +101,40 @@ class WarmingUp:
                 # in this form equal weights leave the average as it is, to the bit
                 moved = ops.multiply(ops.cast(share, weights.dtype), ops.subtract(weights, average))
                 average.assign(ops.add(average, moved))
+
+
+class SlowBody:
+    """What makes an optimizer of Keras move all but the last layer, and let them decay, by a share of the rate."""
+
+    body_rate: float
+    weight_decay: float | None
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        body, last = _body_and_last(variables)
+        usual = self.weight_decay
+        super()._apply_weight_decay(last)  # type: ignore[misc]  # of the optimizer that it is mixed into
+        self.weight_decay = usual and usual * self.body_rate
+        super()._apply_weight_decay(body)  # type: ignore[misc]
+        self.weight_decay = usual
+
+    def _backend_update_step(self, grads: list[Tensor], trainable_variables: list[Any], learning_rate: Tensor) -> None:
+        by_variable = {id(variable): grad for variable, grad in zip(trainable_variables, grads, strict=True)}
+        for variables, share in zip(_body_and_last(trainable_variables), (self.body_rate, 1.0), strict=True):
+            if variables:  # in frozen networks there may be no body
+                own = [by_variable[id(variable)] for variable in variables]
+                super()._backend_update_step(own, variables, learning_rate * share)  # type: ignore[misc]
+
+
+def _body_and_last(variables):
+    last = [variable for variable in variables if LOGITS in variable.path.split("/")]
+    names = {id(variable) for variable in last}
+    return [variable for variable in variables if id(variable) not in names], last
+
+
+def _with_slow_body(kind, rate):
+    """The class of an optimizer that moves the body by a share of the rate."""
+    actual = kind if issubclass(kind, WarmingUp) else type(kind())  # see `_with_warm_up`
+    return type(actual.__name__, (SlowBody, actual), {"body_rate": rate})
 
 
 def _with_warm_up(kind):

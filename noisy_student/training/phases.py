@@ -64,6 +64,7 @@ def main_phase(params: Params, training: TrainingParams, shares: list[Share], *,
         image_size=training.image_size or stored,
         round_steps=steps,
         rounds=rounds,
+        frozen=training.freeze_blocks,
         seed=derive_seed(params.seed, name),
     )
 

@@ -246,3 +246,32 @@ def test_plateau_sleeps_before_its_first_epoch(digits):
     assert _by_ours(losses, asleep) == ([8], 10)
     awake = _schedule(digits, plateau_from_epoch=1, plateau_patience=3, stop_patience=7)
     assert _by_ours(losses, awake) == ([4, 7], 8)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_the_body_moves_as_by_a_smaller_rate(digits, name, ema):
+    """Three steps by given gradients: the last layer as at the rate, the rest as at a fifth of it, decay and all."""
+
+    def moved(share, rate):
+        chosen = {"name": name, "learning_rate": rate, "weight_decay": 0.1}
+        optimizer = _optimizer(digits, optimizer=chosen, schedule={"name": "cosine"}, body_rate=share, ema=ema)
+        draw = np.random.default_rng(0)
+        variables = []
+        for layer in (keras.layers.Dense(3, name="stem_conv"), keras.layers.Dense(2, name="logits")):
+            layer.build((None, 4))
+            variables += layer.trainable_weights
+        for variable in variables:
+            variable.assign(draw.normal(size=variable.shape))
+        optimizer.build(variables)
+        for _ in range(3):
+            gradients = [keras.ops.convert_to_tensor(draw.normal(size=v.shape), "float32") for v in variables]
+            optimizer.apply(gradients, variables)
+        if ema:
+            optimizer.finalize_variable_values(variables)
+        return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    slowed, slow, fast = moved(0.2, 0.1), moved(1.0, 0.02), moved(1.0, 0.1)
+    assert np.abs(slow[0] - fast[0]).max() > 1e-3
+    for one, expected in zip(slowed, [*slow[:2], *fast[2:]], strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)

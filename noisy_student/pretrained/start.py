@@ -1,0 +1,115 @@
+"""The network that a pretrained teacher starts from."""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from noisy_student.inference.saving import load
+from noisy_student.models.build import LOGITS, block_survival, build, model_noise, normalisation_of, normalise
+from noisy_student.pretrained import fitting
+from noisy_student.pretrained.files import KINDS, PARAMETER, Stored, sha256
+from noisy_student.runtime.errors import DataError, ParamsError
+from noisy_student.runtime.layout import TEACHER
+from noisy_student.runtime.seeds import derive_seed
+from noisy_student.settings.params import Params
+
+Weights = dict[str, list[np.ndarray]]  # {layer of ours: its weights}
+
+
+def pretrained(
+    params: Params, path: Path, *, classes: Sequence[str], image_size: int
+) -> tuple[keras.Model, dict[str, Any]]:
+    """A network for the teacher with the weights of a file, and what the record of the run says of it.
+
+    The last layer is the file's if it has as many classes, and these ones where it names them, else that of a random
+    start. For un-noised images the network gives what the file's own gives, also where stochastic depth will act: there
+    the branches of another project's network are divided by their survival probability, by which ours are multiplied.
+
+    Args:
+        path: see `files.find`.
+        classes: their names.
+        image_size: of the training, in pixels.
+
+    Raises:
+        ParamsError: the file is of another network, or of another size.
+        DataError: it is damaged.
+    """
+    teacher, digest = params.teacher, sha256(path)
+    seed = derive_seed(params.seed, TEACHER.name)
+    network = build(teacher.model, classes=len(classes), image_size=image_size, mode="inference", seed=seed)
+    told: dict[str, Any] = {"file": path.name, "sha256": digest, "origin": KINDS[path.suffix]}
+    if path.suffix in fitting.OPENERS:
+        with fitting.opened(path, teacher.model) as stored:
+            weights = {layer: stored.read(layer) for layer in stored.shapes}
+            told |= {"mean": list(stored.mean), "deviation": list(stored.deviation), **stored.config}
+            normalise(network, **_normalisation(network, stored))
+        noise = model_noise(params.noise if teacher.noise else None)
+        survival = block_survival(teacher.model, noise.get("survival_probability", 1.0))
+        for block, probability in survival.items():
+            scale, offset, *statistics = weights[f"{block}_project_bn"]
+            weights[f"{block}_project_bn"] = [scale / probability, offset / probability, *statistics]
+    else:
+        own = _load(path)
+        weights = {layer.name: layer.get_weights() for layer in own.layers if layer.weights}
+        normalise(network, **normalisation_of(own))
+        if _classes_of(path) not in (None, list(classes)):
+            weights.pop(LOGITS)
+    kept = _fill(network, weights, path)
+    head = "its last layer too" if kept else f"a new last layer for {len(classes)} classes"
+    print(f"{TEACHER.name}: starts from {path} ({told['origin']}, SHA-256 {digest[:12]}...), {head}", flush=True)
+    return network, told | {"last_layer": "kept" if kept else "new"}
+
+
+def _normalisation(network, stored: Stored):
+    scale = [1 / (255 * deviation) for deviation in stored.deviation]
+    offset = [-mean / deviation for mean, deviation in zip(stored.mean, stored.deviation, strict=True)]
+    usual = normalisation_of(network)
+    same = np.allclose([scale, offset], [usual["scale"], usual["offset"]], rtol=1e-12)
+    return usual if same else {"scale": scale, "offset": offset}
+
+
+def _load(path):
+    """A model of this project."""
+    try:
+        model = load(path)
+        normalisation_of(model)
+    except DataError as error:
+        reason = str(error).replace("Delete it and run `dvc repro` again.", "").strip()
+        raise DataError(f"{PARAMETER}: {reason} Put another file there, or set teacher.init: random.") from error
+    except ValueError as error:  # no such layer
+        raise DataError(
+            f"{PARAMETER}: {path} is no model of this project. Of one of keras.applications' save the weights: "
+            "model.save_weights('NAME.weights.h5')."
+        ) from error
+    return model
+
+
+def _classes_of(path):
+    """The names of the classes that a model of this project says; None: an older one says none."""
+    with zipfile.ZipFile(path) as archive:
+        said = json.loads(archive.read("metadata.json")).get("noisy_student", {})
+    return said.get("classes")
+
+
+def _fill(network, weights: Weights, path):
+    """Put weights into a network; return whether the last layer is one of them, which may be of other classes."""
+    own = {layer.name: layer for layer in network.layers if layer.weights}
+    shapes = {name: [tuple(weight.shape) for weight in layer.weights] for name, layer in own.items()}
+    present = {name: [array.shape for array in arrays] for name, arrays in weights.items()}
+    for name in dict.fromkeys((*shapes, *present)):
+        if name != LOGITS and shapes.get(name) != present.get(name):
+            raise ParamsError(
+                f"{PARAMETER}: {path} does not fit teacher.model, {network.name}: layer {name} has shapes "
+                f"{present.get(name) or 'no weights'} in the file, {shapes.get(name) or 'no weights'} in the network. "
+                "Set teacher.model to what the file was trained with, or put another file there."
+            )
+    kept = present.get(LOGITS) == shapes[LOGITS]
+    for name, layer in own.items():
+        if name != LOGITS or kept:
+            layer.set_weights(weights[name])
+    return kept
