@@ -232,6 +232,8 @@ def _with_length(given, defaults):
 
 def _unknown(name, student):
     places = _places(student=student)
+    if name in NOT_GIVEN:
+        return f"{name}: train has no such argument. Give initial, a model or the path of its file."
     if name in _places(student=True):
         return f"{name}: of students only. Give unlabelled images with probs, or a generation."
     near = nearest(name, places)

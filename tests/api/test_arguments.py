@@ -134,6 +134,7 @@ MISTAKES = [
     (lambda: _train(classes=["a", "b", "\x07"]), "classes: .*cannot be printed"),
     (lambda: _train(stepz=3), "stepz: train has no such argument. Did you mean steps?"),
     (lambda: _train(nonsense=3), "nonsense: train has no such argument. There are .*steps"),
+    (lambda: _train(init="pretrained"), "init: train has no such argument. Give initial"),
     (lambda: _train(mix="none"), "mix: of students only. Give unlabelled"),
     (lambda: _train(steps=0), r"steps: .*greater than or equal to 1 .*found 0"),
     (lambda: _train(steps=10, epochs=3), "exactly one of epochs and steps, and leave the other None"),
