@@ -27,12 +27,13 @@ TRANSLATIONS = (
     (r" in params\.yaml", ""),
     (r"\bdata\.image_size\b", "image_size"),
     (r"\b(?:generations\.[\w-]+\.)?(?:teacher|student|noise|augmentation|pseudolabel|balance)\.(?=[a-z])", ""),
+    (r"\bweights(?==|: )", "initial"),
     (r"\bset init: random\b", "set initial=None"),
     (r"\bset init: (?:pretrained|teacher)\b", "give initial"),
     (r"same model section", "same model"),
     (r"=empty\b", "=None"),
     (rf"\b({SECTIONS})\.(\w+)", r'\1["\2"]'),
-    (r"\b([a-z_]+(?:\[\"\w+\"\])?)=([a-z]\w*)\b", r'\1="\2"'),
+    (r"\b([a-z_]+(?:\[\"\w+\"\])?)=([a-z]\w*)\b(?![/-]|\.\w)", r'\1="\2"'),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def train(
     rows: npt.ArrayLike | None = None,
     validation: tuple[npt.ArrayLike, npt.ArrayLike] | None = None,
     classes: int | Sequence[str] | None = None,
-    initial: Model | None = None,
+    initial: Model | str | os.PathLike | None = None,
     generation: str | None = None,
     kind: Literal["soft", "hard"] = DEFAULTS.pseudolabel.kind,
     seed: int = DEFAULTS.seed,
@@ -64,7 +65,9 @@ def train(
         rows: (n,) which images of the pool are learned from, as `balance` gives them; None: each once.
         validation: (images, labels) that `select_by` "loss" or "accuracy" chooses the weights by; None: the last stay.
         classes: K names, or how many; None: by `probs`, or by the highest label.
-        initial: a model of the same network, whose weights to start from; None: random ones.
+        initial: a model of the same network, whose weights to start from; of a teacher also the path of a file of
+            pretrained weights, as `teacher.weights` takes it, whose last layer is replaced where the classes differ.
+            None: random weights.
         generation: letters, digits, - and _; part of the seed, so that students of several generations differ in their
             noise. None: "gen1" for a student. With a name and mix="none" a student is trained without a pool: the
             control that shows what noise alone does.
@@ -109,7 +112,7 @@ def train(
             labelled=labelled,
             validation=held_out,
             classes=len(names),
-            initial=None if initial is None else of_keras(initial, where="initial").keras,
+            initial=_initial(initial, params, names, side=side, student=student),
         )
     return Model(trained.model, names, trained.history, trained.summary, description)
 
@@ -196,8 +199,10 @@ def _params(common, kind, given, *, student, key, side, initial):
     values |= {"generations": {key: {"teacher": "teacher"}}, "release": "teacher"}
     values["pseudolabel"]["kind"] = kind
     own = values["student" if student else "teacher"]
-    if initial is not None and "init" in own:
+    if initial is not None:
         own["init"] = "teacher" if student else "pretrained"
+    if isinstance(initial, str | os.PathLike) and not student:
+        own["weights"] = os.fspath(initial)
     for name, value in _with_length(arguments.plain(given), own).items():
         section = values[places[name]]
         if isinstance(section[name], dict) and not isinstance(value, dict):
@@ -227,6 +232,8 @@ def _with_length(given, defaults):
 
 def _unknown(name, student):
     places = _places(student=student)
+    if name in NOT_GIVEN:
+        return f"{name}: train has no such argument. Give initial, a model or the path of its file."
     if name in _places(student=True):
         return f"{name}: of students only. Give unlabelled images with probs, or a generation."
     near = nearest(name, places)
@@ -251,6 +258,19 @@ def _check(params, training, pool, held_out):
     wrong = network_faults(params)
     if wrong:
         raise ArgumentError(f"train: {'; '.join(map(arguments.of_arguments, wrong))}")
+
+
+def _initial(given, params, names, *, side, student):
+    """The Keras model that the training starts from, or None."""
+    if given is None:
+        return None
+    if student or not isinstance(given, str | os.PathLike):
+        return of_keras(given, where="initial").keras
+    from noisy_student.pretrained.files import find
+    from noisy_student.pretrained.start import pretrained
+
+    size = params.teacher.image_size or side
+    return pretrained(params, find(params.teacher.weights), classes=names, image_size=size)[0]
 
 
 def _shares(params, training, labelled, pool, *, classes):

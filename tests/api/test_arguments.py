@@ -94,7 +94,7 @@ def test_help_lists_every_parameter_of_a_training_with_its_default():
     text = pydoc.render_doc(ns.train, renderer=pydoc.plaintext)
     sections = PARAMS["student"] | PARAMS["noise"] | PARAMS["augmentation"]
     listed = dict(re.findall(r"^ +(\w+) \((.*?)\)(?:: .*)?$", text.partition("Further arguments")[2], re.MULTILINE))
-    assert set(sections) - set(listed) == {"init"}
+    assert set(sections) - set(listed) == {"init"}  # given as `initial`
     assert listed["steps"] == "800; student 1600"
     assert listed["mix"] == "students only, 'ratio'"
     assert listed["crop"] == "0"
@@ -134,6 +134,7 @@ MISTAKES = [
     (lambda: _train(classes=["a", "b", "\x07"]), "classes: .*cannot be printed"),
     (lambda: _train(stepz=3), "stepz: train has no such argument. Did you mean steps?"),
     (lambda: _train(nonsense=3), "nonsense: train has no such argument. There are .*steps"),
+    (lambda: _train(init="pretrained"), "init: train has no such argument. Give initial"),
     (lambda: _train(mix="none"), "mix: of students only. Give unlabelled"),
     (lambda: _train(steps=0), r"steps: .*greater than or equal to 1 .*found 0"),
     (lambda: _train(steps=10, epochs=3), "exactly one of epochs and steps, and leave the other None"),
@@ -156,7 +157,10 @@ MISTAKES = [
     (lambda: _train(generation="gen 1", mix="none"), "generation: expected letters.*found 'gen 1'"),
     (lambda: _train(generation="gen1"), 'unlabelled: missing; a student of mix="ratio"'),
     (lambda: _train(probs=PROBS), "probs: of which images. Give them as unlabelled"),
-    (lambda: _train(initial="teacher.keras"), "initial: expected what train or load returns, found str"),
+    (lambda: _train(initial=IMAGES), "initial: expected what train or load returns, found ndarray"),
+    (lambda: _train(initial="no/teacher.keras"), "initial=no/teacher.keras: no such file or folder"),
+    (lambda: _student(initial="teacher.keras"), "initial: expected what train or load returns, found str"),
+    (lambda: _train(freeze_blocks=1), "freeze_blocks=1 would keep random weights as they are; give initial, or leave"),
     (lambda: ns.train(IMAGES[:, :4, :4], LABELS), "images: expected 8 to 1024 pixels a side, found 4"),
     (lambda: _student(probs=None), "probs: missing; unlabelled images need the labels of a teacher"),
     (lambda: _student(probs=PROBS[:5]), "probs: expected a row for each of the 12 images of unlabelled, found 5"),
@@ -237,6 +241,17 @@ def test_weights_that_do_not_fit_are_told_by_the_arguments():
     with pytest.raises(ns.UserError, match="same model and classes, or set initial=None") as caught:
         ns.train(IMAGES, LABELS, steps=1, model={"depth": 8, "width": 8}, initial=initial)
     assert "params.yaml" not in str(caught.value)
+
+
+def test_frozen_blocks_keep_the_weights_of_a_model_or_of_a_file(tmp_path):
+    small = {"model": {"depth": 8, "width": 4}, "steps": 2}
+    first = ns.train(IMAGES, LABELS, **small)
+    first.save(tmp_path / "first.keras")
+    for initial in (first, tmp_path / "first.keras"):
+        then = ns.train(IMAGES, LABELS, initial=initial, freeze_blocks=3, optimizer={"learning_rate": 1.0}, **small)
+        before, after = ({w.path: np.asarray(w) for w in model.keras.weights} for model in (first, then))
+        changed = {path.partition("/")[0] for path in before if not np.array_equal(before[path], after[path])}
+        assert changed == {"logits"}
 
 
 def test_a_training_that_diverges_is_told_by_the_arguments():
