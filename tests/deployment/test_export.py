@@ -42,7 +42,12 @@ def exported(call, model, name, *arguments):
     return module, path, done
 
 
-@pytest.mark.parametrize("name", FORMATS)
+def slow(*names):
+    """Formats whose conversion takes ten seconds."""
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", ["onnx", "savedmodel", *slow("litert", "openvino")])
 def test_an_export_gives_what_stock_keras_gives(name, model, images, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module, path, done = exported(call, model, name)
@@ -68,6 +73,7 @@ def test_what_onnx_runtime_sees(model, images, call, tmp_path, monkeypatch):
     assert json.loads(session.get_modelmeta().custom_metadata_map["names"]) == list(CLASSES)
 
 
+@pytest.mark.slow
 def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeypatch):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     monkeypatch.chdir(tmp_path)
@@ -79,16 +85,28 @@ def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeyp
     np.testing.assert_allclose(probs, keras.saving.load_model(model).predict(images[:1], verbose=0), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["litert", "onnx"])
-def test_8_bits_are_smaller_and_their_accuracy_is_that_of_the_file(name, plain_set, model, call):
+@pytest.mark.parametrize("name", ["onnx", *slow("litert")])
+def test_kernels_have_8_bits_and_the_accuracy_is_that_of_the_file(name, plain_set, model, call):
     module, path, done = exported(call, model, name, "--int8", "--images", "set")
     measured = exporting.read_images(["set"], read_description(model), SIDE)
-    others = np.arange(len(measured.labels)) % 4 != 0
+    others = (np.arange(len(measured.labels)) % 4 != 0) & (measured.labels >= 0)
     probs = [keras.saving.load_model(model).predict(measured.images[others], verbose=0)]
     probs.append(module.reader(path)(measured.images[others]))
     own, given = ((each.argmax(axis=1) == measured.labels[others]).mean() for each in probs)
     assert f"accuracy {own:.2%} before, {given:.2%} after" in done.out
-    assert given > 0.5  # the labels are the model's own
+    assert own == 1  # the labels are the model's own
+    assert sum(len(shape) == 4 for shape in _shapes_of_8_bits(name, path)) >= 7  # a ResNet-8's convolutions
+
+
+def _shapes_of_8_bits(name, path):
+    if name == "onnx":
+        import onnx
+
+        weights = onnx.load(str(path)).graph.initializer
+        return [weight.dims for weight in weights if weight.data_type == onnx.TensorProto.INT8]
+    from tensorflow.lite import Interpreter
+
+    return [each["shape"] for each in Interpreter(str(path)).get_tensor_details() if each["dtype"] == np.int8]
 
 
 @pytest.fixture
@@ -183,6 +201,10 @@ def test_the_requirements_name_every_package():
         for packages in module_of(name).PACKAGES.values():
             for package in packages:
                 assert re.search(rf"^(# )?{package}\b", declared, re.MULTILINE) or package == "tensorflow"
+
+
+def test_every_format_is_tried():
+    assert set(FORMATS) == {"onnx", "savedmodel", "litert", "openvino"}
 
 
 def test_exports_are_ignored_by_git():
