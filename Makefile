@@ -55,7 +55,6 @@ test-slow: $(TOOLS) ## run the slow tests, an hour (other backends: see CONTRIBU
 	@python -m pytest -m slow
 
 docs: $(DOCS) ## build the documentation, site/index.html; a broken link is an error
-	@python -m commands.docs
 	@python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs site && echo site/index.html
 
 bench: $(INSTALLED) ## measure against rivals, write docs/benchmarks.md (needs requirements-bench.txt)

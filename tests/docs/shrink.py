@@ -12,6 +12,11 @@ from noisy_student.settings.params import read_yaml
 
 SHORT = {"steps": 4, "validate_every": 2, "epochs": None, "batch_size": 8}
 
+NETWORKS = {  # of the others the defaults are small; what a network does not take must not be set
+    "wide_resnet": {"wide_depth": 10, "widening_factor": 1},
+    "whitened_convnet": {f"stage{stage}_filters": 8 for stage in (1, 2, 3)},
+}
+
 
 def _shorten(training):
     for key, value in SHORT.items():
@@ -28,8 +33,7 @@ def main():
     for training in (tree["teacher"], tree["student"]):
         _shorten(training)
         training["validate_every"] = 2
-        training["model"] |= {"width": 4, "wide_depth": 10, "widening_factor": 1}
-        training["model"] |= {f"stage{stage}_filters": 8 for stage in (1, 2, 3)}
+        training["model"] |= NETWORKS.get(training["model"]["name"], {})
     for given in tree["generations"].values():
         if "student" in given:
             _shorten(given["student"])

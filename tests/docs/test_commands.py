@@ -22,9 +22,10 @@ from support import with_values
 
 # {what is replaced: by what}
 INSTEAD = {
-    # the environment of this clone takes the place of one that pip would fill
+    # the environment of this clone takes the place of one that pip would fill, DVC's cache that of the first run
     r"git clone <this repository>(\s+\S+)? && cd \S+.*": (
-        r'git clone -q "$ORIGIN" new && cd new && cp -r "$ENVIRONMENT" .venv && touch .venv/.installed*'
+        r'git clone -q "$ORIGIN" new && cp -r .dvc/cache new/.dvc/ && cd new && '
+        r'cp -r "$ENVIRONMENT" .venv && touch .venv/.installed*'
     ),
     r"/absolute/path/images": "$IMAGES",
     r"/mnt/shared/noisy-student": "$REMOTE",
