@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[Stored]:
         if not layers:
             raise DataError(
                 f"teacher.weights: {path} holds no layer of keras.applications' EfficientNet by its name. If a Keras "
-                "before 3.4 wrote it, load it there and save it anew: model.save_weights('NAME.weights.h5')."
+                "before 3.7 wrote it, load it there and save it anew: model.save_weights('NAME.weights.h5')."
             )
 
         def read(layer):
