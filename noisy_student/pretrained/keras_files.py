@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from noisy_student.models.networks.efficientnet import DEVIATION, MEAN
@@ -40,6 +39,8 @@ def opened(path: Path) -> Iterator[Stored]:
     Raises:
         DataError: it is damaged, or holds no layers by name.
     """
+    import h5py  # here, for `check` tells of packages that are missing
+
     try:
         file = h5py.File(path)
     except OSError as error:
@@ -93,6 +94,8 @@ def _texts(names):
 
 def _newer(file):
     """{layer: datasets} of Keras 3's format, those of nested models too."""
+    import h5py
+
     found = {}
 
     def visit(place, group):
