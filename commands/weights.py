@@ -2,7 +2,7 @@
 
     python -m commands.weights b0        # EfficientNet-B0 of ImageNet, 21 MB, into data/raw/weights; up to b7, 268 MB
 
-Keras' own hash is checked; a file that is there already is left as it is. Other ways: docs/pretrained.md.
+Keras' own hash is checked; a file that is there already is left as it is. Other ways: docs/recipes.md.
 """
 
 import argparse

@@ -19,7 +19,6 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.numpy import save_file
 from scipy.io import savemat
 
 from small import stage
@@ -600,6 +599,8 @@ def _hdf5(names=("stem_conv", "block1a_dwconv", "top_conv"), cut=0):
 
 def _tensors(content=None, config=None, **tensors):
     """A file of timm's kind."""
+    from safetensors.numpy import save_file
+
     OWN.unlink()
     path = OWN.with_name("model.safetensors")
     save_file(tensors or {"conv_stem.weight": np.zeros((8, 3, 3, 3), np.float32)}, path)

@@ -44,7 +44,8 @@ def done(tmp_path_factory, digits):
     """A workspace in which all stages have run; not to be changed."""
     folder = tmp_path_factory.mktemp("none")
     (folder / "params.yaml").write_text(presets.fresh(with_values(digits, VALUES)))
-    (folder / "data/raw/digits").mkdir(parents=True)
+    for name in ("digits", "weights"):
+        (folder / "data/raw" / name).mkdir(parents=True)
     shutil.copytree(ROOT / "data/pools", folder / "data/pools")
     with contextlib.chdir(folder):
         for call in (*CALLS, *(f"{name} noise-only" for name in OF_GENERATION), "results"):

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from noisy_student.models.networks.efficientnet import DEVIATION, MEAN
@@ -40,6 +39,8 @@ def opened(path: Path) -> Iterator[Stored]:
     Raises:
         DataError: it is damaged, or holds no layers by name.
     """
+    import h5py  # here, for `check` tells of packages that are missing
+
     try:
         file = h5py.File(path)
     except OSError as error:
@@ -54,7 +55,7 @@ def opened(path: Path) -> Iterator[Stored]:
         if not layers:
             raise DataError(
                 f"teacher.weights: {path} holds no layer of keras.applications' EfficientNet by its name. If a Keras "
-                "before 3.4 wrote it, load it there and save it anew: model.save_weights('NAME.weights.h5')."
+                "before 3.7 wrote it, load it there and save it anew: model.save_weights('NAME.weights.h5')."
             )
 
         def read(layer):
@@ -93,6 +94,8 @@ def _texts(names):
 
 def _newer(file):
     """{layer: datasets} of Keras 3's format, those of nested models too."""
+    import h5py
+
     found = {}
 
     def visit(place, group):

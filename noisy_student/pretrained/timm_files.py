@@ -46,10 +46,16 @@ def opened(path: Path) -> Iterator[Stored]:
     """Open such a file.
 
     Raises:
-        DataError: it is damaged, holds other tensors or is of a network that computes otherwise.
+        DataError: it is damaged, holds other tensors or is of a network that computes otherwise, or the package that
+            reads it is missing.
     """
-    from safetensors import SafetensorError, safe_open
-
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError as error:
+        raise DataError(
+            f"{PARAMETER}: {path} needs the Python package safetensors, which is not installed here. Run `make setup`, "
+            "or install the requirements anew."
+        ) from error
     told = _configuration(path)
     try:
         file = safe_open(path, framework="numpy")

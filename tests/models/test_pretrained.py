@@ -5,6 +5,7 @@ The files are made here, with weights drawn at random. All is compared in float6
 
 import json
 import shutil
+import sys
 import zipfile
 
 import h5py
@@ -19,7 +20,7 @@ from safetensors.numpy import save_file
 from noisy_student.inference import saving
 from noisy_student.models.build import build, transfer_weights
 from noisy_student.models.networks.efficientnet import EfficientNet
-from noisy_student.pretrained import fitting
+from noisy_student.pretrained import fitting, timm_files
 from noisy_student.pretrained.files import find, sha256
 from noisy_student.pretrained.start import pretrained
 from noisy_student.runtime.errors import UserError
@@ -189,6 +190,13 @@ def test_the_configuration_beside_a_file_of_timms_is_heeded(digits, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(entries | {"architecture": "efficientnet_b0"}))
     with pytest.raises(UserError, match="Put the weights of tf_efficientnet_b0 there"):
         pretrained(settings(digits, {"size": "b0"}), path, classes=["a", "b", "c"], image_size=32)
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    missing = pytest.raises(UserError, match="needs the Python package safetensors")
+    with missing, timm_files.opened(tmp_path / "model.safetensors"):
+        pass
 
 
 def test_stochastic_depth_does_not_change_what_the_weights_give(tiny, digits):

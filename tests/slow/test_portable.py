@@ -31,7 +31,8 @@ def _bytes(folder):
     """Run all stages in an empty folder, each a process as DVC starts it; {file: SHA-256} of what they computed."""
     values = with_values(digits_100(), SMALL | {"arithmetic": "portable"})
     (folder / "params.yaml").write_text(presets.fresh(values))
-    (folder / "data/raw/digits").mkdir(parents=True)
+    for name in ("digits", "weights"):
+        (folder / "data/raw" / name).mkdir(parents=True)
     shutil.copytree(ROOT / "data/pools", folder / "data/pools")
     switches = {*arithmetic.SWITCHES, *arithmetic.UNSET, "DVC_ROOT", "DVC_STAGE"}
     environment = {name: value for name, value in os.environ.items() if name not in switches}
