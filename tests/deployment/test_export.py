@@ -42,7 +42,12 @@ def exported(call, model, name, *arguments):
     return module, path, done
 
 
-@pytest.mark.parametrize("name", FORMATS)
+def slow(*names):
+    """Formats whose conversion takes ten seconds."""
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", ["onnx", "savedmodel", *slow("litert", "openvino")])
 def test_an_export_gives_what_stock_keras_gives(name, model, images, call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module, path, done = exported(call, model, name)
@@ -68,6 +73,7 @@ def test_what_onnx_runtime_sees(model, images, call, tmp_path, monkeypatch):
     assert json.loads(session.get_modelmeta().custom_metadata_map["names"]) == list(CLASSES)
 
 
+@pytest.mark.slow
 def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeypatch):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="ai-edge-litert is not installed")
     monkeypatch.chdir(tmp_path)
@@ -79,7 +85,7 @@ def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeyp
     np.testing.assert_allclose(probs, keras.saving.load_model(model).predict(images[:1], verbose=0), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["litert", "onnx"])
+@pytest.mark.parametrize("name", ["onnx", *slow("litert")])
 def test_8_bits_are_smaller_and_their_accuracy_is_that_of_the_file(name, plain_set, model, call):
     module, path, done = exported(call, model, name, "--int8", "--images", "set")
     measured = exporting.read_images(["set"], read_description(model), SIDE)
@@ -183,6 +189,10 @@ def test_the_requirements_name_every_package():
         for packages in module_of(name).PACKAGES.values():
             for package in packages:
                 assert re.search(rf"^(# )?{package}\b", declared, re.MULTILINE) or package == "tensorflow"
+
+
+def test_every_format_is_tried():
+    assert set(FORMATS) == {"onnx", "savedmodel", "litert", "openvino"}
 
 
 def test_exports_are_ignored_by_git():
