@@ -76,7 +76,11 @@ def prediction_sheet(path: Path, extremes: Extremes, classes: Sequence[str], *, 
 def class_sheet(
     path: Path, title: str, groups: Sequence[tuple[str, int, Iterable[tuple[str, Pixels, float]]]], *, below: str
 ) -> None:
-    """Draw a row of images a class, as PNG: (class, how many there are, (file, image, confidence) of those shown)."""
+    """Draw a row of images a class, as PNG: (class, how many there are, (file, image, confidence) of those shown).
+
+    Classes without images have no row.
+    """
+    groups = [group for group in groups if group[1]]
     shown = groups[:_MOST_CLASSES]
     names = shorten_all([name for name, *_ in shown], _NAMES - 10, bold=True)
     rows = [
@@ -87,6 +91,7 @@ def class_sheet(
         for name, count, each in shown
     ]
     more = f" (the first {len(shown)} of {len(groups)} classes)" if len(shown) < len(groups) else ""
+    below = below if rows else "There is none."
     save_sheet(path, title + more, rows, side=_SIDE, room=_ROOM, names=_NAMES, below=below)
 
 
