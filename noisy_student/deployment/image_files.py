@@ -91,7 +91,7 @@ def _of(path):
 
 def _below(root):
     """Files in a folder and below it, without hidden ones."""
-    unreadable = []
+    unreadable: list[OSError] = []
     seen = set()  # real paths: a link to a folder above would never end
     for folder, folders, names in os.walk(root, onerror=unreadable.append, followlinks=True):
         here = os.path.realpath(folder)

@@ -66,7 +66,7 @@ class FilePredictor:
             if image is None:
                 self.unreadable += 1
                 self.example = self.example or f"{name}: {cause}"
-                self._on_unreadable(name, cause)
+                self._on_unreadable(name, str(cause))
                 continue
             if depth is not None:
                 self._note(name, depth)

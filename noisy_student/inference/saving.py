@@ -5,6 +5,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import keras
 from pydantic import ValidationError
@@ -28,7 +29,7 @@ def save(model: keras.Model, path: Path, description: Description | None = None)
     Models of equal configuration, weights and description give equal bytes, whenever and wherever they are
     saved with the same versions of Keras and h5py.
     """
-    metadata = {"date_saved": DATE_SAVED}
+    metadata: dict[str, Any] = {"date_saved": DATE_SAVED}
     if description is not None:
         metadata[KEY] = description.model_dump(mode="json")
     with atomic_path(path) as temporary:
