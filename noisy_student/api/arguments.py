@@ -19,6 +19,8 @@ DEFAULTS = Params()  # of the pipeline: the schema's
 
 # Messages of the library name parameters by their place in params.yaml, and say how to mend that file.
 SECTIONS = "model|optimizer|schedule|finetune|randaugment|stochastic_depth"  # those that are given as dicts
+PLACES = ("teacher", "student", "noise", "augmentation", "pseudolabel", "balance")
+NAMES = sorted({name for place in PLACES for name in type(getattr(DEFAULTS, place)).model_fields})  # not teacher.keras
 TRANSLATIONS = (
     (r"\n?Mend params\.yaml and run again\.", ""),
     (r"empty \(`-S [^`]*=null`\)", "None"),
@@ -26,7 +28,7 @@ TRANSLATIONS = (
     (r" (?:and )?[Rr]un `dvc repro`(?: again| to make them anew)?", ""),
     (r" in params\.yaml", ""),
     (r"\bdata\.image_size\b", "image_size"),
-    (r"\b(?:generations\.[\w-]+\.)?(?:teacher|student|noise|augmentation|pseudolabel|balance)\.(?=[a-z])", ""),
+    (rf"(?<![/\w-])(?:generations\.[\w-]+\.)?(?:{'|'.join(PLACES)})\.(?=(?:{'|'.join(NAMES)})\b)", ""),
     (r"\bweights(?==|: )", "initial"),
     (r"\bset init: random\b", "set initial=None"),
     (r"\bset init: (?:pretrained|teacher)\b", "give initial"),

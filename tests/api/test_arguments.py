@@ -222,9 +222,9 @@ def test_a_mistake_is_a_value_error_too():
 
 
 def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "a.keras").write_bytes(b"PK")
-    with pytest.raises(ns.UserError, match=r"load: .*a\.keras: truncated, or not a \.keras file") as caught:
-        ns.load(tmp_path / "a.keras")
+    (tmp_path / "teacher.keras").write_bytes(b"PK")
+    with pytest.raises(ns.UserError, match=r"load: .*teacher\.keras: truncated, or not a \.keras file") as caught:
+        ns.load(tmp_path / "teacher.keras")
     assert "dvc" not in str(caught.value)
 
 
