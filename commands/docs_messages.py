@@ -222,7 +222,7 @@ def _of_module(module, errors) -> Iterator[Message]:
         for node in _within(function):
             call = node.exc if isinstance(node, ast.Raise) else node.value if isinstance(node, ast.Return) else None
             kind = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else None
-            if call is not None and (kind in errors or (plain and kind == "ValueError")) and call.args:
+            if isinstance(call, ast.Call) and (kind in errors or (plain and kind == "ValueError")) and call.args:
                 yield from _messages(module, kind, function, call.args[0])
             elif faulty and isinstance(node, ast.Expr) and isinstance(node.value, ast.Yield):
                 yield from _messages(module, "ParamsError", function, node.value.value)

@@ -20,12 +20,13 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from noisy_student.runtime import environment, signals
 from noisy_student.settings.params import read_yaml
 
 CAN_FORK = sys.platform == "linux"
-CONTEXT = multiprocessing.get_context("fork" if CAN_FORK else "spawn")
+CONTEXT: Any = multiprocessing.get_context("fork" if CAN_FORK else "spawn")
 STAGE = re.compile(r"python -m (stages\.\w+)")
 WITHOUT_NETWORK = tuple(f"stages.{name}" for name in ("check", "prepare", "balance", "extra_test", "card", "results"))
 # of what stages with a network import; none computes at its import

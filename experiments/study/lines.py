@@ -53,7 +53,8 @@ def lines(findings: Findings) -> dict[str, Any]:
 
 def _lines_of(findings):
     """{name: (colour, whether dashed, {x: Estimate in percent})}, first those of arms, then peers."""
-    study, found = findings.study, {}
+    study = findings.study
+    found: dict[str, dict[float | None, Estimate]] = {}
     for key in findings.rows:
         line = study.arms[key].line
         if line:

@@ -55,12 +55,13 @@ def share_outside(pool: Floats, test: Floats, bound: float = BOUND) -> float:
     return float(np.clip(1 - inside, 0, 1))
 
 
+def _drawn_again(values, rng):
+    return values[rng.integers(len(values), size=len(values))]
+
+
 def estimate(pool: Floats, test: Floats, bound: float = BOUND) -> Outside:
     """The estimate, with a percentile interval by drawing test and pool images with replacement (Efron 1979)."""
     rng = np.random.default_rng(0)
-    draws = [
-        share_outside(*(side[rng.integers(len(side), size=len(side))] for side in (pool, test)), bound)
-        for _ in range(RESAMPLES)
-    ]
+    draws = [share_outside(_drawn_again(pool, rng), _drawn_again(test, rng), bound) for _ in range(RESAMPLES)]
     low, high = np.quantile(draws, [0.025, 0.975])
     return Outside(share_outside(pool, test, bound), float(low), float(high), len(pool))

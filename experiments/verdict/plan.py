@@ -121,7 +121,7 @@ def _control(settings, chain):
 
 def _look(settings, chain):
     """The generation that has the last student label the pool, and no student to speak of."""
-    short = {
+    short: Tree = {
         "mix": "ratio",
         "init": "random",
         "epochs": None,

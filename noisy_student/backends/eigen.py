@@ -33,7 +33,7 @@ def pin_cache_sizes(library: Path) -> None:
             "name them. Install the version of requirements.txt, or set arithmetic: fast."
         )
     first = _address(library)
-    (ctypes.c_long * 3).from_address(first + places[0])[:] = CACHES
+    (ctypes.c_long * 3).from_address(first + places[0])[:] = list(CACHES)
     ctypes.c_ubyte.from_address(first + places[1]).value = 1  # filled: the CPU is not asked
 
 

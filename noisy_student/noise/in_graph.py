@@ -63,7 +63,7 @@ class InGraphNoise:
             ops); "matrix" (N, ops, 6); and with the article's table "shift" and, float32, "rest" (N, ops, max(height,
             width)), how far each line is sheared.
         """
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         if draw.box is not None:
             sides, (height, width) = {"height": height, "width": width}, self.size or (height, width)
             columns, rows = box_taps(draw.box, **sides, new_height=height, new_width=width)
@@ -74,12 +74,12 @@ class InGraphNoise:
         if draw.op is not None and draw.value is not None:
             steps = np.stack([draw.op, draw.value], axis=-1).reshape(-1, 2)
             distinct, inverse = np.unique(steps, axis=0, return_inverse=True)
-            rows = [
+            found = [
                 parameters(self.table[int(op)].kind, value, self.bicubic, height, width)
                 for op, value in distinct.tolist()
             ]
             index = inverse.reshape(draw.op.shape)
-            arrays |= {key: np.stack([row[key] for row in rows])[index] for key in rows[0]}
+            arrays |= {key: np.stack([row[key] for row in found])[index] for key in found[0]}
         return arrays
 
     def __call__(self, images: Tensor, arrays: dict[str, Tensor]) -> Tensor:
@@ -93,8 +93,8 @@ class InGraphNoise:
         planes = ops.transpose(ops.reshape(images, (-1, height * width, 3)), (0, 2, 1))
         pixels = _pack(ops.cast(planes, "int32"))
         if "column" in arrays:
-            taps = [arrays.pop(key) for key in ("column", "column_weight", "row", "row_weight")]
-            pixels = _resize(pixels, *taps, height, width)
+            column, row = (tuple(arrays.pop(key) for key in (one, f"{one}_weight")) for one in ("column", "row"))
+            pixels = _resize(pixels, *column, *row, height=height, width=width)
             height, width = self.size or (height, width)
         frame = arrays.pop("frame", None)
         if frame is not None:

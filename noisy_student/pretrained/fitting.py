@@ -63,5 +63,5 @@ def _outline(shapes):
 def outline_of(network: EfficientNet) -> tuple[set[str], int, int]:
     """What `_outline` gives of a file of such a network."""
     width, _ = network.coefficients
-    ends = [scaled_filters(filters, width) for filters in (STEM_FILTERS, TOP_FILTERS)]
-    return {f"{name}_depthwise_conv" for name in network.block_names()}, *ends
+    first, last = (scaled_filters(filters, width) for filters in (STEM_FILTERS, TOP_FILTERS))
+    return {f"{name}_depthwise_conv" for name in network.block_names()}, first, last

@@ -49,8 +49,16 @@ def label_pool(params: Params, generation: str) -> dict:
         checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as shards,
         array_writer(layout.pseudo_labels(generation), shape=shape, dtype="float32") as probs,
     ):
-        options = {"name": name, "noise": noise, "mirrored": mirrored, "checkpoints": shards}
-        predict_probs(model, pool, batch_size=batch_size, out=probs, **options)
+        predict_probs(
+            model,
+            pool,
+            batch_size=batch_size,
+            out=probs,
+            name=name,
+            noise=noise,
+            mirrored=mirrored,
+            checkpoints=shards,
+        )
     return {"images": len(pool), "resumed_from_row": shards.resumed_from, "devices": devices}
 
 
