@@ -103,6 +103,68 @@ def test_a_program_that_cannot_have_utf8_starts_anew_once_only(flags):
     assert b"\\udce9" in done.stdout
 
 
+def _without_reader(command, *, folder, stream="stdout", **environment):
+    """Run a program whose output nobody reads: the other end of its pipe is closed."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        return subprocess.run(
+            [sys.executable, *command],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            timeout=60,
+            check=False,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: write},
+        )
+    finally:
+        os.close(write)
+
+
+@pytest.mark.parametrize("flags", [[], ["-u"]])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_that_nobody_reads_stops_nothing(tmp_path, flags, stream):
+    """More than any buffer holds, then a file, a child's output and the exit status."""
+    code = (
+        "import subprocess, sys; from pathlib import Path; from noisy_student.runtime import console\n"
+        f"console.use_utf8(); out = sys.{stream}\n"
+        "for i in range(20_000): print('a line of some length', i, file=out)\n"
+        "out.flush(); sys.__stderr__.flush(); Path('written').write_text('all'); sys.exit(3)"
+    )
+    done = _without_reader([*flags, "-c", code], folder=tmp_path, stream=stream)
+    assert done.returncode == 3
+    assert not done.stdout
+    assert not done.stderr
+    assert (tmp_path / "written").read_text() == "all"
+
+
+def test_programs_whose_output_nobody_reads(project, tmp_path):
+    """As `| head` does: tables, help, a message of a mistake, a stage that writes files."""
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    calls = [
+        (["-m", "commands.preset"], tmp_path, 0),
+        (["-m", "commands.preset", "--help"], tmp_path, 0),
+        (["-m", "commands.preset", "no-such"], tmp_path, 1),
+        (["-m", "stages.prepare"], project, 0),
+    ]
+    (project / layout.CLASSES).unlink(missing_ok=True)
+    for command, folder, status in calls:
+        done = _without_reader(command, folder=folder)
+        assert done.returncode == status, (command, done.stderr)
+        assert b"Traceback" not in done.stderr
+        assert b"Broken pipe" not in done.stderr
+    assert (project / layout.CLASSES).exists()
+
+
+def test_other_faults_of_the_output_are_not_dropped(tmp_path):
+    code = "from noisy_student.runtime import console; console.use_utf8(); print('x', flush=True)"
+    with Path("/dev/full").open("w") as full:  # every write to it fails: no space left
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+        )
+    assert done.returncode != 0
+    assert b"No space left" in done.stderr
+
+
 MAINS = sorted(
     path.relative_to(ROOT).as_posix()
     for top in ("commands", "experiments", "benchmarks", "stages")

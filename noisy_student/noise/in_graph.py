@@ -93,8 +93,8 @@ class InGraphNoise:
         planes = ops.transpose(ops.reshape(images, (-1, height * width, 3)), (0, 2, 1))
         pixels = _pack(ops.cast(planes, "int32"))
         if "column" in arrays:
-            column, row = (tuple(arrays.pop(key) for key in (one, f"{one}_weight")) for one in ("column", "row"))
-            pixels = _resize(pixels, *column, *row, height=height, width=width)
+            sides = {name: (arrays.pop(name), arrays.pop(f"{name}_weight")) for name in ("column", "row")}
+            pixels = _resize(pixels, sides, height, width)
             height, width = self.size or (height, width)
         frame = arrays.pop("frame", None)
         if frame is not None:
@@ -218,8 +218,9 @@ def _warp(pixels, matrix, height, width, fill):
     return ops.where(inside, ops.take_along_axis(pixels, place, axis=1), fill * 0x010101)
 
 
-def _resize(pixels, column, column_weight, row, row_weight, height, width):
+def _resize(pixels, sides, height, width):
     """Resize as the taps say, along rows first, as Pillow does: (N, H * W) packed -> (N, size * size) packed."""
+    (column, column_weight), (row, row_weight) = sides["column"], sides["row"]
     new_height, new_width = row.shape[1], column.shape[1]
     starts = width * ops.arange(height, dtype="int32")[:, None]
     places = [starts + ops.minimum(column + tap, width - 1)[:, None] for tap in range(column_weight.shape[2])]
