@@ -192,7 +192,7 @@ class _Module:
 
 def messages(root: Path = Path()) -> list[Message]:
     """All messages below a repository's root, in the order of their files, each once."""
-    modules: dict[str, Any] = {}
+    modules: dict[str, _Module] = {}
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*.py")):
             name = path.relative_to(root).as_posix()
