@@ -4,7 +4,7 @@ import io
 import os
 import sys
 
-_before = []  # the streams that Python opened: one that is let go of would close its file
+_before: list[object] = []  # the streams that Python opened: one that is let go of would close its file
 
 
 def use_utf8() -> None:
