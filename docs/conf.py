@@ -21,7 +21,6 @@ myst_heading_anchors = 4  # `#on-a-gpu` leads to a heading, as on GitHub
 exclude_patterns = ["_build"]
 nitpicky = True
 
-OPTIONAL = ("label-and-correct", "export", "api")  # listed where the file is there
 # What axe finds in Furo 2025.12.19: captions without a level, two landmarks of one name, boxes that scroll and that
 # the keyboard does not reach.
 ACCESSIBLE = (
@@ -41,9 +40,7 @@ def setup(app):
 
 def _for_the_site(app, name, source):
     """CONTRIBUTING.md stands at the top for GitHub, and is a page here."""
-    lines = source[0].replace("](../CONTRIBUTING.md", "](contributing.md").split("\n")
-    absent = {page for page in OPTIONAL if not Path(app.srcdir, f"{page}.md").exists()}
-    source[0] = "\n".join(line for line in lines if line not in absent)
+    source[0] = source[0].replace("](../CONTRIBUTING.md", "](contributing.md")
 
 
 def _make_accessible(app, failed):
