@@ -117,7 +117,7 @@ def _teacher_of(model, parameters):
 
 
 def pending(jobs: list[Job]) -> list[Job]:
-    """The jobs that have no row yet, or one without the robustness that the study reports now.
+    """The jobs that have no row yet.
 
     Raises:
         UserError: a row was measured with other parameters than the study has now.
@@ -133,14 +133,7 @@ def pending(jobs: list[Job]) -> list[Job]:
                 f"other parameters ({row['settings']}, now {job.settings}). Remove the rows of this arm, or "
                 "the file, to measure it again."
             )
-    return [job for job in jobs if _is_missing(job, done.get((job.arm, job.seed)))]
-
-
-def _is_missing(job, row):
-    if row is None:
-        return True
-    wanted = job.robustness and job.parameters["eval"]["robustness"] != "off"
-    return wanted and all(row[name] is None for name in ROBUSTNESS)
+    return [job for job in jobs if (job.arm, job.seed) not in done]
 
 
 class Runner:

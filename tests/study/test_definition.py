@@ -201,19 +201,6 @@ def _measure(jobs, **more):
         rows.add(job.study, job.preset, dict.fromkeys(rows.COLUMNS) | facts | measured, None)
 
 
-def test_a_row_without_the_robustness_that_is_reported_now_is_missing(monkeypatch, tmp_path):
-    """It was measured when the study did not report it; `article` does."""
-    monkeypatch.setattr(definition, "RESULTS", tmp_path)
-    study = definition.load("article")
-    clean, noised = run.jobs_of("article", study, "digits", seeds=1)
-    _measure([clean], corruption_error=0.2)
-    _measure([noised])
-    assert run.pending([clean, noised]) == [noised]
-    quiet = run.jobs_of("article", study, "digits", seeds=2, changes={"eval.robustness": "off"})[2:]
-    _measure(quiet)
-    assert run.pending(quiet) == []
-
-
 @pytest.mark.parametrize("listed", [False, True], ids=["left out", "written down"])
 @pytest.mark.parametrize(("preset", "name"), MEASURED)
 def test_a_new_parameter_at_its_default_leaves_rows_recognised(monkeypatch, tmp_path, preset, name, listed):
