@@ -22,7 +22,10 @@ def run(finished):
     with contextlib.chdir(finished):
         params = read_yaml("params.yaml")
         noise = params["noise"] | params["augmentation"]
-        of = {section: {k: v for k, v in params[section].items() if k != "init"} for section in ("teacher", "student")}
+        of = {
+            section: {k: v for k, v in params[section].items() if k not in ("init", "weights")}
+            for section in ("teacher", "student")
+        }
         labelled, held_out, test = map(open_labelled, (layout.LABELLED, layout.VALIDATION, layout.TEST))
         return {
             "params": params,
