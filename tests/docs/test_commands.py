@@ -30,8 +30,6 @@ INSTEAD = {
     r"/absolute/path/images": "$IMAGES",
     r"/mnt/shared/noisy-student": "$REMOTE",
     r"^make test\b": "make -n test",  # this is one of them
-    r"plots show --open": "plots show",
-    r"^dvc gc -w": "dvc gc -w -f",
     r"dvc queue start(?! -)": "dvc queue start && while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done",
     # a preset, made small
     r"^(python -m commands\.preset (?!\S* ?--args)[\w-]+[^#\n]*)": r'\1 && python "$SHRINK" ',
