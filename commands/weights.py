@@ -71,4 +71,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     sys.exit(main())

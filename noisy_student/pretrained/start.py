@@ -1,7 +1,5 @@
 """The network that a pretrained teacher starts from."""
 
-import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from noisy_student.inference.saving import load
+from noisy_student.inference.saving import load, read_description
 from noisy_student.models.build import LOGITS, block_survival, build, model_noise, normalisation_of, normalise
 from noisy_student.pretrained import fitting
 from noisy_student.pretrained.files import KINDS, PARAMETER, Stored, sha256
@@ -57,7 +55,8 @@ def pretrained(
         own = _load(path)
         weights = {layer.name: layer.get_weights() for layer in own.layers if layer.weights}
         normalise(network, **normalisation_of(own))
-        if _classes_of(path) not in (None, list(classes)):
+        described = read_description(path)  # None: an older file
+        if described is not None and described.classes != tuple(classes):
             weights.pop(LOGITS)
     kept = _fill(network, weights, path)
     head = "its last layer too" if kept else f"a new last layer for {len(classes)} classes"
@@ -87,13 +86,6 @@ def _load(path):
             "model.save_weights('NAME.weights.h5')."
         ) from error
     return model
-
-
-def _classes_of(path):
-    """The names of the classes that a model of this project says; None: an older one says none."""
-    with zipfile.ZipFile(path) as archive:
-        said = json.loads(archive.read("metadata.json")).get("noisy_student", {})
-    return said.get("classes")
 
 
 def _fill(network, weights: Weights, path):

@@ -16,7 +16,7 @@ from typing import Any
 
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")  # what decides what a stage computes
 PACKAGES = (
-    *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py"),
+    *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py", "safetensors"),
     *("opencv-python-headless", "scikit-learn", "vl-convert-python"),
 )
 # environment variables that change how numbers are rounded; those of Keras do not count, see `backends.select`

@@ -6,7 +6,6 @@ The files are made here, with weights drawn at random. All is compared in float6
 import json
 import shutil
 import sys
-import zipfile
 
 import h5py
 import keras
@@ -18,6 +17,7 @@ from keras.src.legacy.saving import legacy_h5_format
 from safetensors.numpy import save_file
 
 from noisy_student.inference import saving
+from noisy_student.inference.description import Description
 from noisy_student.models.build import build, transfer_weights
 from noisy_student.models.networks.efficientnet import EfficientNet
 from noisy_student.pretrained import fitting, timm_files
@@ -228,16 +228,6 @@ def test_the_normalisation_of_the_origin_goes_with_the_weights(mode, tmp_path):
         np.testing.assert_array_equal(loaded.predict(ones, verbose=0), second.predict(ones, verbose=0))
 
 
-def _named(path, classes):
-    """Let a model's file name its classes."""
-    with zipfile.ZipFile(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    said = json.loads(members["metadata.json"]) | {"noisy_student": {"classes": classes}}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (members | {"metadata.json": json.dumps(said)}).items():
-            archive.writestr(name, content)
-
-
 @pytest.mark.parametrize(
     ("classes", "named", "last"),
     [
@@ -252,9 +242,8 @@ def test_own_models_start_a_teacher_of_other_classes_too(digits, tmp_path, class
     chosen = params.check(with_values(digits, {"teacher.init": "pretrained", "teacher.model": model}))
     path = tmp_path / "own.keras"
     own = build(chosen.teacher.model, classes=3, image_size=8, mode="inference", seed=5)
-    saving.save(own, path)
-    if named:
-        _named(path, named)
+    described = named and Description(name="teacher", classes=tuple(named), image_size=8, resize="squash")
+    saving.save(own, path, described)
     network, told = pretrained(chosen, path, classes=classes, image_size=12)
     seed = derive_seed(chosen.seed, "teacher")
     at_random = build(chosen.teacher.model, classes=len(classes), image_size=12, seed=seed)
