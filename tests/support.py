@@ -2,6 +2,9 @@
 
 import contextlib
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 from commands import preset as presets
@@ -9,6 +12,20 @@ from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import ModelParams
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_elsewhere(code, folder):
+    """Run Python code in a process of its own, in a folder outside of the repository; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def digits_100():

@@ -2,11 +2,8 @@
 
 import importlib
 import inspect
-import os
 import pydoc
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -18,7 +15,7 @@ import noisy_student as ns
 from noise.pillow_oracle import by_pillow
 from noisy_student.noise.operations import STANDARD
 from noisy_student.settings.params import read_yaml
-from support import ROOT
+from support import ROOT, run_elsewhere
 
 NAMES = {"Model", "RandAugment", "UserError", "balance", "evaluate", "load", "pseudo_label", "train"}
 PARAMS = read_yaml(ROOT / "params.yaml")
@@ -40,18 +37,10 @@ assert not frameworks, frameworks
 
 
 def test_nothing_is_loaded_before_it_is_used(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", LAZY],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    printed = run_elsewhere(LAZY, tmp_path)
     for name in NAMES - {"UserError"}:  # help shows each with its text
-        assert re.search(rf"\b{name}\b", done.stdout.partition("FUNCTIONS")[2] + done.stdout.partition("CLASSES")[2])
-    assert "Choose the confident images" in done.stdout
+        assert re.search(rf"\b{name}\b", printed.partition("FUNCTIONS")[2] + printed.partition("CLASSES")[2])
+    assert "Choose the confident images" in printed
 
 
 def test_dir_and_all_list_the_names():

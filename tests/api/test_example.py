@@ -2,16 +2,13 @@
 
 import functools
 import json
-import os
 import re
-import subprocess
-import sys
 
 import keras
 import pytest
 
 import noisy_student as ns
-from support import ROOT
+from support import ROOT, run_elsewhere
 
 EXAMPLE = re.search(r"^```python\n(.*?)^```", (ROOT / "docs/api.md").read_text(), re.MULTILINE | re.DOTALL).group(1)
 
@@ -33,16 +30,8 @@ def test_the_example_runs_with_few_steps(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_student_of_the_example_is_better(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", EXAMPLE],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    accuracy = {name: float(share) for name, share in re.findall(r"^(teacher|student) ([\d.]+)$", done.stdout, re.M)}
+    printed = run_elsewhere(EXAMPLE, tmp_path)
+    accuracy = {name: float(share) for name, share in re.findall(r"^(teacher|student) ([\d.]+)$", printed, re.M)}
     assert accuracy["student"] > accuracy["teacher"] + 0.05
 
 
