@@ -58,8 +58,8 @@ def _lines_of(findings):
     for key in findings.rows:
         line = study.arms[key].line
         if line:
-            x = (study.changes(findings.preset) | study.arms[key].changes(findings.preset))[study.over]
-            found.setdefault(line, {})[x] = mean_over_seeds(100 * findings.by_seed(key))
+            by_x = found.setdefault(line, {})
+            by_x[findings.value_over(key)] = mean_over_seeds(100 * findings.by_seed(key))
     drawn = {
         name: (BLACK if None in by_x else _COLOURS[place % len(_COLOURS)], False, by_x)
         for place, (name, by_x) in enumerate(found.items())
