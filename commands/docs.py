@@ -1,6 +1,6 @@
-"""Write the pages of docs/ that follow from the code, and the pictures that the last run of the defaults has drawn.
+"""Write the pages that follow from the code and from the committed run, and the pictures that the last run has drawn.
 
-python -m commands.docs                # docs/parameters.md, docs/troubleshooting.md, what is marked in others
+python -m commands.docs                # parameters.md, troubleshooting.md, what is marked in others, README's picture
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
 python -m commands.docs --check        # writes nothing; status 1 if a page is stale
 """
@@ -13,13 +13,15 @@ from pathlib import Path
 
 from PIL import Image
 
-from commands import docs_messages, docs_parameters
+from commands import docs_messages, docs_parameters, docs_result
+from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.runtime.files import read_json, write_bytes
 from noisy_student.steps.results import table
 
-DOCS = Path("docs")
+README, DOCS = Path("README.md"), Path("docs")
+PICTURE = DOCS / "pictures/default-run.png"
 PAGES = {"parameters.md": docs_parameters.page, "troubleshooting.md": docs_messages.page}
 PICTURES = {  # name: what the stages draw, below metrics/plots
     "noise": "eval/teacher/noise.png",
@@ -45,18 +47,32 @@ def draw() -> str:
     return printed.getvalue().rstrip()
 
 
-MARKED = {("tutorial.md", "result"): result, ("how-it-works.md", "draw"): draw}  # (page, mark): what stands within
+MARKED = {  # (page, mark): what stands within
+    (README, "result"): docs_result.tables,
+    (DOCS / "tutorial.md", "result"): result,
+    (DOCS / "how-it-works.md", "draw"): draw,
+}
 
 
 def pages() -> dict[Path, str]:
     """What the pages are to be, of those that follow from the code or have a part that does."""
     whole = {DOCS / name: page() for name, page in PAGES.items()}
-    for (name, mark), told in MARKED.items():
-        text = whole.get(DOCS / name) or (DOCS / name).read_text(encoding="utf-8")
-        before, begin, rest = text.partition(f"<!-- {mark} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        whole[DOCS / name] = f"{before}{begin}```text\n{told()}\n```\n{end}{after}"
+    for (path, mark), told in MARKED.items():
+        whole[path] = within(path, whole.get(path) or path.read_text(encoding="utf-8"), mark, told())
     return whole
+
+
+def within(path: Path, text: str, mark: str, told: str) -> str:
+    """A page with this block of code between `<!-- MARK -->` and `<!-- end -->`.
+
+    Raises:
+        DataError: a mark is missing.
+    """
+    before, begin, rest = text.partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise DataError(f"{path}: expected <!-- {mark} --> and <!-- end --> around a block. See git's version of it.")
+    return f"{before}{begin}```text\n{told}\n```\n{end}{after}"
 
 
 def stale() -> list[Path]:
@@ -66,9 +82,10 @@ def stale() -> list[Path]:
 
 
 def write_pages() -> None:
-    """Write the pages anew."""
+    """Write the pages and README's picture anew."""
     for path, text in pages().items():
         write_bytes(path, text.encode())
+    save_chart(PICTURE, docs_result.picture(read_json(layout.EVAL_METRICS), read_json(layout.DATA_METRICS)["images"]))
 
 
 def write_pictures() -> None:
@@ -94,9 +111,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
     parser.add_argument("--pictures", action="store_true", help="the pictures of the last run, too")
     arguments = parser.parse_args()
-    if arguments.check:
-        sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)
     try:
+        if arguments.check:
+            sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)
         write_pages()
         if arguments.pictures:
             write_pictures()

@@ -15,7 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # What takes longest is begun first, so that no worker is left alone with it at the end. The first two files
 # are not both of `pipeline`: there one worker makes the clone, and the other would wait for it.
-FIRST = ("pipeline/test_dvc.py", "study", "pipeline", "training", "report", "robustness")
+FIRST = (
+    *("pipeline/test_dvc.py", "study", "pipeline", "training", "test_data_deps.py", "robustness", "report", "models"),
+    *("test_no_validation.py", "test_surroundings.py", "deployment", "api"),
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -125,6 +125,10 @@ CHECKED = {  # what the stage check knows before the first image is read
         lambda: _params(pseudolabel__max_confidence=0.1),
         ["pseudolabel.max_confidence=0.1", "no image would be left"],
     ),
+    "a folder that is not there": (
+        lambda: _params(data__unlabelled_from="/nonexistent/images"),
+        ["data.unlabelled_from=/nonexistent/images", "no such file"],
+    ),
     "another framework in the environment": (
         lambda: os.environ.update(KERAS_BACKEND="jax"),
         ["KERAS_BACKEND is jax", "Unset it"],
@@ -138,6 +142,14 @@ def test_before_the_first_image_is_read(workspace, case, capfd, monkeypatch):
     damage, words = CHECKED[case]
     damage()
     _assert_mistake(workspace, ["check"], words, capfd)
+
+
+def test_a_number_as_generation_is_refused_by_every_stage(workspace, capfd):
+    _text("gen1: {", "1: {")
+    for name in ("check", "prepare", "teacher", "eval_teacher", "robustness_teacher", "results"):
+        _assert_mistake(workspace, [name], ["the key 1 is of type int", "gen1"], capfd)
+    for name in ("pseudolabel", "balance", "student", "eval", "robustness", "card"):
+        _assert_mistake(workspace, [name, "1"], ["the key 1 is of type int", "gen1"], capfd)
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -406,6 +418,12 @@ def _cut(path):
     Path(path).write_bytes(Path(path).read_bytes()[:-20])
 
 
+def _without_the_last_class():
+    probs = np.full((80, 10), 0.01, np.float32)
+    probs[np.arange(80), np.arange(80) % 9] = 0.91
+    return probs
+
+
 def _with_nan(probs):
     probs[3, 2] = np.nan
     return probs
@@ -454,6 +472,17 @@ ARRAYS = {
         lambda: _edit("data/prepared/truth/unlabelled.npy", lambda v: v + 9),
         ["data/prepared/truth/unlabelled.npy", "-1 (unknown) to 9"],
     ),
+    "labels of which none is sure": (
+        BALANCE,
+        lambda: (_save(PROBS, np.full((80, 10), 0.1, np.float32)), _params(pseudolabel__threshold=0.9)),
+        ["threshold=0.9", "Lower pseudolabel.threshold"],
+    ),
+    "labels of which none is of a class": (
+        BALANCE,
+        lambda: (_save(PROBS, _without_the_last_class()), _params(balance__on_empty="error")),
+        ["class 9", "balance.on_empty"],
+    ),
+    "a generation that there is not": (["student", "gen9"], lambda: None, ["there is no 'gen9'", "gen1"]),
     "classes that are no JSON": (
         ["teacher"],
         lambda: Path("data/prepared/classes.json").write_text("{"),
@@ -520,6 +549,11 @@ MODELS = {
         ["teacher"],
         lambda: _params(teacher__model__depth=9),
         ["teacher.model: resnet has depth 6n + 2", "8, 14"],
+    ),
+    "a rate that is too high": (
+        ["teacher"],
+        lambda: _params(teacher__optimizer__learning_rate=1e30, teacher__schedule={"name": "constant"}),
+        ["teacher: the loss became", "learning_rate"],
     ),
     "a student's network that cannot be": (
         LABEL,

@@ -248,6 +248,17 @@ def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path
     assert (tmp_path / "params.yaml").read_text() == whole
 
 
+def test_command_prints_the_overrides_and_writes_nothing(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    done = _run(tmp_path, "paper-digits", "--args")
+    expected = presets.overrides(params.read_yaml(ROOT / "params.yaml"), presets.parameters("paper-digits"))
+    assert len(expected) > 20
+    assert done.stdout == f"{' '.join(expected)}\n"
+    assert (tmp_path / "params.yaml").read_text() == text
+
+
 def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
     text = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(text)

@@ -47,8 +47,9 @@ make_finished(Path(sys.argv[1]), digits_100())
 """
 
 
-@pytest.mark.parametrize("where", ["HOME", "KERAS_HOME"])
+@pytest.mark.parametrize("where", [pytest.param("HOME", marks=pytest.mark.slow), "KERAS_HOME"])
 def test_the_users_configuration_of_keras_is_not_read(where, tmp_path):
+    """That in HOME is there in all surroundings below."""
     folder = tmp_path / ".keras" if where == "HOME" else tmp_path
     folder.mkdir(exist_ok=True)
     (folder / "keras.json").write_text(json.dumps(KERAS_JSON | {"floatx": "float8" if where == "HOME" else "float64"}))

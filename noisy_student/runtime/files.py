@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
@@ -97,6 +98,15 @@ def _number(cell):
     if not cell:
         return None
     return int(cell) if cell.isdecimal() else float(cell)
+
+
+def sha256(path: Path | str, *, mend: str = "Check that it is a file that you may read.") -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; DataError, which ends with `mend`, if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). {mend}") from error
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:

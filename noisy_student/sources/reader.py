@@ -102,9 +102,14 @@ def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, l
     return images, readable, [f"{name}: {cause}" for name, cause in results if cause is not None]
 
 
-def _walk(root):
+def count(root: Path) -> int:
+    """How many files `read_folder` would read below a folder; what is not there or may not be listed has none."""
+    return sum(1 for _ in _walk(root, onerror=None))
+
+
+def _walk(root, onerror=lambda error: _raise(error)):
     seen = set()  # real paths: a link to a folder above would never end
-    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=onerror, followlinks=True):
         here = os.path.realpath(folder)
         if here in seen:
             folders.clear()

@@ -15,7 +15,7 @@ from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
 from noisy_student.runtime import layout
 from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_array, write_csv, write_json
-from noisy_student.runtime.types import Floats, Probs, Rows
+from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 from noisy_student.settings.params import Params
 
 if TYPE_CHECKING:
@@ -36,16 +36,16 @@ def select_and_write(params: Params, generation: str) -> None:
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
     rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
-    write_tables(tables, probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
+    guesses = best_guesses(probs)
+    write_tables(tables, guesses, rows, class_names=names, pseudolabel=chosen.pseudolabel)
     write_array(layout.balanced(generation), rows)
     different = len(np.unique(rows))
     print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
-    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, probs, rows, names)))
+    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, guesses[0], rows, names)))
 
 
-def _repetitions(generation, probs, rows, names):
+def _repetitions(generation, predicted, rows, names):
     """Yield a line about the classes whose few images are repeated often."""
-    predicted, _ = best_guesses(probs)
     chosen = np.bincount(predicted[rows], minlength=len(names))
     different = np.bincount(predicted[np.unique(rows)], minlength=len(names))
     often = np.flatnonzero(chosen > REPEATED * different)
@@ -72,10 +72,15 @@ def select(
 
 
 def write_tables(
-    folder: Path, probs: Probs, rows: Rows, *, class_names: Sequence[str], pseudolabel: PseudoLabelParams
+    folder: Path,
+    guesses: tuple[Labels, Floats],
+    rows: Rows,
+    *,
+    class_names: Sequence[str],
+    pseudolabel: PseudoLabelParams,
 ) -> None:
-    """Write class_counts.csv and confidence.csv; `rows` are what `select` chose."""
-    predicted, confidence = best_guesses(probs)
+    """Write class_counts.csv and confidence.csv; `guesses` are `best_guesses`, `rows` what `select` chose of them."""
+    predicted, confidence = guesses
     passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
     table: list[dict] = []
     for when, chosen in (("filtered", passed), ("balanced", rows)):

@@ -11,7 +11,7 @@ from clones import Clone, make_clone
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A tiny clone in which `dvc repro` has run and its results are committed."""
+    """A tiny clone in which all stages have run, as by `make repro`, and the results are committed."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # the workers' folders lie in one that they share
         shared = shared.parent
@@ -21,7 +21,7 @@ def clone(tmp_path_factory):
         if not (first / "output").is_file():
             shutil.rmtree(first, ignore_errors=True)
             made = make_clone(first / "project")
-            output = made.run("dvc", "repro")
+            output = made.forked("repro")
             made.commit("results")
             (first / "output").write_text(output, newline="")
     home = tmp_path_factory.mktemp("clone") / "home"

@@ -103,23 +103,27 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
         assert other.read(path) == clone.read(path), path
 
 
-def test_plots_hold_every_picture(clone):
+@pytest.fixture(scope="module")
+def plots(clone):
+    """The clone with a page of plots, and what DVC said."""
     clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
-    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    return clone, clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+
+
+def test_plots_hold_every_picture(plots):
+    clone, output = plots
     page = clone.read("dvc_plots/index.html").decode()
     drawn = [f"student-gen1/{name}" for name in ("confidence", "class-counts", "pseudo-labels", "confusion")]
     for name in (*drawn, "teacher/noise", "teacher/confusion", "teacher/curves", "reliability"):
         assert f"{name}.png" in page or f"{name}.png".replace("/", "_") in page
     assert "validation_accuracy" in page
     assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "failed" not in output
 
 
 @needs_chromium
-def test_plots_are_drawn_without_network(clone):
-    clone.run(sys.executable, "-m", "commands.plots_template")
-    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+def test_plots_are_drawn_without_network(plots):
+    clone, _ = plots
     charts = "document.querySelectorAll('.vega-embed').length"
     with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 7") as seen:
         assert seen.complaints == []
@@ -193,7 +197,7 @@ def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
         (clone.folder / "data/extra/mine" / name).mkdir(parents=True)
         for row, pixels in enumerate(rng.integers(0, 256, (4, 16, 16, 3), np.uint8)):
             Image.fromarray(pixels).save(clone.folder / f"data/extra/mine/{name}/{row}.png")
-    output = clone.run("dvc", "exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
+    output = clone.forked("exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
     added = ["extra-test@mine", "eval-extra-teacher@mine", "eval-extra@gen1-mine"]
     assert sorted(_ran(output)) == sorted(["check", *added, "results"])
     measured = json.loads(clone.read("metrics/eval.json"))

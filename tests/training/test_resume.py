@@ -24,6 +24,7 @@ from noisy_student.training.shares import student_shares
 from noisy_student.training.snapshots import Arrays, State
 from support import with_values
 
+pytestmark = pytest.mark.usefixtures("one_block")
 CLASSES = 3
 EVERYTHING = {  # all that has a state
     "precision": "float32",
@@ -125,7 +126,7 @@ def _assert_same(first, second):
 
 
 @pytest.fixture(scope="module")
-def whole(digits):
+def whole(digits, one_block):
     """The training of EVERYTHING, never stopped and without checkpoints."""
     return _train(params.check(with_values(digits, EVERYTHING)), None)
 
@@ -142,19 +143,19 @@ def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, 
     _assert_same(whole, _resumed(settings, tmp_path, 6, 8, 24))
 
 
-SLOW = pytest.mark.slow
 WHITENED = {"name": "whitened_convnet", "stage1_filters": 2, "stage2_filters": 2, "stage3_filters": 4}
 OTHERS = {
     "noise on the device": {"input_noise": "device"},
     "adam": {"student.optimizer.name": "adam", "student.optimizer.learning_rate": 0.01},
     "fitted to images": {"student.model": WHITENED, "student.image_size": 12},
 }
+ALL = "noise on the device, adam, fitted to images"
 
 
-@pytest.mark.parametrize(
-    "values", [pytest.param(values, marks=[SLOW] if key == "adam" else []) for key, values in OTHERS.items()]
-)
-def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, values):
+@pytest.mark.parametrize("case", [ALL, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)])
+def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, case):
+    """All in one; which of them it is, if it fails, the slow tests say."""
+    values = {key: value for name in case.split(", ") for key, value in OTHERS[name].items()}
     settings = params.check(with_values(digits, EVERYTHING | values))
     _assert_same(_train(settings, None), _resumed(settings, tmp_path, 8))
 
