@@ -137,7 +137,7 @@ def test_the_classes_that_are_asked_for_are_compared_by_name_and_order(inference
     assert saving.load(path, classes=["a", "b é", "c", "d", "e"]).output_shape == (None, 5)
     with pytest.raises(DataError, match=r"class 1 is 'b é' there, 'c' here"):
         saving.load(path, classes=["a", "c", "b é", "d", "e"])
-    with pytest.raises(DataError, match="tells 5 classes apart, .* lists 2 classes"):
+    with pytest.raises(DataError, match=r"tells 5 classes apart, .* lists 2 classes"):
         saving.load(path, classes=["a", "b é"])
     saving.save(inference, path)  # which names none
     assert saving.load(path, classes=list("vwxyz")).output_shape == (None, 5)
