@@ -17,7 +17,7 @@ from noisy_student.deployment.formats import module_of
 from noisy_student.deployment.image_files import image_files, readings
 from noisy_student.inference.description import Description
 from noisy_student.inference.predict import Predictor
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import FULL, DataError
 from noisy_student.runtime.types import Labels, Pixels
 
 TOLERANCE = 1e-4  # of a probability, in float32
@@ -130,15 +130,21 @@ def export(
     _check_target(model, path)
     check, calibration = _split(check) if int8 else (check, None)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=path.parent) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=path.parent) as folder,
+        tempfile.TemporaryDirectory(prefix=".tmp-convert-", dir=path.parent) as converters,
+    ):
         temporary = Path(folder, path.name)
         try:
-            with _quietly():
+            with _quietly(), _temporary_files_in(converters):
                 module.write(model, temporary, described, calibration)
                 given = module.reader(temporary)(check.images)
         except OSError:
             raise
         except Exception as error:  # converters raise anything
+            number = _number_of_full(error)
+            if number is not None:
+                raise OSError(number, os.strerror(number), str(path)) from error
             first = str(error).strip().split("\n")[0]
             raise DataError(f"--format {name}: the conversion failed ({type(error).__name__}: {first}).") from error
         checked = _compared(Predictor(model)(check.images, name="check"), given, check.labels)
@@ -151,6 +157,21 @@ def export(
         for file in sorted(Path(folder).iterdir()):
             os.replace(file, path.parent / file.name)
     return checked
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Let converters put what they make on the way where the room was looked for, and where it is removed."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _number_of_full(error):
+    """That of the full disk about which a converter's own error speaks; None: about something else."""
+    return next((number for number in FULL if os.strerror(number) in str(error)), None)
 
 
 def _check_target(model, path):
@@ -187,7 +208,7 @@ def _compared(own, given, labels):
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what converters write to the file descriptors 1 and 2 off the terminal, unless they fail."""
+    """Keep what converters write to the file descriptors 1 and 2 off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.dup(1), os.dup(2)

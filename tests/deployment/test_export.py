@@ -163,11 +163,19 @@ def _no_room(monkeypatch):
     monkeypatch.setattr(module_of("savedmodel"), "write", fail)
 
 
+def _no_room_below_python(monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("a.data: No space left on device; while writing")
+
+    monkeypatch.setattr(module_of("savedmodel"), "write", fail)
+
+
 SAVED = ["--format", "savedmodel"]
 MISTAKES = {
     "a missing package": (_no_packages, ["--format", "onnx"], ["onnxruntime", "pip install", "requirements-export"]),
     "too little room": (_full, SAVED, ["1 MiB are free", "Free some space"]),
     "a disk that fills up": (_no_room, SAVED, ["No space left", "Nothing was written"]),
+    "a converter's disk that fills up": (_no_room_below_python, SAVED, ["No space left", "Free some space"]),
     "a converter that fails": (_failing, SAVED, ["the conversion failed (RuntimeError: op Foo is not known)"]),
     "what is there": (lambda _: Path("there").mkdir(), [*SAVED, "--out", "there"], ["there: exists already"]),
     "another suffix": (lambda _: None, ["--format", "litert", "--out", "a.onnx"], ["a.onnx", "ends in .tflite"]),
