@@ -109,8 +109,8 @@ def check_packages(name: str, *, int8: bool) -> None:
     if missing:
         raise DataError(
             f"--format {name} needs the Python package{'s' * (len(missing) > 1)} {', '.join(missing)}. Run `pip "
-            f"install {' '.join(missing)}`, or install all that exports need: `pip install -r requirements/"
-            "requirements-export.in`."
+            f"install {' '.join(missing)}`, or install all that exports need, the extra `export` of this package: `pip "
+            "install -r requirements/requirements-export.in`."
         )
 
 
@@ -188,11 +188,15 @@ def _check_target(model, path):
 
 
 def _split(check):
-    """Every fourth image calibrates, `CALIBRATION` at most; the others are compared."""
+    """A quarter of the images, drawn by lot, calibrates, `CALIBRATION` at most; the others are compared.
+
+    Not every fourth one: classes stand in turn.
+    """
     if len(check.images) < 8:
         raise DataError(f"--int8: {len(check.images)} images are too few to calibrate and measure by; give 8 or more.")
-    rows = np.arange(0, len(check.images), 4)[:CALIBRATION]
-    others = np.setdiff1d(np.arange(len(check.images)), rows)
+    order = np.random.default_rng(0).permutation(len(check.images))
+    number = min(len(order) // 4, CALIBRATION)
+    rows, others = np.sort(order[:number]), np.sort(order[number:])
     return CheckImages(check.images[others], check.labels[others]), check.images[rows]
 
 
