@@ -23,6 +23,7 @@ from noisy_student.runtime.types import Labels, Pixels
 TOLERANCE = 1e-4  # of a probability, in float32
 MOST_IMAGES = 1000
 CALIBRATION = 200  # images at most
+_BATCH = 32  # images that a runtime gets at once: 1,000 of a large network would take gigabytes
 _ROOM = 6  # times the weights: SavedModel on the way, a copy without names, the file itself
 
 
@@ -138,7 +139,7 @@ def export(
         try:
             with _quietly(), _temporary_files_in(converters):
                 module.write(model, temporary, described, calibration)
-                given = module.reader(temporary)(check.images)
+                given = _in_batches(module.reader(temporary), check.images)
         except OSError:
             raise
         except Exception as error:  # converters raise anything
@@ -198,6 +199,10 @@ def _split(check):
     number = min(len(order) // 4, CALIBRATION)
     rows, others = np.sort(order[:number]), np.sort(order[number:])
     return CheckImages(check.images[others], check.labels[others]), check.images[rows]
+
+
+def _in_batches(run, images):
+    return np.concatenate([run(images[row : row + _BATCH]) for row in range(0, len(images), _BATCH)])
 
 
 def _compared(own, given, labels):
