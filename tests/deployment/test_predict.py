@@ -304,7 +304,7 @@ MISTAKES = {
     "an image as model": (lambda model: ["photos/0.png", "photos"], ["photos/0.png", "not a .keras file"]),
     "a truncated model": (
         lambda model: (Path("m.keras").write_bytes(model.read_bytes()[:-300]), ["m.keras", "photos"])[1],
-        ["m.keras", "truncated"],
+        ["m.keras", "truncated", "name another file"],
     ),
     "code in the model": (
         lambda model: (_lambda("m.keras"), ["m.keras", "photos"])[1],
