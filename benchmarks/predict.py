@@ -71,17 +71,18 @@ def ours(pool):
 def exported(pool, name):
     """Contestant: an export in its own runtime on all cores, one batch of the best of six sizes again and again."""
     model, described = described_model()
-    from noisy_student.deployment.exporting import check_packages
+    from noisy_student.deployment import exporting
     from noisy_student.deployment.formats import module_of
     from noisy_student.runtime.errors import UserError
 
     try:
-        check_packages(name, int8=False)
+        exporting.check_packages(name, int8=False)
     except UserError as error:
         raise MissingRival(str(error)) from error
     module, images = module_of(name), np.array(np.load(pool, mmap_mode="r"))
     path = Path(pool).with_name(f"model{module.SUFFIX}")
-    module.write(model, path, described, None)
+    with exporting._quietly():  # standard output is the report
+        module.write(model, path, described, None)
     run = RUNTIMES[name](path)
     rates = {2**power: [] for power in range(3, 9)}
     for _ in range(3):
@@ -144,7 +145,9 @@ def peak_memory(count):
         subprocess.run([sys.executable, "-m", "benchmarks.predict", "--make", folder, str(count)], check=True)
         options = ["predict", f"{folder}/model.keras", f"{folder}/photos", "--csv", f"{folder}/out.csv"]
         began, most = time.perf_counter(), 0
-        process = subprocess.Popen([sys.executable, "-m", "noisy_student", *options], stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "noisy_student", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         while process.poll() is None:
             most = max(most, _anonymous(process.pid))
             time.sleep(0.02)
