@@ -595,6 +595,11 @@ MODELS = {
         lambda: _member("metadata.json", lambda c: b'{"noisy_student": {"format": 1, "classes": []}}'),
         ["teacher.keras", "description is damaged"],
     ),
+    "other names of classes": (
+        LABEL,
+        lambda: _member("metadata.json", lambda c: c.replace(b'"classes": ["0", "1"', b'"classes": ["1", "0"')),
+        ["teacher.keras", "names other classes", "class 0 is '1' there, '0' here"],
+    ),
     "a bomb": (LABEL, _bomb, ["unpack to", "no model of ours"]),
 }
 

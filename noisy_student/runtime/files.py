@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -65,6 +65,25 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON ({error}). Run `dvc repro`.") from error
+
+
+def files_below(root: Path | str, *, on_error: Callable[[OSError], Any]) -> Iterator[str]:
+    """Yield the paths of the files in a folder and below it, without hidden ones; those of each folder by name.
+
+    Links are followed. A folder that was listed already is passed over, so that a link to a folder above ends.
+
+    Args:
+        on_error: called with the error of a folder that cannot be listed; what it raises ends the walk.
+    """
+    seen = set()  # real paths
+    for folder, folders, names in os.walk(root, onerror=on_error, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
 def write_csv(path: Path | str, rows: list[dict]) -> None:

@@ -31,7 +31,7 @@ def label_pool(params: Params, generation: str) -> dict:
     chosen, inputs = params.generation(generation), Inputs()
     backends.current().make_deterministic()
     teacher, pool = Model.named(chosen.teacher), inputs.pool
-    model, noise = load(inputs.file(teacher.path), classes=len(inputs.classes)), None
+    model, noise = load(inputs.file(teacher.path), classes=inputs.classes), None
     devices = backends.current().describe_devices()
     used = params.model_dump(include={"seed", "backend"})
     used |= {"generation": generation, "pseudolabel": chosen.pseudolabel.model_dump(), "devices": devices}
