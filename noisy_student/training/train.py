@@ -169,7 +169,7 @@ def _smaller(network, phase, params, *, classes, size):
     smaller = _network(phase, params, classes=classes, size=size)
     section = Model.named(phase.name).section
     check_weights_fit(smaller, network, where=f"{section}.progressive.image_size")
-    smaller.set_weights(network.get_weights())
+    transfer_weights(network, smaller)
     if phase.frozen is not None:
         freeze(smaller, phase.training.model, phase.frozen)
     return smaller

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.models.build import check_weights_fit
+from noisy_student.models.build import check_weights_fit, normalisation_of, normalise
 from noisy_student.models.checks import check_training
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError
@@ -120,6 +120,18 @@ def test_what_cannot_grow_is_refused(digits, values, message):
     changes = {f"teacher.progressive.{name}": value for name, value in values.items()}
     with pytest.raises(ParamsError, match=message):
         check_training(params.check(with_values(digits, GROWING | changes)).teacher, 8, where="teacher")
+
+
+def test_smaller_images_are_normalised_as_the_full_ones(settings):
+    """A pretrained start brings its own normalisation of the pixels."""
+    labelled = _images(0)
+    shares = teacher_shares(settings.teacher, labelled, classes=CLASSES)
+    phase = phases.main_phase(settings, settings.teacher, shares, name="teacher", stored=8)
+    full = train._network(phase, settings, classes=CLASSES, size=16)
+    normalise(full, scale=1 / 50, offset=-2.0)
+    smaller = train._smaller(full, phase, settings, classes=CLASSES, size=8)
+    assert normalisation_of(smaller) == {"scale": 1 / 50, "offset": -2.0}
+    np.testing.assert_array_equal(smaller.get_weights()[0], full.get_weights()[0])
 
 
 def test_a_network_whose_weights_depend_on_the_size_is_refused():
