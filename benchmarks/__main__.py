@@ -30,7 +30,9 @@ SECTIONS = (
     "schedules",
     "stages",
     "studies",
+    "repro",
     "stores",
+    "arithmetic",
     "large",
 )
 HEAD = """# Benchmarks

@@ -54,6 +54,7 @@ SOURCES: Mapping[str, str] = {
     "label_smoothing": f"the official code of {PAPER}: 0.1",
     "ema": f"the official code of {PAPER}: 0.9999; 0.99 for short trainings is ours",
     "finetune": FIXRES,
+    "progressive": "[Tan & Le 2021](https://arxiv.org/abs/2104.00298), section 4.2",
     "finetune.epochs": f"{FIXRES}; {PAPER}, section 3.1: 1.5",
     "student.mix": f"ratio: {PAPER}; concat: {ARTICLE}; pseudo: {PAPER}, finding 6",
     "student.unlabelled_ratio": f"{PAPER}, section 3.1: 1 for small, 3 for large models, 14 and 28 for L2",

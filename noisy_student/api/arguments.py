@@ -18,7 +18,7 @@ from noisy_student.settings.params import Params, faults
 DEFAULTS = Params()  # of the pipeline: the schema's
 
 # Messages of the library name parameters by their place in params.yaml, and say how to mend that file.
-SECTIONS = "model|optimizer|schedule|finetune|randaugment|stochastic_depth"  # those that are given as dicts
+SECTIONS = "model|optimizer|schedule|finetune|progressive|randaugment|stochastic_depth"  # those that are given as dicts
 PLACES = ("teacher", "student", "noise", "augmentation", "pseudolabel", "balance")
 NAMES = sorted({name for place in PLACES for name in type(getattr(DEFAULTS, place)).model_fields})  # not teacher.keras
 TRANSLATIONS = (
