@@ -45,7 +45,8 @@ def main_cells(findings: Findings) -> list[list[str]]:
 def gain_table(findings: Findings) -> str:
     """Markdown, of a study with `over`: the last line of its picture against its first control, a line a value."""
     study, compared = findings.study, findings.compared_first()
-    known = [arm for arm in compared if study.arms[arm].line and findings.value_over(arm) is not None]
+    on_lines = [arm for arm in findings.rows if study.arms[arm].line and findings.value_over(arm) is not None]
+    known = [arm for arm in on_lines if arm in compared]
     if not known:
         return "No line of the picture is compared with another."
     last = study.arms[known[-1]].line
