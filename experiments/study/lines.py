@@ -10,8 +10,9 @@ from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
-# Okabe and Ito's, in the order of the lines; dashes tell peers apart too, and every line has its name at its end
-_COLOURS = (GREY, VERMILLION, ORANGE, PURPLE, SKY, "#3A8FC7", BLUE)
+# Okabe and Ito's, in the order of the lines: teacher, two controls, students from light to dark, one more control;
+# dashes tell peers apart too, and every line has its name at its end
+_COLOURS = (GREY, VERMILLION, ORANGE, SKY, "#3A8FC7", BLUE, PURPLE)
 _USE = "inductive"  # peers that have not seen the test images, as our models have not
 _OF_PEERS = {
     ("LabelSpreading, 7-NN, converged", _USE): BLACK,
@@ -94,7 +95,11 @@ def _layers(points, levels, values, scales):
             "mark": {"type": "rule", "strokeDash": [1, 3], "strokeWidth": 2},
             "encoding": level,
         },
-        {"data": {"values": points}, "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6}, "encoding": bar},
+        {
+            "data": {"values": points},
+            "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6, "clip": True},
+            "encoding": bar,
+        },
         {"data": {"values": points}, "mark": {"type": "line", "strokeWidth": 2.2}, "encoding": line},
         {
             "data": {"values": points},
