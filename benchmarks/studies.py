@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.harness import machine
 from benchmarks.stages import copy_tree
+from commands import new_parser
 from commands import preset as presets
 from experiments.study.worker import Worker
 from noisy_student.runtime import console
@@ -108,4 +109,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.studies", __doc__).parse_args()
     main()

@@ -3,9 +3,17 @@
 python -m commands.check
 """
 
+import argparse
+
+from commands import new_parser
 from noisy_student.settings import params
 from noisy_student.steps.checking import check_project
 from stages.entry import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.check", __doc__)
 
 
 def main() -> None:
@@ -14,4 +22,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    parser().parse_args()
     run(main, recorded=False)

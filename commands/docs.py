@@ -1,8 +1,8 @@
-"""Write the pages of docs/ that follow from the code, and the pictures that the last run of the defaults has drawn.
+"""Write the pages of docs/ that follow from the code, and pictures of the last run.
 
-python -m commands.docs                # docs/parameters.md, docs/troubleshooting.md, what is marked in others
+python -m commands.docs                # commands.md, parameters.md, troubleshooting.md, what is marked in others
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
-python -m commands.docs --check        # writes nothing; status 1 if a page is stale
+python -m commands.docs --check        # writes nothing, says which pages are stale
 """
 
 import argparse
@@ -13,14 +13,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from commands import docs_messages, docs_parameters
+from commands import docs_commands, docs_messages, docs_parameters, new_parser
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.runtime.files import read_json, write_bytes
 from noisy_student.steps.results import table
 
 DOCS = Path("docs")
-PAGES = {"parameters.md": docs_parameters.page, "troubleshooting.md": docs_messages.page}
+PAGES = {
+    "commands.md": docs_commands.page,
+    "parameters.md": docs_parameters.page,
+    "troubleshooting.md": docs_messages.page,
+}
 PICTURES = {  # name: what the stages draw, below metrics/plots
     "noise": "eval/teacher/noise.png",
     "pseudo-labels": "eval/student-gen1/pseudo-labels.png",
@@ -88,12 +92,17 @@ def write_pictures() -> None:
         write_bytes(DOCS / "pictures" / f"{name}.png", out.getvalue())
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.docs", __doc__, failure="with --check, a page is stale")
+    own.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
+    own.add_argument("--pictures", action="store_true", help="write the pictures of the last run, too")
+    return own
+
+
 def main() -> None:
     """Write or check the pages, for the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
-    parser.add_argument("--pictures", action="store_true", help="the pictures of the last run, too")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     if arguments.check:
         sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)
     try:

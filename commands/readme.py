@@ -1,12 +1,14 @@
-"""Write the README's first table and picture anew, from the committed metrics of the default run.
+"""Write the README's first table and picture anew, from the committed metrics.
 
 python -m commands.readme
 """
 
+import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
+from commands import new_parser
 from commands.results import robustness_table
 from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_chart
 from noisy_student.drawing.charts import axis, chart
@@ -112,6 +114,11 @@ def _color(name):
     return {TEACHER.name: BLACK, NOISE_ONLY: VERMILLION}.get(name, BLUE)
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.readme", __doc__)
+
+
 def main() -> None:
     """Write both."""
     try:
@@ -127,4 +134,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     console.use_utf8()
+    parser().parse_args()
     main()

@@ -3,9 +3,11 @@
 python -m commands.results
 """
 
+import argparse
 import sys
 from typing import Any
 
+from commands import new_parser
 from noisy_student.runtime import advice, console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
@@ -100,6 +102,11 @@ def missing_extra(model: Model, key: str) -> str | None:
     return _first_missing([(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)])
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.results", __doc__)
+
+
 def main() -> None:
     """Print tables and plots, or what is missing."""
     try:
@@ -168,4 +175,5 @@ def _print_robustness(models):
 
 if __name__ == "__main__":
     console.use_utf8()
+    parser().parse_args()
     main()
