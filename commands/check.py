@@ -6,6 +6,7 @@ python -m commands.check
 import argparse
 
 from commands import new_parser
+from noisy_student.runtime import console
 from noisy_student.settings import params
 from noisy_student.steps.checking import check_project
 from stages.entry import run
@@ -22,5 +23,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
     parser().parse_args()
     run(main, recorded=False)
