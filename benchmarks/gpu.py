@@ -330,16 +330,18 @@ def _facts(options):
 
 def main():
     """Measure, and print what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="bash gpu.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cifar10", metavar="DIR", help=f"the folder of {NAME}; without it only what needs no images")
-    parser.add_argument("--sha256", default=SHA256, help="of that archive; the official one's if not given")
-    parser.add_argument("--minutes", type=float, default=8.0, help="time limit; default 8")
-    parser.add_argument("--out", default="gpu-results", metavar="DIR", help="default gpu-results")
+    parser.add_argument("--sha256", default=SHA256, help="of that archive; default: the official one's")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit; default: 8")
+    parser.add_argument("--out", default="gpu-results", metavar="DIR", help="default: gpu-results")
     parser.add_argument(
         "--peak", type=float, metavar="TFLOPS", help="dense bfloat16, of a device that is not known here"
     )
-    parser.add_argument("--goal", type=float, default=0.94, help="validation accuracy; default 0.94")
-    parser.add_argument("--epochs", type=int, default=30, help="of the training towards it; default 30")
+    parser.add_argument("--goal", type=float, default=0.94, help="validation accuracy; default: 0.94")
+    parser.add_argument("--epochs", type=int, default=30, help="of the training towards it; default: 30")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal in a minute, whose figures mean nothing")
     parser.add_argument("--step", choices=WORK, help=argparse.SUPPRESS)
     options = parser.parse_args()

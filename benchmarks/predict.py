@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.harness import MissingRival, compare, machine, table
 from benchmarks.labelling import SIDE, bare, build_model, make_pool, one_by_one
+from commands import new_parser
 from noisy_student.runtime import console, environment
 
 NETWORK, COUNT = ("resnet", 8, 16), 20_000
@@ -181,7 +182,7 @@ def make(folder, count):
 
 def main():
     """Print the tables as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.predict", __doc__)
     parser.add_argument("--small", action="store_true", help="a tenth of the images and files")
     parser.add_argument("--make", nargs=2, metavar=("FOLDER", "COUNT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -4,7 +4,6 @@ python -m benchmarks.repro          # under 10 minutes on two idle cores
 python -m benchmarks.repro --trial  # with hardly any training: shows that it works
 """
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from ruamel.yaml import YAML
 
 from benchmarks import earlier
 from benchmarks.harness import machine
+from commands import new_parser
 from noisy_student.runtime import console
 
 ROUNDS = 2
@@ -59,7 +59,7 @@ def seconds_of(command, folder, seed):
 
 def main():
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.repro", __doc__)
     parser.add_argument("--trial", action="store_true", help="one round, with hardly any training")
     trial = parser.parse_args().trial
     rounds = 1 if trial else ROUNDS

@@ -4,7 +4,6 @@ python -m benchmarks.studies          # under 10 minutes on two idle cores
 python -m benchmarks.studies --trial  # with hardly any training: shows that it works
 """
 
-import argparse
 import os
 import resource
 import statistics
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from benchmarks import earlier
 from benchmarks.harness import machine
+from commands import new_parser
 from experiments.study.worker import Worker
 from noisy_student.runtime import console
 
@@ -71,7 +71,7 @@ def _of_worker(worker):
 
 def main():
     """Print the table as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.studies", __doc__)
     parser.add_argument("--trial", action="store_true", help="one round, with hardly any training")
     trial = parser.parse_args().trial
     rounds = 1 if trial else ROUNDS

@@ -6,6 +6,7 @@ python -m benchmarks.training
 from functools import partial
 
 from benchmarks.harness import compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 BATCH = 128
@@ -124,4 +125,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.training", __doc__).parse_args()
     main()

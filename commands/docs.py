@@ -1,8 +1,8 @@
-"""Write the pages that follow from the code and from the committed run, and the pictures that the last run has drawn.
+"""Write the pages that follow from the code and the committed run, and pictures of the last run.
 
-python -m commands.docs                # parameters.md, troubleshooting.md, what is marked in others, README's picture
+python -m commands.docs                # commands.md, parameters.md, troubleshooting.md, what is marked in others
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
-python -m commands.docs --check        # writes nothing; status 1 if a page is stale
+python -m commands.docs --check        # writes nothing, says which pages are stale
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from commands import docs_messages, docs_parameters, docs_result
+from commands import docs_commands, docs_messages, docs_parameters, docs_result, new_parser
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
@@ -22,7 +22,11 @@ from noisy_student.steps.results import table
 
 README, DOCS = Path("README.md"), Path("docs")
 PICTURE = DOCS / "pictures/default-run.png"
-PAGES = {"parameters.md": docs_parameters.page, "troubleshooting.md": docs_messages.page}
+PAGES = {
+    "commands.md": docs_commands.page,
+    "parameters.md": docs_parameters.page,
+    "troubleshooting.md": docs_messages.page,
+}
 PICTURES = {  # name: what the stages draw, below metrics/plots
     "noise": "eval/teacher/noise.png",
     "pseudo-labels": "eval/student-gen1/pseudo-labels.png",
@@ -105,12 +109,17 @@ def write_pictures() -> None:
         write_bytes(DOCS / "pictures" / f"{name}.png", out.getvalue())
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.docs", __doc__, failure="with --check, a page is stale")
+    own.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
+    own.add_argument("--pictures", action="store_true", help="write the pictures of the last run, too")
+    return own
+
+
 def main() -> None:
     """Write or check the pages, for the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
-    parser.add_argument("--pictures", action="store_true", help="the pictures of the last run, too")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         if arguments.check:
             sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)

@@ -26,6 +26,8 @@ SOURCES: Mapping[str, str] = {
     "data.labelled": f"{OURS}, [chosen by a prototype](recipes.md#digits-and-cifar-10-presets)",
     "teacher": OURS,
     "student": OURS,
+    "teacher.init": f"{OURS}; {PAPER} starts at random",
+    "teacher.weights": "[three kinds of files](recipes.md#a-pretrained-teacher): Keras', timm's, ours",
     "teacher.noise": f"{PAPER}: off; {ARTICLE} tries both",
     "student.noise": PAPER,
     "model": OURS,

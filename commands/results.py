@@ -3,9 +3,11 @@
 python -m commands.results
 """
 
+import argparse
 import sys
 from typing import Any
 
+from commands import new_parser
 from noisy_student.runtime import advice, console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
@@ -105,6 +107,11 @@ def _missing_extra(model, key, failures):
     return _first_missing(stages, failures)
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.results", __doc__)
+
+
 def main() -> None:
     """Print tables and plots, or what is missing."""
     try:
@@ -175,4 +182,5 @@ def _print_robustness(models, failures):
 
 if __name__ == "__main__":
     console.use_utf8()
+    parser().parse_args()
     main()

@@ -57,16 +57,17 @@ def _launched():
 
 
 @contextlib.contextmanager
-def visit(path, *, width=1280, drawn=None):
+def visit(path, *, width=1280, drawn=None, scheme="light"):
     """Open a file in headless Chromium, offline, and yield a Visit.
 
     Args:
         path: HTML file.
         width: of the window in pixels.
         drawn: JavaScript expression that is true when the page is complete; None does not wait.
+        scheme: what the reader prefers, light or dark.
     """
     with contextlib.nullcontext(_shared) if _shared else _launched() as browser:
-        context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+        context = browser.new_context(viewport={"width": width, "height": 800}, offline=True, color_scheme=scheme)
         seen = Visit(context.new_page())
         address = path.resolve().as_uri()
         seen.page.on("console", lambda m: m.type == "error" and seen.complaints.append(m.text))

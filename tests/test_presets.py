@@ -201,7 +201,7 @@ def test_overrides_that_would_put_a_generation_before_its_teacher_are_refused():
 
 
 def test_dvc_replaces_all_generations_by_two_overrides(tmp_path):
-    """As README has it: the mapping alone would be merged with the one there."""
+    """As docs/comparing.md has it: the mapping alone would be merged with the one there."""
     path = tmp_path / "params.yaml"
     one = "generations={gen1: {teacher: teacher}}"
     found = {}
@@ -367,9 +367,9 @@ def test_a_change_inside_a_long_generation_is_one_line(tmp_path):
         assert len(_change_as_dvc([(path, [override])])[0]) == 1
 
 
-def test_the_readmes_overrides_can_be_given_twice(tmp_path):
+def test_overrides_of_generations_can_be_given_twice(tmp_path):
     """After an interrupted run they stand in params.yaml already, where DVC refuses a single value with `+`."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/comparing.md").read_text()
     overrides = [value for pair in re.findall(r"-S (?:'(\+.*?)'|(\+\S+))", text) for value in pair if value]
     assert len(overrides) >= 2
     path = tmp_path / "params.yaml"

@@ -24,10 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=cli.share,
         default=0.75,
         metavar="T",
-        help="accept what is more confident than this (default: 0.75, as pseudolabel.threshold)",
+        help="accept what is more confident than this; default: 0.75, as pseudolabel.threshold",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("labels"), metavar="DIR", help="a new folder for the table and the sheets"
+        "--out",
+        type=Path,
+        default=Path("labels"),
+        metavar="DIR",
+        help="a new folder for the table and the sheets; default: labels",
     )
     parser.add_argument("--into", type=Path, metavar="DIR", help="a new folder for the data set of links")
     parser.add_argument(

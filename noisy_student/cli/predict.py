@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an image, a folder (with all below it), a pattern in quotes, a .zip or .tar, or - for a list of paths on "
         "standard input; any format, size and mode that Pillow reads",
     )
-    parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes (default: 1)")
+    parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes; default: 1")
     parser.add_argument(
         "--threshold",
         type=cli.share,

@@ -13,6 +13,7 @@ from support import ROOT, with_values
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+DEFINITION = re.compile(r"^\[([^\]]+)\]: (\S+)", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,10 @@ def test_pages_that_follow_from_the_code_are_fresh():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path):
-    for target in LINK.findall(_prose(path)):
+    prose = _prose(path)
+    defined = dict(DEFINITION.findall(prose))
+    assert [name for name in defined if prose.count(f"[{name}]") < 2] == []  # one is the definition itself
+    for target in (*LINK.findall(prose), *defined.values()):
         place, _, anchor = target.partition("#")
         if re.match(r"\w+:", target):
             continue

@@ -87,14 +87,14 @@ def test_own_images(fresh, tmp_path, way):
     assert json.loads(fresh.read("metrics/eval.json"))["teacher"]["accuracy"] > 0.9  # dark against light
 
 
-def test_a_path_of_any_characters_goes_through_dvc_in_the_readmes_form(fresh, tmp_path):
+def test_a_path_of_any_characters_goes_through_dvc_in_the_form_of_the_docs(fresh, tmp_path):
     """Within double quotes: space, parentheses, comma, =, #, a leading dash, brackets, other scripts; a quote as \"."""
     root, pool = tmp_path / 'my (1), it\'s "new"/-a=b', tmp_path / "-p [2] {3} #4 猫; !"
     _make_images(root)
     shutil.copytree(root / "train", pool)
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs/own-images.md").read_text()
     form = """-S 'data.root="/my photos (1)"'"""
-    assert form in readme
+    assert form in page
     command = form.replace("/my photos (1)", str(root).replace('"', '\\"').replace("'", "'\\''"))
     command += form.replace("data.root", "data.unlabelled_from").replace("/my photos (1)", str(pool)).join("  ")
     values = "data.source=folder data.labelled=10 data.validation=10 data.test=null data.unlabelled=null"

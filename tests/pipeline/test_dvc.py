@@ -229,7 +229,7 @@ def test_all_students_are_addressed_by_their_stage(clone):
 
 @pytest.mark.slow
 def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
-    """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
+    """The line of docs/comparing.md leaves it out: DVC would print the metrics of the commit that it started from."""
     clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
     clone.run("dvc", "queue", "start", "-j", "1")
     _wait(clone)
@@ -242,7 +242,7 @@ def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
     assert re.fullmatch(r"  broken +failed +pseudolabel.threshold=5.0", rows["broken"])
     assert re.fullmatch(r"  waiting +queued +teacher.noise=true", rows["waiting"])
     assert max(map(len, shown)) <= 120
-    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "docs/comparing.md").read_text(), re.MULTILINE)
     by_dvc = clone.run("sh", "-c", f"{command} --no-pager")
     assert "waiting" in by_dvc
     assert "broken" not in by_dvc
