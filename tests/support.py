@@ -14,6 +14,31 @@ from noisy_student.settings.schema import ModelParams
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# a sitecustomize.py, which Python runs when it starts: a file system that lists folders in another order
+REVERSED = """
+import os
+_listdir, _scandir = os.listdir, os.scandir
+os.listdir = lambda *arguments: _listdir(*arguments)[::-1]
+
+class _Reversed:
+    def __init__(self, *arguments):
+        self._real = _scandir(*arguments)
+        self._entries = iter(list(self._real)[::-1])
+    def __iter__(self):
+        return self
+    def __next__(self):
+        return next(self._entries)
+    def __enter__(self):
+        return self
+    def __exit__(self, *arguments):
+        self.close()
+    def close(self):
+        self._real.close()
+
+os.scandir = _Reversed
+"""
+
+
 def run_elsewhere(code, folder):
     """Run Python code in a process of its own, in a folder outside of the repository; return what it prints."""
     done = subprocess.run(
