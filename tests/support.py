@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +39,22 @@ class _Reversed:
 
 os.scandir = _Reversed
 """
+
+
+def made_once(tmp_path_factory, name, make):
+    """A folder that `make(folder)` fills, by the first worker that asks for it, for all; not to be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the workers' folders lie in one that they share
+        shared = shared.parent
+    folder, made = shared / name, shared / f"{name}.made"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 def run_elsewhere(code, folder):
