@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from support import ROOT, digits_100, with_values
+from support import ROOT, digits_100, made_once, with_values
 
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
@@ -52,9 +52,7 @@ def finished(tmp_path_factory, digits):
     """A small workspace in which all stages have run; not to be changed."""
     from small import make_finished
 
-    folder = tmp_path_factory.mktemp("finished")
-    make_finished(folder, digits)
-    return folder
+    return made_once(tmp_path_factory, "finished", lambda folder: make_finished(folder, digits))
 
 
 @pytest.fixture

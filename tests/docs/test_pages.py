@@ -1,5 +1,6 @@
 """The pages of docs/: those that follow from the code are fresh and true, links lead somewhere, pictures are small."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -133,8 +134,15 @@ def test_a_parameter_takes_the_source_of_the_section_around_it():
 # --- messages ------------------------------------------------------------------------------------
 
 
-def _patterns():
-    texts = [message.text for message in docs_messages.messages()]
+@pytest.fixture(scope="module")
+def messages():
+    """All messages of the code, read once."""
+    with contextlib.chdir(ROOT):
+        return list(docs_messages.messages())
+
+
+def _patterns(messages):
+    texts = [message.text for message in messages]
     return [re.compile("(?s)" + re.sub(r"‹.*?›", ".*?", re.escape(text)) + r"\s*$") for text in texts]
 
 
@@ -156,15 +164,15 @@ def _mistakes(tmp_path):
         yield re.sub(r" \(found .*\)$", "", lines[1].strip())  # what was found stands behind every line of params.yaml
 
 
-def test_what_is_said_stands_there(tmp_path):
+def test_what_is_said_stands_there(messages, tmp_path):
     """Real messages of real mistakes, each found by its words."""
-    patterns = _patterns()
+    patterns = _patterns(messages)
     for said in _mistakes(tmp_path):
         plain = " ".join(said.split())
         assert any(pattern.search(plain) for pattern in patterns), said
 
 
-def test_no_file_that_raises_is_left_out():
+def test_no_file_that_raises_is_left_out(messages):
     """Found by another way: the words `raise ...Error(` in the text of the files."""
     kinds = r"(?:Params|Data|Download|EmptyClass|Divergence|User)Error"
     raising = {
@@ -173,7 +181,7 @@ def test_no_file_that_raises_is_left_out():
         for path in (ROOT / folder).rglob("*.py")
         if re.search(rf"^\s+raise {kinds}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    listed = {message.path for message in docs_messages.messages()}
+    listed = {message.path for message in messages}
     assert len(raising) > 30
     assert raising - listed <= {"noisy_student/steps/checking.py"}
 

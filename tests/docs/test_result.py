@@ -19,7 +19,8 @@ def evaluated(monkeypatch):
 
 def test_the_table_is_that_of_the_committed_metrics(evaluated):
     text = Path("README.md").read_text(encoding="utf-8")
-    assert docs.pages()[docs.README] == text
+    assert docs.within(docs.README, text, "result", docs_result.tables()) == text
+    assert docs.MARKED[docs.README, "result"] is docs_result.tables
     block = text.split("```text\nmodel  ")[1].partition("```")[0]
     lines = {line.split()[0]: line.split() for line in block.split("\n\n")[0].splitlines()[2:]}
     assert {name: cells[1] for name, cells in lines.items()} == {

@@ -142,7 +142,7 @@ def test_validation_images_change_nothing_where_the_last_weights_are_kept(digits
 
 def test_history_is_a_row_a_validation(teacher):
     assert [row["step"] for row in teacher.history] == [3, 6, 9, 12]
-    assert teacher.history[-1]["validation_accuracy"] > 0.9
+    assert teacher.history[-1]["validation_loss"] < 0.8 * np.log(CLASSES)  # the loss of who knows nothing
 
 
 def test_average_of_weights_is_validated_while_training_goes_on_without_it(digits, teacher):
