@@ -146,9 +146,8 @@ def peak_memory(count):
         subprocess.run([sys.executable, "-m", "benchmarks.predict", "--make", folder, str(count)], check=True)
         options = ["predict", f"{folder}/model.keras", f"{folder}/photos", "--csv", f"{folder}/out.csv"]
         began, most = time.perf_counter(), 0
-        process = subprocess.Popen(
-            [sys.executable, "-m", "noisy_student", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        command, nowhere = [sys.executable, "-m", "noisy_student", *options], subprocess.DEVNULL
+        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
         while process.poll() is None:
             most = max(most, _anonymous(process.pid))
             time.sleep(0.02)
