@@ -78,7 +78,7 @@ PARAMETERS = {
     "a split that the source lacks": (lambda: _params(data__test=None), ["data.test", "digits has no test split"]),
     "a size without steps": (
         lambda: _params(teacher__progressive__image_size=8),  # two validations
-        ["teacher: progressive", "2 smaller sizes in 0.5 of 2 stretches", "Give more of them"],
+        ["teacher: progressive", "sizes=2 within share=0.5 of 2 stretches", "Give more of them"],
     ),
     "no YAML": (lambda: Path("params.yaml").write_text("a: [1,\n"), ["not valid YAML", "params.yaml"]),
     "an empty file": (lambda: Path("params.yaml").write_text(""), ["must hold sections"]),

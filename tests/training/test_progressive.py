@@ -110,9 +110,9 @@ def test_a_training_killed_at_any_size_or_between_two_gives_the_same_bytes(digit
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"sizes": 3}, r"progressive: 3 smaller sizes in 0.7 of 3 stretches .*: every size, the full one too, needs"),
-        ({"share": 0.9}, r"2 smaller sizes in 0.9 of 3 stretches"),
-        ({"image_size": 15}, r"teacher.progressive: images cannot grow from 15 to 16 pixels, .* in 2 smaller sizes"),
+        ({"sizes": 3}, r"progressive: sizes=3 within share=0.7 of 3 stretches .*: every size, the full one too, needs"),
+        ({"share": 0.9}, r"sizes=2 within share=0.9 of 3 stretches"),
+        ({"image_size": 15}, r"teacher.progressive: images cannot grow from 15 to 16 pixels, .* over sizes=2 with"),
         ({"image_size": 32}, r"cannot grow from 32 to 16 pixels.*leave the former empty \(`-S teacher.progressive"),
     ],
 )
