@@ -39,8 +39,8 @@ def _check_progressive(training, network, size, *, where):
     if growing.image_size + growing.sizes > size:
         raise ParamsError(
             f"{where}: images cannot grow from {growing.image_size} to {size} pixels, the training's size, over "
-            f"sizes={growing.sizes} with a pixel each at least. Lower {where}.image_size or {where}.sizes, or leave the former "
-            f"{empty(f'{where}.image_size')}."
+            f"sizes={growing.sizes} with a pixel each at least. Lower {where}.image_size or {where}.sizes, or leave "
+            f"the former {empty(f'{where}.image_size')}."
         )
 
 
