@@ -1,11 +1,13 @@
 """What `arithmetic: portable` costs in speed, against `fast`.
 
-python -m benchmarks.arithmetic    # about 3 minutes
+python -m benchmarks.arithmetic          # about 3 minutes
+python -m benchmarks.arithmetic --trial  # one round: shows that it works
 """
 
+import argparse
 from functools import partial
 
-from benchmarks.harness import compare, machine, table
+from benchmarks.harness import ROUNDS, compare, machine, table
 from benchmarks.training import NETWORKS, steps_of
 from noisy_student.runtime import arithmetic, console
 
@@ -75,6 +77,9 @@ WORK = {
 
 def main():
     """Print the tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trial", action="store_true", help="one round")
+    rounds = 1 if parser.parse_args().trial else ROUNDS
     print(
         "## Portable arithmetic\n\n`python -m benchmarks.arithmetic`: what the same bytes on every x86-64 CPU with AVX2"
     )
@@ -86,7 +91,8 @@ def main():
         if work is not training:
             del contestants["fast, float32"]  # in float32 are all
         print(f"\n### {title}\n")
-        print(table(compare(contestants, environments=pinned), unit="images/s", reference="fast"))
+        results = compare(contestants, rounds=rounds, environments=pinned)
+        print(table(results, unit="images/s", reference="fast"))
 
 
 if __name__ == "__main__":

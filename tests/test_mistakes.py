@@ -76,6 +76,10 @@ PARAMETERS = {
         ["teacher.model.name", "choose one"],
     ),
     "a split that the source lacks": (lambda: _params(data__test=None), ["data.test", "digits has no test split"]),
+    "a size without steps": (
+        lambda: _params(teacher__progressive__image_size=8),  # two validations
+        ["teacher: progressive", "sizes=2 within share=0.5 of 2 stretches", "Give more of them"],
+    ),
     "no YAML": (lambda: Path("params.yaml").write_text("a: [1,\n"), ["not valid YAML", "params.yaml"]),
     "an empty file": (lambda: Path("params.yaml").write_text(""), ["must hold sections"]),
     "binary": (lambda: Path("params.yaml").write_bytes(b"\xff\xfe\x00"), ["params.yaml", "cannot be read"]),
@@ -114,6 +118,13 @@ CHECKED = {  # what the stage check knows before the first image is read
     "the depth of a network that has none": (
         lambda: _params(teacher__model__name="article_resnet50", teacher__model__depth=50),
         ["teacher.model.depth=50 is for resnet", "fixed size"],
+    ),
+    "images that do not grow": (
+        lambda: _params(teacher__progressive__image_size=8, teacher__progressive__sizes=1),  # 8 is the full size, too
+        [
+            "teacher.progressive: images cannot grow from 8 to 8 pixels",
+            "empty (`-S teacher.progressive.image_size=null`)",
+        ],
     ),
     "no validation images to choose by": (
         lambda: _params(data__validation=0, teacher__select_by="loss"),

@@ -38,9 +38,9 @@ def _check_progressive(training, network, size, *, where):
     network.check_image_size(growing.image_size, where=f"{where}.image_size")
     if growing.image_size + growing.sizes > size:
         raise ParamsError(
-            f"{where}: images cannot grow from {growing.image_size} to {size} pixels, the training's size, in "
-            f"{growing.sizes} smaller sizes. Lower {where}.image_size or {where}.sizes, or leave the former "
-            f"{empty(f'{where}.image_size')}."
+            f"{where}: images cannot grow from {growing.image_size} to {size} pixels, the training's size, over "
+            f"sizes={growing.sizes} with a pixel each at least. Lower {where}.image_size or {where}.sizes, or leave "
+            f"the former {empty(f'{where}.image_size')}."
         )
 
 

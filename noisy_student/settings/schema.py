@@ -317,8 +317,8 @@ class TrainingParams(Section):
         if len({0, *ends, rounds}) != len(ends) + 2:
             what = "epochs" if self.steps is None else "stretches between validations (validate_every)"
             raise ValueError(
-                f"progressive: {growing.sizes} smaller sizes in {growing.share:g} of {rounds} {what}: every size, the "
-                "full one too, needs at least one. Give more of them, fewer sizes or another share"
+                f"progressive: sizes={growing.sizes} within share={growing.share:g} of {rounds} {what}: every size, "
+                "the full one too, needs at least one. Give more of them, fewer sizes or another share"
             )
         return self
 

@@ -64,8 +64,9 @@ def settings(digits):
     return params.check(with_values(digits, GROWING))
 
 
-def test_images_grow_evenly_at_the_ends_of_rounds(settings, monkeypatch):
-    """0.7 of three rounds in two sizes: one round each at 8 and 12 pixels, the third at 16."""
+@pytest.fixture(scope="module")
+def whole(digits):
+    """(a training that was never stopped, {round: shapes of its batches})."""
     seen, real = {}, TrainingBatches.__getitem__
 
     def noted(self, index):
@@ -73,25 +74,31 @@ def test_images_grow_evenly_at_the_ends_of_rounds(settings, monkeypatch):
         seen.setdefault(self.round, set()).add(batch[0].shape)
         return batch
 
-    monkeypatch.setattr(TrainingBatches, "__getitem__", noted)
-    trained = _train(settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainingBatches, "__getitem__", noted)
+        return _train(params.check(with_values(digits, GROWING))), seen
+
+
+def test_images_grow_evenly_at_the_ends_of_rounds(whole):
+    """0.7 of three rounds in two sizes: one round each at 8 and 12 pixels, the third at 16."""
+    trained, seen = whole
     assert seen == {0: {(6, 8, 8, 3)}, 1: {(6, 12, 12, 3)}, 2: {(6, 16, 16, 3)}}
     assert trained.model.input_shape == (None, 16, 16, 3)
 
 
 def test_nothing_is_lost_between_two_sizes(settings, digits, monkeypatch):
-    """Where the "smaller" sizes are the full one, it is the training without: schedule, momentum, average."""
+    """Where the "smaller" size is the full one, it is the training without: schedule, momentum, average."""
     plain = _train(params.check(with_values(digits, GROWING | {"teacher.progressive.image_size": None})))
-    monkeypatch.setattr(phases, "smaller_sizes", lambda training, size, rounds: ((size, 1), (size, 2)))
+    monkeypatch.setattr(phases, "smaller_sizes", lambda training, size, rounds: ((size, 2),))
     _assert_same(plain, _train(settings))
 
 
-@pytest.mark.parametrize("where", ["host", pytest.param("device", marks=pytest.mark.slow)])
-def test_a_training_killed_at_any_size_or_between_two_gives_the_same_bytes(digits, tmp_path, monkeypatch, where):
-    settings = params.check(with_values(digits, GROWING | {"input_noise": where}))
-    whole, real = _train(settings), Checkpoints.save
+def test_a_training_killed_between_two_sizes_and_within_one_gives_the_same_bytes(
+    settings, whole, tmp_path, monkeypatch
+):
     monkeypatch.setattr(train, "steps_per_execution", lambda round_steps, most: min(2, most))
-    for step in (2, 4, 6, 10, 12):
+    real = Checkpoints.save
+    for step in (4, 6):
 
         def killed(self, number, *arguments, at=step, **options):
             real(self, number, *arguments, **options)
@@ -103,16 +110,24 @@ def test_a_training_killed_at_any_size_or_between_two_gives_the_same_bytes(digit
             with pytest.raises(Killed):
                 _train(settings, Checkpoints(tmp_path, every_minutes=0))
     kept = Checkpoints(tmp_path, every_minutes=0)
-    _assert_same(whole, _train(settings, kept))
-    assert kept.resumed_from == 12
+    _assert_same(whole[0], _train(settings, kept))
+    assert kept.resumed_from == 6
+
+
+@pytest.mark.slow
+def test_noise_on_the_device_grows_too(digits, whole):
+    """The host's engine and the graph's give the same training, but for rounding."""
+    device = _train(params.check(with_values(digits, GROWING | {"input_noise": "device"})))
+    losses = [[row["train_loss"] for row in trained.history] for trained in (device, whole[0])]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"sizes": 3}, r"progressive: 3 smaller sizes in 0.7 of 3 stretches .*: every size, the full one too, needs"),
-        ({"share": 0.9}, r"2 smaller sizes in 0.9 of 3 stretches"),
-        ({"image_size": 15}, r"teacher.progressive: images cannot grow from 15 to 16 pixels, .* in 2 smaller sizes"),
+        ({"sizes": 3}, r"progressive: sizes=3 within share=0.7 of 3 stretches .*: every size, the full one too, needs"),
+        ({"share": 0.9}, r"sizes=2 within share=0.9 of 3 stretches"),
+        ({"image_size": 15}, r"teacher.progressive: images cannot grow from 15 to 16 pixels, .* over sizes=2 with"),
         ({"image_size": 32}, r"cannot grow from 32 to 16 pixels.*leave the former empty \(`-S teacher.progressive"),
     ],
 )
