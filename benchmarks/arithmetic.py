@@ -4,11 +4,11 @@ python -m benchmarks.arithmetic          # about 3 minutes
 python -m benchmarks.arithmetic --trial  # one round: shows that it works
 """
 
-import argparse
 from functools import partial
 
 from benchmarks.harness import ROUNDS, compare, machine, table
 from benchmarks.training import NETWORKS, steps_of
+from commands import new_parser
 from noisy_student.runtime import arithmetic, console
 
 NETWORK = "ResNet-20"
@@ -77,7 +77,7 @@ WORK = {
 
 def main():
     """Print the tables as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.arithmetic", __doc__)
     parser.add_argument("--trial", action="store_true", help="one round")
     rounds = 1 if parser.parse_args().trial else ROUNDS
     print(

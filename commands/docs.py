@@ -1,4 +1,4 @@
-"""Write the pages that follow from the code and the committed run, and pictures of the last run.
+"""Write the pages that follow from code and committed run, and pictures of the last run.
 
 python -m commands.docs                # commands.md, parameters.md, troubleshooting.md, what is marked in others
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
