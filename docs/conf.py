@@ -16,6 +16,8 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+highlight_language = "text"  # of blocks that name none: listings, diagrams
+smartquotes = False  # --csv stays what one types
 
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # `#on-a-gpu` leads to a heading, as on GitHub
