@@ -86,7 +86,7 @@ def _command(parser):
     yield from (f"### `{parser.prog}`", "", first, "")
     for paragraph in filter(None, more.strip().split("\n\n")):
         code = re.match(r"python -m|dvc |find |bash |source ", paragraph)
-        yield from (["```text", paragraph, "```", ""] if code else [_plain(paragraph), ""])
+        yield from (["```bash", paragraph, "```", ""] if code else [_plain(paragraph), ""])
     rows = [_row(action) for action in parser._actions if _is_shown(action)]
     if rows:
         yield from ("| argument | default | meaning |", "|---|---|---|", *rows, "")

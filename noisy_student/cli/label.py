@@ -1,4 +1,4 @@
-"""Pseudo-label a folder of images: a table, contact sheets, the uncertain ones first, for a person.
+"""Pseudo-label a folder of images: a table, contact sheets, the uncertain images first.
 
 python -m noisy_student label photos models/student-gen3.keras
 python -m noisy_student label photos models/student-gen3.keras --threshold 0.9 --out labels --into data/raw/mine-2
