@@ -210,6 +210,7 @@ def write_parameters(options, preset):
 
     changes = {"backend": "jax", "data.root": str(Path(options.cifar10).resolve()), "data.sha256": options.sha256}
     changes |= {"checkpoint.every_minutes": 0.5, "eval.robustness": "off"}
+    changes |= {"input_noise": "device"}  # on a CPU, too, where only a rehearsal runs: the host's engine needs Numba
     if (
         preset == "cifar10"
     ):  # there is no folder of further images, and a goal that is reached early needs no long schedule
