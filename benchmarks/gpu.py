@@ -76,7 +76,8 @@ def utilisation(options, result):
     flops = 6 * macs(build(own, mode="inference", classes=10, image_size=32))
     device = backends.current().describe_devices()[0]
     most = peak(device, options.peak)
-    result |= {"precision": precision, "flops_an_image": flops, "device": device, "peak_tflops": most, "batches": {}}
+    result |= {"precision": precision, "flops_an_image": flops, "device": device, "peak_tflops": most}
+    done = result.setdefault("batches", {})
 
     class Constant(keras.utils.PyDataset):
         def __init__(self, size):
@@ -92,6 +93,8 @@ def utilisation(options, result):
             return self.batch
 
     for size in sizes:
+        if str(size) in done:  # by an earlier call
+            continue
         model = build(own, mode="train", classes=10, image_size=32, precision=precision)
         compile_for_training(model, training, rate=0.001, round_steps=steps)
         seconds = []
@@ -101,9 +104,9 @@ def utilisation(options, result):
             seconds.append(time.perf_counter() - began)
         rate = steps * size / statistics.median(seconds[1:])
         share = rate * flops / (most * 1e12) if most else None
-        result["batches"][size] = {"images_per_second": rate, "tflops": rate * flops / 1e12, "utilisation": share}
+        done[str(size)] = {"images_per_second": rate, "tflops": rate * flops / 1e12, "utilisation": share}
         yield
-    result["best"] = max(result["batches"].values(), key=lambda measured: measured["tflops"])
+    result["best"] = max(done.values(), key=lambda measured: measured["tflops"])
 
 
 def labelling(options, result):
@@ -207,6 +210,7 @@ def write_parameters(options, preset):
 
     changes = {"backend": "jax", "data.root": str(Path(options.cifar10).resolve()), "data.sha256": options.sha256}
     changes |= {"checkpoint.every_minutes": 0.5, "eval.robustness": "off"}
+    changes |= {"input_noise": "device"}  # on a CPU, too, where only a rehearsal runs: the host's engine needs Numba
     if (
         preset == "cifar10"
     ):  # there is no folder of further images, and a goal that is reached early needs no long schedule
@@ -228,13 +232,13 @@ def run_step(options):
     from noisy_student.runtime import signals
     from noisy_student.runtime.errors import UserError
 
-    signals.raise_on_sigterm()
-    backends.select("jax")
     target = Path(options.out).resolve() / f"{options.step}.json"
     result = json.loads(target.read_text()) if target.exists() else {}
     result["complete"] = False
     options.save = lambda: write_json(target, result)  # what is killed has written what it knew
     try:
+        signals.raise_on_sigterm()
+        backends.select("jax")
         for _ in WORK[options.step](options, result):
             options.save()
         result["complete"] = True

@@ -93,6 +93,7 @@ def test_nothing_is_lost_between_two_sizes(settings, digits, monkeypatch):
     _assert_same(plain, _train(settings))
 
 
+@pytest.mark.slow
 def test_a_training_killed_between_two_sizes_and_within_one_gives_the_same_bytes(
     settings, whole, tmp_path, monkeypatch
 ):
