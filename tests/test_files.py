@@ -1,5 +1,6 @@
 """Files: never half-written, never a pickle."""
 
+import errno
 import os
 
 import numpy as np
@@ -113,6 +114,11 @@ def test_pickles_are_neither_written_nor_read(tmp_path):
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"b\.npy: not a readable"):
         files.read_array(tmp_path / "b.npy")
+
+
+def test_a_disk_that_fills_up_is_said_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.csv'"), files.atomic_path(tmp_path / "a.csv"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_files_below_a_folder(tmp_path):

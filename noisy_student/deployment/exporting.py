@@ -140,7 +140,8 @@ def export(
             with _quietly(), _temporary_files_in(converters):
                 module.write(model, temporary, described, calibration)
                 given = _in_batches(module.reader(temporary), check.images)
-        except OSError:
+        except OSError as error:
+            error.filename = error.filename or str(path)
             raise
         except Exception as error:  # converters raise anything
             number = _number_of_full(error)

@@ -66,7 +66,8 @@ def load(path: Path, *, classes: Sequence[str] | None = None) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # the file chooses what is constructed, so anything may be raised
-        reason = str(error).strip().split("\n")[0]
+        # the first sentence: after it Keras advises what is not ours, such as to load code from the file after all
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise DataError(
             f"{path}: not a model that Keras {keras.__version__} can load in safe mode ({reason}). {MEND}"
         ) from error

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import FULL, DataError
 
 
 @contextlib.contextmanager
@@ -34,6 +34,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:  # of writing; only opening names the file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
