@@ -137,7 +137,7 @@ def test_a_killed_measurement_goes_on_to_the_same_bytes(fast, measured, monkeypa
     assert record["robustness-teacher"]["resumed_from_unit"] == moments[-1]
     assert not list((fast / "checkpoints").glob("robustness*"))
     expected = {path: content for path, content in _files(measured).items() if "student" not in path}
-    assert len(expected) > 8
+    assert len(expected) > 5
     assert _files(fast) == expected
 
 
