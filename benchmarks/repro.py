@@ -1,7 +1,8 @@
 """What `make repro` takes: teacher, noise alone and three students, against the build of an earlier commit.
 
-python -m benchmarks.repro          # under 10 minutes on two idle cores
-python -m benchmarks.repro --trial  # with hardly any training: shows that it works
+python -m benchmarks.repro             # one run of each, minutes on two idle cores
+python -m benchmarks.repro --rounds 3  # alternating
+python -m benchmarks.repro --trial     # with hardly any training: shows that it works
 """
 
 import statistics
@@ -16,7 +17,6 @@ from benchmarks.harness import machine
 from commands import new_parser
 from noisy_student.runtime import console
 
-ROUNDS = 2
 MODELS = {"teacher": "teacher", "noise alone": "student-noise-only", "last student": "student-gen3"}
 OLD, NEW = f"commit {earlier.COMMIT}", "now"
 # `make repro` without its first and last line, which take a second each in both
@@ -61,8 +61,9 @@ def main():
     """Print the table as Markdown."""
     parser = new_parser("benchmarks.repro", __doc__)
     parser.add_argument("--trial", action="store_true", help="one round, with hardly any training")
-    trial = parser.parse_args().trial
-    rounds = 1 if trial else ROUNDS
+    parser.add_argument("--rounds", type=int, default=1, help="runs of each; default 1")
+    arguments = parser.parse_args()
+    trial, rounds = arguments.trial, 1 if arguments.trial else arguments.rounds
     with earlier.both() as (old, new):
         earlier.use_preset(new, "digits")
         as_near_as_it_can(old, new)

@@ -1,6 +1,6 @@
 """What a run of a study on the digits costs: today's forked stages against the way of an earlier commit.
 
-python -m benchmarks.studies          # under 10 minutes on two idle cores
+python -m benchmarks.studies          # three runs of each, minutes on two idle cores
 python -m benchmarks.studies --trial  # with hardly any training: shows that it works
 """
 
