@@ -61,7 +61,8 @@ def _images(n, *, seed):
     return LabelledImages(images, labels.astype(np.int64))
 
 
-def _train(settings, kept, *, labels=None):
+def _train(settings, kept, *, labels=None, misled=False):
+    """`misled`: validation labels are all wrong, so that whoever learns gets worse."""
     labelled = _images(30, seed=0)
     if labels is not None:
         labelled = LabelledImages(labelled.images, labels)
@@ -77,6 +78,8 @@ def _train(settings, kept, *, labels=None):
     validation = _images(30, seed=1)
     if labels is not None:
         validation = LabelledImages(validation.images, labels)  # or a network may be right by luck of its seed
+    if misled:
+        validation = LabelledImages(validation.images, (validation.labels + 1) % CLASSES)
     return train.train(
         settings,
         settings.student,
@@ -105,15 +108,15 @@ class KilledAfter(Checkpoints):
         return written
 
 
-def _resumed(settings, folder, *steps):
+def _resumed(settings, folder, *steps, **options):
     """Train, killed after the checkpoint of each of these steps in turn."""
     for step in steps:
         kept = KilledAfter(folder, every_minutes=0)
         kept.kill_at = (step,)
         with pytest.raises(Killed):
-            _train(settings, kept)
+            _train(settings, kept, **options)
     kept = Checkpoints(folder, every_minutes=0)
-    trained = _train(settings, kept)
+    trained = _train(settings, kept, **options)
     assert kept.resumed_from == steps[-1]
     return trained
 
@@ -162,11 +165,11 @@ def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, case):
 
 def test_plateau_rules_go_on_with_what_they_remember(digits, tmp_path):
     settings = params.check(with_values(digits, EVERYTHING | PLATEAU))
-    whole = _train(settings, None)
+    whole = _train(settings, None, misled=True)
     rates = [row["learning_rate"] for row in whole.history]
     assert len(set(rates)) > 1, "the case must show a reduced rate"
     steps = [row["step"] for row in whole.history]
-    _assert_same(whole, _resumed(settings, tmp_path, steps[1], steps[-1]))
+    _assert_same(whole, _resumed(settings, tmp_path, steps[1], steps[-1], misled=True))
 
 
 @pytest.mark.usefixtures("small_steps")
