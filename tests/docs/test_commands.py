@@ -113,7 +113,7 @@ def _environment(folder):
     scripts = {
         "python": f'exec {sys.executable} "$@"',
         "dvc": f'case "$1" in repro|exp) exec {forked} "$@";; *) exec {sys.executable} -m dvc "$@";; esac',
-        "pip": 'for last in "$@"; do :; done; grep -q -- --hash= "$last"',
+        "pip": 'for last; do :; done; case "$last" in *.in) test -s "$last";; *) grep -q -- --hash= "$last";; esac',
     }
     for name, script in scripts.items():
         (inside / name).write_text(f"#!/bin/sh\n{script}\n")
