@@ -87,10 +87,10 @@ def markdown(findings: Findings) -> str:
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         stated(findings),
+        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
         gain_table(findings) if study.over else "",
         main_table(findings),
         _LEGEND,
-        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
         f"![{study.question}]({_stem(findings)}.png)",
         "## What may be concluded",
         conclusions_list(findings),
