@@ -57,8 +57,8 @@ def finished(tmp_path_factory, digits):
 
 @pytest.fixture
 def workspace(finished, tmp_path, monkeypatch):
-    """A copy of it, the current directory."""
-    shutil.copytree(finished, tmp_path / "project")
+    """A copy of it, the current directory; without the locks, which say the number of the process that made it."""
+    shutil.copytree(finished, tmp_path / "project", ignore=shutil.ignore_patterns("locks"))
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
