@@ -1,0 +1,177 @@
+"""Tasks on a Ray cluster, or on a small one of this machine for as long as the stage runs.
+
+One Ray task a shard, which carries paths and numbers only: files go to a disk that all nodes see, at the same path.
+Retries, placement and back-pressure are Ray's. Ray is an extra: requirements-ray.txt.
+"""
+
+import contextlib
+import importlib.util
+import os
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import noisy_student
+from noisy_student.executors.processors import bind, free_place, share_of
+from noisy_student.executors.settings import ExecutorSettings
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, may_pass, named, perform, why
+from noisy_student.runtime import environment
+from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.signals import Requests
+
+_LOOK = 0.5  # seconds between two looks for requests to stop
+_IN_FLIGHT = 4  # tasks that are handed to Ray for each of its processors: it needs no list of all
+_DIED = (
+    "its worker died each time, e.g. killed by the system or by Ray because the memory was full (fewer workers, or a "
+    "smaller batch, need less)"
+)
+
+
+class VersionsError(UserError):
+    """A worker has other library versions than the driver."""
+
+
+def results(
+    function: str,
+    tasks: Sequence[Task],
+    *,
+    start: Call,
+    threads: int | None,
+    settings: ExecutorSettings,
+    requests: Requests,
+) -> Generator[Outcome, None, None]:
+    """Yield an outcome a task, in the order in which they end; fewer if `requests` ask to stop.
+
+    Raises:
+        ParamsError: Ray is not installed, or no cluster answers at the address.
+        VersionsError: a worker has other libraries.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise ParamsError(
+            "executor name: ray, but the Python package ray is not installed. Run `pip install -r "
+            "requirements-ray.txt`, or set name: local."
+        )
+    import ray
+
+    _connect(settings)
+    try:
+        remote = ray.remote(_remote).options(
+            num_cpus=(threads or 1) if settings.address else 1,
+            num_gpus=settings.gpus,
+            max_retries=TRIES - 1,
+            retry_exceptions=[_Passing],
+            runtime_env={"env_vars": _variables()},
+        )
+        common = {"function": function, "start": start, "threads": threads, "folder": os.getcwd()}
+        common |= {"versions": environment.versions(), "variables": _variables()}
+        most = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        waiting, running = list(reversed(tasks)), {}
+        while waiting or running:
+            while waiting and len(running) < most:
+                task = waiting.pop()
+                _tries(task.output).unlink(missing_ok=True)
+                running[remote.remote(common, os.path.abspath(task.output), task.arguments)] = task
+            ended, _ = ray.wait(list(running), timeout=_LOOK)
+            for reference in ended:
+                yield _outcome(running.pop(reference), reference)
+            if requests.pending() is not None:
+                return
+    finally:
+        ray.shutdown()  # what still runs ends too
+
+
+def _connect(settings):
+    import ray
+
+    quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": "warning"}
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning at every task
+    if settings.address is None:
+        ray.init(address="local", num_cpus=settings.workers, **quiet)
+        return
+    try:
+        ray.init(address=settings.address, logging_level="warning")
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ParamsError(
+            f"executor address: {settings.address}: no Ray cluster answers there ({first}). Start one (`ray start "
+            "--head`), correct the address, or leave it empty for a cluster of this machine alone."
+        ) from error
+
+
+def _variables():
+    """What a worker's environment has as this one's: what decides rounding, and where the code lies."""
+    above = str(Path(noisy_student.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
+    return {"PYTHONPATH": path, **environment.fingerprint()["variables"]}
+
+
+def _outcome(task, reference):
+    import ray
+
+    try:
+        facts = ray.get(reference)
+        outcome = Outcome(task, facts, facts.pop("tries"))
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
+        outcome = Outcome(task, None, TRIES, _DIED)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, VersionsError):
+            raise error.cause from None
+        outcome = Outcome(task, None, _tried(task.output), str(error.cause))
+    except ray.exceptions.RayError as error:
+        outcome = Outcome(task, None, max(1, _tried(task.output)), str(error).partition("\n")[0])
+    _tries(task.output).unlink(missing_ok=True)
+    return outcome
+
+
+class _Passing(Exception):
+    """What another try may mend."""
+
+
+_started: list[Call] = []  # of this worker's process, which does many tasks
+
+
+def _remote(common: dict[str, Any], output: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A task, in a worker of Ray."""
+    if not _started:
+        if "OMP_NUM_THREADS" not in common["variables"]:
+            os.environ.pop("OMP_NUM_THREADS", None)  # Ray's own, by `num_cpus`
+        _check_versions(common["versions"])
+        os.chdir(common["folder"])
+        bind(share_of(free_place(common["threads"]), common["threads"]))
+        start, options = common["start"]
+        named(start)(**options)
+        _started.append(common["start"])
+    with _tries(output).open("ab") as file:
+        file.write(b".")
+    try:
+        return perform(common["function"], output, arguments) | {"tries": _tried(output)}
+    except Exception as error:
+        print(f"{Path(output).name}: {why(error)}", file=sys.stderr, flush=True)
+        raise (_Passing if may_pass(error) else UserError)(why(error)) from None  # ours, so that the driver knows it
+
+
+def _check_versions(expected):
+    found = environment.versions()
+    other = [
+        f"{name} {found.get(name, 'missing')} (here {expected.get(name, 'missing')})"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+    if other:
+        raise VersionsError(
+            f"the Ray worker on {os.uname().nodename} has other versions than this machine: {', '.join(other)}. "
+            "Results could differ from worker to worker: install the same requirements*.txt on every node."
+        )
+
+
+def _tries(output):
+    """A file with a byte for each time that a task was begun: Ray does not say how often that was."""
+    output = Path(output)
+    return output.with_name(f".tries-{output.name}")
+
+
+def _tried(output):
+    with contextlib.suppress(FileNotFoundError):
+        return _tries(output).stat().st_size
+    return 1

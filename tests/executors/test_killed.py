@@ -1,0 +1,92 @@
+"""SIGKILL to workers and to the driver, at any moment: nothing is lost, doubled or done again."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+from executors_used import HERE
+
+from support import ROOT
+
+SHARDS = 40
+DRIVER = f"""
+import sys
+from pathlib import Path
+from noisy_student.executors.running import run
+from noisy_student.executors.settings import ExecutorSettings
+from noisy_student.executors.tasks import Task
+
+log = str(Path("log").resolve())
+tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n, log=log, seconds=0.05)) for n in range({SHARDS})]
+report = run("shard_work:square", tasks, title="t", start=("shard_work:begin", dict(log=log)),
+             settings=ExecutorSettings(workers=2))
+print(report.skipped, report.retries)
+"""
+
+
+def _start(folder, environment):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def _workers(driver):
+    return [p for p in psutil.Process(driver.pid).children() if "noisy_student.executors.worker" in p.cmdline()]
+
+
+def _wait(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def test_kills_of_workers_and_of_the_driver(tmp_path, monkeypatch):
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
+    (tmp_path / "out").mkdir()
+    draws, kills = random.Random(0), 0
+
+    def done():
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("[0-9]*.txt")}
+
+    driver = _start(tmp_path, environment)
+    while kills < 6:
+        before = len(done())
+        _wait(lambda: len(done()) > before and _workers(driver))  # noqa: B023
+        time.sleep(draws.uniform(0, 0.05))
+        draws.choice(_workers(driver)).send_signal(signal.SIGKILL)
+        kills += 1
+    left = _workers(driver)
+    driver.kill()
+    driver.wait()
+    _wait(lambda: not any(process.is_running() and process.status() != "zombie" for process in left))
+    finished = done()
+    assert 6 <= len(finished) < SHARDS
+    again = _start(tmp_path, environment)
+    output, errors = again.communicate(timeout=60)
+    assert again.returncode == 0, errors
+    assert output.split() == [str(len(finished)).encode(), b"0"]
+    for n in range(SHARDS):
+        assert (tmp_path / f"out/{n}.txt").read_text() == f"{n * n}\n" * 1000
+    assert len(list((tmp_path / "out").iterdir())) == SHARDS  # no temporary file is left
+    assert {path: when for path, when in done().items() if path in finished} == finished
+    begun = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("begin")]
+    assert SHARDS <= len(begun) <= SHARDS + kills + len(left)  # only what was being done is done again
+
+
+def test_one_who_asks_to_stop_gets_an_end(tmp_path):
+    """SIGTERM to the driver: status, message, and no process that goes on."""
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
+    (tmp_path / "out").mkdir()
+    driver = _start(tmp_path, environment)
+    _wait(lambda: list((tmp_path / "out").glob("[0-9]*.txt")))
+    workers = _workers(driver)
+    driver.send_signal(signal.SIGTERM)
+    _, errors = driver.communicate(timeout=30)
+    assert b"shards are done. Run the same command again to go on." in errors
+    assert not any(process.is_running() for process in workers)
+    assert not list((tmp_path / "out").glob(".tmp-*"))
