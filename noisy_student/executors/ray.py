@@ -85,7 +85,6 @@ def _connect(settings):
     import ray
 
     quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": "warning"}
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning at every task
     if settings.address is None:
         ray.init(address="local", num_cpus=settings.workers, **quiet)
         return
@@ -133,9 +132,9 @@ _started: list[Call] = []  # of this worker's process, which does many tasks
 
 def _remote(common: dict[str, Any], output: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A task, in a worker of Ray."""
+    if "OMP_NUM_THREADS" not in common["variables"]:
+        os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it before each task, to `num_cpus`
     if not _started:
-        if "OMP_NUM_THREADS" not in common["variables"]:
-            os.environ.pop("OMP_NUM_THREADS", None)  # Ray's own, by `num_cpus`
         _check_versions(common["versions"])
         os.chdir(common["folder"])
         bind(share_of(free_place(common["threads"]), common["threads"]))

@@ -28,7 +28,7 @@ class ExecutorSettings(BaseModel):
     name: Literal["local", "ray"] = "local"
     workers: Annotated[int, Field(ge=1, le=4096)] = 1  # of a Ray cluster at an address: those that it has
     address: str | None = None  # of a Ray cluster; None: one of this machine's, for as long as the stage runs
-    gpus: Annotated[float, Field(ge=0, le=64)] = 0  # ray: that a task takes, and sees
+    gpus: Annotated[float, Field(ge=0, le=64)] = 0  # ray: that a task takes; 0: Ray counts none, and hides none
 
 
 def load() -> ExecutorSettings:

@@ -1,5 +1,6 @@
 """SIGKILL to workers and to the driver, at any moment: nothing is lost, doubled or done again."""
 
+import contextlib
 import os
 import random
 import signal
@@ -21,7 +22,7 @@ from noisy_student.executors.settings import ExecutorSettings
 from noisy_student.executors.tasks import Task
 
 log = str(Path("log").resolve())
-tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n, log=log, seconds=0.05)) for n in range({SHARDS})]
+tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n, log=log, seconds=0.1)) for n in range({SHARDS})]
 report = run("shard_work:square", tasks, title="t", start=("shard_work:begin", dict(log=log)),
              settings=ExecutorSettings(workers=2))
 print(report.skipped, report.retries)
@@ -35,7 +36,18 @@ def _start(folder, environment):
 
 
 def _workers(driver):
-    return [p for p in psutil.Process(driver.pid).children() if "noisy_student.executors.worker" in p.cmdline()]
+    found = []
+    for process in psutil.Process(driver.pid).children():
+        with contextlib.suppress(psutil.Error):  # it has just died
+            if "noisy_student.executors.worker" in process.cmdline():
+                found.append(process)
+    return found
+
+
+def _is_alive(process):
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _wait(condition, seconds=60.0):
@@ -63,7 +75,7 @@ def test_kills_of_workers_and_of_the_driver(tmp_path, monkeypatch):
     left = _workers(driver)
     driver.kill()
     driver.wait()
-    _wait(lambda: not any(process.is_running() and process.status() != "zombie" for process in left))
+    _wait(lambda: not any(map(_is_alive, left)))
     finished = done()
     assert 6 <= len(finished) < SHARDS
     again = _start(tmp_path, environment)
@@ -88,5 +100,5 @@ def test_one_who_asks_to_stop_gets_an_end(tmp_path):
     driver.send_signal(signal.SIGTERM)
     _, errors = driver.communicate(timeout=30)
     assert b"shards are done. Run the same command again to go on." in errors
-    assert not any(process.is_running() for process in workers)
+    assert not any(map(_is_alive, workers))
     assert not list((tmp_path / "out").glob(".tmp-*"))
