@@ -2,10 +2,12 @@
 
 import contextlib
 import csv
+import errno
 import glob
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,6 +47,18 @@ def _is_alive(pid):
     except (ValueError, PermissionError):
         pass  # not ours to judge; another user's
     return True
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file, whole or not at all, also to another file system."""
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_path(target) as temporary:
+            shutil.copyfile(path, temporary)
+        path.unlink()
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from noisy_student.data.inputs import Inputs
 from noisy_student.inference.metrics import equal_edges, histogram
-from noisy_student.pseudo_labels.balancing import confident_images, rule_of
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.balancing import confident_images, equal, rule_of
+from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is_kept, pieces
+from noisy_student.pseudo_labels.two_passes import BINS, select_into
 from noisy_student.runtime import layout
 from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_array, write_csv, write_json
-from noisy_student.runtime.types import Floats, Probs, Rows
+from noisy_student.runtime.types import Floats, Ints, Probs, Rows
 from noisy_student.settings.params import Params
 
 if TYPE_CHECKING:
@@ -23,6 +25,16 @@ if TYPE_CHECKING:
 
 
 REPEATED = 10  # times: more often a student rather learns these images than their class
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Images of each of the K classes that the filter keeps and that balancing chooses, repetitions apart or not."""
+
+    filtered: Ints
+    chosen: Ints
+    different: Ints
+    confidence: Ints  # of the whole pool in 20 equal bins
 
 
 def select_and_write(params: Params, generation: str) -> None:
@@ -35,19 +47,29 @@ def select_and_write(params: Params, generation: str) -> None:
         return
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
-    rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
-    write_tables(tables, probs, rows, class_names=names, pseudolabel=chosen.pseudolabel)
-    write_array(layout.balanced(generation), rows)
-    different = len(np.unique(rows))
-    print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
-    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, probs, rows, names)))
+    numbers = _select_into(layout.balanced(generation), probs, chosen.pseudolabel, chosen.balance, names)
+    _write_numbers(tables, numbers, names)
+    total, different = numbers.chosen.sum(), numbers.different.sum()
+    print(f"balance {generation}: {total:,} chosen, {different:,} different images", flush=True)
+    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, numbers, names)))
 
 
-def _repetitions(generation, probs, rows, names):
+def _select_into(path, probs, pseudolabel, balancing, names):
+    """Write the chosen rows; those of the rule "equal" without holding anything of the pool in memory."""
+    if rule_of(balancing) is not equal or not len(probs):
+        rows = select(probs, pseudolabel, balancing, class_names=names)
+        write_array(path, rows)
+        return _numbers(probs, rows, len(names), pseudolabel)
+    bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
+    counts = select_into(path, lambda: pieces(probs), balancing, classes=names, **bounds)
+    different = counts.chosen(balancing.per_class)
+    chosen = np.where(different > 0, counts.size(balancing.per_class), 0)
+    return Numbers(counts.kept, chosen, different, counts.histogram)
+
+
+def _repetitions(generation, numbers, names):
     """Yield a line about the classes whose few images are repeated often."""
-    predicted, _ = best_guesses(probs)
-    chosen = np.bincount(predicted[rows], minlength=len(names))
-    different = np.bincount(predicted[np.unique(rows)], minlength=len(names))
+    chosen, different = numbers.chosen, numbers.different
     often = np.flatnonzero(chosen > REPEATED * different)
     if len(often):
         shown = [f"{names[k]} ({different[k]}, {chosen[k] / different[k]:.0f} times each)" for k in often[:5]]
@@ -59,7 +81,7 @@ def _repetitions(generation, probs, rows, names):
 
 
 def select(
-    probs: Probs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
+    probs: Probs | StoredProbs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
 ) -> Rows:
     """Filter by confidence, then choose by the balancing rule; with balancing rows repeat.
 
@@ -75,20 +97,32 @@ def write_tables(
     folder: Path, probs: Probs, rows: Rows, *, class_names: Sequence[str], pseudolabel: PseudoLabelParams
 ) -> None:
     """Write class_counts.csv and confidence.csv; `rows` are what `select` chose."""
+    _write_numbers(folder, _numbers(probs, rows, len(class_names), pseudolabel), class_names)
+
+
+def _numbers(probs, rows, classes, pseudolabel):
     predicted, confidence = best_guesses(probs)
     passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
+    each = [np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))]
+    return Numbers(*each, histogram(confidence, equal_edges(BINS)))
+
+
+def _write_numbers(folder, numbers, class_names):
     table: list[dict] = []
-    for when, chosen in (("filtered", passed), ("balanced", rows)):
-        counts = np.bincount(predicted[chosen], minlength=len(class_names)).tolist()
-        table += [{"class": name, "images": n, "when": when} for name, n in zip(class_names, counts, strict=True)]
+    for when, counts in (("filtered", numbers.filtered), ("balanced", numbers.chosen)):
+        pairs = zip(class_names, counts.tolist(), strict=True)
+        table += [{"class": name, "images": n, "when": when} for name, n in pairs]
     write_csv(folder / "class_counts.csv", table)
-    write_csv(folder / "confidence.csv", confidence_bins(confidence))
+    write_csv(folder / "confidence.csv", _bins(numbers.confidence))
 
 
-def confidence_bins(confidence: Floats, *, bins: int = 20) -> list[dict]:
+def confidence_bins(confidence: Floats, *, bins: int = BINS) -> list[dict]:
     """Histogram of (N,) highest probabilities over [0, 1], a dict a bin; its lower edge names a bin."""
-    edges = equal_edges(bins)
+    return _bins(histogram(confidence, equal_edges(bins)))
+
+
+def _bins(counts):
     return [
         {"confidence": round(float(lower), 4), "images": int(number)}
-        for lower, number in zip(edges[:-1], histogram(confidence, edges), strict=True)
+        for lower, number in zip(equal_edges(len(counts))[:-1], counts, strict=True)
     ]
