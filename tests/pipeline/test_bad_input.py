@@ -60,7 +60,7 @@ def test_a_number_as_generation_is_refused_by_every_stage(fresh):
 
 
 def test_no_pseudo_label_above_the_threshold(fresh):
-    np.save(fresh.folder / "data/prepared/pseudo_labels/gen1.npy", np.full((120, 10), 0.1, np.float32))
+    np.save(fresh.folder / "data/prepared/pseudo_labels/gen1/shard-00000.npy", np.full((120, 10), 0.1, np.float32))
     fresh.set(pseudolabel__threshold=0.9)
     before = fresh.read("data/prepared/balanced/gen1.npy")
     output = fresh.stage("balance", "gen1", fails=True)
@@ -71,7 +71,7 @@ def test_no_pseudo_label_above_the_threshold(fresh):
 def test_a_class_without_pseudo_labels(fresh):
     probs = np.full((120, 10), 0.01, np.float32)
     probs[np.arange(120), np.arange(120) % 9] = 0.91
-    np.save(fresh.folder / "data/prepared/pseudo_labels/gen1.npy", probs)
+    np.save(fresh.folder / "data/prepared/pseudo_labels/gen1/shard-00000.npy", probs)
     fresh.set(balance__on_empty="error")
     _one_message(fresh.stage("balance", "gen1", fails=True), "class 9", "balance.on_empty")
 
@@ -92,10 +92,10 @@ def test_damaged_model(fresh):
 
 
 def test_damaged_array(fresh):
-    path = fresh.folder / "data/prepared/pseudo_labels/gen1.npy"
+    path = fresh.folder / "data/prepared/pseudo_labels/gen1/shard-00000.npy"
     path.unlink()
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    _one_message(fresh.stage("balance", "gen1", fails=True), "data/prepared/pseudo_labels/gen1.npy")
+    _one_message(fresh.stage("balance", "gen1", fails=True), "data/prepared/pseudo_labels/gen1/shard-00000.npy")
 
 
 def test_another_backend_in_the_environment(fresh):

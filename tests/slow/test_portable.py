@@ -24,7 +24,7 @@ from support import ROOT, digits_100, with_values
 pytestmark = pytest.mark.slow
 
 COMMITTED = Path(__file__).with_name("portable.json")
-COMPUTED = ("models/*.keras", "metrics/**/*.json", "metrics/**/*.csv", "data/prepared/pseudo_labels/*")
+COMPUTED = ("models/*.keras", "metrics/**/*.json", "metrics/**/*.csv", "data/prepared/pseudo_labels/*/*")
 
 
 def _bytes(folder):
