@@ -12,8 +12,11 @@ from noisy_student.runtime.types import Floats, Labels, Mask, Probs
 class StoredProbs(Protocol):
     """Distributions that need not lie in one array, see `data.probs`."""
 
-    shape: tuple[int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
 
     def __len__(self) -> int: ...
 
@@ -57,7 +60,9 @@ def is_kept(confidence: Floats, threshold: float, max_confidence: float = 1.0) -
     return above & (confidence <= max_confidence) if max_confidence < 1 else above
 
 
-def confidence_rows(probs: Probs, truth: Labels, *, threshold: float, max_confidence: float = 1.0) -> list[dict]:
+def confidence_rows(
+    probs: Probs | StoredProbs, truth: Labels, *, threshold: float, max_confidence: float = 1.0
+) -> list[dict]:
     """Count images by confidence, in bins of which each is kept or not as a whole; see `is_kept`.
 
     Returns:

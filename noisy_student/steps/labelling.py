@@ -124,11 +124,12 @@ def label_shard(
     shape = (end - first, classes) if keep == "all" else (end - first,)
     dtype = np.dtype(np.float32) if keep == "all" else top_k_dtype(int(keep), classes)
     with array_writer(output, shape=shape, dtype=dtype) as array:
+        out: Any = array if keep == "all" else TopKWriter(array, int(keep))
         predict_probs(
             labeller.model,
             Stretch(open_images(layout.UNLABELLED), first, end),
             batch_size=batch_size,
-            out=array if keep == "all" else TopKWriter(array, int(keep)),
+            out=out,
             name=f"pseudolabel {generation}" if shown else f"pseudolabel {generation}, shard {shard}",
             noise=labeller.noise_from(first),
             mirrored=labeller.own.test_time_augmentation == "flip",
