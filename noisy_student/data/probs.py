@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisy_student.runtime.files import move, read_array
+from noisy_student.runtime.files import link_or_copy, read_array
 from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ def shard_files(folder: Path) -> list[Path]:
 
 
 def replace_shards(folder: Path, made: Sequence[Path]) -> None:
-    """Move files of shards into a folder, in the place of those there."""
+    """Put files of shards into a folder, in the place of those there; they stay where they are, too."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in shard_files(folder):
         path.unlink()
     for number, path in enumerate(made):
-        move(path, folder / f"{shard_name(number)}.npy")
+        link_or_copy(path, folder / f"{shard_name(number)}.npy")
 
 
 def top_k_dtype(k: int, classes: int) -> np.dtype:

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import errno
 import glob
 import io
 import json
@@ -49,16 +48,13 @@ def _is_alive(pid):
     return True
 
 
-def move(path: Path, target: Path) -> None:
-    """Move a file, whole or not at all, also to another file system."""
-    try:
-        os.replace(path, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        with atomic_path(target) as temporary:
+def link_or_copy(path: Path, target: Path) -> None:
+    """Let a file have a second name, which takes no room; a copy where the file system has no such thing."""
+    with atomic_path(target) as temporary:
+        try:
+            os.link(path, temporary)
+        except OSError:
             shutil.copyfile(path, temporary)
-        path.unlink()
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
