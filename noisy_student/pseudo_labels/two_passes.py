@@ -173,6 +173,8 @@ def _gather(pieces, keep, cuts, starts, chosen):
             taken[equal] = True
             left[k] -= len(equal)
         rows = np.flatnonzero(taken)
+        if not len(rows):
+            continue
         rows = rows[np.argsort(predicted[rows], kind="stable")]
         classes, numbers = np.unique(predicted[rows], return_counts=True)
         for k, own in zip(classes, np.split(rows, numbers.cumsum()[:-1]), strict=True):
