@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.report import Section, parse
+from commands import new_parser
 from noisy_student.runtime import console
 from noisy_student.runtime.files import write_bytes
 
@@ -30,7 +31,9 @@ SECTIONS = (
     "schedules",
     "stages",
     "studies",
+    "repro",
     "stores",
+    "arithmetic",
     "large",
 )
 HEAD = """# Benchmarks
@@ -43,14 +46,19 @@ added below it. What the figures mean and where the time goes: [performance.md](
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("benchmarks", __doc__)
+    own.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; default: all")
+    return own
+
+
 def main():
     """Run benchmarks and write their tables into the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    chosen = parser.parse_args().sections or SECTIONS
+    chosen = parser().parse_args().sections or SECTIONS
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
-        parser.error(f"no such benchmark: {', '.join(unknown)}. There are {', '.join(SECTIONS)}.")
+        parser().error(f"no such benchmark: {', '.join(unknown)}. There are {', '.join(SECTIONS)}.")
     sections = parse(REPORT.read_text(encoding="utf-8")) if REPORT.exists() else {}
     for name in chosen:
         print(f"== {name}", flush=True)

@@ -10,6 +10,7 @@ from functools import partial
 
 from benchmarks.harness import compare, machine, table
 from benchmarks.randaugment import _images
+from commands import new_parser
 from noisy_student.runtime import console
 
 SIDE, BLOCK = 32, 512
@@ -111,4 +112,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.corruptions", __doc__).parse_args()
     main()

@@ -5,6 +5,7 @@ python -m benchmarks.feeding
 
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH, portion_of_steps
+from commands import new_parser
 from noisy_student.runtime import console
 
 STEPS, IMAGES = 20, 10_000
@@ -103,4 +104,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.feeding", __doc__).parse_args()
     main()

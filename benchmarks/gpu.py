@@ -1,6 +1,7 @@
 """What a GPU makes of this: model-FLOP utilisation, labelling, seconds to 94 % on CIFAR-10, then self-training on it.
 
 bash benchmarks/gpu.sh --cifar10 DIR --minutes 8    # on JAX, without DVC and TensorFlow; writes gpu-results/gpu.json
+bash benchmarks/gpu.sh                              # without images: utilisation and labelling only
 
 Run again with the same --out it goes on where the time was over.
 """
@@ -24,6 +25,7 @@ from noisy_student.sources.adapters.cifar10 import NAME, SHA256
 ROOT = Path(__file__).parents[1]
 CODE = ("benchmarks", "commands", "noisy_student", "presets", "stages", "data/pools", "dvc.yaml", "params.yaml")
 STEPS = {"utilisation": 0.25, "labelling": 0.1, "cifar10": 1.0, "cifar10-4k": 1.0}  # at most so much of the time left
+OF_IMAGES = ("cifar10", "cifar10-4k")  # what needs CIFAR-10
 GRACE = 30  # seconds in which a step that is stopped saves what it has done
 # Dense bfloat16 TFLOP/s by vendors' data sheets; the first name that the device's contains.
 PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312}
@@ -74,7 +76,8 @@ def utilisation(options, result):
     flops = 6 * macs(build(own, mode="inference", classes=10, image_size=32))
     device = backends.current().describe_devices()[0]
     most = peak(device, options.peak)
-    result |= {"precision": precision, "flops_an_image": flops, "device": device, "peak_tflops": most, "batches": {}}
+    result |= {"precision": precision, "flops_an_image": flops, "device": device, "peak_tflops": most}
+    done = result.setdefault("batches", {})
 
     class Constant(keras.utils.PyDataset):
         def __init__(self, size):
@@ -90,6 +93,8 @@ def utilisation(options, result):
             return self.batch
 
     for size in sizes:
+        if str(size) in done:  # by an earlier call
+            continue
         model = build(own, mode="train", classes=10, image_size=32, precision=precision)
         compile_for_training(model, training, rate=0.001, round_steps=steps)
         seconds = []
@@ -99,9 +104,9 @@ def utilisation(options, result):
             seconds.append(time.perf_counter() - began)
         rate = steps * size / statistics.median(seconds[1:])
         share = rate * flops / (most * 1e12) if most else None
-        result["batches"][size] = {"images_per_second": rate, "tflops": rate * flops / 1e12, "utilisation": share}
+        done[str(size)] = {"images_per_second": rate, "tflops": rate * flops / 1e12, "utilisation": share}
         yield
-    result["best"] = max(result["batches"].values(), key=lambda measured: measured["tflops"])
+    result["best"] = max(done.values(), key=lambda measured: measured["tflops"])
 
 
 def labelling(options, result):
@@ -205,6 +210,7 @@ def write_parameters(options, preset):
 
     changes = {"backend": "jax", "data.root": str(Path(options.cifar10).resolve()), "data.sha256": options.sha256}
     changes |= {"checkpoint.every_minutes": 0.5, "eval.robustness": "off"}
+    changes |= {"input_noise": "device"}  # on a CPU, too, where only a rehearsal runs: the host's engine needs Numba
     if (
         preset == "cifar10"
     ):  # there is no folder of further images, and a goal that is reached early needs no long schedule
@@ -226,13 +232,13 @@ def run_step(options):
     from noisy_student.runtime import signals
     from noisy_student.runtime.errors import UserError
 
-    signals.raise_on_sigterm()
-    backends.select("jax")
     target = Path(options.out).resolve() / f"{options.step}.json"
     result = json.loads(target.read_text()) if target.exists() else {}
     result["complete"] = False
     options.save = lambda: write_json(target, result)  # what is killed has written what it knew
     try:
+        signals.raise_on_sigterm()
+        backends.select("jax")
         for _ in WORK[options.step](options, result):
             options.save()
         result["complete"] = True
@@ -246,7 +252,7 @@ def run_step(options):
 
 def _workspace(options, step):
     """A copy of the code in which a step runs, with its params.yaml."""
-    folder = Path(options.out, "work", "cifar10-4k" if step == "cifar10-4k" else "cifar10")
+    folder = Path(options.out, "work", step if step in OF_IMAGES else "without-images")
     if not folder.exists():
         begun = folder.with_name(f"{folder.name}.begun")
         shutil.rmtree(begun, ignore_errors=True)
@@ -257,8 +263,9 @@ def _workspace(options, step):
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, target)
-        with contextlib.chdir(begun):
-            write_parameters(options, folder.name)
+        if step in OF_IMAGES:
+            with contextlib.chdir(begun):
+                write_parameters(options, step)
         begun.rename(folder)
     return folder
 
@@ -287,7 +294,10 @@ def measure(options):
     for step, share in STEPS.items():
         target, left = out / f"{step}.json", deadline - time.monotonic()
         done[step] = json.loads(target.read_text()) if target.exists() else {"complete": False}
-        if not done[step]["complete"] and left > 0:
+        possible = bool(options.cifar10) or step not in OF_IMAGES
+        if not possible:
+            done[step]["left_out"] = "no --cifar10"
+        if not done[step]["complete"] and left > 0 and possible:
             print(f"== {step}, {left:.0f} s are left", flush=True)
             command = [sys.executable, "-m", "benchmarks.gpu", *options.given, "--out", str(out), "--step", step]
             code = _limited(command, _workspace(options, step), share * left)
@@ -296,7 +306,7 @@ def measure(options):
                 done[step] |= {"failed": code}
                 print(f"{step} failed with status {code}; the next one goes on", file=sys.stderr)
         write_json(out / "gpu.json", _facts(options) | done)
-    return all(result["complete"] for result in done.values())
+    return all(result["complete"] or "left_out" in result for result in done.values())
 
 
 def check_options(options):
@@ -324,26 +334,30 @@ def _facts(options):
 
 def main():
     """Measure, and print what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cifar10", required=True, metavar="DIR", help=f"the folder of {NAME}")
-    parser.add_argument("--sha256", default=SHA256, help="of that archive; the official one's if not given")
-    parser.add_argument("--minutes", type=float, default=8.0, help="time limit; default 8")
-    parser.add_argument("--out", default="gpu-results", metavar="DIR", help="default gpu-results")
+    parser = argparse.ArgumentParser(
+        prog="bash gpu.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cifar10", metavar="DIR", help=f"the folder of {NAME}; without it only what needs no images")
+    parser.add_argument("--sha256", default=SHA256, help="of that archive; default: the official one's")
+    parser.add_argument("--minutes", type=float, default=8.0, help="time limit; default: 8")
+    parser.add_argument("--out", default="gpu-results", metavar="DIR", help="default: gpu-results")
     parser.add_argument(
         "--peak", type=float, metavar="TFLOPS", help="dense bfloat16, of a device that is not known here"
     )
-    parser.add_argument("--goal", type=float, default=0.94, help="validation accuracy; default 0.94")
-    parser.add_argument("--epochs", type=int, default=30, help="of the training towards it; default 30")
+    parser.add_argument("--goal", type=float, default=0.94, help="validation accuracy; default: 0.94")
+    parser.add_argument("--epochs", type=int, default=30, help="of the training towards it; default: 30")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal in a minute, whose figures mean nothing")
     parser.add_argument("--step", choices=WORK, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if not Path(options.cifar10, NAME).is_file():
-        parser.error(f"{options.cifar10}: there is no {NAME}. Copy the binary version of CIFAR-10 there.")
-    options.cifar10 = str(Path(options.cifar10).resolve())
+    if options.cifar10:
+        if not Path(options.cifar10, NAME).is_file():
+            parser.error(f"{options.cifar10}: there is no {NAME}. Copy the binary version of CIFAR-10 there.")
+        options.cifar10 = str(Path(options.cifar10).resolve())
     if options.step:
         run_step(options)
         return
-    options.given = ["--cifar10", options.cifar10, "--sha256", options.sha256, "--goal", str(options.goal)]
+    options.given = ["--sha256", options.sha256, "--goal", str(options.goal)]
+    options.given += ["--cifar10", options.cifar10] if options.cifar10 else []
     options.given += ["--peak", str(options.peak)] if options.peak else []
     options.given += ["--tiny"] if options.tiny else []
     check_options(options)

@@ -7,7 +7,6 @@ Copy it and cifar-10-binary.tar.gz there, then:
 tar xf noisy-student-gpu.tar.gz && bash noisy-student-gpu/gpu.sh --cifar10 .
 """
 
-import argparse
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.gpu import CODE, ROOT
+from commands import new_parser
 from noisy_student.runtime import console
 
 NAME = "noisy-student-gpu"
@@ -69,10 +69,10 @@ def build(target: Path, wheels: Path) -> int:
 
 def main():
     """Write the bundle and print its size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.gpu_bundle", __doc__)
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    parser.add_argument("--python", default=here, help=f"version of Python there; default {here}")
-    parser.add_argument("--to", default=f"{NAME}.tar.gz", metavar="FILE")
+    parser.add_argument("--python", default=here, metavar="VERSION", help=f"Python's, there; default: {here}")
+    parser.add_argument("--to", default=f"{NAME}.tar.gz", metavar="FILE", help=f"default: {NAME}.tar.gz")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wheels = Path(folder, "wheels")

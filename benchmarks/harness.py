@@ -1,5 +1,6 @@
 """How every benchmark measures: each contestant in a process of its own, taking turns."""
 
+import contextlib
 import multiprocessing
 import os
 import platform
@@ -44,7 +45,7 @@ class Result:
         return statistics.median(self.rates) if self.rates else None
 
 
-def compare(contestants, *, rounds=ROUNDS, cores=None):
+def compare(contestants, *, rounds=ROUNDS, cores=None, environments=None):
     """Time contestants alternately, so that whatever else the machine does hits all alike.
 
     Each contestant lives in a process of its own: frameworks do not share threads, and only one of
@@ -56,6 +57,7 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
             items it did. It may raise MissingRival. A callable with an attribute `note` is quoted.
         rounds: turns of each.
         cores: CPU cores that each may use; None: all of the machine.
+        environments: {name: variables} that a contestant's process is started with besides this one's.
 
     Returns:
         list of Result, in the order of `contestants`.
@@ -66,7 +68,8 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
         ours, theirs = context.Pipe()
         # no daemon, which could have no processes of its own; it ends when this one does and the pipe breaks
         process = context.Process(target=_work, args=(theirs, factory, cores))
-        process.start()
+        with _variables((environments or {}).get(name, {})):
+            process.start()
         theirs.close()
         kind, said = ours.recv()  # one after the other: warming up must not disturb the others
         workers[name] = (process, ours, kind, said)
@@ -84,6 +87,17 @@ def compare(contestants, *, rounds=ROUNDS, cores=None):
         process.join(timeout=60)
         process.terminate()  # where threads or processes of a library keep it
     return [Result(name, tuple(rates[name]), said, tuple(cpu_rates[name])) for name, (_, _, _, said) in workers.items()]
+
+
+@contextlib.contextmanager
+def _variables(changes):
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _work(pipe, factory, cores):

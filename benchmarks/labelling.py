@@ -4,7 +4,6 @@ python -m benchmarks.labelling          # pools of 10,000 and 100,000 images: ab
 python -m benchmarks.labelling --full   # and of 1,000,000 (3 GB in the temporary folder): 3 minutes more
 """
 
-import argparse
 import functools
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 SIDE = 32
@@ -183,7 +183,7 @@ def anonymous_memory():
 
 def main():
     """Print the tables as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser("benchmarks.labelling", __doc__)
     parser.add_argument("--full", action="store_true", help="measure the memory at 1,000,000 images too")
     full = parser.parse_args().full
     print(f"## Labelling\n\n`python -m benchmarks.labelling{' --full' if full else ''}`\n")

@@ -4,7 +4,6 @@ python -m benchmarks.large                             # all sets: an hour or tw
 python -m benchmarks.large --images 10000 --side 32    # one
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import numpy as np
 
 from benchmarks.harness import machine
 from benchmarks.stages import copy_tree
+from commands import new_parser
 from commands import preset as presets
 from noisy_student.runtime import console
 from noisy_student.settings import params
@@ -133,9 +133,9 @@ def measure(number, side):
 
 def main():
     """Print the section of the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, help=f"how many, at least {4 * TESTED}")
-    parser.add_argument("--side", type=int, default=32, choices=BATCH, help="pixels (default 32)")
+    parser = new_parser("benchmarks.large", __doc__)
+    parser.add_argument("--images", type=int, metavar="N", help=f"how many, at least {4 * TESTED}")
+    parser.add_argument("--side", type=int, default=32, choices=BATCH, help="pixels; default: 32")
     arguments = parser.parse_args()
     if arguments.images is not None and arguments.images < 4 * TESTED:
         parser.error(f"--images {arguments.images}: give at least {4 * TESTED}")

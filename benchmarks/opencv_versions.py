@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from benchmarks.harness import machine
+from commands import new_parser
 from noisy_student.runtime import console
 from noisy_student.runtime.types import Floats, Pixels
 
@@ -43,8 +44,10 @@ class Difference:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rival", default=RIVAL, metavar="VERSION", help=f"of {PACKAGE} to compare with: {RIVAL}")
+    parser = new_parser("benchmarks.opencv_versions", __doc__)
+    parser.add_argument(
+        "--rival", default=RIVAL, metavar="VERSION", help=f"of {PACKAGE}, compared with; default: {RIVAL}"
+    )
     parser.add_argument("--write", action="store_true", help=argparse.SUPPRESS)  # what runs under each version
     options = parser.parse_args()
     if options.write:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import machine
+from commands import new_parser
 from noisy_student.runtime import console
 
 STEPS = 5
@@ -95,4 +96,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.profile", __doc__).parse_args()
     main()

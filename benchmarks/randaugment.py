@@ -7,6 +7,7 @@ import math
 from functools import partial
 
 from benchmarks.harness import MissingRival, compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 OPS, MAGNITUDE, FILL = 2, 10, 128
@@ -230,4 +231,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.randaugment", __doc__).parse_args()
     main()

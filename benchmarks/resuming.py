@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from benchmarks.feeding import STEPS, make_batches, make_model
 from benchmarks.harness import compare, machine, table
 from benchmarks.training import BATCH
+from commands import new_parser
 from noisy_student.runtime import console
 
 FIT = 5  # rounds of STEPS a turn
@@ -82,4 +83,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.resuming", __doc__).parse_args()
     main()

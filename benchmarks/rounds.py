@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 from benchmarks.harness import compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 ROUND, ROUNDS = 50, 16  # steps, rounds: the digits' teacher
@@ -138,4 +139,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.rounds", __doc__).parse_args()
     main()

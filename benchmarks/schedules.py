@@ -10,6 +10,7 @@ import sys
 import time
 
 from benchmarks.harness import machine
+from commands import new_parser
 from noisy_student.runtime import console
 
 SEEDS = 5
@@ -145,4 +146,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.schedules", __doc__).parse_args()
     main()

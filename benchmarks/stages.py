@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import machine
+from commands import new_parser
 from experiments.workspace import copy_project
 from noisy_student.runtime import console
 
@@ -79,4 +80,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.stages", __doc__).parse_args()
     main()

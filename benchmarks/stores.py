@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import MissingRival, compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 BATCH = 128
@@ -171,4 +172,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.stores", __doc__).parse_args()
     main()

@@ -1,6 +1,7 @@
-"""What a run of a study costs: DVC with a process for every stage, against DVC whose stages are forked from a worker.
+"""What a run of a study on the digits costs: today's forked stages against the way of an earlier commit.
 
-python -m benchmarks.studies
+python -m benchmarks.studies          # three runs of each, minutes on two idle cores
+python -m benchmarks.studies --trial  # with hardly any training: shows that it works
 """
 
 import os
@@ -8,36 +9,25 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import earlier
 from benchmarks.harness import machine
-from benchmarks.stages import copy_tree
-from commands import preset as presets
+from commands import new_parser
 from experiments.study.worker import Worker
 from noisy_student.runtime import console
 
-ROUNDS = 5
-FEW = {"steps": 20, "validate_every": 10}  # so that what is compared is all but the training
-CLEAN = {"pseudolabel": {"threshold": 0.0}, "balance": {"on_empty": "skip"}, "eval": {"robustness": "off"}}
-
-
-def parameters(seed):
-    """The default's, with hardly any training."""
-    found = presets.defaults()
-    found |= {section: found[section] | FEW for section in ("teacher", "student")}
-    found |= {section: found[section] | values for section, values in CLEAN.items()}
-    return found | {"seed": seed}
+ROUNDS = 3
+MODEL = "student-gen1"
 
 
 def spent(run, folder, seed):
-    """(processor seconds, seconds) of a run; all of its processes have ended and were waited for."""
-    path = folder / "params.yaml"
-    path.write_text(presets.rewrite(path.read_text(encoding="utf-8"), parameters(seed)), encoding="utf-8")
+    """(processor seconds, seconds, test accuracy in %) of a run, all of whose processes have ended."""
+    earlier.change(folder, seed=seed)
     began = time.perf_counter()
     processor = run(f"run{seed}")
-    return processor, time.perf_counter() - began
+    return processor, time.perf_counter() - began, earlier.accuracy(folder, MODEL)
 
 
 def by_dvc(folder):
@@ -51,16 +41,19 @@ def by_dvc(folder):
     return run
 
 
-def by(worker):
-    """The same by a worker; what that spends itself counts, its first imports too."""
+def by(worker, folder):
+    """The same by a worker; what that spends itself counts."""
 
     def run(name):
         before = _of_worker(worker)
-        log = Path(tempfile.gettempdir(), f"{name}.log")
+        log = folder.with_name(f"{name}.log")
+        log.write_bytes(b"")
         worker.start(["exp", "run", "--name", name], log)
         while not worker.ended(1.0):
             pass
-        assert "failed" not in log.read_text(encoding="utf-8"), log
+        said = log.read_text(encoding="utf-8")
+        if not worker.alive or "ERROR" in said or "failed" in said:
+            sys.exit(f"error: the run failed\n{said}")
         return _of_worker(worker) - before
 
     return run
@@ -78,32 +71,42 @@ def _of_worker(worker):
 
 def main():
     """Print the table as Markdown."""
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with tempfile.TemporaryDirectory() as parent, Path(parent, "lock").open("w") as lock:
-        os.environ["DVC_SITE_CACHE_DIR"] = str(Path(parent, "site-cache"))
-        folders = [Path(parent, name) for name in ("processes", "worker")]
-        for folder in folders:
-            folder.mkdir()
-            copy_tree(folder)
-            for key, value in {"user.name": "Benchmark", "user.email": "benchmark@example.org"}.items():
-                subprocess.run(["git", "config", key, value], cwd=folder, check=True)
-            subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
-            subprocess.run(["git", "commit", "-qm", "benchmark"], cwd=folder, check=True)
-        options = {"backend": "tensorflow", "log": Path(parent, "log"), "lock": lock.fileno(), "cores": None}
-        worker = Worker(folders[1], **options)
-        runs = [by_dvc(folders[0]), by(worker)]
-        pairs = list(zip(runs, folders, strict=True))
-        timed = [[spent(run, folder, seed) for run, folder in pairs] for seed in range(ROUNDS)]
+    parser = new_parser("benchmarks.studies", __doc__)
+    parser.add_argument("--trial", action="store_true", help="one round, with hardly any training")
+    trial = parser.parse_args().trial
+    rounds = 1 if trial else ROUNDS
+    with earlier.both() as (old, new), Path(new.parent, "lock").open("w") as lock:
+        earlier.use_preset(new, "digits-100")  # what the earlier commit's params.yaml says
+        earlier.change(new, eval__robustness="off")  # as a study has it that does not report it
+        if trial:
+            earlier.few_steps(old)
+            earlier.few_steps(new)
+        options = {"backend": "tensorflow", "log": Path(new.parent, "log"), "lock": lock.fileno(), "cores": None}
+        worker = Worker(new, **options)
+        ways = {f"commit {earlier.COMMIT}": (by_dvc(old), old), "now": (by(worker, new), new)}
+        timed = {name: [] for name in ways}
+        for seed in range(1, rounds + 1):
+            for name, (run, folder) in ways.items():
+                timed[name].append(spent(run, folder, seed))
         worker.close()
-    print(f"## A study's run\n\n`python -m benchmarks.studies`\n\n{machine('tensorflow', 'keras', 'dvc')}\n")
-    print(f"The default with {FEW['steps']} steps a training, without robustness; the imports of the worker are in its")
-    print(f"first run.\n\n| median of {ROUNDS} runs | processor seconds | seconds | ratio of processor seconds |")
-    print("|---|---:|---:|---:|")
-    rows = {name: [run[place] for run in timed] for place, name in enumerate(("a process a stage", "forked stages"))}
-    first = statistics.median(processor for processor, _ in rows["a process a stage"])
-    for name, measured in rows.items():
-        processor, seconds = (statistics.median(column) for column in zip(*measured, strict=True))
-        print(f"| {name} | {processor:.1f} | {seconds:.1f} | {processor / first:.2f} |")
+    print(f"## A study's run\n\n`python -m benchmarks.studies{' --trial' if trial else ''}`\n")
+    print(
+        "The digits with 100 labels, one student, all steps of training. The earlier commit starts a process for every"
+    )
+    print(
+        "stage and measures robustness in every study; now stages are forked from one worker, whose imports are in its"
+    )
+    print("first run, and robustness is measured where a study reports it.\n")
+    print(machine("tensorflow", "keras", "dvc"))
+    print(
+        f"\n| median of {rounds} runs | processor seconds | seconds | test accuracy, % | ratio of processor seconds |"
+    )
+    print("|---|---:|---:|---:|---:|")
+    first = None
+    for name, measured in timed.items():
+        processor, seconds, accuracy = (statistics.median(column) for column in zip(*measured, strict=True))
+        first = first or processor
+        print(f"| {name} | {processor:.1f} | {seconds:.1f} | {accuracy:.1f} | {processor / first:.2f} |")
 
 
 if __name__ == "__main__":

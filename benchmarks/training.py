@@ -6,6 +6,7 @@ python -m benchmarks.training
 from functools import partial
 
 from benchmarks.harness import compare, machine, table
+from commands import new_parser
 from noisy_student.runtime import console
 
 BATCH = 128
@@ -46,12 +47,18 @@ def _portion(model, steps):
 
 def ours(network):
     """The library's model, optimizer and step."""
-    from commands import preset as presets
     from noisy_student import backends
-    from noisy_student.settings.params import check
 
     backends.select("tensorflow")
+    return steps_of(network, precision="auto")
+
+
+def steps_of(network, *, precision):
+    """A portion of the library's training steps; the backend is selected."""
+    from commands import preset as presets
+    from noisy_student import backends
     from noisy_student.models.build import build
+    from noisy_student.settings.params import check
     from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
@@ -61,7 +68,7 @@ def ours(network):
         ModelParams(**own),
         classes=10,
         image_size=32,
-        precision=backends.resolve_precision("auto"),
+        precision=backends.resolve_precision(precision),
     )
     compile_for_training(model, training, rate=0.1, round_steps=steps)
     return _portion(model, steps)
@@ -118,4 +125,5 @@ def main():
 
 if __name__ == "__main__":
     console.use_utf8()
+    new_parser("benchmarks.training", __doc__).parse_args()
     main()

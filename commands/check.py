@@ -3,9 +3,18 @@
 python -m commands.check
 """
 
+import argparse
+
+from commands import new_parser
+from noisy_student.runtime import console
 from noisy_student.settings import params
 from noisy_student.steps.checking import check_project
 from stages.entry import run
+
+
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.check", __doc__)
 
 
 def main() -> None:
@@ -14,4 +23,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    console.use_utf8()
+    parser().parse_args()
     run(main, recorded=False)

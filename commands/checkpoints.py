@@ -7,14 +7,20 @@ python -m commands.checkpoints --remove    # removes what no process is at work 
 import argparse
 import sys
 
+from commands import new_parser
 from noisy_student.runtime import checkpoints, console
+
+
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.checkpoints", __doc__)
+    own.add_argument("--remove", action="store_true", help="remove them, but for those in use")
+    return own
 
 
 def main() -> None:
     """List or remove checkpoints."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--remove", action="store_true", help="remove them, but for those in use")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         entries = checkpoints.present()
         for entry in entries:

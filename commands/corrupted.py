@@ -1,4 +1,4 @@
-"""Keep the corrupted test images as files, in the form in which CIFAR-10-C is published.
+"""Keep the corrupted test images as files, in the form of CIFAR-10-C.
 
 python -m commands.corrupted FOLDER    # 19 .npy files and labels.npy
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from commands import new_parser
 from noisy_student.data.arrays import open_labelled
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.robustness.sets import FROST, Generated
@@ -68,11 +69,16 @@ def _new_folder(folder):
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.corrupted", __doc__)
+    own.add_argument("folder", type=Path, metavar="FOLDER", help="a new folder to write into")
+    return own
+
+
 def main() -> None:
     """Corrupt data/prepared/test."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="to write into; must not exist")
-    folder = parser.parse_args().folder
+    folder = parser().parse_args().folder
     try:
         data = params.load().data
         test = open_labelled(layout.TEST, classes=read_json(layout.CLASSES))

@@ -1,6 +1,6 @@
-"""Keep dvc.yaml true: whatever of this repository a stage imports lies in one of its dependencies.
+"""Compare dvc.yaml with the imports: what a stage imports lies in one of its dependencies.
 
-    python -m commands.deps           # says what is missing or surplus; exit status 1 if anything is
+python -m commands.deps           # says what is missing or surplus
 
 DVC does not follow imports: code that lies in no dependency means stale results called up to date.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from commands import new_parser
 from noisy_student.runtime import console
 from noisy_student.runtime.declared_code import PACKAGES, code_deps, definition
 
@@ -125,9 +126,14 @@ def _lies_in(path, dep):
     return path == dep or path.startswith(f"{dep}/")
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.deps", __doc__, failure="dvc.yaml and the imports differ")
+
+
 def main() -> int:
     """Compare dvc.yaml with the imports."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser().parse_args()
     wrong = differences(YAML(typ="safe").load(Path("dvc.yaml")))
     for name, (missing, surplus) in wrong.items():
         print(f"dvc.yaml, stage {name}: no dep holds {missing}; nothing is imported of {surplus}", file=sys.stderr)

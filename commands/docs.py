@@ -1,8 +1,8 @@
-"""Write the pages of docs/ that follow from the code, and the pictures that the last run of the defaults has drawn.
+"""Write the pages that follow from code and committed run, and pictures of the last run.
 
-python -m commands.docs                # docs/parameters.md, docs/troubleshooting.md, what is marked in others
+python -m commands.docs                # commands.md, parameters.md, troubleshooting.md, what is marked in others
 python -m commands.docs --pictures     # docs/pictures too, from metrics/plots of the preset digits
-python -m commands.docs --check        # writes nothing; status 1 if a page is stale
+python -m commands.docs --check        # writes nothing, says which pages are stale
 """
 
 import argparse
@@ -13,14 +13,20 @@ from pathlib import Path
 
 from PIL import Image
 
-from commands import docs_messages, docs_parameters
+from commands import docs_commands, docs_messages, docs_parameters, docs_result, new_parser
+from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.runtime.files import read_json, write_bytes
 from noisy_student.steps.results import table
 
-DOCS = Path("docs")
-PAGES = {"parameters.md": docs_parameters.page, "troubleshooting.md": docs_messages.page}
+README, DOCS = Path("README.md"), Path("docs")
+PICTURE = DOCS / "pictures/default-run.png"
+PAGES = {
+    "commands.md": docs_commands.page,
+    "parameters.md": docs_parameters.page,
+    "troubleshooting.md": docs_messages.page,
+}
 PICTURES = {  # name: what the stages draw, below metrics/plots
     "noise": "eval/teacher/noise.png",
     "pseudo-labels": "eval/student-gen1/pseudo-labels.png",
@@ -45,18 +51,32 @@ def draw() -> str:
     return printed.getvalue().rstrip()
 
 
-MARKED = {("tutorial.md", "result"): result, ("how-it-works.md", "draw"): draw}  # (page, mark): what stands within
+MARKED = {  # (page, mark): what stands within
+    (README, "result"): docs_result.tables,
+    (DOCS / "tutorial.md", "result"): result,
+    (DOCS / "how-it-works.md", "draw"): draw,
+}
 
 
 def pages() -> dict[Path, str]:
     """What the pages are to be, of those that follow from the code or have a part that does."""
     whole = {DOCS / name: page() for name, page in PAGES.items()}
-    for (name, mark), told in MARKED.items():
-        text = whole.get(DOCS / name) or (DOCS / name).read_text(encoding="utf-8")
-        before, begin, rest = text.partition(f"<!-- {mark} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        whole[DOCS / name] = f"{before}{begin}```text\n{told()}\n```\n{end}{after}"
+    for (path, mark), told in MARKED.items():
+        whole[path] = within(path, whole.get(path) or path.read_text(encoding="utf-8"), mark, told())
     return whole
+
+
+def within(path: Path, text: str, mark: str, told: str) -> str:
+    """A page with this block of code between `<!-- MARK -->` and `<!-- end -->`.
+
+    Raises:
+        DataError: a mark is missing.
+    """
+    before, begin, rest = text.partition(f"<!-- {mark} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not end:
+        raise DataError(f"{path}: expected <!-- {mark} --> and <!-- end --> around a block. See git's version of it.")
+    return f"{before}{begin}```text\n{told}\n```\n{end}{after}"
 
 
 def stale() -> list[Path]:
@@ -66,9 +86,10 @@ def stale() -> list[Path]:
 
 
 def write_pages() -> None:
-    """Write the pages anew."""
+    """Write the pages and README's picture anew."""
     for path, text in pages().items():
         write_bytes(path, text.encode())
+    save_chart(PICTURE, docs_result.picture(read_json(layout.EVAL_METRICS), read_json(layout.DATA_METRICS)["images"]))
 
 
 def write_pictures() -> None:
@@ -88,15 +109,20 @@ def write_pictures() -> None:
         write_bytes(DOCS / "pictures" / f"{name}.png", out.getvalue())
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.docs", __doc__, failure="with --check, a page is stale")
+    own.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
+    own.add_argument("--pictures", action="store_true", help="write the pictures of the last run, too")
+    return own
+
+
 def main() -> None:
     """Write or check the pages, for the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing, say which pages are stale")
-    parser.add_argument("--pictures", action="store_true", help="the pictures of the last run, too")
-    arguments = parser.parse_args()
-    if arguments.check:
-        sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)
+    arguments = parser().parse_args()
     try:
+        if arguments.check:
+            sys.exit("".join(f"{path}: stale. Run `python -m commands.docs`.\n" for path in stale()) or None)
         write_pages()
         if arguments.pictures:
             write_pictures()

@@ -1,6 +1,6 @@
-"""Look for what keeps DVC or the stages from working, and mend what can be mended without losing anything.
+"""Look for what keeps DVC or the stages from working, and mend it without losing anything.
 
-python -m commands.doctor
+python -m commands.doctor         # a line a finding: ok, mended, note, or to do
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from commands import plots_template
+from commands import new_parser, plots_template
 from noisy_student.runtime import checkpoints, console, layout
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings import params
@@ -29,9 +29,14 @@ Process = tuple[int, str]  # (pid, command)
 Finding = tuple[str, str]  # ("ok", "mended", "to do" or "note"; what, in words)
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.doctor", __doc__, failure="something is left for you to do")
+
+
 def main() -> None:
     """Print one line a finding; exit status 1 if something is left for the user to do."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser().parse_args()
     if not Path("dvc.yaml").is_file():
         sys.exit("error: there is no dvc.yaml here. Run in the repository's root.")
     if not _git("rev-parse", "--git-dir"):

@@ -1,4 +1,4 @@
-"""Show the experiments in six columns: what each changed, and what became of it.
+"""Show the experiments: what each changed, and what became of it.
 
 python -m commands.experiments           # those of the present commit, as `dvc exp show` has them
 python -m commands.experiments --all     # those of all commits
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from commands import new_parser
 from commands.preset import differences
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import UserError
@@ -29,11 +30,16 @@ WORKSPACE = "workspace"
 Tree = dict[str, Any]
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.experiments", __doc__)
+    own.add_argument("--all", action="store_true", help="of all commits, not only of the present one")
+    return own
+
+
 def main() -> None:
     """Print the table, and what to do next."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="of all commits, not only of the present one")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         baselines = shown_by_dvc(*(["--all-commits"] if arguments.all else []))
     except UserError as error:

@@ -13,6 +13,7 @@ from noisy_student.settings.inputs import did_you_mean
 from noisy_student.settings.schema import AUTO
 from noisy_student.sources.adapters.folder import LAYOUT, layout
 from noisy_student.sources.names import files, folders
+from noisy_student.sources.reader import count
 
 SAMPLE = 200  # files whose size is looked at
 SIZES = {64: 32, 160: 64}  # {shorter side below, pixels to train at}; larger ones at LARGEST
@@ -58,9 +59,7 @@ def look(root: Path) -> Seen:
     if not sides:
         raise DataError(f"--root={root}: none of {len(total):,} files in train/ is an image that Pillow can read.")
     splits = frozenset(folder.name for folder in folders(root))
-    below = os.walk(root / "unlabelled", followlinks=True)
-    unlabelled = sum(not name.startswith(".") for _, _, names in below for name in names)
-    return Seen({name: len(own) for name, own in train.items()}, splits, sides, unlabelled)
+    return Seen({name: len(own) for name, own in train.items()}, splits, sides, count(root / "unlabelled"))
 
 
 def _side(path):

@@ -1,4 +1,4 @@
-"""Write the page on which `dvc plots show` draws, with its scripts in it: it needs no network.
+"""Write the page on which `dvc plots show` draws, so that it needs no network.
 
 python -m commands.plots_template     # part of `make setup`
 """
@@ -6,6 +6,7 @@ python -m commands.plots_template     # part of `make setup`
 import argparse
 from pathlib import Path
 
+from commands import new_parser
 from noisy_student.runtime import console
 from noisy_student.runtime.files import write_bytes
 
@@ -47,9 +48,14 @@ def write() -> None:
         config.setdefault("plots", {})["html_template"] = PATH.relative_to(".dvc").as_posix()
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.plots_template", __doc__)
+
+
 def main() -> None:
     """Write the page, for the command line."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser().parse_args()
     write()
 
 

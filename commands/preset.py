@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from commands import photos
+from commands import new_parser, photos
 from noisy_student.models.networks import NETWORKS, own_parameters
 from noisy_student.runtime import console
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -298,14 +298,19 @@ def _text(name, value):
     return text
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.preset", __doc__)
+    own.add_argument("name", nargs="?", metavar="NAME", help="a file of presets/, without .yaml; default: list them")
+    own.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`, write nothing")
+    own.add_argument("--new", action="store_true", help="write the comments anew, too")
+    own.add_argument("--root", type=Path, metavar="DIR", help="of photos: the folder of images, with train/<class>/*")
+    return own
+
+
 def main() -> None:
     """List, write or print presets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", help="a file of presets/, without .yaml")
-    parser.add_argument("--args", action="store_true", help="print overrides for `dvc exp run`")
-    parser.add_argument("--new", action="store_true", help="write the comments anew, too")
-    parser.add_argument("--root", type=Path, help="of photos: the folder of images, with train/<class>/*")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         if arguments.name is None:
             _list()

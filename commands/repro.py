@@ -1,16 +1,24 @@
-"""`dvc repro` in which what stages import is imported once: `make repro`.
+"""Run `dvc repro`, importing what stages share only once; `make repro` is this.
 
-python -m commands.repro --keep-going     # arguments of `dvc repro`
+python -m commands.repro --keep-going     # arguments are those of `dvc repro`, see `dvc repro --help`
 """
 
+import argparse
 import sys
 
+from commands import new_parser
 from experiments import forking
 from noisy_student.runtime import console
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command, which knows no argument of its own."""
+    return new_parser("commands.repro", __doc__, failure="a stage failed")
+
+
 def main() -> None:
     """Run DVC in this process."""
+    parser().parse_known_args()  # prints the help
     sys.exit(forking.dvc(["repro", *sys.argv[1:]]))
 
 

@@ -3,9 +3,11 @@
 python -m commands.results
 """
 
+import argparse
 import sys
 from typing import Any
 
+from commands import new_parser
 from noisy_student.runtime import advice, console, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import read_json
@@ -67,15 +69,19 @@ def _percent(share):
     return "" if share is None else reported.percent(share)
 
 
-def missing(settings: Params, model: Model) -> str | None:
-    """Why a model was not measured on the test split: the first of its stages without its output; None if it was."""
-    return _first_missing(_stages_to(settings, model))
+def missing(settings: Params, model: Model, failures: dict[str, str]) -> str | None:
+    """Why a model was not measured on the test split: the first of its stages without its output; None if it was.
+
+    Args:
+        failures: see `run_record.failures`.
+    """
+    return _first_missing(_stages_to(settings, model), failures)
 
 
-def _first_missing(stages):
+def _first_missing(stages, failures):
     for stage, output in stages:
         if not output.exists():
-            failure = run_record.failures().get(stage)
+            failure = failures.get(stage)
             return f"{stage} failed: {failure}" if failure else f"{stage} has not run. Run `dvc repro`."
     return None
 
@@ -93,11 +99,17 @@ def _stages_to(settings, model):
     return [*before, *trained, (model.stage, model.path), *tested]
 
 
-def missing_extra(model: Model, key: str) -> str | None:
+def _missing_extra(model, key, failures):
     """Why an evaluated model was not measured on an extra test set; None if it was."""
     own = f"eval-extra-teacher@{key}" if model == TEACHER else f"eval-extra@{model.generation}-{key}"
     measured = layout.extra_evaluation(key, model) / layout.METRICS
-    return _first_missing([(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)])
+    stages = [(f"extra-test@{key}", layout.extra_test(key) / "present.json"), (own, measured)]
+    return _first_missing(stages, failures)
+
+
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    return new_parser("commands.results", __doc__)
 
 
 def main() -> None:
@@ -109,8 +121,8 @@ def main() -> None:
 
 
 def _print(settings):
-    models = [TEACHER, *map(Model, settings.generations)]
-    reasons = {model.name: missing(settings, model) for model in models}
+    models, failures = [TEACHER, *map(Model, settings.generations)], run_record.failures()
+    reasons = {model.name: missing(settings, model, failures) for model in models}
     done = [model for model in models if reasons[model.name] is None]
     if not done:
         sys.exit(f"error: nothing has been measured yet: {reasons[TEACHER.name]}")
@@ -119,12 +131,12 @@ def _print(settings):
     for name, reason in reasons.items():
         if reason:
             print(f"{name} is not in the table: {reason}\n")
-    for reason in _missing_extras(settings, done):
+    for reason in _missing_extras(settings, done, failures):
         print(f"{reason}\n")
     for line in _warnings(models):
         print(f"warning: {line}\n")
     _print_networks({model.name: read_json(model.summary) for model in done if model.summary.exists()})
-    _print_robustness(done)
+    _print_robustness(done, failures)
     print("Plots:")
     folders = [folder for model in models for folder in (model.evaluation_plots, model.robustness_plots)]
     for path in sorted(path for folder in (layout.RESULT_PLOTS, *folders) for path in folder.glob("*.png")):
@@ -132,9 +144,10 @@ def _print(settings):
     print("On one page, with interactive curves of all models: dvc plots show --open")
 
 
-def _missing_extras(settings, models):
+def _missing_extras(settings, models, failures):
     """A line for each reason, once."""
-    reasons = {(key, missing_extra(model, key)): None for key in settings.eval.extra_tests for model in models}
+    pairs = [(key, model) for key in settings.eval.extra_tests for model in models]
+    reasons = {(key, _missing_extra(model, key, failures)): None for key, model in pairs}
     return [f"extra test set {key}: {reason}" for key, reason in reasons if reason]
 
 
@@ -153,10 +166,11 @@ def _print_networks(summaries):
         print(f"{networks_table(summaries)}\nvalidation accuracy: of the best step; then at those pixels\n")
 
 
-def _print_robustness(models):
+def _print_robustness(models, failures):
     measured = {}
     for model in models:
-        reason = _first_missing([(each.robustness_stage, each.robustness) for each in dict.fromkeys((TEACHER, model))])
+        stages = [(each.robustness_stage, each.robustness) for each in dict.fromkeys((TEACHER, model))]
+        reason = _first_missing(stages, failures)
         if reason is None:
             measured[model.name] = read_json(model.robustness)
         else:
@@ -168,4 +182,5 @@ def _print_robustness(models):
 
 if __name__ == "__main__":
     console.use_utf8()
+    parser().parse_args()
     main()

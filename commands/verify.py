@@ -1,6 +1,6 @@
 """Run a stage again in a temporary place and say whether it gives the same bytes.
 
-python -m commands.verify teacher          # exit status 0: the same bytes; 1: not, and where they differ
+python -m commands.verify teacher          # says whether, and where they differ
 python -m commands.verify student@gen1
 """
 
@@ -20,6 +20,7 @@ import h5py
 import numpy as np
 from dvc.exceptions import DvcException
 
+from commands import new_parser
 from experiments.workspace import copy_project, run_stage, stage_files
 from noisy_student.runtime import console, environment, layout, run_record
 from noisy_student.runtime.errors import UserError
@@ -153,11 +154,16 @@ def _check_reachable(deps):
         raise UserError(f"data.root={root} leads out of this folder: give an absolute path, then verify.")
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.verify", __doc__, failure="the bytes differ")
+    own.add_argument("stage", metavar="STAGE", help="as dvc.yaml calls it, e.g. teacher or student@gen1")
+    return own
+
+
 def main() -> None:
     """Verify one stage."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", help="as dvc.yaml calls it, e.g. teacher or student@gen1")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         sys.exit(0 if verify(arguments.stage) else 1)
     except (UserError, OSError, subprocess.CalledProcessError, DvcException) as error:

@@ -1,6 +1,6 @@
 """Fetch weights that keras.applications ships, for a teacher with `init: pretrained`.
 
-    python -m commands.weights b0        # EfficientNet-B0 of ImageNet, 21 MB, into data/raw/weights; up to b7, 268 MB
+python -m commands.weights b0        # EfficientNet-B0 of ImageNet, 21 MB, into data/raw/weights; up to b7, 268 MB
 
 Keras' own hash is checked; a file that is there already is left as it is. Other ways: docs/recipes.md.
 """
@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from commands import new_parser
 from noisy_student import backends
 from noisy_student.pretrained.files import KINDS
 from noisy_student.runtime import console, files
@@ -52,13 +53,18 @@ def fetch(name: str, folder: Path) -> Path:
     return path
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("commands.weights", __doc__)
+    own.add_argument("name", choices=NAMES, help="the size of EfficientNet")
+    own.add_argument("--into", type=Path, default=Path(WEIGHTS), metavar="DIR", help=f"the folder; default: {WEIGHTS}")
+    return own
+
+
 def main() -> int:
     """Fetch what the arguments name."""
     console.use_utf8()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=NAMES, help="the size of EfficientNet")
-    parser.add_argument("--into", type=Path, default=Path(WEIGHTS), metavar="DIR", help=f"{WEIGHTS} if not given")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         backends.select(params.load().backend)
         path = fetch(arguments.name, arguments.into)

@@ -4,6 +4,7 @@ Sphinx with MyST (plain Markdown, so that the pages read on GitHub too) and the 
 (its last release is of August 2024), and MkDocs 2 takes neither its themes nor its plugins.
 """
 
+import re
 from pathlib import Path
 
 project = "Noisy Student Training"
@@ -15,6 +16,8 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+highlight_language = "text"  # of blocks that name none: listings, diagrams
+smartquotes = False  # --csv stays what one types
 
 extensions = ["myst_parser"]
 myst_heading_anchors = 4  # `#on-a-gpu` leads to a heading, as on GitHub
@@ -22,13 +25,14 @@ exclude_patterns = ["_build"]
 nitpicky = True
 
 # What axe finds in Furo 2025.12.19: captions without a level, two landmarks of one name, boxes that scroll and that
-# the keyboard does not reach.
+# the keyboard does not reach, a page without a title; and in tables whose first column needs no heading, empty ones.
 ACCESSIBLE = (
     ('<p class="caption" role="heading">', '<p class="caption" role="heading" aria-level="2">'),
     ('<aside class="sidebar-drawer">', '<aside class="sidebar-drawer" aria-label="Pages">'),
     ('<aside class="toc-drawer">', '<aside class="toc-drawer" aria-label="On this page">'),
     ("<pre>", '<pre tabindex="0">'),
     ('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper'),
+    ('<div id="search-results">', '<h1>Search</h1>\n<div id="search-results">'),
 )
 
 
@@ -50,5 +54,6 @@ def _make_accessible(app, failed):
         before = after = path.read_text(encoding="utf-8")
         for old, new in ACCESSIBLE:
             after = after.replace(old, new)
+        after = re.sub(r'<th class="(head[^"]*)"><p></p></th>', r'<td class="\1"></td>', after)
         if after != before:
             path.write_text(after, encoding="utf-8")

@@ -32,20 +32,42 @@ class Visit:
         return found.generate_report() if found.violations_count else ""
 
 
+_shared = None  # the browser of `one_browser`
+
+
 @contextlib.contextmanager
-def visit(path, *, width=1280, drawn=None):
+def one_browser():
+    """All visits of the block are made with one browser, each in a context of its own; no asyncio beside it."""
+    global _shared
+    with _launched() as _shared:
+        try:
+            yield
+        finally:
+            _shared = None
+
+
+@contextlib.contextmanager
+def _launched():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def visit(path, *, width=1280, drawn=None, scheme="light"):
     """Open a file in headless Chromium, offline, and yield a Visit.
 
     Args:
         path: HTML file.
         width: of the window in pixels.
         drawn: JavaScript expression that is true when the page is complete; None does not wait.
+        scheme: what the reader prefers, light or dark.
     """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": width, "height": 800}, offline=True)
+    with contextlib.nullcontext(_shared) if _shared else _launched() as browser:
+        context = browser.new_context(viewport={"width": width, "height": 800}, offline=True, color_scheme=scheme)
         seen = Visit(context.new_page())
         address = path.resolve().as_uri()
         seen.page.on("console", lambda m: m.type == "error" and seen.complaints.append(m.text))
@@ -58,4 +80,4 @@ def visit(path, *, width=1280, drawn=None):
         if drawn:
             seen.page.wait_for_function(drawn, timeout=60_000)
         yield seen
-        browser.close()
+        context.close()

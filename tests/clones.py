@@ -48,7 +48,7 @@ class Clone:
             "[user]\nname = Test\nemail = test@example.org\n[init]\ndefaultBranch = main\n"
         )
 
-    def run(self, *command, fails=False, **env):
+    def run(self, *command, fails=False, timeout=600, **env):
         """Run a command; return its standard output and error, together."""
         done = subprocess.run(
             [str(part) for part in command],
@@ -57,7 +57,7 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=600,
+            timeout=timeout,
             check=False,
         )
         assert (done.returncode != 0) == fails, f"{command} -> {done.returncode}\n{done.stdout}"

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from support import ROOT, digits_100, with_values
+from support import ROOT, digits_100, made_once, with_values
 
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
@@ -15,7 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 # What takes longest is begun first, so that no worker is left alone with it at the end. The first two files
 # are not both of `pipeline`: there one worker makes the clone, and the other would wait for it.
-FIRST = ("pipeline/test_dvc.py", "study", "pipeline", "training", "report", "robustness")
+FIRST = (
+    *("pipeline/test_dvc.py", "study", "pipeline", "training", "test_data_deps.py", "robustness", "report", "models"),
+    *("test_no_validation.py", "test_surroundings.py", "deployment", "api"),
+)
 
 
 def pytest_collection_modifyitems(items):
@@ -49,15 +52,13 @@ def finished(tmp_path_factory, digits):
     """A small workspace in which all stages have run; not to be changed."""
     from small import make_finished
 
-    folder = tmp_path_factory.mktemp("finished")
-    make_finished(folder, digits)
-    return folder
+    return made_once(tmp_path_factory, "finished", lambda folder: make_finished(folder, digits))
 
 
 @pytest.fixture
 def workspace(finished, tmp_path, monkeypatch):
-    """A copy of it, the current directory."""
-    shutil.copytree(finished, tmp_path / "project")
+    """A copy of it, the current directory; without the locks, which say the number of the process that made it."""
+    shutil.copytree(finished, tmp_path / "project", ignore=shutil.ignore_patterns("locks"))
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)

@@ -58,11 +58,18 @@ class Kill:
 
 
 class KillingGround:
-    """A clone with an uninterrupted run to compare with."""
+    """A clone with an uninterrupted run to compare with.
 
-    def __init__(self, folder, seed=0):
-        self.clone = make_clone(folder, VALUES)
-        self.clone.forked("repro")
+    Args:
+        clone: None for a new one, or one in which all stages have run: then only its student is trained anew, long
+            enough to be killed.
+    """
+
+    def __init__(self, folder, seed=0, clone=None):
+        self.clone = clone or make_clone(folder, VALUES)
+        if clone:
+            clone.set(**{key.replace(".", "__"): value for key, value in VALUES.items() if key.startswith("student.")})
+        self.clone.forked("repro", *(["--single-item", "student@gen1"] if clone else []))
         self.clone.commit("uninterrupted")
         self.seconds = {stage: entry["seconds"] for stage, entry in self._record().items()}
         self.files = self._files()

@@ -2,7 +2,9 @@
 
 import contextlib
 import copy
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,47 @@ from noisy_student.settings.params import read_yaml
 from noisy_student.settings.schema import ModelParams
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+# a sitecustomize.py, which Python runs when it starts: a file system that lists folders in another order
+REVERSED = """
+import os
+_listdir, _scandir = os.listdir, os.scandir
+os.listdir = lambda *arguments: _listdir(*arguments)[::-1]
+
+class _Reversed:
+    def __init__(self, *arguments):
+        self._real = _scandir(*arguments)
+        self._entries = iter(list(self._real)[::-1])
+    def __iter__(self):
+        return self
+    def __next__(self):
+        return next(self._entries)
+    def __enter__(self):
+        return self
+    def __exit__(self, *arguments):
+        self.close()
+    def close(self):
+        self._real.close()
+
+os.scandir = _Reversed
+"""
+
+
+def made_once(tmp_path_factory, name, make):
+    """A folder that `make(folder)` fills, by the first worker that asks for it, for all; not to be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the workers' folders lie in one that they share
+        shared = shared.parent
+    folder, made = shared / name, shared / f"{name}.made"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 def run_elsewhere(code, folder):

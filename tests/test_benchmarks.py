@@ -7,9 +7,9 @@ from argparse import Namespace
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import gpu
+from benchmarks import gpu, predict
 from benchmarks.__main__ import REPORT, SECTIONS
-from benchmarks.harness import machine
+from benchmarks.harness import Result, machine
 from benchmarks.report import MACHINE, parse
 from benchmarks.stages import SCRIPTS
 from support import ROOT
@@ -36,6 +36,13 @@ def test_every_section_of_the_report_says_on_which_cpu_and_when():
     sections = parse((ROOT / REPORT).read_text(encoding="utf-8"))
     assert len(sections) > 10
     assert [name for name, section in sections.items() if not section.tables] == []
+
+
+def test_predict_is_compared_with_the_faster_export_and_with_what_did_run():
+    rates = {predict.OURS: (70, 90, 80), predict.BARE: (100,), predict.SINGLY: ()}
+    exports = dict(zip(predict.EXPORTS.values(), ((50,), (160,)), strict=True))
+    rows = predict.ratios([Result(name, each) for name, each in (rates | exports).items()]).splitlines()
+    assert [row.split(" | ")[1] for row in rows[2:]] == ["0.80", "0.50", "not run"]
 
 
 OLD = """<!-- training -->

@@ -206,7 +206,7 @@ def test_the_stage_writes_equal_bytes_and_what_coreutils_compute(workspace):
 
 def test_a_missing_model_or_generation_is_one_message(workspace):
     Path("models/student-gen1.keras").unlink()
-    assert "models/student-gen1.keras: no such model. Run the stage" in stage("card", "gen1")
+    assert "models/student-gen1.keras: cannot be read (No such file or directory). Run the" in stage("card", "gen1")
     assert "there is no 'gen9'" in stage("card", "gen9")
     assert not Model("gen1").card.exists()
 

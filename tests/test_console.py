@@ -155,14 +155,28 @@ def test_programs_whose_output_nobody_reads(project, tmp_path):
     assert (project / layout.CLASSES).exists()
 
 
-def test_other_faults_of_the_output_are_not_dropped(tmp_path):
-    code = "from noisy_student.runtime import console; console.use_utf8(); print('x', flush=True)"
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["-c", "print('x', flush=True)"],
+        ["-u", "-c", "print('x')"],
+        ["-c", "for i in range(20_000): print('a line of some length', i)"],  # more than the buffer holds
+        ["-c", "print('x')"],  # written when the program ends
+        ["-m", "commands.preset"],
+        ["-m", "commands.preset", "--help"],
+    ],
+)
+def test_a_full_disk_for_the_output_is_one_message(command):
+    first = "from noisy_student.runtime import console; console.use_utf8()\n"
+    command = [first + part if part.startswith(("print", "for")) else part for part in command]
     with Path("/dev/full").open("w") as full:  # every write to it fails: no space left
         done = subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
+            [sys.executable, *command], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False
         )
-    assert done.returncode != 0
-    assert b"No space left" in done.stderr
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("error: the output cannot be written (No space left on device). Free some space")
 
 
 MAINS = sorted(

@@ -9,6 +9,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from accesses import OUTS
+from commands import preset as presets
 from commands.deps import code_deps, compare, differences, imported_names, local_imports, script_of, stage_scripts
 from noisy_student.runtime import layout
 from support import ROOT, set_params
@@ -131,6 +132,17 @@ def test_network_free_stages_never_import_keras():
 
 def _path(entry):
     return next(iter(entry)) if isinstance(entry, dict) else entry
+
+
+def test_dvc_makes_the_students_of_every_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    shutil.copy("dvc.yaml", tmp_path)
+    Repo.init(tmp_path, no_scm=True).close()
+    for name in presets.names():
+        (tmp_path / "params.yaml").write_text(presets.fresh(presets.parameters(name)))
+        with Repo(tmp_path) as repo:
+            students = [stage.name for stage in repo.index.stages if stage.name.startswith("student@")]
+        assert sorted(students) == sorted(f"student@{key}" for key in presets.parameters(name)["generations"]), name
 
 
 @pytest.mark.parametrize("release", ["student-gen1", "teacher"])

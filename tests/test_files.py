@@ -1,5 +1,6 @@
 """Files: never half-written, never a pickle."""
 
+import errno
 import os
 
 import numpy as np
@@ -113,6 +114,36 @@ def test_pickles_are_neither_written_nor_read(tmp_path):
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"b\.npy: not a readable"):
         files.read_array(tmp_path / "b.npy")
+
+
+def test_a_disk_that_fills_up_is_said_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a\.csv'"), files.atomic_path(tmp_path / "a.csv"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_files_below_a_folder(tmp_path):
+    for name in ("b.png", "a/d.png", "a/c.png", ".hidden/e.png", "a/.f.png", "é/g"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "same").symlink_to("é")  # one of the two names is passed over
+    (tmp_path / "a/nothing.png").symlink_to("nowhere")
+    errors = []
+    found = [os.path.relpath(path, tmp_path) for path in files.files_below(tmp_path, on_error=errors.append)]
+    assert found == ["b.png", "a/c.png", "a/d.png", "a/nothing.png", "same/g"]
+    assert errors == []
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path):
+    errors = []
+    assert list(files.files_below(tmp_path / "nowhere", on_error=errors.append)) == []
+    assert [type(error) for error in errors] == [FileNotFoundError]
+
+    def fail(error):
+        raise error
+
+    with pytest.raises(FileNotFoundError):
+        list(files.files_below(tmp_path / "nowhere", on_error=fail))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{"])

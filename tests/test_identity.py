@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,16 @@ def test_the_record_of_a_run_says_what_made_it(tmp_path, monkeypatch):
     assert list(entry) == [*own, "commit", "versions", "platform", "cpu", "threads", "variables"]
     assert entry["variables"]["OMP_NUM_THREADS"] == "3"
     assert environment.Provenance.recorded(entry) == environment.Provenance.here()
+
+
+def test_the_record_of_a_run_forgets_stages_that_dvc_yaml_does_not_have(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("metrics").mkdir()
+    there = ["balance@gen1", "eval", "eval@gen1", "eval-extra@gen1-mine", "no-such", "teacher@gen1", "teacher"]
+    Path("metrics/run.json").write_text(json.dumps({name: {"seconds": 1.0} for name in there}))
+    run_record.record_failure("prepare", "no images")
+    kept = ["balance@gen1", "eval-extra@gen1-mine", "eval@gen1", "prepare", "teacher"]
+    assert list(json.loads(Path("metrics/run.json").read_text())) == kept
 
 
 def test_inputs_are_opened_once_and_only_when_asked_for(tmp_path, monkeypatch):

@@ -77,6 +77,10 @@ PARAMETERS = {
         ["teacher.model.name", "choose one"],
     ),
     "a split that the source lacks": (lambda: _params(data__test=None), ["data.test", "digits has no test split"]),
+    "a size without steps": (
+        lambda: _params(teacher__progressive__image_size=8),  # two validations
+        ["teacher: progressive", "sizes=2 within share=0.5 of 2 stretches", "Give more of them"],
+    ),
     "no YAML": (lambda: Path("params.yaml").write_text("a: [1,\n"), ["not valid YAML", "params.yaml"]),
     "an empty file": (lambda: Path("params.yaml").write_text(""), ["must hold sections"]),
     "binary": (lambda: Path("params.yaml").write_bytes(b"\xff\xfe\x00"), ["params.yaml", "cannot be read"]),
@@ -116,6 +120,13 @@ CHECKED = {  # what the stage check knows before the first image is read
         lambda: _params(teacher__model__name="article_resnet50", teacher__model__depth=50),
         ["teacher.model.depth=50 is for resnet", "fixed size"],
     ),
+    "images that do not grow": (
+        lambda: _params(teacher__progressive__image_size=8, teacher__progressive__sizes=1),  # 8 is the full size, too
+        [
+            "teacher.progressive: images cannot grow from 8 to 8 pixels",
+            "empty (`-S teacher.progressive.image_size=null`)",
+        ],
+    ),
     "no validation images to choose by": (
         lambda: _params(data__validation=0, teacher__select_by="loss"),
         ["data.validation=0", "teacher.select_by=last"],
@@ -125,6 +136,10 @@ CHECKED = {  # what the stage check knows before the first image is read
     "a confidence that none can have": (
         lambda: _params(pseudolabel__max_confidence=0.1),
         ["pseudolabel.max_confidence=0.1", "no image would be left"],
+    ),
+    "a folder that is not there": (
+        lambda: _params(data__unlabelled_from="/nonexistent/images"),
+        ["data.unlabelled_from=/nonexistent/images", "no such file"],
     ),
     "another framework in the environment": (
         lambda: os.environ.update(KERAS_BACKEND="jax"),
@@ -139,6 +154,14 @@ def test_before_the_first_image_is_read(workspace, case, capfd, monkeypatch):
     damage, words = CHECKED[case]
     damage()
     _assert_mistake(workspace, ["check"], words, capfd)
+
+
+def test_a_number_as_generation_is_refused_by_every_stage(workspace, capfd):
+    _text("gen1: {", "1: {")
+    for name in ("check", "prepare", "teacher", "eval_teacher", "robustness_teacher", "results"):
+        _assert_mistake(workspace, [name], ["the key 1 is of type int", "gen1"], capfd)
+    for name in ("pseudolabel", "balance", "student", "eval", "robustness", "card"):
+        _assert_mistake(workspace, [name, "1"], ["the key 1 is of type int", "gen1"], capfd)
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -407,6 +430,12 @@ def _cut(path):
     Path(path).write_bytes(Path(path).read_bytes()[:-20])
 
 
+def _without_the_last_class():
+    probs = np.full((80, 10), 0.01, np.float32)
+    probs[np.arange(80), np.arange(80) % 9] = 0.91
+    return probs
+
+
 def _with_nan(probs):
     probs[3, 2] = np.nan
     return probs
@@ -455,6 +484,17 @@ ARRAYS = {
         lambda: _edit("data/prepared/truth/unlabelled.npy", lambda v: v + 9),
         ["data/prepared/truth/unlabelled.npy", "-1 (unknown) to 9"],
     ),
+    "labels of which none is sure": (
+        BALANCE,
+        lambda: (_save(PROBS, np.full((80, 10), 0.1, np.float32)), _params(pseudolabel__threshold=0.9)),
+        ["threshold=0.9", "Lower pseudolabel.threshold"],
+    ),
+    "labels of which none is of a class": (
+        BALANCE,
+        lambda: (_save(PROBS, _without_the_last_class()), _params(balance__on_empty="error")),
+        ["class 9", "balance.on_empty"],
+    ),
+    "a generation that there is not": (["student", "gen9"], lambda: None, ["there is no 'gen9'", "gen1"]),
     "classes that are no JSON": (
         ["teacher"],
         lambda: Path("data/prepared/classes.json").write_text("{"),
@@ -522,6 +562,11 @@ MODELS = {
         lambda: _params(teacher__model__depth=9),
         ["teacher.model: resnet has depth 6n + 2", "8, 14"],
     ),
+    "a rate that is too high": (
+        ["teacher"],
+        lambda: _params(teacher__optimizer__learning_rate=1e30, teacher__schedule={"name": "constant"}),
+        ["teacher: the loss became", "learning_rate"],
+    ),
     "a student's network that cannot be": (
         LABEL,
         lambda: _params(generations__gen1={"teacher": "teacher", "student": {"model": {"depth": 9}}}),
@@ -561,6 +606,11 @@ MODELS = {
         LABEL,
         lambda: _member("metadata.json", lambda c: b'{"noisy_student": {"format": 1, "classes": []}}'),
         ["teacher.keras", "description is damaged"],
+    ),
+    "other names of classes": (
+        LABEL,
+        lambda: _member("metadata.json", lambda c: c.replace(b'"classes": ["0", "1"', b'"classes": ["1", "0"')),
+        ["teacher.keras", "names other classes", "class 0 is '1' there, '0' here"],
     ),
     "a bomb": (LABEL, _bomb, ["unpack to", "no model of ours"]),
 }

@@ -201,7 +201,7 @@ def test_overrides_that_would_put_a_generation_before_its_teacher_are_refused():
 
 
 def test_dvc_replaces_all_generations_by_two_overrides(tmp_path):
-    """As README has it: the mapping alone would be merged with the one there."""
+    """As docs/comparing.md has it: the mapping alone would be merged with the one there."""
     path = tmp_path / "params.yaml"
     one = "generations={gen1: {teacher: teacher}}"
     found = {}
@@ -246,6 +246,17 @@ def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path
     assert "# mine" in (tmp_path / "params.yaml").read_text()
     assert _run(tmp_path, "paper-digits", "--new").returncode == 0
     assert (tmp_path / "params.yaml").read_text() == whole
+
+
+def test_command_prints_the_overrides_and_writes_nothing(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text)
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    done = _run(tmp_path, "paper-digits", "--args")
+    expected = presets.overrides(params.read_yaml(ROOT / "params.yaml"), presets.parameters("paper-digits"))
+    assert len(expected) > 20
+    assert done.stdout == f"{' '.join(expected)}\n"
+    assert (tmp_path / "params.yaml").read_text() == text
 
 
 def test_command_refuses_an_unknown_preset_without_a_traceback(tmp_path):
@@ -356,9 +367,9 @@ def test_a_change_inside_a_long_generation_is_one_line(tmp_path):
         assert len(_change_as_dvc([(path, [override])])[0]) == 1
 
 
-def test_the_readmes_overrides_can_be_given_twice(tmp_path):
+def test_overrides_of_generations_can_be_given_twice(tmp_path):
     """After an interrupted run they stand in params.yaml already, where DVC refuses a single value with `+`."""
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/comparing.md").read_text()
     overrides = [value for pair in re.findall(r"-S (?:'(\+.*?)'|(\+\S+))", text) for value in pair if value]
     assert len(overrides) >= 2
     path = tmp_path / "params.yaml"

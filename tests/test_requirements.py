@@ -9,6 +9,7 @@ import pytest
 from support import ROOT
 
 OWN = {"noisy_student", "stages", "commands", "experiments"}
+BENCHMARKS = "benchmarks"  # of which the page of commands reads the list; they have a lock of their own
 BACKENDS = {"tensorflow", "jax", "torch"}  # each has a lock of its own
 INSTALLED_AS = {
     "cv2": "opencv-python-headless",
@@ -30,7 +31,7 @@ def _imported(folders):
             elif isinstance(node, ast.ImportFrom):
                 modules.add(node.module)
     tops = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
-    return {INSTALLED_AS.get(name, name) for name in tops - OWN - BACKENDS}
+    return {INSTALLED_AS.get(name, name) for name in tops - OWN - BACKENDS - {BENCHMARKS}}
 
 
 def _declared(name):

@@ -1,6 +1,6 @@
-"""Write report.html: the last run on one page that needs no network; the studies on another, studies.html beside it.
+"""Write the last run on one page that needs no network, and the studies on another.
 
-python -m experiments.report                  # or: make report
+python -m experiments.report                  # report.html and studies.html; or: make report
 python -m experiments.report --out page.html
 """
 
@@ -8,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from commands import new_parser
 from experiments.report.gather import gather
 from experiments.report.page import render, render_studies
 from experiments.study.findings import all_findings
@@ -18,15 +19,22 @@ from noisy_student.runtime.files import write_bytes
 STUDIES = "studies.html"
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("experiments.report", __doc__)
+    own.add_argument(
+        "--out", type=Path, default=Path("report.html"), metavar="FILE", help="the page; default: report.html"
+    )
+    return own
+
+
 def main() -> None:
     """Write the page of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="default: report.html")
-    out = parser.parse_args().out
+    out = parser().parse_args().out
     if not out.name:
-        parser.error(f"--out: {out} names no file")
+        parser().error(f"--out: {out} names no file")
     if out.name == STUDIES:
-        parser.error(f"--out: {STUDIES} is the page of the studies, which is written beside it; choose another name")
+        parser().error(f"--out: {STUDIES} is the page of the studies, which is written beside it; choose another name")
     try:
         run, findings = gather(), all_findings()
         pages = {out: render(run, studies=STUDIES if findings else None)}

@@ -104,7 +104,8 @@ def gather() -> Run:
     """
     settings = params.load()
     models = [layout.TEACHER, *map(layout.Model, settings.generations)]
-    reasons = {model.name: missing(settings, model) for model in models}
+    failures = run_record.failures()
+    reasons = {model.name: missing(settings, model, failures) for model in models}
     done = [model for model in models if reasons[model.name] is None]
     if not done:
         raise DataError(_nothing_yet(reasons[layout.TEACHER.name]))

@@ -1,11 +1,11 @@
-"""Answer a question by experiments: several arms, several seeds.
+"""Answer a question by experiments: several arms, several seeds, a control.
 
-    python -m experiments.study list                         # what each asks, and what is missing of its rows
-    python -m experiments.study pilot article                # a few other seeds: how many does the study need?
-    python -m experiments.study run article                  # what is missing of its rows, then the report
-    python -m experiments.study run controls noise --jobs 2  # two experiments at a time
-    python -m experiments.study run article --preset cifar10-cpu --seeds 3 -S data.root=/images/cifar-10
-    python -m experiments.study report article               # from the rows, nothing is run
+python -m experiments.study list                         # what each asks, and what is missing of its rows
+python -m experiments.study pilot article                # a few other seeds: how many does the study need?
+python -m experiments.study run article                  # what is missing of its rows, then the report
+python -m experiments.study run controls noise --jobs 2  # two experiments at a time
+python -m experiments.study run article --preset cifar10-cpu --seeds 3 -S data.root=/images/cifar-10
+python -m experiments.study report article               # from the rows, nothing is run
 
 Every arm and seed is an ordinary DVC experiment, run in a clone below .dvc/tmp; `seed` and `data.seed` are
 set, so that weights, noise and the choice of images all change. What is done stands in
@@ -21,6 +21,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from commands import STATUS, at_least_one, new_parser
 from experiments.study import definition, pilot, plan, report, run
 from experiments.study.clones import WORK
 from noisy_student.runtime import console, locks, signals
@@ -33,24 +34,35 @@ _COMMANDS = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command, and of each of its four."""
+    own = new_parser("experiments.study", __doc__)
+    commands = own.add_subparsers(dest="command", required=True, title="commands", metavar="COMMAND")
+    listing = _command(commands, "list", "list the studies, and what is missing of each", aliases=["plan"])
+    listing.add_argument("--preset", default="digits", metavar="NAME", help="a file of presets/; default: digits")
+    for name, text in _COMMANDS.items():
+        command = _command(commands, name, text)
+        command.add_argument("studies", nargs="+", metavar="NAME", help="files of studies/, or all")
+        command.add_argument("--preset", default="digits", metavar="NAME", help="a file of presets/; default: digits")
+        first, asked = (pilot.FIRST_SEED, pilot.SEEDS) if name == "pilot" else (0, "as the study says")
+        seeds = f"how many, from {first} on; default: {asked}"
+        command.add_argument("--seeds", type=at_least_one, metavar="N", help=seeds)
+        if name != "report":
+            jobs = "experiments at a time; default: 1"
+            command.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help=jobs)
+            command.add_argument(
+                "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="a parameter, as for DVC"
+            )
+    return own
+
+
+def _command(commands, name, text, **options):
+    return commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=STATUS, **options)
+
+
 def main() -> None:
     """Run or report the studies of the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", aliases=["plan"], help="what studies there are, and what is missing")
-    listing.add_argument("--preset", default="digits", help="default: digits")
-    for name, text in _COMMANDS.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("studies", nargs="+", metavar="NAME", help="files of studies/, or all")
-        command.add_argument("--preset", default="digits", help="default: digits")
-        first, asked = (pilot.FIRST_SEED, pilot.SEEDS) if name == "pilot" else (0, "as the study says")
-        command.add_argument("--seeds", type=_count, help=f"how many, from {first} on; default: {asked}")
-        if name != "report":
-            command.add_argument("--jobs", type=_count, default=1, help="experiments at a time; default: 1")
-            command.add_argument(
-                "-S", action="append", default=[], dest="changes", metavar="KEY=VALUE", help="as for DVC"
-            )
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     signals.raise_on_sigterm()
     _let_experiments_be_stopped()
     try:
@@ -74,12 +86,6 @@ def _let_experiments_be_stopped():
     """Where Ctrl-C is ignored (`nohup ... &`), go on ignoring it, but without passing that on to DVC."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda number, frame: None)  # a handler of ours ends where DVC begins
-
-
-def _count(text):
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, found {text}")
-    return int(text)
 
 
 def _report(studies, arguments):

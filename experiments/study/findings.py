@@ -91,6 +91,13 @@ class Findings:
         """What tables call an arm."""
         return self.study.arms[arm].shown
 
+    def value_over(self, arm: str) -> float | None:
+        """The arm's value of `Study.over`, the parameter on the picture's horizontal axis; None: it has none."""
+        study = self.study
+        if study.over is None:
+            return None
+        return (study.changes(self.preset) | study.arms[arm].changes(self.preset)).get(study.over)
+
     def by_seed(self, arm: str, column: str = "accuracy") -> Floats:
         """(n,) of an arm, by seed; empty if it was not measured."""
         cells = [row[column] for row in self.rows[arm].values()]

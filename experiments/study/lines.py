@@ -10,8 +10,9 @@ from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
-# Okabe and Ito's, in the order of the lines; dashes tell peers apart too, and every line has its name at its end
-_COLOURS = (GREY, VERMILLION, ORANGE, PURPLE, SKY, "#3A8FC7", BLUE)
+# Okabe and Ito's, in the order of the lines: teacher, two controls, students from light to dark, one more control;
+# dashes tell peers apart too, and every line has its name at its end
+_COLOURS = (GREY, VERMILLION, ORANGE, SKY, "#3A8FC7", BLUE, PURPLE)
 _USE = "inductive"  # peers that have not seen the test images, as our models have not
 _OF_PEERS = {
     ("LabelSpreading, 7-NN, converged", _USE): BLACK,
@@ -58,8 +59,8 @@ def _lines_of(findings):
     for key in findings.rows:
         line = study.arms[key].line
         if line:
-            x = (study.changes(findings.preset) | study.arms[key].changes(findings.preset))[study.over]
-            found.setdefault(line, {})[x] = mean_over_seeds(100 * findings.by_seed(key))
+            by_x = found.setdefault(line, {})
+            by_x[findings.value_over(key)] = mean_over_seeds(100 * findings.by_seed(key))
     drawn = {
         name: (BLACK if None in by_x else _COLOURS[place % len(_COLOURS)], False, by_x)
         for place, (name, by_x) in enumerate(found.items())
@@ -94,7 +95,11 @@ def _layers(points, levels, values, scales):
             "mark": {"type": "rule", "strokeDash": [1, 3], "strokeWidth": 2},
             "encoding": level,
         },
-        {"data": {"values": points}, "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6}, "encoding": bar},
+        {
+            "data": {"values": points},
+            "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6, "clip": True},
+            "encoding": bar,
+        },
         {"data": {"values": points}, "mark": {"type": "line", "strokeWidth": 2.2}, "encoding": line},
         {
             "data": {"values": points},

@@ -1,7 +1,7 @@
-"""Independent peers: scikit-learn's semi-supervised classifiers on the pixels and splits of a study's runs.
+"""Measure independent peers: scikit-learn's semi-supervised classifiers on a study's pixels and splits.
 
-    python -m experiments.study.peers label-efficiency              # all rows anew, some minutes
-    python -m experiments.study.peers label-efficiency --seeds 3    # fewer seeds
+python -m experiments.study.peers label-efficiency              # all rows anew, some minutes
+python -m experiments.study.peers label-efficiency --seeds 3    # fewer seeds
 
 The rows are docs/studies/PRESET/NAME.peers.csv. No network and none of our training takes part: the images are those
 that `prepare` writes with a run's parameters, as rows of grey levels from 0 to 1. What is set differently from
@@ -28,6 +28,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 from threadpoolctl import threadpool_limits
 
+from commands import at_least_one, new_parser
 from experiments.study import definition
 from experiments.study.definition import Study
 from experiments.study.rows import peers_path
@@ -79,13 +80,20 @@ PEERS: dict[str, Peer] = {
 }
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("experiments.study.peers", __doc__)
+    own.add_argument("study", metavar="NAME", help="a file of studies/ that says `over`")
+    own.add_argument(
+        "--preset", default=definition.HOME, metavar="NAME", help=f"a file of presets/; default: {definition.HOME}"
+    )
+    own.add_argument("--seeds", type=at_least_one, metavar="N", help="how many, from 0 on; default: as the study says")
+    return own
+
+
 def main() -> None:
     """Measure the peers of a study, and write their rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", help="a file of studies/ that says `over`")
-    parser.add_argument("--preset", default=definition.HOME)
-    parser.add_argument("--seeds", type=int, help="how many, from 0 on; default: as the study says")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     try:
         study = definition.load(arguments.study)
         seeds = arguments.seeds or study.seeds_with(arguments.preset)

@@ -9,7 +9,7 @@ from experiments.study.definition import FOLDER, HOME, RESULTS, Study
 from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import Row, machines
 from experiments.study.statistics import mean_over_seeds
-from experiments.study.tables import further_table, images_table, main_table, other_table, summary
+from experiments.study.tables import further_table, gain_table, images_table, main_table, other_table, summary
 from experiments.study.wording import conclusion, duration, interval, mean_and_deviation, points, rounded, verdict
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.errors import UserError
@@ -87,9 +87,10 @@ def markdown(findings: Findings) -> str:
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         stated(findings),
+        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
+        gain_table(findings) if study.over else "",
         main_table(findings),
         _LEGEND,
-        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
         f"![{study.question}]({_stem(findings)}.png)",
         "## What may be concluded",
         conclusions_list(findings),
@@ -114,6 +115,9 @@ def stated(findings: Findings) -> str:
     texts = " or ".join(map(points, smallest or [study.smallest_with(preset) / 100]))
     seeds = study.seeds_with(preset)
     asked = f"Stated before the runs: differences below {texts} points are of no interest; {seeds} seeds."
+    fewest = min(map(len, findings.rows.values()))
+    if findings.seeds is None and fewest < seeds:
+        asked += f" Measured so far: {fewest} of them, whatever came out."
     return " ".join([asked, *pilot.asked_for(findings.name, study, preset)])
 
 
@@ -202,6 +206,7 @@ def published(text: str) -> str:
             "arms": main_table,
             "images": images_table,
             "further": further_table,
+            "gain": gain_table,
             "other": other_table,
             "verdicts": conclusions_list,
         }

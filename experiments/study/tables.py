@@ -42,6 +42,28 @@ def main_cells(findings: Findings) -> list[list[str]]:
     return table
 
 
+def gain_table(findings: Findings) -> str:
+    """Markdown, of a study with `over`: the last line of its picture against its first control, a line a value."""
+    study, compared = findings.study, findings.compared_first()
+    on_lines = [arm for arm in findings.rows if study.arms[arm].line and findings.value_over(arm) is not None]
+    known = [arm for arm in on_lines if arm in compared]
+    if not known:
+        return "No line of the picture is compared with another."
+    last = study.arms[known[-1]].line
+    of_last = [compared[arm] for arm in known if study.arms[arm].line == last]
+    control = study.arms[of_last[0].control].line
+    lines = [
+        f"| labelled images | {control}, % | {last}, % | difference, points | 95 % interval | seeds | verdict |",
+        "|---:|---:|---:|---:|---|---:|---|",
+    ]
+    for one in of_last:
+        cells = [f"{findings.value_over(one.arm):,}"]
+        cells += [mean_and_deviation(mean_over_seeds(findings.by_seed(arm))) for arm in (one.control, one.arm)]
+        cells += [*_difference(one.over_seeds), f"{one.over_seeds.n}", verdict(one)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def further_table(findings: Findings) -> str:
     """Markdown: differences of the other columns that the study compares; empty without any."""
     lines = []

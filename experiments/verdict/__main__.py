@@ -1,8 +1,8 @@
-"""Does self-training pay on the images of params.yaml?
+"""Say whether self-training pays on the images of params.yaml.
 
-    python -m experiments.verdict               # three seeds; the same as `make verdict`
-    python -m experiments.verdict --seeds 5     # two more: what is done is not run again
-    python -m experiments.verdict --jobs 2      # two runs at a time
+python -m experiments.verdict               # three seeds; the same as `make verdict`
+python -m experiments.verdict --seeds 5     # two more: what is done is not run again
+python -m experiments.verdict --jobs 2      # two runs at a time
 
 Trains the teacher, the students up to the last one that learns from pseudo-labels, and one with noise alone: labels
 only, for as many images as the others see together. All else is as params.yaml says, but for robustness and extra test
@@ -15,6 +15,7 @@ import sys
 
 import numpy as np
 
+from commands import at_least_one, new_parser
 from experiments.study import rows
 from experiments.study.clones import WORK
 from experiments.study.definition import results_of
@@ -34,14 +35,17 @@ SECONDS = 2e-4  # ... and for an image in training, on two cores: ResNet-8 of wi
 PIXELS = 16 * 16
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("experiments.verdict", __doc__)
+    own.add_argument("--seeds", type=at_least_one, default=3, metavar="N", help="one gives no verdict; default: 3")
+    own.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="runs at a time; default: 1")
+    return own
+
+
 def main() -> None:
     """Run what is missing, and answer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3, help="one gives no verdict; default: 3")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; default: 1")
-    arguments = parser.parse_args()
-    if arguments.seeds < 1 or arguments.jobs < 1:
-        parser.error("--seeds and --jobs: at least 1")
+    arguments = parser().parse_args()
     signals.raise_on_sigterm()
     try:
         values = params.read_yaml("params.yaml")

@@ -1,6 +1,6 @@
-"""How far the estimate of images of no class is off, on pools whose share is known.
+"""Measure how far the estimate of images of no class is off, on pools whose share is known.
 
-    python -m experiments.verdict.known --seeds 3    # runs what is missing, then writes the table of docs/verdict.md
+python -m experiments.verdict.known --seeds 3    # runs what is missing, then writes the table of docs/verdict.md
 
 A pool is made of digits that are neither labelled nor test images, and of patches of two photographs, of which 0, 10,
 30 or 50 % of it are. With each the preset `digits` is trained to its last student, and the share is estimated as in a
@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from commands import at_least_one, new_parser
 from commands import preset as presets
 from experiments.study.clones import WORK
 from experiments.study.definition import OWN
@@ -45,12 +46,17 @@ POOLS = WORK / "known-pools"
 _MARKED = re.compile(r"(?<=<!-- known -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
+def parser() -> argparse.ArgumentParser:
+    """That of this command."""
+    own = new_parser("experiments.verdict.known", __doc__)
+    own.add_argument("--seeds", type=at_least_one, default=3, metavar="N", help="how many, from 0 on; default: 3")
+    own.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="runs at a time; default: 1")
+    return own
+
+
 def main() -> None:
     """Run, estimate, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; default: 1")
-    arguments = parser.parse_args()
+    arguments = parser().parse_args()
     signals.raise_on_sigterm()
     try:
         planned, jobs = plans(arguments.seeds)

@@ -131,6 +131,8 @@ def _look(settings, chain):
     }
     if settings.student.schedule.plateau_from_epoch is not None:
         short["schedule"] = {"name": settings.student.schedule.name, "plateau_from_epoch": None}
+    if settings.student.progressive.image_size is not None:  # it takes several rounds
+        short["progressive"] = {"image_size": None}
     kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False, "test_time_augmentation": "none"}
     return {"teacher": Model(chain[-1]).name, "student": short, "pseudolabel": kept, "balance": {"enabled": False}}
 

@@ -14,13 +14,15 @@ from pydantic import ValidationError
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
 from noisy_student.settings.params import Params, faults
+from noisy_student.settings.schema import Section
 
 DEFAULTS = Params()  # of the pipeline: the schema's
 
 # Messages of the library name parameters by their place in params.yaml, and say how to mend that file.
-SECTIONS = "model|optimizer|schedule|finetune|randaugment|stochastic_depth"  # those that are given as dicts
 PLACES = ("teacher", "student", "noise", "augmentation", "pseudolabel", "balance")
 NAMES = sorted({name for place in PLACES for name in type(getattr(DEFAULTS, place)).model_fields})  # not teacher.keras
+# those that are given as dicts
+SECTIONS = sorted({name for place in PLACES for name, value in getattr(DEFAULTS, place) if isinstance(value, Section)})
 TRANSLATIONS = (
     (r"\n?Mend params\.yaml and run again\.", ""),
     (r"empty \(`-S [^`]*=null`\)", "None"),
@@ -34,7 +36,7 @@ TRANSLATIONS = (
     (r"\bset init: (?:pretrained|teacher)\b", "give initial"),
     (r"same model section", "same model"),
     (r"=empty\b", "=None"),
-    (rf"\b({SECTIONS})\.(\w+)", r'\1["\2"]'),
+    (rf"\b({'|'.join(SECTIONS)})\.(\w+)", r'\1["\2"]'),
     (r"\b([a-z_]+(?:\[\"\w+\"\])?)=([a-z]\w*)\b(?![/-]|\.\w)", r'\1="\2"'),
 )
 

@@ -5,14 +5,13 @@ has `add_arguments(parser)` and `run(arguments)`, which returns the exit status.
 """
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from noisy_student.runtime import signals
-from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.errors import FULL, UserError
 
 if TYPE_CHECKING:
     from noisy_student.deployment.predicting import FilePredictor
@@ -21,7 +20,6 @@ DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 STATUSES = """\
 exit status: 0 done; 1 an error, nothing was written; 2 wrong arguments; 3 done, but some files could not be read
 (they are named); 130 and 143 stopped by Ctrl-C and SIGTERM, nothing was written"""
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def ended(call: Callable[[], int]) -> int:
@@ -37,7 +35,7 @@ def ended(call: Callable[[], int]) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        mend = "Free some space there" if error.errno in _FULL else "Mend the path or its permissions"
+        mend = "Free some space there" if error.errno in FULL else "Mend the path or its permissions"
         print(f"error: {error}. Nothing was written. {mend}, then run again.", file=sys.stderr)
     except MemoryError:
         print("error: out of memory. Close other programs, or use a machine with more.", file=sys.stderr)

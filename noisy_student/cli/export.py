@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"the same class for {checked.agreement:.2%}")
     if checked.accuracies:
         own, given = checked.accuracies
-        print(f"accuracy {own:.2%} before, {given:.2%} after: {given - own:+.2%}")
+        print(f"accuracy {own:.2%} before, {given:.2%} after: {100 * (given - own):+.2f} points")
     return cli.DONE
 
 

@@ -1,4 +1,4 @@
-"""Pseudo-label a folder of images: a table, contact sheets, and the uncertain images first, for a person.
+"""Pseudo-label a folder of images: a table, contact sheets, the uncertain images first.
 
 python -m noisy_student label photos models/student-gen3.keras
 python -m noisy_student label photos models/student-gen3.keras --threshold 0.9 --out labels --into data/raw/mine-2
@@ -24,10 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=cli.share,
         default=0.75,
         metavar="T",
-        help="accept what is more confident than this (default: 0.75, as pseudolabel.threshold)",
+        help="accept what is more confident than this; default: 0.75, as pseudolabel.threshold",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("labels"), metavar="DIR", help="a new folder for the table and the sheets"
+        "--out",
+        type=Path,
+        default=Path("labels"),
+        metavar="DIR",
+        help="a new folder for the table and the sheets; default: labels",
     )
     parser.add_argument("--into", type=Path, metavar="DIR", help="a new folder for the data set of links")
     parser.add_argument(

@@ -9,14 +9,16 @@ A line an image is printed: file, class, confidence, with tabs between them.
 
 import argparse
 import contextlib
-import csv
 import errno
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from noisy_student import cli
+
+_SPECIAL = re.compile(r'[,"\r\n]')  # what makes a cell of a table one in quotes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an image, a folder (with all below it), a pattern in quotes, a .zip or .tar, or - for a list of paths on "
         "standard input; any format, size and mode that Pillow reads",
     )
-    parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes (default: 1)")
+    parser.add_argument("--top", type=number, metavar="N", help="the N most probable classes; default: 1")
     parser.add_argument(
         "--threshold",
         type=cli.share,
@@ -113,11 +115,14 @@ def _writer(arguments, classes) -> Iterator:
     if arguments.csv is None:
         yield lambda batch: _print(batch, classes, arguments.top or 1, arguments.threshold)
         return
-    with atomic_path(arguments.csv) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        top = min(arguments.top or len(classes), len(classes))
-        table.writerow(_head(arguments, classes, top))
-        yield lambda batch: _tabulate(table, batch, classes, top, arguments)
+    with (
+        atomic_path(arguments.csv) as temporary,
+        # names of files may be no text
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        top, quoted = min(arguments.top or len(classes), len(classes)), [_quoted(name) for name in classes]
+        file.write(",".join(map(_quoted, _head(arguments, classes, top))) + "\n")
+        yield lambda batch: _tabulate(file, batch, quoted, top, arguments)
         file.flush()
         os.fsync(file.fileno())
 
@@ -129,21 +134,32 @@ def _head(arguments, classes, top):
     return head + [f"{what}_{rank}" for rank in range(2, top + 1) for what in ("class", "confidence")]
 
 
-def _tabulate(table, batch, classes, top, arguments):
-    order = (-batch.probs).argsort(axis=1, kind="stable") if arguments.top else None
+def _tabulate(file, batch, classes, top, arguments):
+    """A line at a time, not a cell: writing has to take little beside what a small network takes."""
     labels, confidence = batch.probs.argmax(axis=1), batch.probs.max(axis=1)
     above = confidence > (-1 if arguments.threshold is None else arguments.threshold)
-    for row, name in enumerate(batch.names):
-        cells = [name.encode("utf-8", "backslashreplace").decode(), classes[labels[row]], f"{confidence[row]:.6g}"]
-        if arguments.threshold is not None:
-            cells.append(int(above[row]))
-        if order is None:
-            cells += [f"{p:.6g}" for p in batch.probs[row].tolist()]
-        else:
-            for k in order[row, 1:top]:
-                cells += [classes[k], f"{batch.probs[row, k]:.6g}"]
-        table.writerow(cells)
+    columns = [("%s", map(_quoted, batch.names)), *_pair(classes, labels, confidence)]
+    if arguments.threshold is not None:
+        columns.append(("%d", above.tolist()))
+    if arguments.top is None:
+        columns += [("%.6g", column) for column in batch.probs.T.tolist()]
+    else:
+        order = (-batch.probs).argsort(axis=1, kind="stable")
+        for place in range(1, top):
+            below = order[:, place]
+            columns += _pair(classes, below, batch.probs[range(len(below)), below])
+    line = ",".join(kind for kind, _ in columns) + "\n"
+    file.write("".join([line % cells for cells in zip(*(column for _, column in columns), strict=True)]))
     return int((~above).sum())
+
+
+def _pair(classes, labels, confidence):
+    return ("%s", [classes[k] for k in labels]), ("%.6g", confidence.tolist())
+
+
+def _quoted(text):
+    """A cell of a table (RFC 4180)."""
+    return '"' + text.replace('"', '""') + '"' if _SPECIAL.search(text) else text
 
 
 def _print(batch, classes, top, threshold):

@@ -7,14 +7,15 @@ What is missing to 1 is shared equally among the other classes when a row is rea
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noisy_student.runtime.files import link_or_copy, read_array
+from noisy_student.runtime.files import array_writer, link_or_copy, read_array
 from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 
 if TYPE_CHECKING:
@@ -71,6 +72,21 @@ def dense(kept: np.ndarray, classes: int) -> Probs:
     np.put_along_axis(probs, places[:, 1:], others, axis=1)
     np.put_along_axis(probs, places[:, :1], highest[:, None], axis=1)
     return probs
+
+
+@contextlib.contextmanager
+def labels_writer(path: Path, *, images: int, classes: int, keep: int | str) -> Iterator[Any]:
+    """A new file of distributions to write into, (images, K) rows of float32; there as a whole in the end, or not.
+
+    Args:
+        keep: `pseudolabel.keep`.
+    """
+    if keep == "all":
+        with array_writer(path, shape=(images, classes), dtype=np.float32) as array:
+            yield array
+    else:
+        with array_writer(path, shape=(images,), dtype=top_k_dtype(int(keep), classes)) as array:
+            yield TopKWriter(array, int(keep))
 
 
 class TopKWriter:

@@ -13,6 +13,7 @@ import errno
 import os
 import tarfile
 import threading
+import weakref
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -97,6 +98,11 @@ class TarWriter:
         self._crc32, self.size = zlib.crc32(data, self._crc32), self.size + len(data)
 
 
+def _close(files):
+    for file in files.values():
+        file.close()
+
+
 def checksum(path: Path) -> int:
     """CRC-32 of a whole file."""
     total = 0
@@ -118,6 +124,7 @@ class EncodedImages:
     def __init__(self, paths: list[Path], index: Ints, size: int, *, encoding: str) -> None:
         self.paths, self.index, self.size, self.encoding = paths, index, size, encoding
         self._open: dict[int, BinaryIO] = {}
+        weakref.finalize(self, _close, self._open)
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 

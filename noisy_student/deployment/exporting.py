@@ -17,12 +17,13 @@ from noisy_student.deployment.formats import module_of
 from noisy_student.deployment.image_files import image_files, readings
 from noisy_student.inference.description import Description
 from noisy_student.inference.predict import Predictor
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import FULL, DataError
 from noisy_student.runtime.types import Labels, Pixels
 
 TOLERANCE = 1e-4  # of a probability, in float32
 MOST_IMAGES = 1000
 CALIBRATION = 200  # images at most
+_BATCH = 32  # images that a runtime gets at once: 1,000 of a large network would take gigabytes
 _ROOM = 6  # times the weights: SavedModel on the way, a copy without names, the file itself
 
 
@@ -109,8 +110,8 @@ def check_packages(name: str, *, int8: bool) -> None:
     if missing:
         raise DataError(
             f"--format {name} needs the Python package{'s' * (len(missing) > 1)} {', '.join(missing)}. Run `pip "
-            f"install {' '.join(missing)}`, or install all that exports need: `pip install -r requirements/"
-            "requirements-export.in`."
+            f"install {' '.join(missing)}`, or install all that exports need, the extra `export` of this package: `pip "
+            "install -r requirements/requirements-export.in`."
         )
 
 
@@ -130,15 +131,22 @@ def export(
     _check_target(model, path)
     check, calibration = _split(check) if int8 else (check, None)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=path.parent) as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix=".tmp-export-", dir=path.parent) as folder,
+        tempfile.TemporaryDirectory(prefix=".tmp-convert-", dir=path.parent) as converters,
+    ):
         temporary = Path(folder, path.name)
         try:
-            with _quietly():
+            with _quietly(), _temporary_files_in(converters):
                 module.write(model, temporary, described, calibration)
-                given = module.reader(temporary)(check.images)
-        except OSError:
+                given = _in_batches(module.reader(temporary), check.images)
+        except OSError as error:
+            error.filename = error.filename or str(path)
             raise
         except Exception as error:  # converters raise anything
+            number = _number_of_full(error)
+            if number is not None:
+                raise OSError(number, os.strerror(number), str(path)) from error
             first = str(error).strip().split("\n")[0]
             raise DataError(f"--format {name}: the conversion failed ({type(error).__name__}: {first}).") from error
         checked = _compared(Predictor(model)(check.images, name="check"), given, check.labels)
@@ -151,6 +159,21 @@ def export(
         for file in sorted(Path(folder).iterdir()):
             os.replace(file, path.parent / file.name)
     return checked
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: str) -> Iterator[None]:
+    """Let converters put what they make on the way where the room was looked for, and where it is removed."""
+    before, tempfile.tempdir = tempfile.tempdir, folder
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+def _number_of_full(error):
+    """That of the full disk about which a converter's own error speaks; None: about something else."""
+    return next((number for number in FULL if os.strerror(number) in str(error)), None)
 
 
 def _check_target(model, path):
@@ -167,12 +190,20 @@ def _check_target(model, path):
 
 
 def _split(check):
-    """Every fourth image calibrates, `CALIBRATION` at most; the others are compared."""
+    """A quarter of the images, drawn by lot, calibrates, `CALIBRATION` at most; the others are compared.
+
+    Not every fourth one: classes stand in turn.
+    """
     if len(check.images) < 8:
         raise DataError(f"--int8: {len(check.images)} images are too few to calibrate and measure by; give 8 or more.")
-    rows = np.arange(0, len(check.images), 4)[:CALIBRATION]
-    others = np.setdiff1d(np.arange(len(check.images)), rows)
+    order = np.random.default_rng(0).permutation(len(check.images))
+    number = min(len(order) // 4, CALIBRATION)
+    rows, others = np.sort(order[:number]), np.sort(order[number:])
     return CheckImages(check.images[others], check.labels[others]), check.images[rows]
+
+
+def _in_batches(run, images):
+    return np.concatenate([run(images[row : row + _BATCH]) for row in range(0, len(images), _BATCH)])
 
 
 def _compared(own, given, labels):
@@ -187,7 +218,7 @@ def _compared(own, given, labels):
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what converters write to the file descriptors 1 and 2 off the terminal, unless they fail."""
+    """Keep what converters write to the file descriptors 1 and 2 off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     terminal = os.dup(1), os.dup(2)

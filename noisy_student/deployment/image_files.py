@@ -19,6 +19,7 @@ from typing import IO, NamedTuple
 
 from noisy_student.data.images import InMemory, Reading, resize_image, try_image
 from noisy_student.runtime import environment
+from noisy_student.runtime.files import files_below
 from noisy_student.settings.schema import Levels
 
 STDIN = "-"
@@ -92,19 +93,9 @@ def _of(path):
 def _below(root):
     """Files in a folder and below it, without hidden ones."""
     unreadable: list[OSError] = []
-    seen = set()  # real paths: a link to a folder above would never end
-    for folder, folders, names in os.walk(root, onerror=unreadable.append, followlinks=True):
-        here = os.path.realpath(folder)
-        if here in seen:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                path = os.path.join(folder, name)
-                archive = path.lower().endswith((".zip", *TAR))
-                yield ImageFile(path, None, "an archive; name it itself") if archive else _regular(path)
+    for path in files_below(root, on_error=unreadable.append):
+        archive = path.lower().endswith((".zip", *TAR))
+        yield ImageFile(path, None, "an archive; name it itself") if archive else _regular(path)
     for error in unreadable:
         yield ImageFile(str(error.filename), None, error.strerror)
 

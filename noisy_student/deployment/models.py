@@ -1,13 +1,15 @@
 """A model from a file that may come from anywhere, with the names of its classes."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
 from pydantic import ValidationError
 
 from noisy_student.inference.description import Description
-from noisy_student.inference.saving import load, load_described, read_description
+from noisy_student.inference.saving import MEND, load, load_described, read_description
 from noisy_student.runtime.errors import DataError
 
 _MOST_BYTES = 16 * 2**20  # of a file of names
@@ -24,11 +26,16 @@ def open_model(path: Path, classes: Path | None = None) -> tuple[keras.Model, De
         DataError: as `saving.load`; or there are no names, or as many as probabilities; or it takes no square images
             of three colours, or gives no distributions.
     """
+    if not path.is_file():
+        raise DataError(f"{path}: no such model. Name a .keras file, e.g. one of models/ after `dvc repro`.")
     if classes is None:
-        model, described = load_described(path)
+        with _mended_by_another_file():
+            model, described = load_described(path)
         _check_shapes(path, model)
         return model, described
-    names, found, model = read_names(classes), read_description(path), load(path)
+    names = read_names(classes)
+    with _mended_by_another_file():
+        found, model = read_description(path), load(path)
     _check_shapes(path, model)
     if len(names) != model.output_shape[-1]:
         raise DataError(
@@ -43,6 +50,15 @@ def open_model(path: Path, classes: Path | None = None) -> tuple[keras.Model, De
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(f"{path}, {classes}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+@contextlib.contextmanager
+def _mended_by_another_file() -> Iterator[None]:
+    """The pipeline can write its models anew; this file may be of anybody."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(str(error).replace(MEND, "Copy it anew, or name another file.")) from error
 
 
 def read_names(path: Path) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 import noisy_student
 from noisy_student.executors.processors import share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, may_pass, named, perform, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Requests
 
@@ -28,11 +28,11 @@ _LOOK = 0.5  # seconds between two looks for requests to stop
 _PATIENCE = 60.0  # seconds for a worker to save what it has, when it is asked to stop
 
 
-def here(function: str, tasks: Sequence[Task], *, alone: bool) -> Iterator[Outcome]:
+def here(work: Work, tasks: Sequence[Task], *, alone: bool) -> Iterator[Outcome]:
     """One task after the other in this process; if the stage has only one, what it raises is raised."""
     for task in tasks:
         try:
-            yield Outcome(task, perform(function, task.output, task.arguments), tries=1)
+            yield Outcome(task, perform(work.call, task.output, task.arguments), tries=1)
         except (UserError, OSError, MemoryError) as error:
             if alone:
                 raise
@@ -40,17 +40,11 @@ def here(function: str, tasks: Sequence[Task], *, alone: bool) -> Iterator[Outco
 
 
 def results(
-    function: str,
-    tasks: Sequence[Task],
-    *,
-    start: Call,
-    threads: int | None,
-    settings: ExecutorSettings,
-    requests: Requests,
+    work: Work, tasks: Sequence[Task], settings: ExecutorSettings, requests: Requests
 ) -> Generator[Outcome, None, None]:
     """Yield an outcome a task, in the order in which they end; fewer if `requests` ask to stop."""
     waiting = deque((task, 0) for task in tasks)  # with how often it was begun
-    pool = _Pool(function, start, threads, min(settings.workers, len(tasks)))
+    pool = _Pool(work, min(settings.workers, len(tasks)))
     try:
         while waiting or pool.busy:
             pool.hand_out(waiting)
@@ -70,9 +64,8 @@ def results(
 class _Pool:
     """Processes, each with its task or none."""
 
-    def __init__(self, function, start, threads, workers):
-        self.first = {"function": function, "start": start}
-        self.threads, self.workers = threads, workers
+    def __init__(self, work, workers):
+        self.work, self.workers = work, workers
         self.selector = selectors.DefaultSelector()
         self.idle: list[_Worker] = []
         self.busy: list[_Worker] = []
@@ -125,7 +118,8 @@ class _Pool:
     def _begun(self):
         taken = {worker.place for worker in self.busy}
         place = min(set(range(self.workers)) - taken)
-        worker = _Worker(place, {**self.first, "processors": share_of(place, self.threads)})
+        first = {"call": self.work.call, "start": self.work.start}
+        worker = _Worker(place, {**first, "processors": share_of(place, self.work.threads)})
         self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
         return worker
 
@@ -176,11 +170,11 @@ class _Worker:
         self.process.wait()
 
 
-def served(function: str, message: dict[str, Any], *, start: Call | None) -> dict[str, Any]:
+def served(call: Call, message: dict[str, Any], *, start: Call | None) -> dict[str, Any]:
     """What a worker answers to a task; before its first one it calls `start`."""
     try:
         if start is not None:
-            named(start[0])(**start[1])
-        return {"facts": perform(function, message["output"], message["arguments"])}
+            start()
+        return {"facts": perform(call, message["output"], message["arguments"])}
     except Exception as error:
         return {"again": may_pass(error), "error": why(error)}

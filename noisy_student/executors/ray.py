@@ -9,13 +9,14 @@ import importlib.util
 import os
 import sys
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import noisy_student
 from noisy_student.executors.processors import bind, free_place, share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, may_pass, named, perform, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Requests
@@ -33,13 +34,7 @@ class VersionsError(UserError):
 
 
 def results(
-    function: str,
-    tasks: Sequence[Task],
-    *,
-    start: Call,
-    threads: int | None,
-    settings: ExecutorSettings,
-    requests: Requests,
+    work: Work, tasks: Sequence[Task], settings: ExecutorSettings, requests: Requests
 ) -> Generator[Outcome, None, None]:
     """Yield an outcome a task, in the order in which they end; fewer if `requests` ask to stop.
 
@@ -57,14 +52,13 @@ def results(
     _connect(settings)
     try:
         remote = ray.remote(_remote).options(
-            num_cpus=(threads or 1) if settings.address else 1,
+            num_cpus=(work.threads or 1) if settings.address else 1,
             num_gpus=settings.gpus,
             max_retries=TRIES - 1,
             retry_exceptions=[_Passing],
             runtime_env={"env_vars": _variables()},
         )
-        common = {"function": function, "start": start, "threads": threads, "folder": os.getcwd()}
-        common |= {"versions": environment.versions(), "variables": _variables()}
+        common = ray.put(_Common(work, os.getcwd(), environment.versions(), _variables()))
         most = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
         waiting, running = list(reversed(tasks)), {}
         while waiting or running:
@@ -127,24 +121,39 @@ class _Passing(Exception):
     """What another try may mend."""
 
 
+@dataclass(frozen=True)
+class _Common:
+    """What all tasks need; lies in Ray's store once.
+
+    Attributes:
+        folder: the driver's working directory.
+        versions: of its libraries.
+        variables: see `_variables`.
+    """
+
+    work: Work
+    folder: str
+    versions: dict[str, str]
+    variables: dict[str, str]
+
+
 _started: list[Call] = []  # of this worker's process, which does many tasks
 
 
-def _remote(common: dict[str, Any], output: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A task, in a worker of Ray."""
-    if "OMP_NUM_THREADS" not in common["variables"]:
+    if "OMP_NUM_THREADS" not in common.variables:
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it before each task, to `num_cpus`
     if not _started:
-        _check_versions(common["versions"])
-        os.chdir(common["folder"])
-        bind(share_of(free_place(common["threads"]), common["threads"]))
-        start, options = common["start"]
-        named(start)(**options)
-        _started.append(common["start"])
+        _check_versions(common.versions)
+        os.chdir(common.folder)
+        bind(share_of(free_place(common.work.threads), common.work.threads))
+        common.work.start()
+        _started.append(common.work.start)
     with _tries(output).open("ab") as file:
         file.write(b".")
     try:
-        return perform(common["function"], output, arguments) | {"tries": _tried(output)}
+        return perform(common.work.call, output, arguments) | {"tries": _tried(output)}
     except Exception as error:
         print(f"{Path(output).name}: {why(error)}", file=sys.stderr, flush=True)
         raise (_Passing if may_pass(error) else UserError)(why(error)) from None  # ours, so that the driver knows it

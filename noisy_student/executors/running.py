@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noisy_student.executors import local, ray
-from noisy_student.executors import settings as configuration
-from noisy_student.executors.tasks import Call, Outcome, Task
+from noisy_student.executors.settings import ExecutorSettings
+from noisy_student.executors.tasks import Outcome, Task, Work
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.progress import Shown, bar
 from noisy_student.runtime.signals import Stopped, deferred
@@ -60,44 +60,30 @@ class Report:
         return found
 
 
-def run(
-    function: str,
-    tasks: Sequence[Task],
-    *,
-    title: str,
-    start: Call,
-    threads: int | None = None,
-    settings: configuration.ExecutorSettings | None = None,
-) -> Report:
+def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title: str) -> Report:
     """Do all tasks, each once; whatever is there already is not done again.
 
     Args:
-        function: "package.module:function", see `tasks.perform`.
+        settings: which executor, see `settings.load`.
         title: what progress and messages begin with.
-        start: what a new process calls before its first task.
-        threads: processors that a worker may use; None: all of its machine.
-        settings: None: those of this machine.
 
     Raises:
         ShardError: tasks failed for good; the others were done.
         Stopped: Ctrl-C, SIGTERM, or the end of the DVC that started this; files that are whole stay.
         UserError: the executor cannot start.
     """
-    settings = settings or configuration.load()
     missing = [task for task in tasks if not task.output.exists()]
     report = Report(settings.name, settings.workers, skipped=len(tasks) - len(missing))
     if not missing:
         return report
-    if in_this_process(settings, threads):
-        return _here(function, missing, title, report, total=len(tasks))
+    if in_this_process(settings, work.threads):
+        return _here(work, missing, title, report, total=len(tasks))
     images = sum(task.size for task in tasks)
     failed: list[Outcome] = []
     done = images - sum(task.size for task in missing)
     with bar(total=images, name=title, unit="image", initial=done) as shown, deferred() as requests:
         began, initial = time.monotonic(), done
-        results = EXECUTORS[settings.name](
-            function, missing, start=start, threads=threads, settings=settings, requests=requests
-        )
+        results = EXECUTORS[settings.name](work, missing, settings, requests)
         for outcome in results:
             report.add(outcome)
             if outcome.facts is None:
@@ -114,15 +100,15 @@ def run(
     return report
 
 
-def in_this_process(settings: configuration.ExecutorSettings, threads: int | None) -> bool:
+def in_this_process(settings: ExecutorSettings, threads: int | None) -> bool:
     """Whether tasks need no process of their own."""
     return settings.name == "local" and settings.workers == 1 and threads is None
 
 
-def _here(function, tasks, title, report, *, total):
+def _here(work, tasks, title, report, *, total):
     """One task after the other in this process; what is raised by the only one is raised as it is."""
     failed: list[Outcome] = []
-    for outcome in local.here(function, tasks, alone=total == 1):
+    for outcome in local.here(work, tasks, alone=total == 1):
         report.add(outcome)
         if outcome.facts is None:
             failed.append(outcome)

@@ -3,10 +3,9 @@
 import importlib
 import platform
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import UserError
@@ -15,7 +14,33 @@ from noisy_student.runtime.signals import Stopped
 
 TRIES = 3  # how often a task is begun whose worker dies or cannot write
 
-Call = tuple[str, dict[str, Any]]  # "package.module:function", and its arguments
+
+class Call(NamedTuple):
+    """A function by its name, "package.module:function", and arguments for it that JSON can hold."""
+
+    function: str
+    arguments: dict[str, Any]
+
+    def __call__(self, *positional: Any, **more: Any) -> Any:
+        """Call it, with more arguments."""
+        module, _, name = self.function.partition(":")
+        return getattr(importlib.import_module(module), name)(*positional, **self.arguments, **more)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done for all shards.
+
+    Attributes:
+        call: is called with the path of a temporary file, which it writes, and with the task's arguments besides its
+            own; may return facts that JSON can hold.
+        start: what a new process calls before its first task.
+        threads: processors that a worker may use; None: all of its machine.
+    """
+
+    call: Call
+    start: Call
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +51,7 @@ class Task:
         name: of the shard, in messages.
         output: the file that is there afterwards; a task whose file is there already is done.
         size: images, for progress.
-        arguments: of the function; JSON can hold them, for they go to another process.
+        arguments: of the function, besides those of all tasks; JSON can hold them, for they go to another process.
     """
 
     name: str
@@ -51,18 +76,12 @@ class Outcome:
     error: str = ""
 
 
-def named(function: str) -> Callable[..., Any]:
-    """The function of a name such as "package.module:function"."""
-    module, _, name = function.partition(":")
-    return getattr(importlib.import_module(module), name)
-
-
-def perform(function: str, output: str | Path, arguments: dict[str, Any]) -> dict[str, Any]:
+def perform(call: Call, output: str | Path, arguments: dict[str, Any]) -> dict[str, Any]:
     """Do a task in this process: its file is there as a whole, or not at all.
 
     Args:
-        function: is called with the path of a temporary file, which it writes, and the arguments; may return facts
-            that JSON can hold.
+        call: that of `Work`.
+        output, arguments: those of the task.
 
     Returns:
         "seconds", "host", "cpu" and "details", which are what the function returned.
@@ -70,7 +89,7 @@ def perform(function: str, output: str | Path, arguments: dict[str, Any]) -> dic
     began, details = time.monotonic(), {}
     if not Path(output).exists():  # else its worker died between the last two steps, before it could say so
         with atomic_path(output) as temporary:
-            details = named(function)(temporary, **arguments) or {}
+            details = call(temporary, **arguments) or {}
     facts = {"host": platform.node(), "cpu": environment.cpu()["name"], "details": details}
     return {"seconds": time.monotonic() - began, **facts}
 

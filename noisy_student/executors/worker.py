@@ -14,6 +14,7 @@ import threading
 
 from noisy_student.executors.local import served
 from noisy_student.executors.processors import bind
+from noisy_student.executors.tasks import Call
 from noisy_student.runtime.signals import raise_on_sigterm
 
 
@@ -26,10 +27,11 @@ def main() -> None:
     threading.Thread(target=_read, args=[lines], daemon=True).start()
     first = json.loads(lines.get())
     bind(first["processors"])
-    start = first["start"]
+    call = Call(*first["call"])
+    start: Call | None = Call(*first["start"])
     with contextlib.suppress(KeyboardInterrupt):  # SIGTERM: the driver does not want the answer any more
         while True:
-            answer = served(first["function"], json.loads(lines.get()), start=start)
+            answer = served(call, json.loads(lines.get()), start=start)
             start = None if "facts" in answer else start
             os.write(answers, json.dumps(answer).encode() + b"\n")
     os._exit(143)  # not by the interpreter, which would wait for the thread that reads

@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +52,11 @@ def _with_fixed_dates(data, metadata):
     return fixed.getvalue()
 
 
-def load(path: Path, *, classes: int | None = None) -> keras.Model:
+def load(path: Path, *, classes: Sequence[str] | None = None) -> keras.Model:
     """Read a file of `save`, not compiled, in safe mode: no code from the file is run.
 
     Args:
-        classes: how many it must tell apart; None: any number.
+        classes: the names that it must know, in this order (of a file that names none the number); None: any.
 
     Raises:
         DataError: the file is missing, damaged, no model, knows other classes, needs code from inside it, or is
@@ -65,20 +66,27 @@ def load(path: Path, *, classes: int | None = None) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # the file chooses what is constructed, so anything may be raised
-        reason = str(error).strip().split("\n")[0]
+        # the first sentence: after it Keras advises what is not ours, such as to load code from the file after all
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
         raise DataError(
             f"{path}: not a model that Keras {keras.__version__} can load in safe mode ({reason}). {MEND}"
         ) from error
     if not isinstance(model, keras.Model):
         raise DataError(f"{path}: holds a {type(model).__name__}, not a model. {MEND}")
-    if classes is not None and model.output_shape[-1] != classes:
+    if classes is not None and model.output_shape[-1] != len(classes):
         raise DataError(
             f"{path}: tells {model.output_shape[-1]} classes apart, but data/prepared/classes.json lists "
-            f"{classes} classes. {MEND}"
+            f"{len(classes)} classes. {MEND}"
         )
     if described is not None and model.output_shape[-1] != len(described.classes):
         raise DataError(
             f"{path}: gives {model.output_shape[-1]} probabilities, but names {len(described.classes)} classes. {MEND}"
+        )
+    if classes is not None and described is not None and described.classes != tuple(classes):
+        place = next(k for k, (own, other) in enumerate(zip(described.classes, classes, strict=True)) if own != other)
+        raise DataError(
+            f"{path}: names other classes than data/prepared/classes.json: class {place} is "
+            f"{described.classes[place]!r} there, {classes[place]!r} here. {MEND}"
         )
     return model
 

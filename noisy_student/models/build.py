@@ -10,7 +10,7 @@ from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.networks import network_of
 from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
 from noisy_student.runtime.errors import ParamsError
-from noisy_student.settings.schema import ModelParams, NoiseParams
+from noisy_student.settings.schema import ModelParams, NoiseParams, empty
 
 MODES = ("train", "inference", "noised")
 NORMALISE, LOGITS = "normalise", "logits"  # names of the layer of the pixels and of the last one with weights
@@ -161,6 +161,26 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     for name, layer in layers[0].items():
         layers[1][name].set_weights(layer.get_weights())
     normalise(target, **normalisation_of(source))
+
+
+def check_weights_fit(one: keras.Model, other: keras.Model, *, where: str) -> None:
+    """Raise ParamsError unless two builds of a network for other image sizes have equal weights.
+
+    They have them where all is convolutional up to the pooling over all places.
+
+    Args:
+        where: the parameter that asks for both sizes.
+    """
+    layers = [_layers_with_weights(network) for network in (one, other)]
+    shapes = [{n: [tuple(w.shape) for w in layer.weights] for n, layer in named.items()} for named in layers]
+    wrong = [name for name in dict.fromkeys((*shapes[0], *shapes[1])) if shapes[0].get(name) != shapes[1].get(name)]
+    if wrong:
+        sizes = " and ".join(str(network.input_shape[1]) for network in (one, other))
+        raise ParamsError(
+            f"{where}: {one.name} cannot be trained at {sizes} pixels with the same weights, because those of layer "
+            f"{wrong[0]} depend on the size. A network has to be convolutional up to the pooling over all places; "
+            f"leave {where} {empty(where)}."
+        )
 
 
 def normalisation_of(network: keras.Model) -> dict[str, Any]:

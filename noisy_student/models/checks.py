@@ -6,7 +6,7 @@ from noisy_student.models.networks import network_of
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import Model
 from noisy_student.settings.params import Params
-from noisy_student.settings.schema import TrainingParams
+from noisy_student.settings.schema import TrainingParams, empty
 
 
 def check_training(training: TrainingParams, stored: int, *, where: str) -> None:
@@ -21,6 +21,7 @@ def check_training(training: TrainingParams, stored: int, *, where: str) -> None
     if training.image_size:
         size, place = training.image_size, f"{where}.image_size"
     network.check_image_size(size, where=place)
+    _check_progressive(training, network, size, where=f"{where}.progressive")
     network.check_frozen(training.freeze_blocks, where=f"{where}.freeze_blocks")
     tuning = training.finetune
     if tuning.epochs:
@@ -28,6 +29,19 @@ def check_training(training: TrainingParams, stored: int, *, where: str) -> None
             size, place = tuning.image_size, f"{where}.finetune.image_size"
         network.check_image_size(size, where=place)
         network.check_frozen(tuning.freeze_blocks, where=f"{where}.finetune.freeze_blocks")
+
+
+def _check_progressive(training, network, size, *, where):
+    growing = training.progressive
+    if growing.image_size is None:
+        return
+    network.check_image_size(growing.image_size, where=f"{where}.image_size")
+    if growing.image_size + growing.sizes > size:
+        raise ParamsError(
+            f"{where}: images cannot grow from {growing.image_size} to {size} pixels, the training's size, over "
+            f"sizes={growing.sizes} with a pixel each at least. Lower {where}.image_size or {where}.sizes, or leave "
+            f"the former {empty(f'{where}.image_size')}."
+        )
 
 
 def network_faults(settings: Params) -> list[str]:

@@ -1,6 +1,5 @@
 """The file of weights that `teacher.weights` names: the only one of its folder, of a known kind."""
 
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,15 +83,6 @@ def _candidates(folder):
 
 def _endings():
     return ", ".join(KINDS)
-
-
-def sha256(path: Path) -> str:
-    """Of a file's bytes; DataError if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{PARAMETER}: {path} cannot be read ({error.strerror}). Mend its permissions.") from error
 
 
 def damaged(path: Path, why: object) -> DataError:

@@ -10,8 +10,9 @@ import numpy as np
 from noisy_student.inference.saving import load, read_description
 from noisy_student.models.build import LOGITS, block_survival, build, model_noise, normalisation_of, normalise
 from noisy_student.pretrained import fitting
-from noisy_student.pretrained.files import KINDS, PARAMETER, Stored, sha256
+from noisy_student.pretrained.files import KINDS, PARAMETER, Stored
 from noisy_student.runtime.errors import DataError, ParamsError
+from noisy_student.runtime.files import sha256
 from noisy_student.runtime.layout import TEACHER
 from noisy_student.runtime.seeds import derive_seed
 from noisy_student.settings.params import Params
@@ -37,7 +38,7 @@ def pretrained(
         ParamsError: the file is of another network, or of another size.
         DataError: it is damaged.
     """
-    teacher, digest = params.teacher, sha256(path)
+    teacher, digest = params.teacher, sha256(path, mend=f"It is what {PARAMETER} names: mend its permissions.")
     seed = derive_seed(params.seed, TEACHER.name)
     network = build(teacher.model, classes=len(classes), image_size=image_size, mode="inference", seed=seed)
     told: dict[str, Any] = {"file": path.name, "sha256": digest, "origin": KINDS[path.suffix]}

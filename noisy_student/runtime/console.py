@@ -1,5 +1,6 @@
 """Text in and out, whatever the user's locale, terminal and log files are."""
 
+import atexit
 import io
 import os
 import sys
@@ -11,7 +12,8 @@ def use_utf8() -> None:
     """Read file names as UTF-8 and never fail to print: what the output cannot show is written as an escape.
 
     What nobody reads any more, because of `| head` or of a pager that was left, is dropped, and the program goes on:
-    its files are what it is for, and its exit status speaks of them.
+    its files are what it is for, and its exit status speaks of them. Where the output cannot be written, because the
+    disk is full, the program ends with a message on the other stream.
 
     The first thing that a program does. If the locale says that names are in another encoding, it starts itself anew:
     else names of classes, and so results, would depend on the locale.
@@ -26,18 +28,38 @@ def use_utf8() -> None:
             stream = _that_drops(stream)
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
+            atexit.register(_flush, stream)
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 class _Dropping(io.FileIO):
-    """A file that takes what its reader, who is gone, does not."""
+    """A file that takes what its reader, who is gone, does not, and ends the program once if it cannot be written."""
+
+    full = False
 
     def write(self, data):
         try:
-            return super().write(data)
+            if not self.full:
+                return super().write(data)
         except BrokenPipeError:
-            return memoryview(data).nbytes
+            pass
+        except OSError as error:
+            self.full = True  # what is still in the buffer is dropped
+            mend = "Free some space where it goes, or send it elsewhere, then run again."
+            raise SystemExit(f"error: the output cannot be written ({error.strerror}). {mend}") from None
+        return memoryview(data).nbytes
+
+
+def _flush(stream):
+    """What Python would do at the very end, when it is too late for a message and an exit status."""
+    try:
+        stream.flush()
+    except SystemExit as end:
+        print(end, file=sys.stderr, flush=True)
+        os._exit(1)
+    except ValueError:  # closed
+        pass
 
 
 def _is_of_a_file(stream):

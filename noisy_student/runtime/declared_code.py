@@ -1,6 +1,7 @@
 """The code that dvc.yaml declares for a stage: one list says what DVC runs again and what a checkpoint is of."""
 
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ def code_deps(stage: dict[str, Any]) -> list[str]:
     return [dep for dep in stage["deps"] if dep.partition("/")[0] in PACKAGES]
 
 
+def known(names: Iterable[str]) -> list[str]:
+    """Those names of stages, e.g. "student@gen1", that the dvc.yaml beside the package has; all where there is none."""
+    stages = _stages(_project() / "dvc.yaml")
+    if not stages:
+        return list(names)
+    repeated = {name for name, entry in stages.items() if {"foreach", "matrix"} & set(entry)}
+    parted = [(name, *name.partition("@")[:2]) for name in names]
+    return [whole for whole, name, keyed in parted if name in stages and bool(keyed) == (name in repeated)]
+
+
 def files_of(stage: str) -> dict[str, Path]:
     """The files of the code deps of a stage, in the dvc.yaml beside the package `noisy_student`.
 
@@ -37,7 +48,7 @@ def files_of(stage: str) -> dict[str, Path]:
     Raises:
         UserError: a code dep is missing or empty.
     """
-    project = Path(noisy_student.__file__).parents[1]
+    project = _project()
     files: dict[str, Path] = {}
     for dep in _declared(project / "dvc.yaml", stage.partition("@")[0]) or ["noisy_student"]:
         held = _files(project / dep, project)
@@ -50,10 +61,18 @@ def files_of(stage: str) -> dict[str, Path]:
     return dict(sorted(files.items()))
 
 
-def _declared(dvc_yaml: Path, name: str) -> list[str]:
+def _project() -> Path:
+    return Path(noisy_student.__file__).parents[1]
+
+
+def _stages(dvc_yaml: Path) -> dict[str, Any]:
     if not dvc_yaml.is_file():
-        return []
-    stages = YAML(typ="safe", pure=True).load(dvc_yaml.read_text(encoding="utf-8")).get("stages", {})
+        return {}
+    return YAML(typ="safe", pure=True).load(dvc_yaml.read_text(encoding="utf-8")).get("stages", {})
+
+
+def _declared(dvc_yaml: Path, name: str) -> list[str]:
+    stages = _stages(dvc_yaml)
     return code_deps(definition(stages[name])) if name in stages else []
 
 

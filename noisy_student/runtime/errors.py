@@ -1,5 +1,9 @@
 """Errors that a user can mend: one clear message each, never a traceback."""
 
+import errno
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space left, or none for this user, or for so large a file
+
 
 class UserError(Exception):
     """What is wrong, what was found, and how to mend it, in one message.

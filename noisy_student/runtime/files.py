@@ -3,11 +3,12 @@
 import contextlib
 import csv
 import glob
+import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import FULL, DataError
 
 
 @contextlib.contextmanager
@@ -34,6 +35,10 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:  # of writing; only opening names the file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -76,6 +81,25 @@ def read_json(path: Path | str) -> Any:
         raise DataError(f"{path}: cannot be read as JSON ({error}). Run `dvc repro`.") from error
 
 
+def files_below(root: Path | str, *, on_error: Callable[[OSError], Any]) -> Iterator[str]:
+    """Yield the paths of the files in a folder and below it, without hidden ones; those of each folder by name.
+
+    Links are followed. A folder that was listed already is passed over, so that a link to a folder above ends.
+
+    Args:
+        on_error: called with the error of a folder that cannot be listed; what it raises ends the walk.
+    """
+    seen = set()  # real paths
+    for folder, folders, names in os.walk(root, onerror=on_error, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in seen:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+
+
 def write_csv(path: Path | str, rows: list[dict]) -> None:
     """Write a list of dicts with equal keys as CSV, atomically."""
     text = io.StringIO(newline="")
@@ -107,6 +131,15 @@ def _number(cell):
     if not cell:
         return None
     return int(cell) if cell.isdecimal() else float(cell)
+
+
+def sha256(path: Path | str, *, mend: str = "Check that it is a file that you may read.") -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; DataError, which ends with `mend`, if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). {mend}") from error
 
 
 def write_array(path: Path | str, array: np.ndarray) -> None:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from noisy_student.runtime import checkpoints, layout, locks
+from noisy_student.runtime import checkpoints, declared_code, layout, locks
 from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.files import write_json
 
@@ -36,7 +36,8 @@ def _put(stage, entry):
     try:
         with locks.held(checkpoints.lock_path("run"), what=str(layout.RUN_RECORD)):
             record = {**_entries(), stage: entry}
-            write_json(layout.RUN_RECORD, {name: record[name] for name in sorted(record)})
+            known = declared_code.known(sorted(record))  # not what stages have left that there were once
+            write_json(layout.RUN_RECORD, {name: record[name] for name in known})
     except (OSError, ValueError) as error:
         print(f"warning: {layout.RUN_RECORD} could not be written ({error})", file=sys.stderr, flush=True)
 

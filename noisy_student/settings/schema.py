@@ -256,6 +256,17 @@ class FinetuneParams(Section):
     )
 
 
+class ProgressiveParams(Section):
+    """Smaller images at first, which cost less: they grow to the training's size (Tan and Le 2021, arXiv:2104.00298,
+    section 4.2; here the noise stays as strong as it is). Every size lasts whole rounds between validations, which are
+    at the full size.
+    """
+
+    image_size: ImageSize | None = parameter(None, "pixels of the first steps; empty: all steps at the full size")
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = parameter(0.5, "of the steps, in which images are smaller")
+    sizes: Positive = parameter(2, "smaller sizes, evenly spaced, each as long")
+
+
 class TrainingParams(Section):
     """One training; the defaults are the teacher's. With `ema` the moving average is what is validated and saved.
 
@@ -266,6 +277,7 @@ class TrainingParams(Section):
     image_size: ImageSize | None = parameter(
         None, "pixels to which this training resizes the images; empty: data.image_size"
     )
+    progressive: ProgressiveParams = parameter(ProgressiveParams(), "training on images that grow")
     noise: bool = parameter(False, "true: trained with the section noise")
     epochs: Positive | None = parameter(None, "passes over the data, or ...")
     steps: Positive | None = parameter(800, "... batches; one of the two is empty")
@@ -301,6 +313,26 @@ class TrainingParams(Section):
                 f"epochs leave it {empty('...validate_every')}: every epoch is validated"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_progressive(self):
+        growing = self.progressive
+        if growing.image_size is None:
+            return self
+        rounds = self.steps // self.validate_every if self.steps and self.validate_every else self.epochs or 0
+        ends = self.ends_of_sizes(rounds)
+        if len({0, *ends, rounds}) != len(ends) + 2:
+            what = "epochs" if self.steps is None else "stretches between validations (validate_every)"
+            raise ValueError(
+                f"progressive: sizes={growing.sizes} within share={growing.share:g} of {rounds} {what}: every size, "
+                "the full one too, needs at least one. Give more of them, fewer sizes or another share"
+            )
+        return self
+
+    def ends_of_sizes(self, rounds: int) -> list[int]:
+        """How many of so many rounds are done when each of the smaller sizes ends."""
+        share, sizes = self.progressive.share, self.progressive.sizes
+        return [round(share * rounds * place / sizes) for place in range(1, sizes + 1)]
 
 
 def _check_freezing(training, section, init):

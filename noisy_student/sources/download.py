@@ -1,6 +1,5 @@
 """Large files from the web: resumed, verified by SHA-256, never half-written."""
 
-import hashlib
 import http.client
 import os
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from noisy_student.runtime import layout
 from noisy_student.runtime.errors import DataError, DownloadError
+from noisy_student.runtime.files import sha256 as file_sha256
 from noisy_student.runtime.progress import bar
 
 ATTEMPTS = 4
@@ -27,14 +27,6 @@ def downloads_dir() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")) / layout.DOWNLOADS
 
 
-def _file_sha256(path):
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Check that it is a file of yours.") from error
-
-
 def locate(name: str, *, url: str, root: Path, sha256: str) -> Path:
     """Find a verified file: the user's own under `root`, else a downloaded one, else download it, see `fetch`.
 
@@ -43,14 +35,14 @@ def locate(name: str, *, url: str, root: Path, sha256: str) -> Path:
     """
     own, downloaded = root / name, downloads_dir() / name
     if own.exists():
-        actual = _file_sha256(own)
+        actual = file_sha256(own)
         if actual != sha256:
             raise DataError(
                 f"{own}: not the expected file, or damaged: SHA-256 expected {sha256}, found {actual}.\n"
                 "Delete it, so that it is downloaded; if it is the build you want, set data.sha256 to its hash."
             )
         return own
-    if downloaded.is_file() and _file_sha256(downloaded) == sha256:
+    if downloaded.is_file() and file_sha256(downloaded) == sha256:
         return downloaded
     return fetch(url, path=downloaded, sha256=sha256)
 
@@ -74,7 +66,7 @@ def fetch(url: str, *, path: Path, sha256: str, timeout: float = 30.0) -> Path:
         _transfer_with_retries(url, part, sha256, timeout)
     except OSError as error:
         raise DownloadError(f"{url}: cannot be downloaded to {path} ({error}). {_by_hand(path)}") from error
-    actual = _file_sha256(part)
+    actual = file_sha256(part)
     if actual != sha256:
         part.unlink()
         raise DownloadError(
@@ -97,7 +89,7 @@ def _transfer_with_retries(url, part, sha256, timeout):
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # nothing is left to send: `part` is complete, or of another file
-                if _file_sha256(part) == sha256:
+                if file_sha256(part) == sha256:
                     return None
                 part.unlink()
             elif error.code not in RETRIED_STATUS or attempt == ATTEMPTS - 1:

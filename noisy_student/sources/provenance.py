@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from noisy_student.runtime.files import sha256
 from noisy_student.settings.schema import PHOTOGRAPHS, POOLS, DataParams
 from noisy_student.sources import photographs
 from noisy_student.sources.adapters import ADAPTERS
@@ -43,6 +44,5 @@ def folder_digest(folder: Path) -> str:
     total = hashlib.sha256()
     names = sorted(os.fsencode(path.relative_to(folder).as_posix()) for path in folder.rglob("*") if path.is_file())
     for name in names:
-        with (folder / os.fsdecode(name)).open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").hexdigest().encode() + b"  ./" + name + b"\n")
+        total.update(sha256(folder / os.fsdecode(name)).encode() + b"  ./" + name + b"\n")
     return total.hexdigest()

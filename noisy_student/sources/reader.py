@@ -12,6 +12,7 @@ from noisy_student.data.images import try_image
 from noisy_student.data.levels import Depth
 from noisy_student.data.views import Images
 from noisy_student.runtime import checkpoints
+from noisy_student.runtime.files import files_below
 from noisy_student.runtime.progress import progress
 from noisy_student.runtime.signals import Stopped
 from noisy_student.runtime.types import Pixels
@@ -102,19 +103,14 @@ def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, l
     return images, readable, [f"{name}: {cause}" for name, cause in results if cause is not None]
 
 
+def count(root: Path) -> int:
+    """How many files `read_folder` would read below a folder; what is not there or may not be listed has none."""
+    return sum(1 for _ in files_below(root, on_error=lambda _: None))
+
+
 def _walk(root):
-    seen = set()  # real paths: a link to a folder above would never end
-    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
-        here = os.path.realpath(folder)
-        if here in seen:
-            folders.clear()
-            continue
-        seen.add(here)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in files:
-            if not name.startswith("."):
-                yield Path(folder, name).relative_to(root).as_posix()
+    return (Path(path).relative_to(root).as_posix() for path in files_below(root, on_error=_raise))
 
 
 def _raise(error):
-    raise error  # os.walk would skip the folder silently
+    raise error  # a folder left out would change the data silently

@@ -4,16 +4,13 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993)
 the commit stand in metrics/run.json.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from noisy_student.inference.metrics import accuracy_interval
 from noisy_student.runtime import advice, environment, layout
-from noisy_student.runtime.errors import DataError
-from noisy_student.runtime.files import read_csv, read_json, write_bytes
+from noisy_student.runtime.files import read_csv, read_json, sha256, write_bytes
 from noisy_student.runtime.layout import Model
 from noisy_student.settings.params import GenerationParams, Params
 from noisy_student.settings.schema import Section
@@ -86,7 +83,7 @@ def gather(settings: Params, generation: str) -> Facts:
         settings,
         student,
         teacher,
-        _digest(student.path),
+        sha256(student.path, mend="Run the stage that writes it: `dvc repro`."),
         read_json(layout.CLASSES),
         read_json(layout.SPLITS),
         read_json(layout.DATA_METRICS),
@@ -98,14 +95,6 @@ def gather(settings: Params, generation: str) -> Facts:
         read_json(robustness) if robustness.exists() else None,
         environment.versions(),
     )
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such model. Run the stage that writes it: `dvc repro`.") from error
 
 
 def card(facts: Facts) -> str:

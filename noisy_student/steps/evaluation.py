@@ -66,7 +66,7 @@ def _evaluate(params, model, inputs):
     """The metrics of a model on the test split; write its tables and pictures."""
     backends.current().make_deterministic()
     names, test = inputs.classes, inputs.test
-    trained = load(inputs.file(model.path), classes=len(names))
+    trained = load(inputs.file(model.path), classes=names)
     probs, penalty = predict(trained, test, batch_size=params.eval.batch_size, name=f"eval {model.name}")
     Outcomes.of(probs, np.asarray(test.labels)).write(model.evaluation_outcomes)
     _write_confusion(model, probs, test.labels, names)

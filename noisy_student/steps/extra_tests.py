@@ -22,7 +22,7 @@ def evaluate_extra(params: Params, model: Model, key: str) -> None:
     backends.current().make_deterministic()
     inputs, folder = Inputs(), layout.extra_test(key)
     images, present = inputs.images_and_labels(folder), read_json(inputs.file(folder / "present.json"))
-    trained = load(inputs.file(model.path), classes=len(inputs.classes))
+    trained = load(inputs.file(model.path), classes=inputs.classes)
     name = f"{model.name} on {key}"
     probs = predict_probs(trained, images.images, batch_size=params.eval.batch_size, name=name)
     measured = layout.extra_evaluation(key, model)

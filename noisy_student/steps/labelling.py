@@ -2,21 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from noisy_student import backends
-from noisy_student.data.arrays import open_images
 from noisy_student.data.inputs import Inputs
-from noisy_student.data.probs import TopKWriter, replace_shards, shard_name, top_k_dtype
+from noisy_student.data.probs import labels_writer, replace_shards, shard_name
 from noisy_student.data.views import Stretch
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import in_this_process, run
-from noisy_student.executors.tasks import Task
+from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.inference.predict import fitting, predict_probs, steps_of
 from noisy_student.inference.saving import load
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
@@ -25,7 +22,6 @@ from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError
-from noisy_student.runtime.files import array_writer
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.seeds import derive_seed, image_keys
 from noisy_student.runtime.types import Pixels, Rows, Tensor
@@ -51,35 +47,28 @@ def label_pool(params: Params, generation: str) -> dict:
     refuse(network_faults(params))
     executor = configuration.load()
     chosen, inputs = params.generation(generation), Inputs()
-    own, classes, pool = chosen.pseudolabel, len(inputs.classes), inputs.pool
-    _check_kept(own.keep, classes)
+    own, pool, title = chosen.pseudolabel, inputs.pool, f"pseudolabel {generation}"
+    _check_kept(own.keep, len(inputs.classes))
     backends.current().make_deterministic()
     inputs.file(Model.named(chosen.teacher).path)
-    labeller = Labeller(params, generation, classes=classes)
-    fitting(labeller.model, pool, name=f"pseudolabel {generation}")  # refuses an empty pool
+    labeller = Labeller(params, generation, class_names=inputs.classes)
+    fitting(labeller.model, pool, name=title)  # refuses an empty pool
     devices, stage = backends.current().describe_devices(), f"pseudolabel@{generation}"
     digest = checkpoints.digest(stage, {**labeller.used, "devices": devices}, inputs.files)
-    _made[:] = [(digest, labeller)]  # for the shards that are labelled in this process
+    _labellers[digest] = labeller  # for the shards that are labelled in this process
     with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as kept:
         batch = steps_of(labeller.model, own.batch_size)
         ranges = shard_ranges(len(pool), images=own.shard_images, batch=batch)
-        alone = len(ranges) == 1 and in_this_process(executor, own.threads)
-        common = {"params": params.model_dump(mode="json"), "generation": generation, "classes": classes}
-        common |= {"digest": digest, "batch_size": batch, "shown": alone, "checkpoint": os.fspath(kept.folder)}
         tasks = [
-            Task(
-                shard_name(number),
-                kept.folder / f"{shard_name(number)}.npy",
-                end - first,
-                common | {"first": first, "end": end},
-            )
-            for number, (first, end) in enumerate(ranges)
+            Task(shard_name(n), kept.folder / f"{shard_name(n)}.npy", end - first, {"first": first, "end": end})
+            for n, (first, end) in enumerate(ranges)
         ]
-        start = ("noisy_student.backends:select", {"name": params.backend, "arithmetic": params.arithmetic})
+        shared = {"params": params.model_dump(mode="json"), "generation": generation, "digest": digest}
+        shared |= {"batch_size": batch, "folder": os.fspath(kept.folder)}
+        shared |= {"shown": len(ranges) == 1 and in_this_process(executor, own.threads)}
+        select = Call("noisy_student.backends:select", {"name": params.backend, "arithmetic": params.arithmetic})
         before = sum(task.size for task in tasks if task.output.exists())
-        report = run(
-            LABEL, tasks, title=f"pseudolabel {generation}", start=start, threads=own.threads, settings=executor
-        )
+        report = run(Work(Call(LABEL, shared), start=select, threads=own.threads), tasks, executor, title=title)
         replace_shards(layout.pseudo_labels(generation), [task.output for task in tasks])
     resumed = before + sum(details.get("resumed_from", 0) for details in report.details.values())
     return {"images": len(pool), "resumed_from_row": resumed, "devices": devices, **report.for_record()}
@@ -96,66 +85,58 @@ def label_shard(
     *,
     params: dict[str, Any],
     generation: str,
-    classes: int,
     digest: str,
     first: int,
     end: int,
     batch_size: int,
-    checkpoint: str,
+    folder: str,
     shown: bool,
 ) -> dict[str, Any]:
     """Write the distributions over some rows of the pool; what an executor does for each shard.
 
     Args:
         digest: of all that the labels depend on: with the same one a worker keeps the model that it has.
-        checkpoint: folder of the stage's checkpoints.
+        first, end: the first row, and the one after the last.
+        folder: of the stage's checkpoints.
         shown: whether this process shows how far it is.
     """
-    settings = check(params)
-    labeller = next((made for known, made in _made if known == digest), None)
-    if labeller is None:
-        backends.current().make_deterministic()
-        labeller = Labeller(settings, generation, classes=classes)
-        _made[:] = [(digest, labeller)]
-    shard, keep = output.name.rpartition("shard-")[2].partition(".")[0], labeller.own.keep
-    rows = Checkpoints(Path(checkpoint), every_minutes=settings.checkpoint.every_minutes, keep=None).within(
-        f"rows-{shard}"
+    settings, inputs = check(params), Inputs()
+    labeller, name = _labeller(digest, settings, generation, inputs.classes), f"pseudolabel {generation}"
+    saved = Checkpoints(Path(folder), every_minutes=settings.checkpoint.every_minutes, keep=None).within(
+        f"rows-{first}"
     )
-    shape = (end - first, classes) if keep == "all" else (end - first,)
-    dtype = np.dtype(np.float32) if keep == "all" else top_k_dtype(int(keep), classes)
-    with array_writer(output, shape=shape, dtype=dtype) as array:
-        out: Any = array if keep == "all" else TopKWriter(array, int(keep))
+    with labels_writer(output, images=end - first, classes=len(inputs.classes), keep=labeller.own.keep) as out:
         predict_probs(
             labeller.model,
-            Stretch(open_images(layout.UNLABELLED), first, end),
+            Stretch(inputs.pool, first, end),
             batch_size=batch_size,
             out=out,
-            name=f"pseudolabel {generation}" if shown else f"pseudolabel {generation}, shard {shard}",
+            name=name if shown else f"{name}, images {first:,} to {end - 1:,}",
             noise=labeller.noise_from(first),
             mirrored=labeller.own.test_time_augmentation == "flip",
-            checkpoints=rows,
+            checkpoints=saved,
             forward=labeller.forward,
             shown=shown,
         )
-    shutil.rmtree(rows.folder, ignore_errors=True)
-    return {"resumed_from": rows.resumed_from}
+    shutil.rmtree(saved.folder, ignore_errors=True)
+    return {"resumed_from": saved.resumed_from}
 
 
 LABEL = f"{__name__}:{label_shard.__name__}"
-_made: list[tuple[str, "Labeller"]] = []  # the newest one of this process, with its digest
 
 
 class Labeller:
     """A generation's teacher as it labels.
 
     Attributes:
+        own: the section of the generation.
         used: the parameters that the labels depend on.
     """
 
-    def __init__(self, params: Params, generation: str, *, classes: int) -> None:
+    def __init__(self, params: Params, generation: str, *, class_names: Sequence[str]) -> None:
         chosen = params.generation(generation)
         teacher, self.own = Model.named(chosen.teacher), chosen.pseudolabel
-        self.model = load(teacher.path, classes=classes)
+        self.model = load(teacher.path, classes=class_names)
         self._noise: Callable[[Pixels, Rows], Pixels] | None = None
         self.used = params.model_dump(include={"seed", "backend"})
         self.used |= {"generation": generation, "pseudolabel": self.own.model_dump()}
@@ -175,6 +156,17 @@ class Labeller:
         """What is done to images by their rows of the pool, where a shard counts its own from 0."""
         noise = self._noise
         return None if noise is None else lambda images, rows: noise(images, rows + first)
+
+
+_labellers: dict[str, Labeller] = {}  # of this process, by digest; the newest alone
+
+
+def _labeller(digest, params, generation, class_names):
+    if digest not in _labellers:
+        backends.current().make_deterministic()
+        _labellers.clear()
+        _labellers[digest] = Labeller(params, generation, class_names=class_names)
+    return _labellers[digest]
 
 
 def _check_kept(keep, classes):

@@ -51,7 +51,7 @@ class _Measurement:
 
     def run(self):
         backends.current().make_deterministic()
-        trained = load(self.inputs.file(self.model.path), classes=len(self.classes))
+        trained = load(self.inputs.file(self.model.path), classes=self.classes)
         subject = measure.Subject(trained, batch_size=self.params.eval.batch_size)
         devices = backends.current().describe_devices()
         used = self.params.model_dump(include={"backend": True, "eval": {"batch_size", "robustness"}, "data": True})

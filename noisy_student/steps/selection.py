@@ -17,7 +17,7 @@ from noisy_student.pseudo_labels.two_passes import BINS, select_into
 from noisy_student.runtime import layout
 from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_array, write_csv, write_json
-from noisy_student.runtime.types import Floats, Ints, Probs, Rows
+from noisy_student.runtime.types import Floats, Ints, Labels, Probs, Rows
 from noisy_student.settings.params import Params
 
 if TYPE_CHECKING:
@@ -29,12 +29,29 @@ REPEATED = 10  # times: more often a student rather learns these images than the
 
 @dataclass(frozen=True)
 class Numbers:
-    """Images of each of the K classes that the filter keeps and that balancing chooses, repetitions apart or not."""
+    """How many images there are.
+
+    Attributes:
+        filtered: (K,) of each class that the filter keeps.
+        chosen: (K,) of them those that balancing chooses, repetitions included ...
+        different: (K,) ... and without these.
+        confidence: (BINS,) of the whole pool, in equal bins.
+    """
 
     filtered: Ints
     chosen: Ints
     different: Ints
-    confidence: Ints  # of the whole pool in 20 equal bins
+    confidence: Ints
+
+    @classmethod
+    def of_rows(
+        cls, guesses: tuple[Labels, Floats], rows: Rows, *, classes: int, threshold: float, max_confidence: float
+    ) -> Numbers:
+        """Those of what `select` chose of a pool, of which `guesses` are the `best_guesses`."""
+        predicted, confidence = guesses
+        passed = is_kept(confidence, threshold, max_confidence)
+        each = [np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))]
+        return cls(*each, histogram(confidence, equal_edges(BINS)))
 
 
 def select_and_write(params: Params, generation: str) -> None:
@@ -48,7 +65,7 @@ def select_and_write(params: Params, generation: str) -> None:
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
     numbers = _select_into(layout.balanced(generation), probs, chosen.pseudolabel, chosen.balance, names)
-    _write_numbers(tables, numbers, names)
+    write_tables(tables, numbers, class_names=names)
     total, different = numbers.chosen.sum(), numbers.different.sum()
     print(f"balance {generation}: {total:,} chosen, {different:,} different images", flush=True)
     write_json(tables / f"{KEY}.json", warn(_repetitions(generation, numbers, names)))
@@ -56,11 +73,11 @@ def select_and_write(params: Params, generation: str) -> None:
 
 def _select_into(path, probs, pseudolabel, balancing, names):
     """Write the chosen rows; those of the rule "equal" without holding anything of the pool in memory."""
-    if rule_of(balancing) is not equal or not len(probs):
+    bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
+    if rule_of(balancing) is not equal or not len(probs):  # an empty pool is refused by `select`
         rows = select(probs, pseudolabel, balancing, class_names=names)
         write_array(path, rows)
-        return _numbers(probs, rows, len(names), pseudolabel)
-    bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        return Numbers.of_rows(best_guesses(probs), rows, classes=len(names), **bounds)
     counts = select_into(path, lambda: pieces(probs), balancing, classes=names, **bounds)
     different = counts.chosen(balancing.per_class)
     chosen = np.where(different > 0, counts.size(balancing.per_class), 0)
@@ -93,35 +110,18 @@ def select(
     return rule_of(balancing)(confident, balancing)
 
 
-def write_tables(
-    folder: Path, probs: Probs, rows: Rows, *, class_names: Sequence[str], pseudolabel: PseudoLabelParams
-) -> None:
-    """Write class_counts.csv and confidence.csv; `rows` are what `select` chose."""
-    _write_numbers(folder, _numbers(probs, rows, len(class_names), pseudolabel), class_names)
-
-
-def _numbers(probs, rows, classes, pseudolabel):
-    predicted, confidence = best_guesses(probs)
-    passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
-    each = [np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))]
-    return Numbers(*each, histogram(confidence, equal_edges(BINS)))
-
-
-def _write_numbers(folder, numbers, class_names):
+def write_tables(folder: Path, numbers: Numbers, *, class_names: Sequence[str]) -> None:
+    """Write class_counts.csv and confidence.csv."""
     table: list[dict] = []
     for when, counts in (("filtered", numbers.filtered), ("balanced", numbers.chosen)):
         pairs = zip(class_names, counts.tolist(), strict=True)
         table += [{"class": name, "images": n, "when": when} for name, n in pairs]
     write_csv(folder / "class_counts.csv", table)
-    write_csv(folder / "confidence.csv", _bins(numbers.confidence))
+    write_csv(folder / "confidence.csv", confidence_bins(numbers.confidence))
 
 
-def confidence_bins(confidence: Floats, *, bins: int = BINS) -> list[dict]:
-    """Histogram of (N,) highest probabilities over [0, 1], a dict a bin; its lower edge names a bin."""
-    return _bins(histogram(confidence, equal_edges(bins)))
-
-
-def _bins(counts):
+def confidence_bins(counts: Ints) -> list[dict]:
+    """(B,) images in equal bins of confidence over [0, 1] as a dict a bin; its lower edge names a bin."""
     return [
         {"confidence": round(float(lower), 4), "images": int(number)}
         for lower, number in zip(equal_edges(len(counts))[:-1], counts, strict=True)

@@ -28,11 +28,17 @@ class Phase:
     seed: int  # of weights, order and noise
     augmented: bool = True  # whether the input noise of the training acts
     frozen: int | None = None  # how many blocks stay as they are, besides the stem; None: everything learns
+    smaller: tuple[tuple[int, int], ...] = ()  # (pixels, rounds that are done when it ends) of every smaller size
 
     @property
     def steps(self) -> int:
         """Its length in steps."""
         return self.rounds * self.round_steps
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(pixels, rounds that are done when it ends) of all sizes in order; the last one is `image_size`."""
+        return [*self.smaller, (self.image_size, self.rounds)]
 
     @functools.cached_property
     def rate(self) -> float | WarmUpDecay:
@@ -57,16 +63,27 @@ def round_length(training: TrainingParams, shares: list[Share]) -> tuple[int, in
 def main_phase(params: Params, training: TrainingParams, shares: list[Share], *, name: str, stored: int) -> Phase:
     """The training itself; `stored` is the side of the images as `prepare` has written them."""
     steps, rounds = round_length(training, shares)
+    size = training.image_size or stored
     return Phase(
         name=name,
         training=training,
         shares=shares,
-        image_size=training.image_size or stored,
+        image_size=size,
+        smaller=smaller_sizes(training, size, rounds),
         round_steps=steps,
         rounds=rounds,
         frozen=training.freeze_blocks,
         seed=derive_seed(params.seed, name),
     )
+
+
+def smaller_sizes(training: TrainingParams, size: int, rounds: int) -> tuple[tuple[int, int], ...]:
+    """`Phase.smaller` of a training: sides that grow evenly from `progressive.image_size` to `size`, in pixels."""
+    first, count = training.progressive.image_size, training.progressive.sizes
+    if first is None:
+        return ()
+    sides = [first + (size - first) * place // count for place in range(count)]
+    return tuple(zip(sides, training.ends_of_sizes(rounds), strict=True))
 
 
 def finetune_phase(main: Phase, labelled: LabelledImages, *, classes: int) -> Phase | None:

@@ -56,6 +56,12 @@ class State:
         arrays = {f"{name}_{i}": array for name, each in lists.items() for i, array in enumerate(each)}
         checkpoints.save(number, arrays, scalars, done=done, since=began)
 
+    def remember(self, model: keras.Model) -> None:
+        """Keep what `model` remembers, for another one that takes its place."""
+        if keras.backend.backend() == "jax":  # see `save`
+            model.jax_state_sync()
+        self.variables = _arrays(_variables(model))
+
     def restore(self, model: keras.Model) -> None:
         """Put the variables that were loaded, if any, into `model`, once; it has all of them, see `make_variables`."""
         if not self.variables:

@@ -11,7 +11,15 @@ from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import at_size
 from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_logits, to_probs
-from noisy_student.models.build import block_survival, build, fit_to_images, freeze, model_noise, transfer_weights
+from noisy_student.models.build import (
+    block_survival,
+    build,
+    check_weights_fit,
+    fit_to_images,
+    freeze,
+    model_noise,
+    transfer_weights,
+)
 from noisy_student.models.checks import check_training
 from noisy_student.models.noised_input import behind_noise
 from noisy_student.models.summary import summarise
@@ -117,24 +125,60 @@ def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, cla
     Returns:
         (the training model with the best weights, its State, the metrics before the first step or None).
     """
-    training, noise = phase.training, model_noise(params.noise if phase.training.noise else None)
-    network = build(
-        training.model,
-        mode="train",
-        classes=classes,
-        image_size=phase.image_size,
-        precision=backends.resolve_precision(params.precision),
-        seed=phase.seed,
-        **noise,
-    )
+    training, size = phase.training, phase.image_size
+    network = _network(phase, params, classes=classes, size=size)
     if initial is not None:
         transfer_weights(initial, network)
     else:
-        fit_to_images(network, training.model, at_size(labelled.images, phase.image_size))
+        fit_to_images(network, training.model, at_size(labelled.images, size))
     if phase.frozen is not None:
         freeze(network, training.model, phase.frozen)
-    size = phase.image_size
-    on_input = input_noise(params, noised=training.noise, image_size=size) if phase.augmented else no_input_noise()
+    validation = LabelledImages(at_size(validation.images, size), validation.labels)
+    before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
+    state = State.newest(checkpoints)
+    if checkpoints and checkpoints.resumed_from:
+        print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
+    for pixels, end in phase.sizes:
+        if len(state.history) >= end or _ended(phase, state.history):
+            continue
+        fitted = network if end == phase.rounds else _smaller(network, phase, params, classes=classes, size=pixels)
+        model, batches = _behind_input_noise(fitted, phase, params, size=pixels)
+        compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
+        options = {"labels": labelled.labels, "followed": followed, "state": state, "end": end, "fitted": fitted}
+        fit_rounds(phase, model, network, batches, validation, checkpoints, **options)
+    _report(phase, state)
+    network.set_weights(state.best_weights)
+    return network, state, before
+
+
+def _network(phase, params, *, classes, size):
+    """What a phase trains, for images of this side in pixels; its random weights do not depend on that."""
+    return build(
+        phase.training.model,
+        mode="train",
+        classes=classes,
+        image_size=size,
+        precision=backends.resolve_precision(params.precision),
+        seed=phase.seed,
+        **model_noise(params.noise if phase.training.noise else None),
+    )
+
+
+def _smaller(network, phase, params, *, classes, size):
+    """The phase's network with the same weights, for smaller images."""
+    smaller = _network(phase, params, classes=classes, size=size)
+    section = Model.named(phase.name).section
+    check_weights_fit(smaller, network, where=f"{section}.progressive.image_size")
+    transfer_weights(network, smaller)
+    if phase.frozen is not None:
+        freeze(smaller, phase.training.model, phase.frozen)
+    return smaller
+
+
+def _behind_input_noise(network, phase, params, *, size):
+    """(the model that is fitted, its batches): the network itself, or behind noise that the device carries out."""
+    noised = phase.training.noise
+    on_input = input_noise(params, noised=noised, image_size=size) if phase.augmented else no_input_noise()
     in_graph = InGraphNoise(on_input) if _noised_on_device(params, on_input) else None
     batches = TrainingBatches(
         phase.shares,
@@ -144,15 +188,7 @@ def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, cla
         image_size=size,
         in_graph=in_graph,
     )
-    model = network if in_graph is None else behind_noise(network, in_graph, batches[0][0])
-    validation = LabelledImages(at_size(validation.images, size), validation.labels)
-    before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
-    compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
-    state = fit_rounds(
-        phase, model, network, batches, validation, checkpoints, labels=labelled.labels, followed=followed
-    )
-    network.set_weights(state.best_weights)
-    return network, state, before
+    return network if in_graph is None else behind_noise(network, in_graph, batches[0][0]), batches
 
 
 def fit_rounds(
@@ -165,6 +201,9 @@ def fit_rounds(
     *,
     labels: Labels | None = None,
     followed: bool = False,
+    state: State | None = None,
+    end: int | None = None,
+    fitted: keras.Model | None = None,
 ) -> State:
     """The loop: fit one round after the other and validate after each; the model ends with the last step's weights.
 
@@ -174,18 +213,19 @@ def fit_rounds(
         validation: at the size of the phase; may be empty.
         labels: of the labelled images: they tell how frequent classes are where there are no validation images.
         followed: whether the state is saved at the end in any case.
+        state: to go on from; None: that of the start.
+        end: rounds that are done when the loop ends, for another model to go on; None: all of the phase.
+        fitted: what `model` is, or puts behind noise, if it is `network` for smaller images.
     """
-    training, state = phase.training, State.newest(checkpoints)
+    training, state, end = phase.training, state or State(), end or phase.rounds
     known = validation.labels if labels is None or len(validation.labels) else labels
-    if checkpoints and checkpoints.resumed_from:
-        print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
     with (
         saving(state, checkpoints, model, phase) as save,
         bar(total=phase.steps, name=phase.name, unit="step", last=False) as shown,
     ):
         within = WithinRound(state, phase, batches, save=save, shown=shown)
-        while not _ended(phase, state.history):
+        while len(state.history) < end and not _ended(phase, state.history):
             # go to the round and fit it, or what is left of it
             batches.round, batches.done = len(state.history), state.index
             logs = model.fit(feed(batches.num_batches), callbacks=[within], verbose=0, shuffle=False).history
@@ -197,6 +237,8 @@ def fit_rounds(
             if within.weights is not None:
                 # by copies: on JAX they share the optimizer's buffers, which a prediction would free
                 model.set_weights(model.get_weights())
+            if fitted not in (None, network):
+                network.set_weights(fitted.get_weights())
             row = {
                 "step": last,
                 "train_loss": float(logs["loss"][0]),
@@ -221,7 +263,8 @@ def fit_rounds(
             if plateau.reduces(state.history, training.schedule):
                 model.optimizer.learning_rate = plateau.FACTOR * float(model.optimizer.learning_rate)
             save(natural=True, now=followed and _ended(phase, state.history))
-    _report(phase, state)
+    if not _ended(phase, state.history):
+        state.remember(model)  # the next one restores it
     return state
 
 

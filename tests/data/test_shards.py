@@ -1,5 +1,6 @@
 """Images in shards: the same pixels, whatever is asked for, and no damage goes unseen."""
 
+import gc
 import io
 import json
 import os
@@ -80,6 +81,17 @@ def test_more_shards_than_files_may_be_open(written, monkeypatch):
     folder, expected = written
     monkeypatch.setattr(shards, "OPEN_FILES", 2)
     np.testing.assert_array_equal(open_images(folder)[:], expected)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning", "error::ResourceWarning")
+def test_shards_are_closed_with_the_last_that_reads_them(written):
+    found = open_images(written[0])
+    found[:]
+    files = [*found._open.values()]
+    assert len(files) == 5
+    del found
+    gc.collect()
+    assert all(file.closed for file in files)
 
 
 def test_any_program_opens_them(written):

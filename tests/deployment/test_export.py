@@ -89,13 +89,26 @@ def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeyp
 def test_kernels_have_8_bits_and_the_accuracy_is_that_of_the_file(name, plain_set, model, call):
     module, path, done = exported(call, model, name, "--int8", "--images", "set")
     measured = exporting.read_images(["set"], read_description(model), SIDE)
-    others = (np.arange(len(measured.labels)) % 4 != 0) & (measured.labels >= 0)
-    probs = [keras.saving.load_model(model).predict(measured.images[others], verbose=0)]
-    probs.append(module.reader(path)(measured.images[others]))
-    own, given = ((each.argmax(axis=1) == measured.labels[others]).mean() for each in probs)
+    others, _ = exporting._split(measured)
+    known = others.labels >= 0
+    probs = [keras.saving.load_model(model).predict(others.images[known], verbose=0)]
+    probs.append(module.reader(path)(others.images[known]))
+    own, given = ((each.argmax(axis=1) == others.labels[known]).mean() for each in probs)
     assert f"accuracy {own:.2%} before, {given:.2%} after" in done.out
     assert own == 1  # the labels are the model's own
     assert sum(len(shape) == 4 for shape in _shapes_of_8_bits(name, path)) >= 7  # a ResNet-8's convolutions
+
+
+def test_images_of_every_class_calibrate_and_are_measured():
+    labels = np.tile(np.arange(4), 50)  # in turn, as they are read
+    images = np.arange(200, dtype=np.uint8).reshape(200, 1, 1, 1).repeat(3, axis=3)
+    others, calibration = exporting._split(exporting.CheckImages(images, labels))
+    numbers = calibration[:, 0, 0, 0]
+    assert len(numbers) == 50
+    assert set(numbers) | set(others.images[:, 0, 0, 0]) == set(range(200))
+    assert np.bincount(labels[numbers]).min() > 5
+    assert np.bincount(others.labels).min() > 25
+    np.testing.assert_array_equal(others.labels, labels[others.images[:, 0, 0, 0]])
 
 
 def _shapes_of_8_bits(name, path):
@@ -163,11 +176,19 @@ def _no_room(monkeypatch):
     monkeypatch.setattr(module_of("savedmodel"), "write", fail)
 
 
+def _no_room_below_python(monkeypatch):
+    def fail(*arguments):
+        raise RuntimeError("a.data: No space left on device; while writing")
+
+    monkeypatch.setattr(module_of("savedmodel"), "write", fail)
+
+
 SAVED = ["--format", "savedmodel"]
 MISTAKES = {
     "a missing package": (_no_packages, ["--format", "onnx"], ["onnxruntime", "pip install", "requirements-export"]),
     "too little room": (_full, SAVED, ["1 MiB are free", "Free some space"]),
     "a disk that fills up": (_no_room, SAVED, ["No space left", "Nothing was written"]),
+    "a converter's disk that fills up": (_no_room_below_python, SAVED, ["No space left", "Free some space"]),
     "a converter that fails": (_failing, SAVED, ["the conversion failed (RuntimeError: op Foo is not known)"]),
     "what is there": (lambda _: Path("there").mkdir(), [*SAVED, "--out", "there"], ["there: exists already"]),
     "another suffix": (lambda _: None, ["--format", "litert", "--out", "a.onnx"], ["a.onnx", "ends in .tflite"]),

@@ -95,6 +95,24 @@ def test_a_table_of_the_most_probable(model, expected, call):
         assert row["accepted"] == str(int(expected[row["file"]][first] > 0.5))
 
 
+def test_a_table_with_any_names(network, tmp_path, photos, call):
+    """As Python's csv module reads it; bytes that are no text stand there as escapes."""
+    names = ["a,b.png", 'c"d".png', "new\nline.png", "return\r.png", "100%s.png", os.fsdecode(b"\xff.png")]
+    Path("odd").mkdir()
+    for name in names:
+        shutil.copy("photos/0.png", f"odd/{name}")
+    classes = ("cat, tabby", 'dog "Rex"', "%d", "d", "e")
+    save(network, tmp_path / "odd.keras", Description(name="odd", classes=classes, image_size=SIDE, resize="crop"))
+    for more in ([], ["--top", "5"]):
+        assert call("predict", "odd.keras", "odd", "--csv", "out.csv", *more).status == 0
+        rows = table()
+        assert {row["file"] for row in rows} == {f"odd/{name}" for name in [*names[:-1], "\\udcff.png"]}
+        given = [row[key] for row in rows for key in row if key.startswith("class")]
+        assert set(given) <= set(classes)
+        assert len(given) == 6 * (5 if more else 1)
+    assert {rows[0][f"class_{rank}" if rank > 1 else "class"] for rank in range(1, 6)} == set(classes)
+
+
 def test_a_network_of_another_size_gets_the_images_resized_twice_as_in_the_pipeline(tmp_path, call, photos):
     network = build(ModelParams(name="resnet", depth=8, width=4), classes=5, image_size=16, mode="inference", seed=1)
     described = Description(name="teacher", classes=CLASSES, image_size=SIDE, resize="squash")
@@ -286,7 +304,7 @@ MISTAKES = {
     "an image as model": (lambda model: ["photos/0.png", "photos"], ["photos/0.png", "not a .keras file"]),
     "a truncated model": (
         lambda model: (Path("m.keras").write_bytes(model.read_bytes()[:-300]), ["m.keras", "photos"])[1],
-        ["m.keras", "truncated"],
+        ["m.keras", "truncated", "name another file"],
     ),
     "code in the model": (
         lambda model: (_lambda("m.keras"), ["m.keras", "photos"])[1],

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -94,9 +95,9 @@ def test_no_placeholder_is_left(run):
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page != README])
+@pytest.mark.parametrize("page", PAGES)
 def test_what_trains_carries_its_time(page):
-    for block in RUNS[page]:
+    for block in blocks(page, "bash"):
         lines = block.code.replace("\\\n", " ").splitlines()
         assert [line for line in lines if TRAINS.match(line) and not TIME.search(line)] == [], f"line {block.line}"
 
@@ -112,7 +113,7 @@ def _environment(folder):
     scripts = {
         "python": f'exec {sys.executable} "$@"',
         "dvc": f'case "$1" in repro|exp) exec {forked} "$@";; *) exec {sys.executable} -m dvc "$@";; esac',
-        "pip": 'for last in "$@"; do :; done; grep -q -- --hash= "$last"',
+        "pip": 'for last; do :; done; case "$last" in *.in) test -s "$last";; *) grep -q -- --hash= "$last";; esac',
     }
     for name, script in scripts.items():
         (inside / name).write_text(f"#!/bin/sh\n{script}\n")
@@ -131,6 +132,17 @@ def _coloured(folder, number):
             image = rng.integers(0, 128, (32, 36, 3), dtype=np.uint8)
             image[..., k] += 127
             Image.fromarray(image).save(folder / name / f"{index}.png")
+
+
+def _photos(folder):
+    """What the pages call photos: two folders, a file, an archive, and images below names of classes."""
+    rng = np.random.default_rng(1)
+    names = [f"{into}/{k:04}.jpg" for into in ("photos", "holiday") for k in range(1, 7)] + ["photo.jpg"]
+    for name in [*names, "data/raw/mine/test/3/a.png", "data/raw/mine/test/7/b.png"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / name)
+    with zipfile.ZipFile(folder / "more.zip", "w") as archive:
+        archive.write(folder / "photo.jpg", "more/photo.jpg")
 
 
 def _cifar10(folder):
@@ -165,6 +177,7 @@ def finished(tmp_path_factory):
     clone.run("git", "clone", "-q", "--bare", ".", home / "origin.git")
     _coloured(home / "images/train", 240)
     _coloured(home / "images/test", 20)
+    _photos(clone.folder)
     _cifar10(home / "cifar10")
     (home / "remote").mkdir()
     return home
@@ -190,7 +203,8 @@ def test_commands(run, finished, tmp_path):
         "SHRINK": Path(__file__).with_name("shrink.py"),
         "PYTHONPATH": ".",
     }
-    print(clone.run("bash", "-c", _script(RUNS[run]), **{key: str(path) for key, path in named.items()}))
+    environment = {key: str(path) for key, path in named.items()}
+    print(clone.run("bash", "-c", _script(RUNS[run]), timeout=1800, **environment))
 
 
 def _write_files(page, clone):

@@ -1,5 +1,6 @@
 """The pages of docs/: those that follow from the code are fresh and true, links lead somewhere, pictures are small."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support import ROOT, with_values
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+DEFINITION = re.compile(r"^\[([^\]]+)\]: (\S+)", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +41,10 @@ def test_pages_that_follow_from_the_code_are_fresh():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(path):
-    for target in LINK.findall(_prose(path)):
+    prose = _prose(path)
+    defined = dict(DEFINITION.findall(prose))
+    assert [name for name in defined if prose.count(f"[{name}]") < 2] == []  # one is the definition itself
+    for target in (*LINK.findall(prose), *defined.values()):
         place, _, anchor = target.partition("#")
         if re.match(r"\w+:", target):
             continue
@@ -129,8 +134,15 @@ def test_a_parameter_takes_the_source_of_the_section_around_it():
 # --- messages ------------------------------------------------------------------------------------
 
 
-def _patterns():
-    texts = [message.text for message in docs_messages.messages()]
+@pytest.fixture(scope="module")
+def messages():
+    """All messages of the code, read once."""
+    with contextlib.chdir(ROOT):
+        return list(docs_messages.messages())
+
+
+def _patterns(messages):
+    texts = [message.text for message in messages]
     return [re.compile("(?s)" + re.sub(r"‹.*?›", ".*?", re.escape(text)) + r"\s*$") for text in texts]
 
 
@@ -152,15 +164,15 @@ def _mistakes(tmp_path):
         yield re.sub(r" \(found .*\)$", "", lines[1].strip())  # what was found stands behind every line of params.yaml
 
 
-def test_what_is_said_stands_there(tmp_path):
+def test_what_is_said_stands_there(messages, tmp_path):
     """Real messages of real mistakes, each found by its words."""
-    patterns = _patterns()
+    patterns = _patterns(messages)
     for said in _mistakes(tmp_path):
         plain = " ".join(said.split())
         assert any(pattern.search(plain) for pattern in patterns), said
 
 
-def test_no_file_that_raises_is_left_out():
+def test_no_file_that_raises_is_left_out(messages):
     """Found by another way: the words `raise ...Error(` in the text of the files."""
     kinds = r"(?:Params|Data|Download|EmptyClass|Divergence|User)Error"
     raising = {
@@ -169,7 +181,7 @@ def test_no_file_that_raises_is_left_out():
         for path in (ROOT / folder).rglob("*.py")
         if re.search(rf"^\s+raise {kinds}\(", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    listed = {message.path for message in docs_messages.messages()}
+    listed = {message.path for message in messages}
     assert len(raising) > 30
     assert raising - listed <= {"noisy_student/steps/checking.py"}
 

@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("furo") is None, reason="Sphinx is missing: requirements-docs.txt"),
 ]
-PAGES = ("index", "tutorial", "parameters", "troubleshooting", "adding", "how-it-works", "use", "studies", "search")
+PAGES = (*sorted(path.stem for path in (ROOT / "docs").glob("*.md")), "search")
 # axe reads style sheets by requests that a page of files may not make
 OWN = ("Access to XMLHttpRequest", "Failed to load resource")
 
@@ -42,10 +42,10 @@ def test_a_broken_link_ends_the_build(tmp_path):
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [1366, 390])
+@pytest.mark.parametrize(("width", "scheme"), [(1366, "light"), (390, "dark")])
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_accessible_and_fits_the_screen(site, page, width):
-    with visit(site / f"{page}.html", width=width) as seen:
+def test_a_page_is_accessible_and_fits_the_screen(site, page, width, scheme):
+    with visit(site / f"{page}.html", width=width, scheme=scheme) as seen:
         assert seen.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
         assert [text for text in seen.complaints if not text.startswith(OWN)] == []
         assert [url for url in seen.requests if not url.startswith("file:")] == []  # all of it is in the folder

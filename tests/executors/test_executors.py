@@ -9,14 +9,14 @@ from executors_used import ALL, ON_RAY, ONE, TWO, WORKERS
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import ShardError, run
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES
+from noisy_student.executors.tasks import TRIES, Call, Work
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
 
 
-def _run(tasks, function="square", *, settings, **options):
-    start = ("shard_work:begin", {"log": str(tasks[0].output.parents[1] / "log")})
-    return run(f"shard_work:{function}", tasks, title="numbers", start=start, settings=settings, **options)
+def _run(tasks, function="square", *, settings, threads=None):
+    start = Call("shard_work:begin", {"log": str(tasks[0].output.parents[1] / "log")})
+    return run(Work(Call(f"shard_work:{function}", {}), start, threads), tasks, settings, title="numbers")
 
 
 def _begun(folder):

@@ -19,12 +19,12 @@ import sys
 from pathlib import Path
 from noisy_student.executors.running import run
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import Task
+from noisy_student.executors.tasks import Call, Task, Work
 
 log = str(Path("log").resolve())
-tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n, log=log, seconds=0.1)) for n in range({SHARDS})]
-report = run("shard_work:square", tasks, title="t", start=("shard_work:begin", dict(log=log)),
-             settings=ExecutorSettings(workers=2))
+tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n)) for n in range({SHARDS})]
+work = Work(Call("shard_work:square", dict(log=log, seconds=0.1)), Call("shard_work:begin", dict(log=log)))
+report = run(work, tasks, ExecutorSettings(workers=2), title="t")
 print(report.skipped, report.retries)
 """
 

@@ -9,7 +9,8 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import ModelParams
 from support import sized
 
-NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ("article_resnet50", None, None)]
+ARTICLE = pytest.param("article_resnet50", None, None, marks=pytest.mark.slow)
+NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ARTICLE]
 
 
 def kinds(model, kind):

@@ -131,6 +131,18 @@ def test_equal_descriptions_are_equal_bytes(inference, tmp_path):
     assert saving.read_description(tmp_path / "c.keras").classes == ("v", "w", "x", "y", "z")
 
 
+def test_the_classes_that_are_asked_for_are_compared_by_name_and_order(inference, tmp_path):
+    path = tmp_path / "model.keras"
+    saving.save(inference, path, DESCRIPTION)
+    assert saving.load(path, classes=["a", "b é", "c", "d", "e"]).output_shape == (None, 5)
+    with pytest.raises(DataError, match=r"class 1 is 'b é' there, 'c' here"):
+        saving.load(path, classes=["a", "c", "b é", "d", "e"])
+    with pytest.raises(DataError, match=r"tells 5 classes apart, .* lists 2 classes"):
+        saving.load(path, classes=["a", "b é"])
+    saving.save(inference, path)  # which names none
+    assert saving.load(path, classes=list("vwxyz")).output_shape == (None, 5)
+
+
 DESCRIBED_BADLY = {
     "none": (None, "names no classes, .*--classes"),
     "of a later format": ({"format": 2}, "format 2, this version reads 1"),

@@ -10,35 +10,10 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from browser import needs_chromium, visit
-from support import ROOT
+from support import REVERSED, ROOT
 
 MODELS = ["teacher", "student-gen1"]
 MEASURED = ["eval-teacher", "eval@gen1", "robustness-teacher", "robustness@gen1", "card@gen1", "results"]
-
-
-# a file system that lists folders in another order
-REVERSED = """
-import os
-_listdir, _scandir = os.listdir, os.scandir
-os.listdir = lambda *arguments: _listdir(*arguments)[::-1]
-
-class _Reversed:
-    def __init__(self, *arguments):
-        self._real = _scandir(*arguments)
-        self._entries = iter(list(self._real)[::-1])
-    def __iter__(self):
-        return self
-    def __next__(self):
-        return next(self._entries)
-    def __enter__(self):
-        return self
-    def __exit__(self, *arguments):
-        self.close()
-    def close(self):
-        self._real.close()
-
-os.scandir = _Reversed
-"""
 
 
 def _back(clone):
@@ -71,6 +46,9 @@ def test_first_run_makes_everything(clone):
     assert summary["survival_probability"]["stage3_block1"] == pytest.approx(0.8)
     assert {"parameters", "macs", "best", "steps"} <= set(summary)
     assert "\r" not in clone.first_output  # no progress bar where there is no terminal
+    record = json.loads(clone.read("metrics/run.json"))
+    assert set(record) == set(ran)
+    assert all(entry["seconds"] > 0 and entry["versions"]["keras"] for entry in record.values())
 
 
 def test_git_stays_clean(clone):
@@ -88,7 +66,9 @@ def test_results_are_printed(clone):
     assert "metrics/plots/eval/teacher/curves.png" in shown
 
 
+@pytest.mark.slow
 def test_another_clone_gives_the_same_bytes(clone, tmp_path):
+    """The fast test of it, without DVC, is `test_all_stages_in_hostile_surroundings_give_the_same_bytes`."""
     from clones import make_clone
 
     other = make_clone(tmp_path / "elsewhere")
@@ -96,30 +76,31 @@ def test_another_clone_gives_the_same_bytes(clone, tmp_path):
     (tmp_path / "reversed/sitecustomize.py").write_text(REVERSED)  # which Python runs when it starts
     path = str(tmp_path / "reversed")
     other.forked("repro", LC_ALL="C", TZ="Asia/Tokyo", PYTHONHASHSEED="7", PYTHONPATH=path)  # as `make repro` does
-    record = json.loads(other.read("metrics/run.json"))
-    assert set(record) == set(_ran(clone.first_output))
-    assert all(entry["seconds"] > 0 and entry["versions"]["keras"] for entry in record.values())
     for path in ["metrics/eval.json", "dvc.lock", *(f"models/{name}.keras" for name in MODELS)]:
         assert other.read(path) == clone.read(path), path
 
 
-def test_plots_hold_every_picture(clone):
+@pytest.fixture(scope="module")
+def plots(clone):
+    """The clone with a page of plots, and what DVC said."""
     clone.run(sys.executable, "-m", "commands.plots_template")  # part of the set-up
-    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+    return clone, clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+
+
+def test_plots_hold_every_picture(plots):
+    clone, output = plots
     page = clone.read("dvc_plots/index.html").decode()
     drawn = [f"student-gen1/{name}" for name in ("confidence", "class-counts", "pseudo-labels", "confusion")]
     for name in (*drawn, "teacher/noise", "teacher/confusion", "teacher/curves", "reliability"):
         assert f"{name}.png" in page or f"{name}.png".replace("/", "_") in page
     assert "validation_accuracy" in page
     assert "https://cdn" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
-    output = clone.run("dvc", "plots", "show", "-o", "dvc_plots")
     assert "failed" not in output
 
 
 @needs_chromium
-def test_plots_are_drawn_without_network(clone):
-    clone.run(sys.executable, "-m", "commands.plots_template")
-    clone.run("dvc", "plots", "show", "-o", "dvc_plots")
+def test_plots_are_drawn_without_network(plots):
+    clone, _ = plots
     charts = "document.querySelectorAll('.vega-embed').length"
     with visit(clone.folder / "dvc_plots/index.html", drawn=f"{charts} >= 7") as seen:
         assert seen.complaints == []
@@ -193,7 +174,7 @@ def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
         (clone.folder / "data/extra/mine" / name).mkdir(parents=True)
         for row, pixels in enumerate(rng.integers(0, 256, (4, 16, 16, 3), np.uint8)):
             Image.fromarray(pixels).save(clone.folder / f"data/extra/mine/{name}/{row}.png")
-    output = clone.run("dvc", "exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
+    output = clone.forked("exp", "run", "-S", "++eval.extra_tests.mine=data/extra/mine")
     added = ["extra-test@mine", "eval-extra-teacher@mine", "eval-extra@gen1-mine"]
     assert sorted(_ran(output)) == sorted(["check", *added, "results"])
     measured = json.loads(clone.read("metrics/eval.json"))
@@ -225,7 +206,7 @@ def test_all_students_are_addressed_by_their_stage(clone):
 
 @pytest.mark.slow
 def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
-    """The README's line leaves it out, because DVC would print the metrics of the commit that it started from."""
+    """The line of docs/comparing.md leaves it out: DVC would print the metrics of the commit that it started from."""
     clone.run("dvc", "exp", "run", "--queue", "-n", "broken", "-S", "pseudolabel.threshold=5.0")
     clone.run("dvc", "queue", "start", "-j", "1")
     _wait(clone)
@@ -238,7 +219,7 @@ def test_a_failed_experiment_is_shown_by_name_and_without_metrics(clone):
     assert re.fullmatch(r"  broken +failed +pseudolabel.threshold=5.0", rows["broken"])
     assert re.fullmatch(r"  waiting +queued +teacher.noise=true", rows["waiting"])
     assert max(map(len, shown)) <= 120
-    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (command,) = re.findall(r"^dvc exp show .*", (ROOT / "docs/comparing.md").read_text(), re.MULTILINE)
     by_dvc = clone.run("sh", "-c", f"{command} --no-pager")
     assert "waiting" in by_dvc
     assert "broken" not in by_dvc

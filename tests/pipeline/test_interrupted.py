@@ -19,6 +19,12 @@ def ground(tmp_path_factory):
     return KillingGround(tmp_path_factory.mktemp("killed") / "project")
 
 
+@pytest.fixture(scope="module")
+def ground_of_a_student(clone):
+    """A clone with an uninterrupted training of the student."""
+    return KillingGround(clone.folder, clone=clone)
+
+
 @SLOW
 @pytest.mark.parametrize(("way", "victim"), [("repro", "dvc"), ("exp run", "group")])
 def test_a_killed_training_goes_on_to_the_same_bytes(ground, way, victim):
@@ -27,12 +33,13 @@ def test_a_killed_training_goes_on_to_the_same_bytes(ground, way, victim):
     assert kill.identical
 
 
-def test_the_doctor_mends_a_killed_experiment(ground):
+def test_the_doctor_mends_a_killed_experiment(ground_of_a_student):
     """HEAD is detached and DVC's notes are stale; afterwards both are as before, and no change is lost.
 
     The student then goes on and ends with the bytes of the uninterrupted run: what is changed here does not
     matter to it.
     """
+    ground = ground_of_a_student
     clone = ground.clone
     clone.set(eval__batch_size=16)
     experiment = ("dvc", "exp", "run", "--force", "--single-item", "student@gen1")

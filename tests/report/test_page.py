@@ -1,5 +1,6 @@
 """The pages as a browser shows them, and as text."""
 
+import contextlib
 import csv
 import json
 import re
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import needs_chromium, visit
+from browser import CHROMIUM, needs_chromium, one_browser, visit
 from experiments.report import __main__ as report
 from experiments.report.gather import gather
 from experiments.report.page import render, render_studies
@@ -39,9 +40,19 @@ def _robustness(error):
     return {"robustness": "fast", **means, **changed, **attacked}
 
 
-@pytest.fixture
-def project(workspace):
-    """A small finished run, with figures of robustness and with a study."""
+@pytest.fixture(scope="module")
+def whole(finished, tmp_path_factory):
+    """A small finished run, with figures of robustness and with a study, and its two pages; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole") / "project"
+    shutil.copytree(finished, folder)
+    with contextlib.chdir(folder):
+        _add_figures(folder)
+        Path("report.html").write_text(render(gather(), studies="studies.html"), encoding="utf-8")
+        Path("studies.html").write_text(render_studies(all_findings(), back="report.html"), encoding="utf-8")
+    return folder
+
+
+def _add_figures(workspace):
     for model, error in (("teacher", 0.2871), ("student-gen1", 0.1)):
         folder = workspace / f"metrics/tables/robustness/{model}"
         attacked = [{"attack": a, "epsilon": e, "accuracy": 0.9 - e / 20} for a in ("fgsm", "pgd") for e in (0, 4)]
@@ -56,23 +67,33 @@ def project(workspace):
             row = dict.fromkeys(rows.COLUMNS) | {"arm": arm, "seed": seed, "accuracy": value, "seconds": 9.0}
             row |= {"teacher_accuracy": 0.8, "settings": "0" * 8, "commit": "a" * 40, "machine": "M"}
             rows.add("article", "digits", row, None)
-    return workspace
 
 
 @pytest.fixture
-def page(project):
-    """The page of it, as a file."""
-    path = project / "report.html"
-    path.write_text(render(gather(), studies="studies.html"), encoding="utf-8")
-    return path
+def project(whole, tmp_path, monkeypatch):
+    """A copy of it without the pages, the current directory."""
+    folder = tmp_path / "project"
+    shutil.copytree(whole, folder, ignore=shutil.ignore_patterns("*.html"))
+    monkeypatch.chdir(folder)
+    return folder
 
 
 @pytest.fixture
-def studies_page(project):
-    """The page of its studies, as a file."""
-    path = project / "studies.html"
-    path.write_text(render_studies(all_findings(), back="report.html"), encoding="utf-8")
-    return path
+def page(whole, tmp_path):
+    """A copy of the page, a file."""
+    return Path(shutil.copy(whole / "report.html", tmp_path))
+
+
+@pytest.fixture
+def studies_page(whole, tmp_path):
+    """A copy of the page of its studies, a file."""
+    return Path(shutil.copy(whole / "studies.html", tmp_path))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_browser():
+    with one_browser() if CHROMIUM else contextlib.nullcontext():
+        yield
 
 
 @needs_chromium

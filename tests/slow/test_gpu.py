@@ -70,20 +70,26 @@ def test_rehearsal_from_the_bundle_stopped_and_gone_on(tmp_path):
         tar.extractall(tmp_path, filter="data")
     sha256 = _archive(tmp_path / "archive")
     (tmp_path / NAME / "wheels").rmdir()  # so gpu.sh takes the environment as it is
-    command = ["bash", str(tmp_path / NAME / "code/benchmarks/gpu.sh"), "--cifar10", "archive", "--sha256", sha256]
-    command += ["--tiny", "--goal", "1.01"]
+    command = ["bash", str(tmp_path / NAME / "code/benchmarks/gpu.sh"), "--sha256", sha256, "--tiny", "--goal", "1.01"]
     environment = os.environ | {"PYTHON": sys.executable}
     out = tmp_path / "gpu-results" / "gpu.json"
 
-    def run(minutes):
+    def run(minutes, *more):
         options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
-        return subprocess.run([*command, "--minutes", str(minutes)], **options)
+        return subprocess.run([*command, "--minutes", str(minutes), *more], **options)
 
-    first = run(0.02)  # a second: nothing can be finished
+    images = ("--cifar10", "archive")
+
+    first = run(0.02, *images)  # a second: nothing can be finished
     assert first.returncode == 0, first.stderr
     assert "goes on" in first.stderr
     assert not all(json.loads(out.read_text())[step]["complete"] for step in STEPS)
-    second = run(20)
+    bare = run(20)  # without images
+    assert bare.returncode == 0, bare.stderr
+    done = json.loads(out.read_text())
+    assert [step for step in STEPS if done[step]["complete"]] == ["utilisation", "labelling"]
+    assert [done[step]["left_out"] for step in ("cifar10", "cifar10-4k")] == ["no --cifar10"] * 2
+    second = run(20, *images)
     assert second.returncode == 0, second.stderr
     measured = json.loads(out.read_text())
     assert all(measured[step]["complete"] for step in STEPS), measured
@@ -91,5 +97,5 @@ def test_rehearsal_from_the_bundle_stopped_and_gone_on(tmp_path):
     assert measured["labelling"]["images"] == 100
     assert (measured["cifar10"]["reached"], len(measured["cifar10"]["curve"])) == (False, 2)
     assert measured["cifar10-4k"]["test_accuracy"].keys() == {"teacher", "student-gen1"}
-    assert run(1).returncode == 0  # nothing is left to do
+    assert run(1, *images).returncode == 0  # nothing is left to do
     assert json.loads(out.read_text()) == measured

@@ -14,10 +14,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def executed(monkeypatch, tmp_path):
+def executed(monkeypatch, tmp_path_factory):
     """A function: what a notebook prints, run in a folder."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
 
     def execute(name, folder):
         notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)

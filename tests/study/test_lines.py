@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import definition, lines, report, rows
+from experiments.study import definition, lines, report, rows, tables
 from experiments.study.findings import Findings
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.files import write_csv
@@ -38,6 +38,20 @@ def project(tmp_path, monkeypatch):
     ]
     write_csv(rows.peers_path(STUDY, "digits"), measured)
     return study
+
+
+def test_the_gain_of_the_last_line_by_hand(project):
+    titles, _, *lines = tables.gain_table(Findings(STUDY, project, "digits")).splitlines()
+    assert titles.startswith("| labelled images | noise alone, % | student 3, % | difference, points |")
+    assert [line.split(" | ")[0] for line in lines] == ["| 10", "| 20", "| 40", "| 100", "| 300"]
+    # every seed of both one point above the last, and 15 points apart: no deviation
+    assert lines[3] == "| 100 | 76.00 (1.00) | 91.00 (1.00) | +15.00 |  | 3 | undecided: all seeds alike |"
+
+
+def test_seeds_that_are_not_measured_yet_are_told(project):
+    said = report.stated(Findings(STUDY, project, "digits"))
+    assert "below 1 or 3 points are of no interest; 10 seeds. Measured so far: 3 of them, whatever came out." in said
+    assert "so far" not in report.stated(Findings(STUDY, project, "digits", seeds=2))
 
 
 def points_of(chart, name):

@@ -8,29 +8,25 @@ import pytest
 from commands import preset as presets
 from noisy_student.runtime.files import read_json
 from noisy_student.settings import params
-from small import ALL_STAGES, stage
+from small import ALL_STAGES, OF_GENERATION, stage
 from support import with_values
 
 STAGES = ALL_STAGES[1:]
+OF_STUDENT = ("prepare", *(f"{name} gen1" for name in OF_GENERATION), "results")
+ARRAYS = tuple(f"data/prepared/{split}" for split in ("labelled", "unlabelled", "test", "validation"))
 
 
 @pytest.fixture
 def again(workspace):
-    """Run all stages once more with other parameters; return the bytes of models and figures."""
+    """Run stages once more with other parameters; return the bytes of models and figures."""
 
-    def run(**values):
+    def run(*stages, **values):
         changed = {key.replace("__", "."): value for key, value in values.items()}
         path = workspace / "params.yaml"
         path.write_text(presets.rewrite(path.read_text(), with_values(params.read_yaml(path), changed)))
-        for name in (
-            "data/prepared/labelled",
-            "data/prepared/unlabelled",
-            "data/prepared/test",
-            "data/prepared/validation",
-            "models",
-        ):
+        for name in ARRAYS:
             shutil.rmtree(workspace / name)
-        for call in STAGES:
+        for call in stages:
             assert stage(*call.split()) is None
         names = (
             "models/teacher.keras",
@@ -51,13 +47,15 @@ def test_shards_of_png_give_the_models_that_arrays_give(workspace, again):
         "data/prepared/balanced/gen1.npy",
     )
     before = {name: (workspace / name).read_bytes() for name in names}
-    assert again(data__store="shards") == before
+    shutil.rmtree(workspace / "models")
+    assert again(*STAGES, data__store="shards") == before
     assert not (workspace / "data/prepared/labelled/images.npy").exists()
 
 
 def test_jpeg_resolution_fix_and_another_network_by_generation(workspace, again):
     tuned = {"epochs": 0.5, "image_size": 12, "augment": False, "freeze_blocks": 1, "batch_size": 8}
     again(
+        *OF_STUDENT,
         data__store="shards",
         data__encoding="jpeg",
         student__finetune=tuned | {"learning_rate": 0.01},

@@ -24,6 +24,7 @@ from noisy_student.training.shares import student_shares
 from noisy_student.training.snapshots import Arrays, State
 from support import with_values
 
+pytestmark = pytest.mark.usefixtures("one_block")
 CLASSES = 3
 EVERYTHING = {  # all that has a state
     "precision": "float32",
@@ -60,7 +61,8 @@ def _images(n, *, seed):
     return LabelledImages(images, labels.astype(np.int64))
 
 
-def _train(settings, kept, *, labels=None):
+def _train(settings, kept, *, labels=None, misled=False):
+    """`misled`: validation labels are all wrong, so that whoever learns gets worse."""
     labelled = _images(30, seed=0)
     if labels is not None:
         labelled = LabelledImages(labelled.images, labels)
@@ -76,6 +78,8 @@ def _train(settings, kept, *, labels=None):
     validation = _images(30, seed=1)
     if labels is not None:
         validation = LabelledImages(validation.images, labels)  # or a network may be right by luck of its seed
+    if misled:
+        validation = LabelledImages(validation.images, (validation.labels + 1) % CLASSES)
     return train.train(
         settings,
         settings.student,
@@ -104,15 +108,15 @@ class KilledAfter(Checkpoints):
         return written
 
 
-def _resumed(settings, folder, *steps):
+def _resumed(settings, folder, *steps, **options):
     """Train, killed after the checkpoint of each of these steps in turn."""
     for step in steps:
         kept = KilledAfter(folder, every_minutes=0)
         kept.kill_at = (step,)
         with pytest.raises(Killed):
-            _train(settings, kept)
+            _train(settings, kept, **options)
     kept = Checkpoints(folder, every_minutes=0)
-    trained = _train(settings, kept)
+    trained = _train(settings, kept, **options)
     assert kept.resumed_from == steps[-1]
     return trained
 
@@ -125,7 +129,7 @@ def _assert_same(first, second):
 
 
 @pytest.fixture(scope="module")
-def whole(digits):
+def whole(digits, one_block):
     """The training of EVERYTHING, never stopped and without checkpoints."""
     return _train(params.check(with_values(digits, EVERYTHING)), None)
 
@@ -142,30 +146,30 @@ def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, 
     _assert_same(whole, _resumed(settings, tmp_path, 6, 8, 24))
 
 
-SLOW = pytest.mark.slow
 WHITENED = {"name": "whitened_convnet", "stage1_filters": 2, "stage2_filters": 2, "stage3_filters": 4}
 OTHERS = {
     "noise on the device": {"input_noise": "device"},
     "adam": {"student.optimizer.name": "adam", "student.optimizer.learning_rate": 0.01},
     "fitted to images": {"student.model": WHITENED, "student.image_size": 12},
 }
+ALL = "noise on the device, adam, fitted to images"
 
 
-@pytest.mark.parametrize(
-    "values", [pytest.param(values, marks=[SLOW] if key == "adam" else []) for key, values in OTHERS.items()]
-)
-def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, values):
+@pytest.mark.parametrize("case", [ALL, *(pytest.param(case, marks=pytest.mark.slow) for case in OTHERS)])
+def test_killed_with_other_parts_that_have_a_state(digits, tmp_path, case):
+    """All in one; which of them it is, if it fails, the slow tests say."""
+    values = {key: value for name in case.split(", ") for key, value in OTHERS[name].items()}
     settings = params.check(with_values(digits, EVERYTHING | values))
     _assert_same(_train(settings, None), _resumed(settings, tmp_path, 8))
 
 
 def test_plateau_rules_go_on_with_what_they_remember(digits, tmp_path):
     settings = params.check(with_values(digits, EVERYTHING | PLATEAU))
-    whole = _train(settings, None)
+    whole = _train(settings, None, misled=True)
     rates = [row["learning_rate"] for row in whole.history]
     assert len(set(rates)) > 1, "the case must show a reduced rate"
     steps = [row["step"] for row in whole.history]
-    _assert_same(whole, _resumed(settings, tmp_path, steps[1], steps[-1]))
+    _assert_same(whole, _resumed(settings, tmp_path, steps[1], steps[-1], misled=True))
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -6,7 +6,7 @@ Each has
 - `PACKAGES`: {backend: the packages that writing and checking import}; backends that cannot write it are left out;
 - `INT8`: whether `write` takes images to calibrate by;
 - `write(model, path, described, calibration)`: calibration is None, or (N, S, S, 3) uint8 for a version in 8 bits;
-- `reader(path)`: a function of uint8 images (N, S, S, 3) that gives probabilities (N, K);
+- `reader(path)`: a function of a batch of uint8 images (n, S, S, 3) that gives probabilities (n, K);
 - `read_description(path)`: the JSON that says classes and how images are read.
 
 Packages are imported where they are used only.

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from noisy_student.inference.description import Description
 from noisy_student.runtime.types import Pixels, Probs
@@ -16,7 +15,6 @@ ABOUT = "for phones and small boards"
 PACKAGES = {"tensorflow": ()}
 INT8 = True
 MEMBER, LABELS = "noisy_student.json", "labels.txt"
-_BATCH = 64
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -49,7 +47,7 @@ def reader(path: Path) -> Callable[[Pixels], Probs]:
 
     interpreter = Interpreter(str(path), num_threads=1)
 
-    def batch(images):
+    def run(images):
         inward, outward = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
         if tuple(inward["shape"]) != images.shape:
             interpreter.resize_tensor_input(inward["index"], images.shape)
@@ -59,7 +57,7 @@ def reader(path: Path) -> Callable[[Pixels], Probs]:
         return interpreter.get_tensor(outward["index"]).copy()
 
     interpreter.allocate_tensors()
-    return lambda images: np.concatenate([batch(images[row : row + _BATCH]) for row in range(0, len(images), _BATCH)])
+    return run
 
 
 def read_description(path: Path) -> str:

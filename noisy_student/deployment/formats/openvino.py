@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from noisy_student.inference.description import Description
 from noisy_student.runtime.types import Pixels, Probs
@@ -14,7 +13,6 @@ ABOUT = "for Intel's CPUs and GPUs"
 PACKAGES = {"tensorflow": ("openvino",), "jax": ("openvino", "tensorflow"), "torch": ("openvino",)}
 INT8 = False
 _PLACE = ["noisy_student", "description"]  # in the model's rt_info
-_BATCH = 256
 
 
 def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
@@ -37,12 +35,7 @@ def reader(path: Path) -> Callable[[Pixels], Probs]:
     import openvino
 
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-
-    def run(images):
-        batches = (images[row : row + _BATCH] for row in range(0, len(images), _BATCH))
-        return np.concatenate([compiled(batch)["probs"].copy() for batch in batches])
-
-    return run
+    return lambda images: compiled(images)["probs"].copy()
 
 
 def read_description(path: Path) -> str:

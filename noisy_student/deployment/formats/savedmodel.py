@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from noisy_student.inference.description import Description
 from noisy_student.runtime.types import Pixels, Probs
@@ -14,7 +13,6 @@ ABOUT = "for TensorFlow Serving"
 PACKAGES = {"tensorflow": (), "jax": ("tensorflow",)}
 INT8 = False
 EXTRA = "assets.extra/noisy_student.json"  # a folder that TensorFlow keeps for files of others
-_BATCH = 256
 
 
 def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
@@ -30,12 +28,7 @@ def reader(path: Path) -> Callable[[Pixels], Probs]:
     import tensorflow as tf
 
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
-
-    def run(images):
-        batches = (images[row : row + _BATCH] for row in range(0, len(images), _BATCH))
-        return np.concatenate([serve(images=tf.constant(batch))["output_0"].numpy() for batch in batches])
-
-    return run
+    return lambda images: serve(images=tf.constant(images))["output_0"].numpy()
 
 
 def read_description(path: Path) -> str:

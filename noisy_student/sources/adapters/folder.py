@@ -17,7 +17,7 @@ from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
 from noisy_student.sources.interface import Rules, Source, pool_faults, wants_own_split
 from noisy_student.sources.names import class_folders, files, folders, unknown_classes
-from noisy_student.sources.reader import Reader, read_folder
+from noisy_student.sources.reader import Reader, count, read_folder
 
 RULES = Rules()
 
@@ -86,7 +86,7 @@ def check_layout(data: DataParams) -> tuple[dict[str, Path], str]:
     pool = root / "unlabelled"
     if data.unlabelled_from == AUTO and os.path.lexists(pool) and not pool.is_dir():
         raise DataError(f"{pool}: expected a folder of unlabelled images. Rename the file, or mend the link.")
-    if data.unlabelled_from == AUTO and pool.is_dir() and not _count(pool):
+    if data.unlabelled_from == AUTO and pool.is_dir() and not count(pool):
         raise DataError(f"{pool}: no image in it or below it. Put images there, or remove the folder.")
     for fault in pool_faults(data, has_own=pool.is_dir()):
         raise DataError(f"{fault}, or add {pool}/.")
@@ -119,7 +119,7 @@ def _unused(data, root, read_in):
             continue
         near = nearest(name, ["val", "unlabelled"])
         mend = why.get(name) or (f"meant for {near}/? Rename it" if near else f"no folder of {SPLITS}")
-        yield f"{name}/, {_count(root / name):,} files ({mend})"
+        yield f"{name}/, {count(root / name):,} files ({mend})"
     if "unlabelled" in read_in and (named := _names(root / "unlabelled")):
         more = ", ..." if len(named) > 3 else ""
         yield f"the names of the {len(named):,} folders in unlabelled/ ({', '.join(named[:3])}{more}), as labels"
@@ -131,10 +131,6 @@ def _cuts(validation):
 
 def _names(root):
     return [folder.name for folder in folders(root)]
-
-
-def _count(folder):
-    return sum(not name.startswith(".") for _, _, names in os.walk(folder) for name in names)
 
 
 class _Tree:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from commands import readme
+from commands import docs, docs_result
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.errors import UserError
-
-ROOT = Path(__file__).parents[1]
+from support import ROOT
 
 
 @pytest.fixture
@@ -20,8 +19,9 @@ def evaluated(monkeypatch):
 
 def test_the_table_is_that_of_the_committed_metrics(evaluated):
     text = Path("README.md").read_text(encoding="utf-8")
-    assert readme.with_tables(text, readme.tables()) == text
-    block = text.split("```\nmodel  ")[1].partition("```")[0]
+    assert docs.within(docs.README, text, "result", docs_result.tables()) == text
+    assert docs.MARKED[docs.README, "result"] is docs_result.tables
+    block = text.split("```text\nmodel  ")[1].partition("```")[0]
     lines = {line.split()[0]: line.split() for line in block.split("\n\n")[0].splitlines()[2:]}
     assert {name: cells[1] for name, cells in lines.items()} == {
         name: f"{100 * own['accuracy']:.2f}" for name, own in evaluated.items()
@@ -31,13 +31,13 @@ def test_the_table_is_that_of_the_committed_metrics(evaluated):
 
 def test_the_picture_is_that_of_the_committed_metrics(evaluated, tmp_path):
     images = json.loads(Path("metrics/data.json").read_text())["images"]
-    save_chart(tmp_path / "again.png", readme.picture(evaluated, images))
-    assert (tmp_path / "again.png").read_bytes() == readme.PICTURE.read_bytes()
-    assert f"]({readme.PICTURE.as_posix()})" in Path("README.md").read_text(encoding="utf-8")
+    save_chart(tmp_path / "again.png", docs_result.picture(evaluated, images))
+    assert (tmp_path / "again.png").read_bytes() == docs.PICTURE.read_bytes()
+    assert f"]({docs.PICTURE.as_posix()})" in Path("README.md").read_text(encoding="utf-8")
 
 
 def test_the_picture_shows_each_model_once(evaluated):
-    spec = readme.picture(evaluated, {"labelled": 20, "unlabelled": 1277, "test": 500})
+    spec = docs_result.picture(evaluated, {"labelled": 20, "unlabelled": 1277, "test": 500})
     alone = spec["layer"][4]["data"]["values"]
     shown = [row["right"] for row in [*spec["data"]["values"], *alone]]
     assert shown == pytest.approx([100 * own["accuracy"] for own in evaluated.values()])
@@ -45,7 +45,8 @@ def test_the_picture_shows_each_model_once(evaluated):
 
 
 def test_what_lies_around_the_table_stays_and_a_missing_one_is_told_of():
-    text = "before\n```\nmodel  a\n```\nafter\n```\nother\n```\n"
-    assert readme.with_tables(text, "model  b") == text.replace("model  a", "model  b")
-    with pytest.raises(UserError, match="no block of code"):
-        readme.with_tables("nothing", "model  b")
+    text = "before\n<!-- x -->\n```text\na\n```\n<!-- end -->\nafter\n```\nother\n```\n<!-- end -->\n"
+    assert docs.within(docs.README, text, "x", "b") == text.replace("\na\n", "\nb\n")
+    for torn in ("nothing", "<!-- end -->", "<!-- x -->\n"):
+        with pytest.raises(UserError, match=r"README\.md: expected <!-- x --> and <!-- end -->"):
+            docs.within(docs.README, torn, "x", "b")

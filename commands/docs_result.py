@@ -1,24 +1,17 @@
-"""Write the README's first table and picture anew, from the committed metrics of the default run.
+"""The README's first table and picture, from the committed metrics of the default run."""
 
-python -m commands.readme
-"""
-
-import sys
-from pathlib import Path
 from typing import Any
 
 from commands.results import robustness_table
-from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION, save_chart
+from noisy_student.drawing.canvas import BLACK, BLUE, VERMILLION
 from noisy_student.drawing.charts import axis, chart
-from noisy_student.runtime import console, layout
+from noisy_student.runtime import layout
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import read_json, write_bytes
+from noisy_student.runtime.files import read_json
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
 from noisy_student.steps.results import labels_line, table
 
-README, PICTURE = Path("README.md"), Path("docs/pictures/default-run.png")
-FIRST = "```\nmodel  "  # what the table in README begins with
 NOISE_ONLY = "student-noise-only"
 _SIZE = {"width": 430, "height": 270}  # pixels
 
@@ -37,18 +30,6 @@ def tables() -> str:
     robustness = robustness_table({model.name: read_json(model.robustness) for model in models})
     labels = labels_line(settings.data, read_json(layout.DATA_METRICS)["images"])
     return f"{table(evaluated)}\n\n{labels}\n\n{robustness}"
-
-
-def with_tables(text: str, shown: str) -> str:
-    """The README with these tables in place of those in it.
-
-    Raises:
-        UserError: it has none.
-    """
-    head, found, rest = text.partition(FIRST)
-    if not found:
-        raise UserError(f"{README}: no block of code that begins with `model`, see git's version of it.")
-    return f"{head}```\n{shown}\n```{rest.partition('```')[2]}"
 
 
 def picture(evaluated: dict[str, Any], images: dict[str, int]) -> dict[str, Any]:
@@ -110,21 +91,3 @@ def _shown(name):
 
 def _color(name):
     return {TEACHER.name: BLACK, NOISE_ONLY: VERMILLION}.get(name, BLUE)
-
-
-def main() -> None:
-    """Write both."""
-    try:
-        written = with_tables(README.read_text(encoding="utf-8"), tables())
-        spec = picture(read_json(layout.EVAL_METRICS), read_json(layout.DATA_METRICS)["images"])
-    except (OSError, UserError) as error:
-        sys.exit(f"error: {error}")
-    write_bytes(README, written.encode())
-    PICTURE.parent.mkdir(exist_ok=True)
-    save_chart(PICTURE, spec)
-    print(f"{README} and {PICTURE} are those of the last run")
-
-
-if __name__ == "__main__":
-    console.use_utf8()
-    main()
