@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import noisy_student
 from noisy_student.executors.processors import share_of
@@ -84,7 +84,7 @@ class _Pool:
         found = []
         for key, _ in self.selector.select(seconds):
             worker = key.data
-            line = worker.process.stdout.readline()
+            line = worker.output.readline()
             if worker not in self.busy:  # an idle one has died
                 self._forget(worker)
                 continue
@@ -120,11 +120,11 @@ class _Pool:
         place = min(set(range(self.workers)) - taken)
         first = {"call": self.work.call, "start": self.work.start}
         worker = _Worker(place, {**first, "processors": share_of(place, self.work.threads)})
-        self.selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+        self.selector.register(worker.output, selectors.EVENT_READ, worker)
         return worker
 
     def _forget(self, worker):
-        self.selector.unregister(worker.process.stdout)
+        self.selector.unregister(worker.output)
         for group in (self.busy, self.idle):
             with contextlib.suppress(ValueError):
                 group.remove(worker)
@@ -153,11 +153,12 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": path},
             process_group=0,  # Ctrl-C on the terminal is for the driver, which asks its workers
         )
+        self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
         self.send(first)
 
     def send(self, message):
         with contextlib.suppress(BrokenPipeError):  # it has died: its output says so
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.input.write(json.dumps(message).encode() + b"\n")
 
     def signal(self, number):
         with contextlib.suppress(ProcessLookupError):
@@ -165,8 +166,8 @@ class _Worker:
 
     def close(self):
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        self.process.stdout.close()
+            self.input.close()
+        self.output.close()
         self.process.wait()
 
 

@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError
@@ -37,7 +38,7 @@ def bind(processors: Sequence[int] | None) -> None:
         os.sched_setaffinity(0, processors)
 
 
-_held = []  # open files, for as long as this process lives
+_held: list[IO[str]] = []  # open files, for as long as this process lives
 
 
 def free_place(threads: int | None) -> int:

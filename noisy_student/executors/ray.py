@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import sys
+from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +61,10 @@ def results(
         )
         common = ray.put(_Common(work, os.getcwd(), environment.versions(), _variables()))
         most = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting, running = list(reversed(tasks)), {}
+        waiting, running = deque(tasks), dict[Any, Task]()
         while waiting or running:
             while waiting and len(running) < most:
-                task = waiting.pop()
+                task = waiting.popleft()
                 _tries(task.output).unlink(missing_ok=True)
                 running[remote.remote(common, os.path.abspath(task.output), task.arguments)] = task
             ended, _ = ray.wait(list(running), timeout=_LOOK)

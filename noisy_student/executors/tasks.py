@@ -86,7 +86,8 @@ def perform(call: Call, output: str | Path, arguments: dict[str, Any]) -> dict[s
     Returns:
         "seconds", "host", "cpu" and "details", which are what the function returned.
     """
-    began, details = time.monotonic(), {}
+    began = time.monotonic()
+    details: dict[str, Any] = {}
     if not Path(output).exists():  # else its worker died between the last two steps, before it could say so
         with atomic_path(output) as temporary:
             details = call(temporary, **arguments) or {}

@@ -63,7 +63,7 @@ def label_pool(params: Params, generation: str) -> dict:
             Task(shard_name(n), kept.folder / f"{shard_name(n)}.npy", end - first, {"first": first, "end": end})
             for n, (first, end) in enumerate(ranges)
         ]
-        shared = {"params": params.model_dump(mode="json"), "generation": generation, "digest": digest}
+        shared: dict[str, Any] = {"params": params.model_dump(mode="json"), "generation": generation, "digest": digest}
         shared |= {"batch_size": batch, "folder": os.fspath(kept.folder)}
         shared |= {"shown": len(ranges) == 1 and in_this_process(executor, own.threads)}
         select = Call("noisy_student.backends:select", {"name": params.backend, "arithmetic": params.arithmetic})

@@ -50,8 +50,10 @@ class Numbers:
         """Those of what `select` chose of a pool, of which `guesses` are the `best_guesses`."""
         predicted, confidence = guesses
         passed = is_kept(confidence, threshold, max_confidence)
-        each = [np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))]
-        return cls(*each, histogram(confidence, equal_edges(BINS)))
+        filtered, chosen, different = (
+            np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))
+        )
+        return cls(filtered, chosen, different, histogram(confidence, equal_edges(BINS)))
 
 
 def select_and_write(params: Params, generation: str) -> None:
