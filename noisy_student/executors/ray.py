@@ -7,7 +7,10 @@ Retries, placement and back-pressure are Ray's. Ray is an extra: requirements-ra
 import contextlib
 import importlib.util
 import os
+import signal
+import socket
 import sys
+import threading
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Requests
 
 _LOOK = 0.5  # seconds between two looks for requests to stop
+_KNOCK = 10.0  # seconds that a cluster has to answer
 _IN_FLIGHT = 4  # tasks that are handed to Ray for each of its processors: it needs no list of all
 _DIED = (
     "its worker died each time, e.g. killed by the system or by Ray because the memory was full (fewer workers, or a "
@@ -77,20 +81,34 @@ def results(
 
 
 def _connect(settings):
+    """Join the cluster of the settings, or start one that says nothing, neither here nor to its makers."""
     import ray
 
-    quiet: dict[str, Any] = {"include_dashboard": False, "logging_level": "warning"}
-    if settings.address is None:
-        ray.init(address="local", num_cpus=settings.workers, **quiet)
-        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=settings.address, logging_level="warning")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, ray.exceptions.RayError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ParamsError(
-            f"executor address: {settings.address}: no Ray cluster answers there ({first}). Start one (`ray start "
-            "--head`), correct the address, or leave it empty for a cluster of this machine alone."
-        ) from error
+        if settings.address is None:
+            ray.init(address="local", num_cpus=settings.workers, include_dashboard=False, logging_level="error")
+            return
+        try:
+            _knock(settings.address)
+            ray.init(address=settings.address, logging_level="error")
+        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise ParamsError(
+                f"executor address: {settings.address}: no Ray cluster answers there ({first}). Start one (`ray start "
+                "--head`), correct the address, or leave it empty for a cluster of this machine alone."
+            ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray's ends the driver at once
+
+
+def _knock(address):
+    """Raise OSError where nobody listens: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 def _variables():
@@ -113,7 +131,7 @@ def _outcome(task, reference):
             raise error.cause from None
         outcome = Outcome(task, None, _tried(task.output), str(error.cause))
     except ray.exceptions.RayError as error:
-        outcome = Outcome(task, None, max(1, _tried(task.output)), str(error).partition("\n")[0])
+        outcome = Outcome(task, None, _tried(task.output), str(error).partition("\n")[0])
     _tries(task.output).unlink(missing_ok=True)
     return outcome
 
@@ -151,10 +169,13 @@ def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str
         bind(share_of(free_place(common.work.threads), common.work.threads))
         common.work.start()
         _started.append(common.work.start)
-    with _tries(output).open("ab") as file:
-        file.write(b".")
     try:
-        return perform(common.work.call, output, arguments) | {"tries": _tried(output)}
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        with _tries(output).open("ab") as file:
+            file.write(b".")
+        facts = perform(common.work.call, output, arguments) | {"tries": _tried(output)}
+        _tries(output).unlink(missing_ok=True)  # here, for the driver may be dead
+        return facts
     except Exception as error:
         print(f"{Path(output).name}: {why(error)}", file=sys.stderr, flush=True)
         raise (_Passing if may_pass(error) else UserError)(why(error)) from None  # ours, so that the driver knows it
@@ -182,5 +203,5 @@ def _tries(output):
 
 def _tried(output):
     with contextlib.suppress(FileNotFoundError):
-        return _tries(output).stat().st_size
+        return max(1, _tries(output).stat().st_size)
     return 1
