@@ -127,7 +127,7 @@ class ShardedProbs:
     def __getitem__(self, rows: Index) -> np.ndarray:
         """(K,) of one row, else (n, K)."""
         if isinstance(rows, int | np.integer):
-            return self._read(np.arange(len(self))[rows : rows + 1 or None])[0]
+            return self._read(np.array([rows]))[0]
         if isinstance(rows, slice):
             rows = np.arange(*rows.indices(len(self)))
         return self._read(np.asarray(rows))
@@ -148,11 +148,11 @@ class ShardedProbs:
         if len(rows) and not -len(self) <= rows.min() <= rows.max() < len(self):
             raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)} distributions")
         rows = np.where(rows < 0, rows + len(self), rows)
-        for start, end, part in zip(self.starts[:-1], self.starts[1:], self.parts, strict=True):
-            here = np.flatnonzero((rows >= start) & (rows < end))
-            if len(here):
-                found = part[rows[here] - start]
-                out[here] = found if found.dtype.names is None else dense(found, self.shape[1])
+        places = np.searchsorted(self.starts, rows, side="right") - 1  # the part of each row
+        for number in np.unique(places):
+            here = np.flatnonzero(places == number)
+            found = self.parts[number][rows[here] - self.starts[number]]
+            out[here] = found if found.dtype.names is None else dense(found, self.shape[1])
         return out
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -28,15 +28,15 @@ _LOOK = 0.5  # seconds between two looks for requests to stop
 _PATIENCE = 60.0  # seconds for a worker to save what it has, when it is asked to stop
 
 
-def here(work: Work, tasks: Sequence[Task], *, alone: bool) -> Iterator[Outcome]:
-    """One task after the other in this process; if the stage has only one, what it raises is raised."""
+def here(work: Work, tasks: Sequence[Task], requests: Requests) -> Generator[Outcome, None, None]:
+    """Yield an outcome a task, done in this process one after the other; fewer if `requests` ask to stop."""
     for task in tasks:
         try:
             yield Outcome(task, perform(work.call, task.output, task.arguments), tries=1)
         except (UserError, OSError, MemoryError) as error:
-            if alone:
-                raise
             yield Outcome(task, None, tries=1, error=why(error))
+        if requests.pending() is not None:
+            return
 
 
 def results(

@@ -7,6 +7,7 @@ Retries, placement and back-pressure are Ray's. Ray is an extra: requirements-ra
 import contextlib
 import importlib.util
 import os
+import platform
 import signal
 import socket
 import sys
@@ -115,7 +116,9 @@ def _variables():
     """What a worker's environment has as this one's: what decides rounding, and where the code lies."""
     above = str(Path(noisy_student.__file__).parents[1])
     path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
-    return {"PYTHONPATH": path, **environment.fingerprint()["variables"]}
+    rounding = environment.fingerprint()["variables"]
+    own = {name: value for name, value in rounding.items() if not name.endswith("_VISIBLE_DEVICES")}  # Ray sets these
+    return {"PYTHONPATH": path, **own}
 
 
 def _outcome(task, reference):
@@ -165,20 +168,27 @@ def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it before each task, to `num_cpus`
     if not _started:
         _check_versions(common.versions)
-        os.chdir(common.folder)
-        bind(share_of(free_place(common.work.threads), common.work.threads))
-        common.work.start()
-        _started.append(common.work.start)
     try:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         with _tries(output).open("ab") as file:
             file.write(b".")
+        _begin(common)
         facts = perform(common.work.call, output, arguments) | {"tries": _tried(output)}
         _tries(output).unlink(missing_ok=True)  # here, for the driver may be dead
         return facts
     except Exception as error:
         print(f"{Path(output).name}: {why(error)}", file=sys.stderr, flush=True)
         raise (_Passing if may_pass(error) else UserError)(why(error)) from None  # ours, so that the driver knows it
+
+
+def _begin(common):
+    """Make a worker's process ready, once."""
+    if _started:
+        return
+    os.chdir(common.folder)
+    bind(share_of(free_place(common.work.threads), common.work.threads))
+    common.work.start()
+    _started.append(common.work.start)
 
 
 def _check_versions(expected):
@@ -190,7 +200,7 @@ def _check_versions(expected):
     ]
     if other:
         raise VersionsError(
-            f"the Ray worker on {os.uname().nodename} has other versions than this machine: {', '.join(other)}. "
+            f"the Ray worker on {platform.node()} has other versions than this machine: {', '.join(other)}. "
             "Results could differ from worker to worker: install the same requirements*.txt on every node."
         )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from noisy_student.executors import local, ray
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import Outcome, Task, Work
+from noisy_student.executors.tasks import Outcome, Task, Work, perform
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.progress import Shown, bar
 from noisy_student.runtime.signals import Stopped, deferred
@@ -29,16 +29,15 @@ class Report:
 
     Attributes:
         skipped: tasks whose file was there already.
-        details: what each task's function returned, by the name of the task.
+        totals: sums of what the tasks' function returned.
     """
 
-    executor: str
-    workers: int
+    settings: ExecutorSettings
     skipped: int = 0
     retries: int = 0
     seconds: list[float] = field(default_factory=list)
     cpus: Counter = field(default_factory=Counter)
-    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    totals: Counter = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
@@ -46,11 +45,12 @@ class Report:
         if outcome.facts is not None:
             self.seconds.append(outcome.facts["seconds"])
             self.cpus[outcome.facts["cpu"]] += 1
-            self.details[outcome.task.name] = outcome.facts["details"]
+            self.totals.update(outcome.facts["details"])
 
     def for_record(self) -> dict[str, Any]:
         """What metrics/run.json has of it."""
-        found: dict[str, Any] = {"executor": self.executor, "workers": self.workers}
+        found: dict[str, Any] = {"executor": self.settings.name}
+        found |= {"address": self.settings.address} if self.settings.address else {"workers": self.settings.workers}
         found |= {"shards": self.skipped + len(self.seconds), "shards_done_before": self.skipped}
         found |= {"retries": self.retries}
         if self.seconds:
@@ -73,17 +73,21 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
         UserError: the executor cannot start.
     """
     missing = [task for task in tasks if not task.output.exists()]
-    report = Report(settings.name, settings.workers, skipped=len(tasks) - len(missing))
+    report = Report(settings, skipped=len(tasks) - len(missing))
     if not missing:
         return report
-    if in_this_process(settings, work.threads):
-        return _here(work, missing, title, report, total=len(tasks))
-    images = sum(task.size for task in tasks)
+    in_process = in_this_process(settings, work.threads)
+    if in_process and len(tasks) == 1:  # it shows its own progress, and what it raises is raised
+        report.add(Outcome(tasks[0], perform(work.call, tasks[0].output, tasks[0].arguments), tries=1))
+        return report
+    images, left = sum(task.size for task in tasks), sum(task.size for task in missing)
     failed: list[Outcome] = []
-    done = images - sum(task.size for task in missing)
-    with bar(total=images, name=title, unit="image", initial=done) as shown, deferred() as requests:
-        began, initial = time.monotonic(), done
-        results = EXECUTORS[settings.name](work, missing, settings, requests)
+    with bar(total=images, name=title, unit="image", initial=images - left) as shown, deferred() as requests:
+        if in_process:
+            results = local.here(work, missing, requests)
+        else:
+            results = EXECUTORS[settings.name](work, missing, settings, requests)
+        began, done = time.monotonic(), 0
         for outcome in results:
             report.add(outcome)
             if outcome.facts is None:
@@ -93,7 +97,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
                     break
                 continue
             done += outcome.task.size
-            _show(shown, outcome.task.size, report, len(tasks), (done - initial) / (time.monotonic() - began))
+            _show(shown, outcome.task.size, report, len(tasks), done / (time.monotonic() - began))
         if (asked := requests.pending()) is not None and len(report.seconds) + len(failed) < len(missing):
             raise Stopped(_stopped(title, report, len(tasks)), asked)
     _raise(title, failed, report, len(tasks))
@@ -103,21 +107,6 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
 def in_this_process(settings: ExecutorSettings, threads: int | None) -> bool:
     """Whether tasks need no process of their own."""
     return settings.name == "local" and settings.workers == 1 and threads is None
-
-
-def _here(work, tasks, title, report, *, total):
-    """One task after the other in this process; what is raised by the only one is raised as it is."""
-    failed: list[Outcome] = []
-    for outcome in local.here(work, tasks, alone=total == 1):
-        report.add(outcome)
-        if outcome.facts is None:
-            failed.append(outcome)
-            if len(failed) >= HOPELESS and not report.seconds:
-                break
-        elif total > 1:
-            print(f"{title}: {report.skipped + len(report.seconds)} of {total} shards are done", flush=True)
-    _raise(title, failed, report, total)
-    return report
 
 
 def _show(shown: Shown, images, report, total, rate):

@@ -33,7 +33,7 @@ class Work:
 
     Attributes:
         call: is called with the path of a temporary file, which it writes, and with the task's arguments besides its
-            own; may return facts that JSON can hold.
+            own; may return {name: number}, of which there are sums in the end.
         start: what a new process calls before its first task.
         threads: processors that a worker may use; None: all of its machine.
     """

@@ -8,6 +8,8 @@ import numpy as np
 from noisy_student.inference.metrics import bin_of
 from noisy_student.runtime.types import Floats, Labels, Mask, Probs
 
+_PIECE = 8 * 2**20  # bytes read at once
+
 
 class StoredProbs(Protocol):
     """Distributions that need not lie in one array, see `data.probs`."""
@@ -22,9 +24,6 @@ class StoredProbs(Protocol):
 
     def pieces(self, size: int) -> Iterator[tuple[int, Labels, Floats]]:
         """See `pieces`; of at most `size` bytes at once."""
-
-
-_PIECE = 8 * 2**20  # bytes read at once
 
 
 def best_guesses(probs: Probs | StoredProbs) -> tuple[Labels, Floats]:

@@ -70,7 +70,7 @@ def label_pool(params: Params, generation: str) -> dict:
         before = sum(task.size for task in tasks if task.output.exists())
         report = run(Work(Call(LABEL, shared), start=select, threads=own.threads), tasks, executor, title=title)
         replace_shards(layout.pseudo_labels(generation), [task.output for task in tasks])
-    resumed = before + sum(details.get("resumed_from", 0) for details in report.details.values())
+    resumed = before + report.totals["resumed_from"]
     return {"images": len(pool), "resumed_from_row": resumed, "devices": devices, **report.for_record()}
 
 
@@ -91,7 +91,7 @@ def label_shard(
     batch_size: int,
     folder: str,
     shown: bool,
-) -> dict[str, Any]:
+) -> dict[str, int]:
     """Write the distributions over some rows of the pool; what an executor does for each shard.
 
     Args:
