@@ -43,7 +43,8 @@ def _of_pool(record: Any, generation: str) -> Said:
     folder = layout.pseudo_labels(generation)
     names = sorted(PurePath(path).name for path in record.ls(folder.as_posix(), detail=False))
     parts = [_array(record, folder / name) for name in names]
-    predicted, confidence = best_guesses(ShardedProbs(parts, classes=parts[0].shape[-1]))
+    classes = len(json.loads(record.read_text(layout.CLASSES.as_posix())))
+    predicted, confidence = best_guesses(ShardedProbs(parts, classes))
     return Said(predicted, confidence.astype(np.float64))
 
 
