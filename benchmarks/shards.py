@@ -109,8 +109,8 @@ def installed():
     return [name for name in EXECUTORS if name != "Ray" or importlib.util.find_spec("ray")]
 
 
-def measure(count, shard, turns):
-    """{name: its runs}, and the rates of the bare forward pass, in turns."""
+def measure(count, shard, turns, *, beside=True):
+    """{name: its runs}, and the rates of the bare forward pass if it runs beside them, in turns."""
     runs, rates = {name: [] for name in installed()}, []
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
@@ -118,8 +118,9 @@ def measure(count, shard, turns):
         pool = folder / layout.UNLABELLED / "images.npy"
         cores = WORKERS * max(1, threads() // WORKERS)
         for _ in range(turns):
-            (alone,) = compare({BARE: functools.partial(bare, NETWORK, pool)}, rounds=1, cores=cores)
-            rates.append(alone.median)
+            if beside:
+                (alone,) = compare({BARE: functools.partial(bare, NETWORK, pool)}, rounds=1, cores=cores)
+                rates.append(alone.median)
             for name, own in runs.items():
                 own.append(run(folder, EXECUTORS[name]))
     return runs, rates
@@ -140,9 +141,12 @@ def speed_table(runs, rates):
     return "\n".join(lines)
 
 
-def memory_table(many, few, count):
+def memory_table(many, few, count, few_count):
     """Markdown: the driver's peaks at two sizes of the pool."""
-    lines = [f"| the driver's peak, MiB | {FEW:,} images | {count:,} | ratio | at most |", "|---|---:|---:|---:|---:|"]
+    lines = [
+        f"| the driver's peak, MiB | {few_count:,} images | {count:,} | ratio | at most |",
+        "|---|---:|---:|---:|---:|",
+    ]
     for name, own in many.items():
         least, most = (statistics.median(one.peak for one in group) for group in (few[name], own))
         lines.append(f"| {name} | {least:,.0f} | {most:,.0f} | {most / least:.2f} | {MOST_MEMORY} |")
@@ -158,14 +162,14 @@ def main():
     if arguments.label:
         label()
         return
-    count, shards, turns = (4_000, 8, 1) if arguments.trial else (1_000_000, 200, TURNS)
+    count, shards, turns, few_count = (4_000, 8, 1, 1_000) if arguments.trial else (1_000_000, 200, TURNS, FEW)
     print("## Labelling by shards\n\n`python -m benchmarks.shards`\n")
     print(machine("tensorflow", "keras", "numpy", "ray"))
     many, rates = measure(count, count // shards, turns)
     print(f"\n{count:,} images in {shards} shards, {turns} turns; the {BARE} on as many cores: ", end="")
     print(f"{statistics.median(rates):,.0f} images/s.\n\n{speed_table(many, rates)}\n")
-    few, _ = measure(FEW if not arguments.trial else count, count // shards, 1)
-    print(memory_table(many, few, count))
+    few, _ = measure(few_count, count // shards, 1, beside=False)
+    print(memory_table(many, few, count, few_count))
     digests = {one.digest for own in many.values() for one in own}
     print(f"\nLabels: {'the same bytes' if len(digests) == 1 else f'{len(digests)} DIFFERENT files'} in all runs.")
 
