@@ -15,7 +15,9 @@ from noisy_student.runtime.errors import FULL, UserError
 
 if TYPE_CHECKING:
     from noisy_student.deployment.predicting import FilePredictor
+    from noisy_student.deployment.runtimes import Opened
 
+MODEL_HELP = "a .keras file, read in safe mode; or an export of it (.onnx, .tflite, .xml), run by its own runtime"
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 STATUSES = """\
 exit status: 0 done; 1 an error, nothing was written; 2 wrong arguments; 3 done, but some files could not be read
@@ -68,6 +70,19 @@ def select_backend() -> None:
         raise UserError(f"none of {', '.join(REQUIREMENTS)} is installed. Run `pip install -r requirements.txt`.")
     backends.select(chosen or installed[0])
     backends.current().make_deterministic()
+
+
+def opened(arguments: argparse.Namespace) -> "Opened":
+    """The model that a command names: Keras and its framework are started only if it is none of the exports.
+
+    Raises:
+        UserError: see `select_backend` and `runtimes.open_any`.
+    """
+    from noisy_student.deployment import runtimes
+
+    if not runtimes.is_export(arguments.model):
+        select_backend()
+    return runtimes.open_any(arguments.model, arguments.classes)
 
 
 def shown(name: str) -> str:

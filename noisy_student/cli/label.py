@@ -18,7 +18,7 @@ from noisy_student import cli
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("folder", type=Path, metavar="DIR", help="a folder of images, with all below it")
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file; it is read in safe mode")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=cli.MODEL_HELP)
     parser.add_argument(
         "--threshold",
         type=cli.share,
@@ -45,17 +45,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not arguments.folder.is_dir():
         raise DataError(f"{arguments.folder}: no such folder. Name a folder of images; predict takes other things too.")
-    cli.select_backend()
     from noisy_student.deployment import labelling
-    from noisy_student.deployment.models import open_model
     from noisy_student.deployment.predicting import FilePredictor, nothing_predicted
 
-    model, described = open_model(arguments.model, arguments.classes)
+    model = cli.opened(arguments)
+    described = model.described
     for folder in filter(None, (arguments.out, arguments.into)):
         labelling.check_new(folder)
     if arguments.into:
         labelling.check_class_names(described.classes)
-    predictor = FilePredictor(model, described, on_unreadable=cli.name_unreadable)
+    predictor = FilePredictor(model, on_unreadable=cli.name_unreadable)
     found = _label(predictor, arguments)
     if not predictor.images:
         raise nothing_predicted(predictor, [arguments.folder])

@@ -23,7 +23,7 @@ _SPECIAL = re.compile(r'[,"\r\n]')  # what makes a cell of a table one in quotes
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a .keras file; it is read in safe mode")
+    parser.add_argument("model", type=Path, metavar="MODEL", help=cli.MODEL_HELP)
     parser.add_argument(
         "paths",
         nargs="+",
@@ -64,20 +64,18 @@ def run(arguments: argparse.Namespace) -> int:
     for path in filter(None, (arguments.csv, arguments.sheet)):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    cli.select_backend()
     from noisy_student.deployment.image_files import image_files
-    from noisy_student.deployment.models import open_model
     from noisy_student.deployment.predicting import FilePredictor, nothing_predicted
     from noisy_student.deployment.sheets import Extremes, prediction_sheet
     from noisy_student.runtime.progress import bar
 
-    model, described = open_model(arguments.model, arguments.classes)
-    predictor = FilePredictor(model, described, on_unreadable=cli.name_unreadable)
+    model = cli.opened(arguments)
+    predictor = FilePredictor(model, on_unreadable=cli.name_unreadable)
     extremes = Extremes(each=24) if arguments.sheet else None
     quiet = arguments.csv is None and sys.stdout.isatty()  # the lines themselves show how far it is
     files = image_files(arguments.paths, listed=sys.stdin.buffer if sys.stdin else None)
     unsure = 0
-    with _writer(arguments, described.classes) as write:
+    with _writer(arguments, model.described.classes) as write:
         shown = contextlib.nullcontext() if quiet else bar(total=None, name="predict", unit="image", brief=True)
         with shown as counted:
             for batch in predictor(files):
@@ -90,7 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
             raise nothing_predicted(predictor, arguments.paths)
         if extremes:
             prediction_sheet(
-                arguments.sheet, extremes, described.classes, model=described.name, images=predictor.images
+                arguments.sheet,
+                extremes,
+                model.described.classes,
+                model=model.described.name,
+                images=predictor.images,
             )
     _summarise(predictor, arguments, unsure)
     return cli.PARTLY if predictor.unreadable else cli.DONE

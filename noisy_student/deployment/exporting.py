@@ -139,7 +139,7 @@ def export(
         try:
             with _quietly(), _temporary_files_in(converters):
                 module.write(model, temporary, described, calibration)
-                given = _in_batches(module.reader(temporary), check.images)
+                given = _in_batches(module.reader(temporary).run, check.images)
         except OSError as error:
             error.filename = error.filename or str(path)
             raise

@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
 from noisy_student.data.levels import Depth, check_one_scale
 from noisy_student.deployment.image_files import ImageFile, readings
-from noisy_student.inference.description import Description
-from noisy_student.inference.predict import Predictor
+from noisy_student.deployment.runtimes import Opened
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Pixels, Probs
 
@@ -34,11 +32,9 @@ class FilePredictor:
         on_unreadable: called with the name and the cause of each file that cannot be read.
     """
 
-    def __init__(
-        self, model: keras.Model, described: Description, *, on_unreadable: Callable[[str, str], None] = lambda *_: None
-    ) -> None:
+    def __init__(self, model: Opened, *, on_unreadable: Callable[[str, str], None] = lambda *_: None) -> None:
         self.images, self.unreadable, self.example = 0, 0, ""
-        self._predictor, self._size, self._described = Predictor(model), model.input_shape[1], described
+        self._model = model
         self._on_unreadable = on_unreadable
         self._depths: dict[tuple[int, str], tuple[str, Depth]] = {}  # of each kind the file with the highest level
 
@@ -48,7 +44,7 @@ class FilePredictor:
         Raises:
             DataError: the model gives no distributions.
         """
-        for (names, images), probs in self._predictor.stream(self._batches(files)):
+        for (names, images), probs in self._model.stream(self._batches(files)):
             if not self.images:
                 _check_distribution(probs)
             self.images += len(names)
@@ -56,13 +52,14 @@ class FilePredictor:
 
     def check_depths(self) -> None:
         """Raise DataError if images of more than 8 bits were scaled differently, or perhaps wrongly."""
-        check_one_scale(list(self._depths.values()), self._described.levels)
+        check_one_scale(list(self._depths.values()), self._model.described.levels)
 
     def _batches(self, files):
         """Yield ((names, images), images): what the predictor knows a batch by, and the batch."""
         names, images = [], []
-        ways = self._described.model_dump(include={"resize", "levels"})
-        for name, (image, cause, depth) in readings(files, size=self._described.image_size, then=self._size, **ways):
+        described, side = self._model.described, self._model.side
+        ways = described.model_dump(include={"resize", "levels"})
+        for name, (image, cause, depth) in readings(files, size=described.image_size, then=side, **ways):
             if image is None:
                 self.unreadable += 1
                 self.example = self.example or f"{name}: {cause}"
@@ -72,7 +69,7 @@ class FilePredictor:
                 self._note(name, depth)
             names.append(name)
             images.append(image)
-            if len(names) == self._predictor.size:
+            if len(names) == self._model.size:
                 yield self._batch(names, images)
                 names, images = [], []
         if names:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 from deployed import CLASSES, SIDE
 from noisy_student.deployment import exporting
-from noisy_student.deployment.formats import FORMATS, module_of
+from noisy_student.deployment.formats import FORMATS, Reader, module_of
 from noisy_student.inference.description import Description
 from noisy_student.inference.saving import read_description
 from support import ROOT
@@ -52,7 +53,8 @@ def test_an_export_gives_what_stock_keras_gives(name, model, images, call, tmp_p
     monkeypatch.chdir(tmp_path)
     module, path, done = exported(call, model, name)
     expected = keras.saving.load_model(model).predict(images, verbose=0)
-    run = module.reader(path)
+    run, takes, gives = module.reader(path)
+    assert (takes, gives) == ((None, SIDE, SIDE, 3), (None, len(CLASSES)))
     np.testing.assert_allclose(run(images), expected, atol=1e-4)
     np.testing.assert_allclose(run(images[:1]), expected[:1], atol=1e-4)
     assert Description.model_validate_json(module.read_description(path)) == read_description(model)
@@ -85,6 +87,16 @@ def test_what_the_litert_interpreter_sees(model, images, call, tmp_path, monkeyp
     np.testing.assert_allclose(probs, keras.saving.load_model(model).predict(images[:1], verbose=0), atol=1e-4)
 
 
+@pytest.mark.slow
+def test_without_the_litert_interpreter_tensorflows_own_serves(model, images, call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for package in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, package, None)
+    module, path, _ = exported(call, model, "litert")
+    expected = keras.saving.load_model(model).predict(images, verbose=0)
+    np.testing.assert_allclose(module.reader(path).run(images), expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["onnx", *slow("litert")])
 def test_kernels_have_8_bits_and_the_accuracy_is_that_of_the_file(name, plain_set, model, call):
     module, path, done = exported(call, model, name, "--int8", "--images", "set")
@@ -92,7 +104,7 @@ def test_kernels_have_8_bits_and_the_accuracy_is_that_of_the_file(name, plain_se
     others, _ = exporting._split(measured)
     known = others.labels >= 0
     probs = [keras.saving.load_model(model).predict(others.images[known], verbose=0)]
-    probs.append(module.reader(path)(others.images[known]))
+    probs.append(module.reader(path).run(others.images[known]))
     own, given = ((each.argmax(axis=1) == others.labels[known]).mean() for each in probs)
     assert f"accuracy {own:.2%} before, {given:.2%} after" in done.out
     assert own == 1  # the labels are the model's own
@@ -117,9 +129,9 @@ def _shapes_of_8_bits(name, path):
 
         weights = onnx.load(str(path)).graph.initializer
         return [weight.dims for weight in weights if weight.data_type == onnx.TensorProto.INT8]
-    from tensorflow.lite import Interpreter
+    import tensorflow as tf
 
-    return [each["shape"] for each in Interpreter(str(path)).get_tensor_details() if each["dtype"] == np.int8]
+    return [each["shape"] for each in tf.lite.Interpreter(str(path)).get_tensor_details() if each["dtype"] == np.int8]
 
 
 @pytest.fixture
@@ -145,7 +157,7 @@ def test_an_export_that_differs_is_not_written(model, call, tmp_path, monkeypatc
     module = module_of("savedmodel")
     monkeypatch.setattr(module, "PACKAGES", {keras.config.backend(): ()})
     monkeypatch.setattr(module, "write", lambda model, path, *rest: path.mkdir())
-    monkeypatch.setattr(module, "reader", lambda path: _tampered)
+    monkeypatch.setattr(module, "reader", lambda path: Reader(_tampered, (), ()))
     done = call("export", model, "--format", "savedmodel")
     assert done.status == 1
     assert "a probability of the export differs by" in done.err

@@ -6,17 +6,35 @@ Each has
 - `PACKAGES`: {backend: the packages that writing and checking import}; backends that cannot write it are left out;
 - `INT8`: whether `write` takes images to calibrate by;
 - `write(model, path, described, calibration)`: calibration is None, or (N, S, S, 3) uint8 for a version in 8 bits;
-- `reader(path)`: a function of a batch of uint8 images (n, S, S, 3) that gives probabilities (n, K);
-- `read_description(path)`: the JSON that says classes and how images are read.
+- `RUNTIME`: what `reader` imports, a package or one of two; None where a file may hold code, which is not run for
+  files of others;
+- `reader(path)`: a `Reader`; `read_description(path)`: the JSON that says classes and how images are read, or None.
 
 Packages are imported where they are used only.
 """
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from types import ModuleType
+from typing import NamedTuple
+
+from noisy_student.runtime.types import Pixels, Probs
 
 FORMATS = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+class Reader(NamedTuple):
+    """An export in its own runtime, on all cores.
+
+    Attributes:
+        run: gives the probabilities (n, K) of uint8 images (n, S, S, 3).
+        takes, gives: the shapes; None: of any size.
+    """
+
+    run: Callable[[Pixels], Probs]
+    takes: tuple[int | None, ...]
+    gives: tuple[int | None, ...]
 
 
 def module_of(name: str) -> ModuleType:

@@ -1,24 +1,27 @@
 """LiteRT (TensorFlow Lite), by Keras' own export; 8 bits by the converter's full-integer quantisation."""
 
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
-
+from noisy_student.deployment.formats import Reader
 from noisy_student.inference.description import Description
-from noisy_student.runtime.types import Pixels, Probs
+from noisy_student.runtime import environment
+from noisy_student.runtime.types import Pixels
+
+if TYPE_CHECKING:
+    import keras
 
 SUFFIX = ".tflite"
 ABOUT = "for phones and small boards"
 PACKAGES = {"tensorflow": ()}
+RUNTIME = ("ai_edge_litert", "tensorflow")
 INT8 = True
 MEMBER, LABELS = "noisy_student.json", "labels.txt"
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
+def write(model: "keras.Model", path: Path, described: Description, calibration: Pixels | None) -> None:
     """Write the model; images go in as "images", uint8, probabilities come out as "output_0".
 
     As in files with TFLite Metadata a ZIP archive stands behind it: labels.txt, and the description as JSON.
@@ -38,17 +41,20 @@ def write(model: keras.Model, path: Path, described: Description, calibration: P
             archive.writestr(zipfile.ZipInfo(name, date_time=_DATE), text)
 
 
-def reader(path: Path) -> Callable[[Pixels], Probs]:
+def reader(path: Path) -> Reader:
     """The LiteRT interpreter, or TensorFlow's, which is the same one."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow as tf
 
-    interpreter = Interpreter(str(path), num_threads=1)
+        Interpreter = tf.lite.Interpreter  # no module that one can import from
+
+    interpreter = Interpreter(str(path), num_threads=environment.threads())
+    inward, outward = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(images):
-        inward, outward = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+        inward = interpreter.get_input_details()[0]
         if tuple(inward["shape"]) != images.shape:
             interpreter.resize_tensor_input(inward["index"], images.shape)
             interpreter.allocate_tensors()
@@ -57,10 +63,15 @@ def reader(path: Path) -> Callable[[Pixels], Probs]:
         return interpreter.get_tensor(outward["index"]).copy()
 
     interpreter.allocate_tensors()
-    return run
+    takes, gives = (
+        tuple(None if size < 0 else int(size) for size in details["shape_signature"]) for details in (inward, outward)
+    )
+    return Reader(run, takes, gives)
 
 
-def read_description(path: Path) -> str:
+def read_description(path: Path) -> str | None:
     """From the archive behind the model."""
+    if not zipfile.is_zipfile(path):
+        return None
     with zipfile.ZipFile(path) as archive:
-        return archive.read(MEMBER).decode()
+        return archive.read(MEMBER).decode() if MEMBER in archive.namelist() else None

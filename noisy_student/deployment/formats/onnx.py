@@ -3,14 +3,19 @@
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
+from noisy_student.deployment.formats import Reader
 from noisy_student.inference.description import Description
-from noisy_student.runtime.types import Pixels, Probs
+from noisy_student.runtime import environment
+from noisy_student.runtime.types import Pixels
+
+if TYPE_CHECKING:
+    import keras
 
 SUFFIX = ".onnx"
 ABOUT = "for ONNX Runtime and many others"
@@ -19,11 +24,12 @@ PACKAGES = {
     "jax": ("jax2onnx", "onnx", "onnxruntime"),
     "torch": ("onnx", "onnxscript", "onnxruntime"),
 }
+RUNTIME = ("onnxruntime",)
 INT8 = True
 KEY = "noisy_student"
 
 
-def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
+def write(model: "keras.Model", path: Path, described: Description, calibration: Pixels | None) -> None:
     """Write the model; images go in as "images", uint8, in batches of any size, "probs" come out.
 
     Its metadata hold the description as JSON, and the classes by themselves as "names", a JSON list.
@@ -81,17 +87,27 @@ def _quantise(path, calibration):
     prepared.unlink()
 
 
-def reader(path: Path) -> Callable[[Pixels], Probs]:
-    """ONNX Runtime on the CPU."""
+def reader(path: Path) -> Reader:
+    """ONNX Runtime on the CPU, which by itself takes one thread for two cores that share their units."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probs"], {"images": images})[0]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = environment.threads()
+    session = _session(path, options)
+    takes, gives = (
+        tuple(size if isinstance(size, int) else None for size in value.shape)
+        for value in (session.get_inputs()[0], session.get_outputs()[0])
+    )
+    return Reader(lambda images: session.run(["probs"], {"images": images})[0], takes, gives)
 
 
-def read_description(path: Path) -> str:
+def read_description(path: Path) -> str | None:
     """From the metadata."""
+    return _session(path).get_modelmeta().custom_metadata_map.get(KEY)
+
+
+def _session(path, options=None):
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return session.get_modelmeta().custom_metadata_map[KEY]
+    onnxruntime.set_default_logger_severity(4)  # what is wrong with a file is raised, too
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

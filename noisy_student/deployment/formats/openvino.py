@@ -1,21 +1,25 @@
 """OpenVINO IR, two files, by Keras' own export: weights stay float32, which OpenVINO's own `save_model` would halve."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
-
+from noisy_student.deployment.formats import Reader
 from noisy_student.inference.description import Description
-from noisy_student.runtime.types import Pixels, Probs
+from noisy_student.runtime import environment
+from noisy_student.runtime.types import Pixels
+
+if TYPE_CHECKING:
+    import keras
 
 SUFFIX = ".xml"
 ABOUT = "for Intel's CPUs and GPUs"
 PACKAGES = {"tensorflow": ("openvino",), "jax": ("openvino", "tensorflow"), "torch": ("openvino",)}
+RUNTIME = ("openvino",)
 INT8 = False
 _PLACE = ["noisy_student", "description"]  # in the model's rt_info
 
 
-def write(model: keras.Model, path: Path, described: Description, calibration: Pixels | None) -> None:
+def write(model: "keras.Model", path: Path, described: Description, calibration: Pixels | None) -> None:
     """Write the model; images go in as "images", uint8, in batches of any size, probabilities come out."""
     import openvino
 
@@ -30,16 +34,23 @@ def write(model: keras.Model, path: Path, described: Description, calibration: P
         file.unlink()
 
 
-def reader(path: Path) -> Callable[[Pixels], Probs]:
-    """OpenVINO on the CPU, in float32."""
+def reader(path: Path) -> Reader:
+    """OpenVINO on the CPU, in float32, which by itself takes one thread for two cores that share their units."""
     import openvino
 
-    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: compiled(images)["probs"].copy()
+    threads = {"INFERENCE_NUM_THREADS": environment.threads(), "ENABLE_HYPER_THREADING": True}
+    options = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", **threads}
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    takes, gives = (
+        tuple(size.get_length() if size.is_static else None for size in port.partial_shape)
+        for port in (compiled.inputs[0], compiled.outputs[0])
+    )
+    return Reader(lambda images: compiled(images)["probs"].copy(), takes, gives)
 
 
-def read_description(path: Path) -> str:
+def read_description(path: Path) -> str | None:
     """From the rt_info."""
     import openvino
 
-    return openvino.Core().read_model(path).get_rt_info(_PLACE).astype(str)
+    read = openvino.Core().read_model(path)
+    return read.get_rt_info(_PLACE).astype(str) if read.has_rt_info(_PLACE) else None
