@@ -97,7 +97,19 @@ def files_below(root: Path | str, *, on_error: Callable[[OSError], Any]) -> Iter
             continue
         seen.add(here)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(folder, name) for name in sorted(names) if not name.startswith("."))
+        packed = "\0".join(sorted(name for name in names if not name.startswith(".")))
+        names.clear()  # of 100,000 files they would take ten times as much as the text
+        yield from (os.path.join(folder, name) for name in _split(packed))
+
+
+def _split(packed):
+    """The parts of a text between NULs, one at a time; none of an empty one."""
+    first = 0
+    while first < len(packed):
+        end = packed.find("\0", first)
+        end = len(packed) if end < 0 else end
+        yield packed[first:end]
+        first = end + 1
 
 
 def write_csv(path: Path | str, rows: list[dict]) -> None:
