@@ -72,7 +72,7 @@ format: $(TOOLS) ## mend format and what ruff can
 	@ruff check --fix .
 
 lock: ## write the requirements*.txt anew from requirements/*.in (needs uv); UPGRADE=--upgrade takes newer versions
-	@for name in "" -gpu -jax -torch -bench -docs -dev; do \
+	@for name in "" -gpu -jax -torch -ray -bench -docs -dev; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	    --no-annotate --no-header $(UPGRADE) \
 	    requirements/requirements$$name.in -o requirements$$name.txt || exit 1; \

@@ -25,6 +25,7 @@ SECTIONS = (
     "feeding",
     "rounds",
     "labelling",
+    "shards",
     "predict",
     "resuming",
     "corruptions",

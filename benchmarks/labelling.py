@@ -175,10 +175,14 @@ def _label_and_watch(pipe, pool):
     pipe.send((max(seen), len(images) / seconds))
 
 
-def anonymous_memory():
-    """RssAnon of this process in MiB: what it holds itself, without the pages of mapped files."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.search(r"RssAnon:\s+(\d+) kB", status).group(1)) / 1024
+def anonymous_memory(process="self"):
+    """RssAnon of a process in MiB: what it holds itself, without the pages of mapped files; 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    except OSError:
+        return 0
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0
 
 
 def main():

@@ -8,7 +8,6 @@ Needs requirements/requirements-export.in for ONNX Runtime and OpenVINO; without
 
 import argparse
 import functools
-import re
 import statistics
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import MissingRival, compare, machine, table
-from benchmarks.labelling import SIDE, bare, build_model, make_pool, one_by_one
+from benchmarks.labelling import SIDE, anonymous_memory, bare, build_model, make_pool, one_by_one
 from commands import new_parser
 from noisy_student.runtime import console
 
@@ -140,20 +139,11 @@ def peak_memory(count):
         command, nowhere = [sys.executable, "-m", "noisy_student", *options], subprocess.DEVNULL
         process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
         while process.poll() is None:
-            most = max(most, _anonymous(process.pid))
+            most = max(most, anonymous_memory(process.pid))
             time.sleep(0.02)
         if process.returncode:
             raise RuntimeError(f"predict ended with status {process.returncode}")
         return most, count / (time.perf_counter() - began)
-
-
-def _anonymous(process):
-    try:
-        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    except OSError:
-        return 0
-    found = re.search(r"RssAnon:\s+(\d+) kB", status)
-    return int(found[1]) / 1024 if found else 0
 
 
 def make(folder, count):

@@ -78,6 +78,11 @@ GROUPS = (
         "The `.keras` file is damaged, or of another project. Untrusted files are only read in Keras' safe mode.",
     ),
     (
+        ("noisy_student/executors/",),
+        "Executors",
+        "What `executor.yaml` or EXECUTOR say cannot be had, or shards failed: [Outgrowing one process](scale.md).",
+    ),
+    (
         ("noisy_student/training/", "noisy_student/steps/training.py"),
         "Training",
         "The loss has become NaN or infinite, as a rule because of a learning rate that is too high, or a student "

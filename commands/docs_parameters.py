@@ -90,6 +90,7 @@ SOURCES: Mapping[str, str] = {
 
 # what the schema's JSON form does not say
 RANGES = {
+    "pseudolabel.keep": "`all`, or 1 or more",
     "data.source": ", ".join(f"`{name}`" for name in SOURCE_NAMES),
     "model.name": ", ".join(f"`{name}`" for name in NETWORK_NAMES),
     "model.size": "`b0` to `b7`, `l0` to `l2`, or empty",

@@ -171,7 +171,7 @@ class KillingGround:
                 parents[0].kill()
 
     def _saved(self, kill):
-        files = (self.clone.folder / "checkpoints" / kill.stage).glob("*/[0-9]*.npz")
+        files = (self.clone.folder / "checkpoints" / kill.stage).rglob("[0-9]*.npz")
         return max((int(path.name[:12]) for path in files), default=0)
 
     def _stage(self, name):

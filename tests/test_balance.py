@@ -12,7 +12,7 @@ from noisy_student.pseudo_labels.confidence import confidence_rows
 from noisy_student.runtime.errors import DataError, EmptyClassError, ParamsError
 from noisy_student.runtime.files import read_array, read_csv, write_array
 from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
-from noisy_student.steps.selection import select, write_tables
+from noisy_student.steps.selection import Numbers, select, write_tables
 from small import stage
 from support import set_params
 
@@ -56,10 +56,14 @@ def confident_rows(probs, threshold, max_confidence=1.0):
     return choose(probs, threshold, max_confidence=max_confidence, enabled=False, names=range(probs.shape[-1]))
 
 
+def _numbers(guesses, rows, classes, threshold):
+    return Numbers.of_rows(guesses, rows, classes=classes, threshold=threshold, max_confidence=1.0)
+
+
 def counts(tmp_path, probs, rows, threshold=0.0):
     """The images of each class, that passed the filter and that were chosen, by class_counts.csv."""
-    guesses = probs.argmax(axis=1), probs.max(axis=1)
-    write_tables(tmp_path, guesses, rows, class_names=range(probs.shape[1]), pseudolabel=labelling(threshold))
+    numbers = _numbers((probs.argmax(axis=1), probs.max(axis=1)), rows, probs.shape[1], threshold)
+    write_tables(tmp_path, numbers, class_names=range(probs.shape[1]))
     table = read_csv(tmp_path / "class_counts.csv", text=("when",))
     return [[row["images"] for row in table if row["when"] == when] for when in ("filtered", "balanced")]
 
@@ -224,7 +228,7 @@ def test_mapped_distributions_are_not_read_into_memory_as_a_whole(tmp_path):
     pool.pseudo_label_gallery(tmp_path / "a.png", small, PROBS, names[:2], threshold=0.5)  # loads libraries
     tracemalloc.start()
     rows = choose(mapped, 0.5, per_class=12, names=names)
-    write_tables(tmp_path, confidence_module.best_guesses(mapped), rows, class_names=names, pseudolabel=labelling(0.5))
+    write_tables(tmp_path, _numbers(confidence_module.best_guesses(mapped), rows, 1000, 0.5), class_names=names)
     confidence_rows(mapped, np.full(10_000, -1), threshold=0.5)
     images = np.zeros((10_000, 8, 8, 3), np.uint8)
     pool.pseudo_label_gallery(tmp_path / "b.png", images, mapped, names[:2], threshold=0.5)

@@ -14,6 +14,7 @@ from commands import preset as presets
 from commands import results
 from commands.results import missing, robustness_table
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.inference.metrics import equal_edges, histogram
 from noisy_student.inference.saving import read_description
 from noisy_student.runtime import layout, run_record
 from noisy_student.runtime.files import read_csv, write_json
@@ -231,7 +232,7 @@ def test_table_of_robustness():
 
 
 def test_confidence_bins_by_hand():
-    bins = confidence_bins(np.float32([0.97, 0.56, 0.55, 1.0]))
+    bins = confidence_bins(histogram(np.float32([0.97, 0.56, 0.55, 1.0]), equal_edges(20)))
     assert len(bins) == 20
     assert {b["confidence"]: b["images"] for b in bins if b["images"]} == {0.5: 1, 0.55: 1, 0.95: 2}
 

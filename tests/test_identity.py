@@ -82,7 +82,7 @@ def test_inputs_are_opened_once_and_only_when_asked_for(tmp_path, monkeypatch):
     for folder in (layout.LABELLED, layout.UNLABELLED):
         write_array(folder / "images.npy", images)
     write_array(layout.LABELLED / "labels.npy", np.array([0, 1, 0, 1]))
-    write_array(layout.pseudo_labels("gen1"), np.full((4, 2), 0.5, np.float32))
+    write_array(layout.pseudo_labels("gen1") / "shard-00000.npy", np.full((4, 2), 0.5, np.float32))
     write_array(layout.balanced("gen1"), np.array([3]))
     write_json(layout.CLASSES, ["a", "b"])
     for name in ("open_images", "open_labelled", "read_json"):

@@ -139,7 +139,7 @@ def test_one_rule_for_edges(dtype):
     assert metrics.bin_of(values, edges).tolist() == expected
     counts = [expected.count(place) for place in range(20)]
     assert metrics.histogram(values, edges).tolist() == counts
-    assert [row["images"] for row in confidence_bins(values)] == counts
+    assert [row["images"] for row in confidence_bins(metrics.histogram(values, edges))] == counts
     assert [row["count"] for row in metrics.reliability_of(values, values > 0, 20)] == counts
 
 

@@ -4,6 +4,7 @@ Every case damages a small finished workspace and runs a stage in it, in this pr
 """
 
 import hashlib
+import importlib.util
 import io
 import json
 import os
@@ -414,7 +415,7 @@ def test_archives(workspace, case, capfd):
 # --- arrays --------------------------------------------------------------------------------------
 
 BALANCE, STUDENT, LABEL = ["balance", "gen1"], ["student", "gen1"], ["pseudolabel", "gen1"]
-PROBS, ROWS = "data/prepared/pseudo_labels/gen1.npy", "data/prepared/balanced/gen1.npy"
+PROBS, ROWS = "data/prepared/pseudo_labels/gen1/shard-00000.npy", "data/prepared/balanced/gen1.npy"
 
 
 def _save(path, array):
@@ -451,7 +452,7 @@ ARRAYS = {
     "labels of another pool": (
         ["balance", "gen1"],
         lambda: _edit(PROBS, lambda p: p[:-1]),
-        [PROBS, "(79, 10)"],
+        ["pseudo_labels/gen1", "79 distributions", "80 unlabelled"],
     ),
     "labels of other classes": (
         ["student", "gen1"],
@@ -859,3 +860,38 @@ def test_environment(workspace, case, capfd, monkeypatch):
     assert "Traceback" not in end + capfd.readouterr().err
     left = {path for path in _state(workspace) if path not in before}
     assert not left, "half-written files"
+
+
+# --- executors -----------------------------------------------------------------------------------
+
+
+def _executor(text):
+    Path("executor.yaml").write_text(text)
+
+
+EXECUTORS = {
+    "an unknown executor": (lambda: _executor("name: slurm"), ["executor.yaml", "'slurm'", "local | ray"]),
+    "a misspelt key": (lambda: _executor("worker: 2"), ["executor.yaml", "worker"]),
+    "an address without Ray": (lambda: _executor("address: 10.0.0.1:6379"), ["executor.yaml", "name: ray"]),
+    "more processors than there are": (
+        lambda: _params(pseudolabel__threads=4096),
+        ["pseudolabel.threads=4096", "Give at most that"],
+    ),
+    "all classes, and more": (lambda: _params(pseudolabel__keep=10), ["pseudolabel.keep=10", "10 classes"]),
+    "no number of classes": (lambda: _params(pseudolabel__keep="top"), ["pseudolabel.keep", "or all"]),
+}
+
+
+@pytest.mark.parametrize("case", EXECUTORS)
+def test_executors(workspace, case, capfd, monkeypatch):
+    monkeypatch.delenv("EXECUTOR", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    damage, words = EXECUTORS[case]
+    damage()
+    _assert_mistake(workspace, LABEL, words, capfd)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed here")
+def test_ray_is_named_where_it_is_not_installed(workspace, capfd, monkeypatch):
+    monkeypatch.setenv("EXECUTOR", "ray")
+    _assert_mistake(workspace, LABEL, ["ray is not installed", "requirements-ray.txt", "name: local"], capfd)

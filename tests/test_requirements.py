@@ -41,6 +41,11 @@ def _declared(name):
     return set(re.findall(r"^[a-z][\w.-]*", text, re.MULTILINE)).union(*named)
 
 
+def _only_when_asked():
+    """What exports and the executor of that name import, inside of functions."""
+    return _declared("requirements-export") | {"ray"}
+
+
 def _pins(lock):
     return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / lock).read_text(), re.MULTILINE))
 
@@ -48,12 +53,12 @@ def _pins(lock):
 def test_what_the_pipeline_imports_is_required_for_it():
     imported = _imported(OWN)
     assert {"numpy", "scikit-learn"} < imported
-    needed = imported - _declared("requirements-export")  # which only exports import, inside of functions
+    needed = imported - _only_when_asked()
     assert needed <= _declared("base"), f"requirements/base.in lacks {needed - _declared('base')}"
 
 
 def test_what_the_library_imports_is_required_for_it_alone():
-    needed, declared = _imported({"noisy_student"}) - _declared("requirements-export"), _declared("library")
+    needed, declared = _imported({"noisy_student"}) - _only_when_asked(), _declared("library")
     assert needed <= declared, f"requirements/library.in lacks {needed - declared}"
     assert "dvc" not in declared
 
@@ -65,7 +70,7 @@ def test_what_only_developers_need_is_not():
     assert not needed & pins.keys()
 
 
-@pytest.mark.parametrize("lock", ["", "-gpu", "-jax", "-torch"])
+@pytest.mark.parametrize("lock", ["", "-gpu", "-jax", "-torch", "-ray"])
 def test_the_developers_lock_fits_over_every_other(lock):
     pins, developers = _pins(f"requirements{lock}.txt"), _pins("requirements-dev.txt")
     shared = pins.keys() & developers.keys()

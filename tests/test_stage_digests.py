@@ -103,7 +103,7 @@ def test_every_listed_parameter_counts(workspace, monkeypatch, name, key, value)
         ("teacher", "data/prepared/labelled/labels.npy"),
         ("teacher", "data/prepared/validation/labels.npy"),
         ("student", "data/prepared/unlabelled/images.npy"),
-        ("student", "data/prepared/pseudo_labels/gen1.npy"),
+        ("student", "data/prepared/pseudo_labels/gen1/shard-00000.npy"),
         ("student", "data/prepared/balanced/gen1.npy"),
         ("pseudolabel", "data/prepared/unlabelled/images.npy"),
     ],

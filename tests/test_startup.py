@@ -70,7 +70,7 @@ def test_prepare_and_balance_run_without_a_framework(tmp_path, digits):
     assert done.returncode == 0, done.stderr
     pool = len(read_array(tmp_path / layout.UNLABELLED / "images.npy"))
     probs = np.eye(10, dtype=np.float32)[np.arange(pool) % 10]
-    write_array(tmp_path / layout.pseudo_labels("gen1"), probs)
+    write_array(tmp_path / layout.pseudo_labels("gen1") / "shard-00000.npy", probs)
     done = _run("stages.balance", (*FRAMEWORKS, "scipy", "sklearn"), "gen1", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (np.bincount(read_array(tmp_path / layout.balanced("gen1")) % 10) == -(-pool // 10)).all()

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import PurePath
 from typing import Any
 
 import dvc.api
@@ -10,6 +11,8 @@ import numpy as np
 from experiments.study.run import Job
 from experiments.verdict.outside import Outside, Said, estimate, scores
 from experiments.verdict.plan import Plan
+from noisy_student.data.probs import ShardedProbs
+from noisy_student.pseudo_labels.confidence import best_guesses
 from noisy_student.runtime import layout
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.steps.checking import check
@@ -37,8 +40,12 @@ def outside_of(plan: Plan, job: Job) -> Outside | None:
 
 
 def _of_pool(record: Any, generation: str) -> Said:
-    probs = _array(record, layout.pseudo_labels(generation))
-    return Said(probs.argmax(axis=1), probs.max(axis=1).astype(np.float64))
+    folder = layout.pseudo_labels(generation)
+    names = sorted(PurePath(path).name for path in record.ls(folder.as_posix(), detail=False))
+    parts = [_array(record, folder / name) for name in names]
+    classes = len(json.loads(record.read_text(layout.CLASSES.as_posix())))
+    predicted, confidence = best_guesses(ShardedProbs(parts, classes))
+    return Said(predicted, confidence.astype(np.float64))
 
 
 def _of_test(record: Any, model: Model) -> Said:

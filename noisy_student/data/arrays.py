@@ -6,10 +6,11 @@ import numpy as np
 
 from noisy_student.data import shards
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.probs import ShardedProbs, open_parts, shard_files, shard_name, top_k_dtype
 from noisy_student.data.views import Images, SourceImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_array, write_array
-from noisy_student.runtime.types import Labels, Probs, Rows
+from noisy_student.runtime.types import Labels, Rows
 from noisy_student.settings.schema import DataParams
 
 PIECE = 2**16  # rows that are looked at together
@@ -59,23 +60,46 @@ def open_labelled(folder: Path, *, classes: list[str] | None = None) -> Labelled
     return LabelledImages(images, labels)
 
 
-def open_probs(path: Path, *, images: int, classes: int) -> Probs:
-    """Open a teacher's distributions over a pool of so many images as a read-only memory map; sums are checked."""
-    probs = read_array(path)
-    if probs.dtype != np.float32 or probs.shape != (images, classes):
-        expected = f"float32 ({images}, {classes}), a distribution over the classes for each unlabelled image"
-        raise _misfit(path, expected, probs)
-    for first in range(0, images, PIECE):
-        sums = probs[first : first + PIECE].sum(axis=1, dtype=np.float64)
-        wrong = np.flatnonzero(~(np.abs(sums - 1.0) < TOLERANCE))  # so that NaN is wrong too
+def open_probs(folder: Path, *, images: int, classes: int) -> ShardedProbs:
+    """Open a teacher's distributions over a pool of so many images as read-only memory maps; sums are checked."""
+    parts, files = open_parts(folder), shard_files(folder)
+    for path, part in zip(files, parts, strict=True):
+        _check_shard(path, part, classes)
+    total = sum(map(len, parts))
+    if total != images:
+        raise _damaged(folder, f"{total:,} distributions, expected one for each of the {images:,} unlabelled images")
+    return ShardedProbs(parts, classes)
+
+
+def _check_shard(path, part, classes):
+    """Raise DataError unless an array holds distributions, as a whole or the most probable classes."""
+    if part.dtype.names is not None:
+        wrong = part.ndim != 1 or part.dtype.names != top_k_dtype(1, classes).names
+        if wrong or part.dtype != top_k_dtype(part.dtype["classes"].shape[0], classes):
+            raise _misfit(path, f"the most probable of {classes} classes for each unlabelled image", part)
+    elif part.dtype != np.float32 or part.ndim != 2 or part.shape[1] != classes:
+        expected = f"float32 (images, {classes}), a distribution over the classes for each unlabelled image"
+        raise _misfit(path, expected, part)
+    for first in range(0, len(part), PIECE):
+        piece = part[first : first + PIECE]
+        if piece.dtype.names is not None:
+            if len(piece) and piece["classes"].max() >= classes:
+                raise _damaged(path, f"class {piece['classes'].max()} of {classes}")
+            sums = piece["confidence"] + piece["probs"][:, 1:].sum(axis=1, dtype=np.float64)
+            wrong = np.flatnonzero(~((sums > 0) & (sums < 1.0 + TOLERANCE)))
+        else:
+            sums = piece.sum(axis=1, dtype=np.float64)
+            # so that NaN is wrong too
+            wrong = np.flatnonzero(~((np.abs(sums - 1.0) < TOLERANCE) & (piece.min(axis=1, initial=1) >= 0)))
         if wrong.size:
             raise _damaged(path, f"row {first + wrong[0]} sums to {sums[wrong[0]]:.4g}, no distribution")
-    return probs
 
 
-def write_no_probs(path: Path) -> None:
+def write_no_probs(folder: Path) -> None:
     """Write what stands in the place of distributions where nobody learns from any: no rows."""
-    write_array(path, np.empty((0, 0), np.float32))
+    for path in shard_files(folder):
+        path.unlink()
+    write_array(folder / f"{shard_name(0)}.npy", np.empty((0, 0), np.float32))
 
 
 def open_rows(path: Path, *, images: int) -> Rows:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from noisy_student.data.arrays import images_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
+from noisy_student.data.probs import ShardedProbs, shard_files
 from noisy_student.data.views import Images
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
-from noisy_student.runtime.types import Probs, Rows
+from noisy_student.runtime.types import Rows
 
 
 class Inputs:
@@ -51,10 +52,11 @@ class Inputs:
         self.files += images_files(layout.UNLABELLED)
         return open_images(layout.UNLABELLED)
 
-    def probs(self, generation: str) -> Probs:
+    def probs(self, generation: str) -> ShardedProbs:
         """What the teacher of a generation says of the pool."""
-        path = self.file(layout.pseudo_labels(generation))
-        return open_probs(path, images=len(self.pool), classes=len(self.classes))
+        folder = layout.pseudo_labels(generation)
+        self.files += shard_files(folder)
+        return open_probs(folder, images=len(self.pool), classes=len(self.classes))
 
     def rows(self, generation: str) -> Rows:
         """The rows of the pool that balancing chose for a generation's student."""

@@ -76,6 +76,19 @@ class Subset(_View):
         return self.images.encoded(self.rows[row], encoding)
 
 
+class Stretch(_View):
+    """The images from one row to before another one, by their own numbers from 0."""
+
+    def __init__(self, images: Images, first: int, end: int) -> None:
+        self.images, self.first, self.shape = images, first, (end - first, *images.shape[1:])
+
+    def __getitem__(self, rows: Index) -> np.ndarray:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            return self.images[self.first + start : self.first + stop : step]
+        return self.images[rows + self.first]
+
+
 class Resized(_View):
     """Stored images at another size, a side in pixels; what is asked for is a new array."""
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from noisy_student.drawing.canvas import BLACK, CAPTION, RIGHT, WRONG, Cell, save_sheet
 from noisy_student.drawing.fonts import shorten_all
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is_kept
 from noisy_student.runtime.types import Floats, Labels, Probs, Rows
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def pseudo_label_groups(confidence: Floats, rows: Rows, *, each: int, **bounds: 
 def pseudo_label_gallery(
     path: Path,
     images: Images,
-    probs: Probs,
+    probs: Probs | StoredProbs,
     class_names: Sequence[str],
     *,
     threshold: float,

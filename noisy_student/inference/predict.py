@@ -12,9 +12,9 @@ from noisy_student import backends
 from noisy_student.data.views import Images, at_size
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.progress import bar
+from noisy_student.runtime.progress import Silent, bar
 from noisy_student.runtime.signals import Stopped, deferred
-from noisy_student.runtime.types import Floats, Pixels, Probs, Rows
+from noisy_student.runtime.types import Floats, Pixels, Probs, Rows, Tensor
 
 # Bytes that the largest layer output of a batch may take. On CPUs benchmarks/labelling.py finds the best
 # speed at 4 to 16 MiB: less is too little work for a kernel, more does not fit the caches.
@@ -49,6 +49,8 @@ def predict_probs(
     mirrored: bool = False,
     out: Probs | None = None,
     checkpoints: Checkpoints | None = None,
+    forward: Callable[[Pixels], Tensor] | None = None,
+    shown: bool = True,
 ) -> Probs:
     """The model's distribution for every image, un-noised unless `noise` is given.
 
@@ -64,13 +66,15 @@ def predict_probs(
         mirrored: whether a distribution is the mean of the image's and of its mirror image's.
         out: to write into, may be memory-mapped; None: a new array.
         checkpoints: with `keep=None`, for shards of rows to go on from and to write.
+        forward: the model as `backends` gives it, where it was made before; None: it is made.
+        shown: whether there is a progress bar.
 
     Raises:
         UserError: there are no images, or the model gives NaN.
         Stopped: Ctrl-C or SIGTERM, if there are `checkpoints`; the rows done were saved.
     """
     images = fitting(model, images, name=name)
-    size, forward = _batch_size(model, batch_size), backends.current().forward(model)
+    size, forward = steps_of(model, batch_size), forward or backends.current().forward(model)
     if mirrored:
         forward = _with_mirror_images(forward)
     if out is None:
@@ -78,13 +82,13 @@ def predict_probs(
     shards = _Shards(checkpoints, out, name) if checkpoints else None
     done = shards.load() if shards else 0
     with (
-        bar(total=len(images), name=name, unit="image", initial=done) as shown,
+        bar(total=len(images), name=name, unit="image", initial=done) if shown else Silent() as progress,
         deferred() if shards else contextlib.nullcontext() as requests,
     ):
         for first, probs in _distributions(forward, images, size, name, noise=noise, first=done):
             end = first + len(probs)
             out[first:end] = probs
-            shown.update(len(probs))
+            progress.update(len(probs))
             if shards and requests and end < len(images):  # else it is quicker to finish
                 shards.save(end, requests.pending())
     return out
@@ -102,7 +106,7 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model, *, batch_size: int | str = "auto") -> None:
-        self.size = _batch_size(model, batch_size)
+        self.size = steps_of(model, batch_size)
         self._model, self._forward = model, backends.current().forward(model)
 
     def __call__(self, images: Images, *, name: str = "predict") -> Probs:
@@ -115,9 +119,10 @@ class Predictor:
         return _in_turn(self._forward, batches, self.size, name)
 
 
-def _batch_size(model, batch_size):
+def steps_of(model: keras.Model, batch_size: int | str) -> int:
+    """Images a step: a number as it is, "auto" by the model and this process's devices."""
     if batch_size != "auto":
-        return batch_size
+        return int(batch_size)
     return automatic_batch_size(model, accelerator=backends.current().describe_devices() != ["CPU"])
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is_kept
 from noisy_student.runtime.errors import DataError, EmptyClassError, ParamsError
-from noisy_student.runtime.types import Floats, Labels, Probs, Rows
+from noisy_student.runtime.types import Floats, Ints, Labels, Probs, Rows
 
 if TYPE_CHECKING:
     from noisy_student.settings.schema import BalanceParams
@@ -86,14 +86,18 @@ def equal(confident: Confident, settings: BalanceParams) -> Rows:
     by_class = confident.by_class()
     empty = [k for k, members in enumerate(by_class) if not len(members)]
     if empty and settings.on_empty == "error":
-        raise EmptyClassError(_empty_message(confident, empty))
+        classes = len(by_class)
+        best = np.zeros(classes, confident.confidence.dtype)
+        np.maximum.at(best, confident.predicted, confident.confidence)
+        counts = np.bincount(confident.predicted, minlength=classes)
+        refuse_empty_classes(empty, confident.where, confident.class_names, best=best, predicted=counts)
     size = max(map(len, by_class)) if settings.per_class is None else settings.per_class
     # resize cuts, or starts again from the first
     return np.concatenate([np.resize(members, size) for members in by_class if len(members)])
 
 
 def confident_images(
-    probs: Probs, *, threshold: float, max_confidence: float = 1.0, class_names: Sequence[str]
+    probs: Probs | StoredProbs, *, threshold: float, max_confidence: float = 1.0, class_names: Sequence[str]
 ) -> Confident:
     """Filter a pool by confidence (arXiv:1911.04252, section 3.1), see `is_kept`.
 
@@ -103,32 +107,48 @@ def confident_images(
     """
     _check(probs)
     predicted, confidence = best_guesses(probs)
-    rows, where = np.flatnonzero(is_kept(confidence, threshold, max_confidence)), _range(threshold, max_confidence)
+    rows = np.flatnonzero(is_kept(confidence, threshold, max_confidence))
+    where = words_of_range(threshold, max_confidence)
     if not len(rows):
-        raise EmptyClassError(
-            f"No pseudo-label of any class is {where} (best {confidence.max():.3f}, 0 of {len(confidence):,}).\n"
-            "Lower pseudolabel.threshold or train the teacher longer."
-        )
+        raise no_label_passes(where, confidence.max(), len(confidence))
     return Confident(rows, predicted, confidence, where, class_names)
 
 
-def _range(threshold, max_confidence):
+def no_label_passes(where: str, best: float, images: int) -> EmptyClassError:
+    """The error of a pool of which no image passes the filter, which `where` describes."""
+    return EmptyClassError(
+        f"No pseudo-label of any class is {where} (best {best:.3f}, 0 of {images:,}).\n"
+        "Lower pseudolabel.threshold or train the teacher longer."
+    )
+
+
+def words_of_range(threshold: float, max_confidence: float) -> str:
+    """The filter in words, for messages."""
     above = f"above pseudolabel.threshold={threshold}"
     if max_confidence == 1:
         return above
     return f"{above} and at most pseudolabel.max_confidence={max_confidence}"
 
 
-def _empty_message(confident, empty):
-    lines, names = [], confident.class_names
+def refuse_empty_classes(
+    empty: Sequence[int], where: str, class_names: Sequence[str], *, best: Floats, predicted: Ints
+) -> None:
+    """Raise the error of classes without a confident image.
+
+    Args:
+        empty: these classes.
+        where: the filter in words.
+        best: (K,) highest confidence of the images that are predicted as each class ...
+        predicted: (K,) ... and how many these are.
+    """
+    lines = []
     for k in empty[:_LINES]:
-        own = confident.confidence[confident.predicted == k]
-        best = f"best {own.max():.3f}, 0 of {len(own):,}" if len(own) else f"none of {len(confident.predicted):,}"
-        lines.append(f"class {k} ({names[k]}): no pseudo-label is {confident.where} ({best} predicted as it).")
+        found = f"best {best[k]:.3f}, 0 of {predicted[k]:,}" if predicted[k] else f"none of {predicted.sum():,}"
+        lines.append(f"class {k} ({class_names[k]}): no pseudo-label is {where} ({found} predicted as it).")
     if len(empty) > _LINES:
-        lines.append(f"... and {len(empty) - _LINES} more of {len(names)} classes.")
+        lines.append(f"... and {len(empty) - _LINES} more of {len(class_names)} classes.")
     lines.append("Lower pseudolabel.threshold, train the teacher longer, or set balance.on_empty=skip in params.yaml.")
-    return "\n".join(lines)
+    raise EmptyClassError("\n".join(lines))
 
 
 def _check(probs):
@@ -137,6 +157,8 @@ def _check(probs):
             f"Pseudo-labels must be an array (images, classes) with at least one image, found shape "
             f"{probs.shape}.\nGive data.unlabelled_from a pool that holds images, then `dvc repro`."
         )
+    if not isinstance(probs, np.ndarray):
+        return  # its shards were checked when they were opened
     total = probs.sum(axis=1, dtype=np.float64)
     # a NaN fails both comparisons
     wrong = np.flatnonzero(~((np.abs(total - 1) <= 1e-3) & (probs.min(axis=1) >= 0)))

@@ -164,15 +164,20 @@ def present() -> list[dict[str, Any]]:
 
 
 def _contents(folder):
-    sizes, saved = [0], []
+    sizes, saved, shards = [0], [], 0
     with contextlib.suppress(FileNotFoundError):  # a stage at work writes and removes files meanwhile
         for path in folder.rglob("*"):
             facts = path.stat()
             sizes.append(facts.st_size)
             if _NAME.fullmatch(path.name):
                 saved.append((facts.st_mtime_ns, path))
-    newest, path = max(saved, default=(time.time_ns(), None))
-    return {"done": _done(path), "bytes": sum(sizes), "age": max(0.0, (time.time_ns() - newest) / 1e9)}
+            elif path.name.startswith("shard-"):  # whole outputs of `executors`
+                saved.append((facts.st_mtime_ns, None))
+                shards += 1
+    newest = max((when for when, _ in saved), default=time.time_ns())
+    path = max((pair for pair in saved if pair[1]), default=(0, None))[1]
+    done = [f"{shards} shard{'s' * (shards != 1)}"] * (shards > 0) + [_done(path)] * (path is not None or not shards)
+    return {"done": ", ".join(done), "bytes": sum(sizes), "age": max(0.0, (time.time_ns() - newest) / 1e9)}
 
 
 def _done(path):

@@ -129,8 +129,8 @@ TEACHER = Model()
 
 
 def pseudo_labels(generation: str) -> Path:
-    """The teacher's distributions over the unlabelled pool."""
-    return PREPARED / f"pseudo_labels/{generation}.npy"
+    """The folder of the teacher's distributions over the unlabelled pool, a file a shard: `data.probs`."""
+    return PREPARED / f"pseudo_labels/{generation}"
 
 
 def balanced(generation: str) -> Path:

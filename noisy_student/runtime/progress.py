@@ -90,6 +90,24 @@ def _duration(seconds):
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+class Silent:
+    """What shows nothing, where somebody else does."""
+
+    n = 0
+
+    def update(self, n: int = 1) -> None:
+        self.n += n
+
+    def set_postfix(self, **facts: str) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
 def progress(items: Collection[T], *, name: str, unit: str = "step", brief: bool = False) -> Iterator[T]:
     """Iterate over `items` and show how far it is; see `bar`."""
     with bar(total=len(items), name=name, unit=unit, brief=brief) as shown:

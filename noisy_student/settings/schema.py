@@ -47,9 +47,16 @@ def _levels(value):
     raise ValueError("give a number of levels (2 or more; 4096 for 12 bits), or auto")
 
 
+def _kept(value):
+    if value == "all" or (type(value) is int and value >= 1):
+        return value
+    raise ValueError("give a number of classes (1 or more), or all")
+
+
 # Plain validators, because pydantic would report a union once for each of its sides.
 PredictionBatchSize = Annotated[int | str, PlainValidator(_prediction_batch_size)]
 Levels = Annotated[int | Literal["auto"], PlainValidator(_levels)]
+Kept = Annotated[int | Literal["all"], PlainValidator(_kept)]
 
 
 def _files(folder: str) -> list[str]:
@@ -449,6 +456,13 @@ class PseudoLabelParams(Section):
     kind: Literal["soft", "hard"] = parameter("soft", "soft | hard")
     batch_size: PredictionBatchSize = parameter(
         "auto", "images a step of labelling; auto: by network, image size and device"
+    )
+    keep: Kept = parameter(
+        "all", "all | a number: so many of the most probable classes of an image, the rest shared equally (less disk)"
+    )
+    shard_images: Positive = parameter(131_072, "images a file of labels, rounded up to whole batches")
+    threads: Positive | None = parameter(
+        None, "processors that a worker of the executor uses; empty: all of its machine (rounding may depend on it)"
     )
     noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
     test_time_augmentation: Literal["none", "flip"] = parameter(

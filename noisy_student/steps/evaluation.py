@@ -18,7 +18,7 @@ from noisy_student.inference.outcomes import Outcomes, open_outcomes
 from noisy_student.inference.predict import predict_probs
 from noisy_student.inference.saving import load
 from noisy_student.noise.pipeline import input_noise
-from noisy_student.pseudo_labels.confidence import confidence_rows
+from noisy_student.pseudo_labels.confidence import StoredProbs, confidence_rows
 from noisy_student.runtime import layout, seals
 from noisy_student.runtime.files import read_csv, read_json, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
@@ -111,7 +111,13 @@ def _draw_disagreement(student, teacher, test, class_names):
 
 
 def draw_pseudo_labels(
-    student: Model, images: Images, probs: Probs, truth: Labels, class_names: Sequence[str], *, bounds: dict[str, Any]
+    student: Model,
+    images: Images,
+    probs: Probs | StoredProbs,
+    truth: Labels,
+    class_names: Sequence[str],
+    *,
+    bounds: dict[str, Any],
 ) -> None:
     """Draw what a student's teacher says of the pool, and what filtering and balancing made of it.
 

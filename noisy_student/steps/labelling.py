@@ -1,17 +1,31 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
-from noisy_student.inference.predict import predict_probs
+from noisy_student.data.probs import labels_writer, replace_shards, shard_name
+from noisy_student.data.views import Stretch
+from noisy_student.executors import settings as configuration
+from noisy_student.executors.running import in_this_process, run
+from noisy_student.executors.tasks import Call, Task, Work
+from noisy_student.inference.predict import fitting, predict_probs, steps_of
 from noisy_student.inference.saving import load
 from noisy_student.models.build import build, model_noise, reseeder, transfer_weights
 from noisy_student.models.checks import network_faults
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime import checkpoints, layout
-from noisy_student.runtime.files import array_writer
+from noisy_student.runtime.checkpoints import Checkpoints
+from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.seeds import derive_seed, image_keys
-from noisy_student.settings.params import Params, refuse
+from noisy_student.runtime.types import Pixels, Rows, Tensor
+from noisy_student.settings.params import Params, check, refuse
 
 
 def label_pool(params: Params, generation: str) -> dict:
@@ -21,45 +35,143 @@ def label_pool(params: Params, generation: str) -> dict:
     table 6): then the input is noised, an image's draw depending on its row only, and dropout and
     stochastic depth are on, which are drawn by the batch; batch normalisation uses its moving statistics
     in either case. With `pseudolabel.test_time_augmentation` the image, noised or not, is seen a second time as its
-    mirror image, and the mean is written. A labelling that was stopped goes on at the row that was saved last.
+    mirror image, and the mean is written.
+
+    The executor of this machine labels the pool by shards of whole batches, so that each batch is what it would be
+    without shards. A labelling that was stopped goes on: shards that are whole stay, and in others the saved rows.
 
     Raises:
-        UserError: an input is missing or damaged, the teacher gives NaN, or the pool is empty.
+        UserError: an input is missing or damaged, the teacher gives NaN, the pool is empty, or a shard failed.
         Stopped: Ctrl-C or SIGTERM; the rows done were saved.
     """
     refuse(network_faults(params))
+    executor = configuration.load()
     chosen, inputs = params.generation(generation), Inputs()
+    own, pool, title = chosen.pseudolabel, inputs.pool, f"pseudolabel {generation}"
+    _check_kept(own.keep, len(inputs.classes))
     backends.current().make_deterministic()
-    teacher, pool = Model.named(chosen.teacher), inputs.pool
-    model, noise = load(inputs.file(teacher.path), classes=inputs.classes), None
-    devices = backends.current().describe_devices()
-    used = params.model_dump(include={"seed", "backend"})
-    used |= {"generation": generation, "pseudolabel": chosen.pseudolabel.model_dump(), "devices": devices}
-    if chosen.pseudolabel.noise:
-        training, own_noise = params.training_of(teacher)
-        used |= params.model_dump(include={"augmentation"}) | {"noise": own_noise.model_dump()}
-        used |= {"model": training.model.model_dump()}
-        seed = derive_seed(params.seed, "pseudolabel", generation)
-        model, noise = _noised(model, training.model, params.with_noise(own_noise), seed)
-    stage, shape = f"pseudolabel@{generation}", (len(pool), model.output_shape[-1])
-    digest = checkpoints.digest(stage, used, inputs.files)
-    batch_size, name = chosen.pseudolabel.batch_size, f"pseudolabel {generation}"
-    mirrored = chosen.pseudolabel.test_time_augmentation == "flip"
-    with (
-        checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as shards,
-        array_writer(layout.pseudo_labels(generation), shape=shape, dtype="float32") as probs,
-    ):
+    inputs.file(Model.named(chosen.teacher).path)
+    labeller = Labeller(params, generation, class_names=inputs.classes)
+    fitting(labeller.model, pool, name=title)  # refuses an empty pool
+    devices, stage = backends.current().describe_devices(), f"pseudolabel@{generation}"
+    digest = checkpoints.digest(stage, {**labeller.used, "devices": devices}, inputs.files)
+    _labellers[digest] = labeller  # for the shards that are labelled in this process
+    with checkpoints.opened(stage, digest, every_minutes=params.checkpoint.every_minutes, keep=None) as kept:
+        batch = steps_of(labeller.model, own.batch_size)
+        ranges = shard_ranges(len(pool), images=own.shard_images, batch=batch)
+        tasks = [
+            Task(shard_name(n), kept.folder / f"{shard_name(n)}.npy", end - first, {"first": first, "end": end})
+            for n, (first, end) in enumerate(ranges)
+        ]
+        shared: dict[str, Any] = {"params": params.model_dump(mode="json"), "generation": generation, "digest": digest}
+        shared |= {"batch_size": batch, "folder": os.fspath(kept.folder)}
+        shared |= {"shown": len(ranges) == 1 and in_this_process(executor, own.threads)}
+        select = Call("noisy_student.backends:select", {"name": params.backend, "arithmetic": params.arithmetic})
+        before = sum(task.size for task in tasks if task.output.exists())
+        report = run(Work(Call(LABEL, shared), start=select, threads=own.threads), tasks, executor, title=title)
+        replace_shards(layout.pseudo_labels(generation), [task.output for task in tasks])
+    resumed = before + report.totals["resumed_from"]
+    return {"images": len(pool), "resumed_from_row": resumed, "devices": devices, **report.for_record()}
+
+
+def shard_ranges(rows: int, *, images: int, batch: int) -> list[tuple[int, int]]:
+    """(first row, row after the last one) of shards of so many images, rounded up to whole batches."""
+    size = -(-images // batch) * batch
+    return [(first, min(first + size, rows)) for first in range(0, rows, size)]
+
+
+def label_shard(
+    output: Path,
+    *,
+    params: dict[str, Any],
+    generation: str,
+    digest: str,
+    first: int,
+    end: int,
+    batch_size: int,
+    folder: str,
+    shown: bool,
+) -> dict[str, int]:
+    """Write the distributions over some rows of the pool; what an executor does for each shard.
+
+    Args:
+        digest: of all that the labels depend on: with the same one a worker keeps the model that it has.
+        first, end: the first row, and the one after the last.
+        folder: of the stage's checkpoints.
+        shown: whether this process shows how far it is.
+    """
+    settings, inputs = check(params), Inputs()
+    labeller, name = _labeller(digest, settings, generation, inputs.classes), f"pseudolabel {generation}"
+    saved = Checkpoints(Path(folder), every_minutes=settings.checkpoint.every_minutes, keep=None).within(
+        f"rows-{first}"
+    )
+    with labels_writer(output, images=end - first, classes=len(inputs.classes), keep=labeller.own.keep) as out:
         predict_probs(
-            model,
-            pool,
+            labeller.model,
+            Stretch(inputs.pool, first, end),
             batch_size=batch_size,
-            out=probs,
-            name=name,
-            noise=noise,
-            mirrored=mirrored,
-            checkpoints=shards,
+            out=out,
+            name=name if shown else f"{name}, images {first:,} to {end - 1:,}",
+            noise=labeller.noise_from(first),
+            mirrored=labeller.own.test_time_augmentation == "flip",
+            checkpoints=saved,
+            forward=labeller.forward,
+            shown=shown,
         )
-    return {"images": len(pool), "resumed_from_row": shards.resumed_from, "devices": devices}
+    shutil.rmtree(saved.folder, ignore_errors=True)
+    return {"resumed_from": saved.resumed_from}
+
+
+LABEL = f"{__name__}:{label_shard.__name__}"
+
+
+class Labeller:
+    """A generation's teacher as it labels.
+
+    Attributes:
+        own: the section of the generation.
+        used: the parameters that the labels depend on.
+    """
+
+    def __init__(self, params: Params, generation: str, *, class_names: Sequence[str]) -> None:
+        chosen = params.generation(generation)
+        teacher, self.own = Model.named(chosen.teacher), chosen.pseudolabel
+        self.model = load(teacher.path, classes=class_names)
+        self._noise: Callable[[Pixels, Rows], Pixels] | None = None
+        self.used = params.model_dump(include={"seed", "backend"})
+        self.used |= {"generation": generation, "pseudolabel": self.own.model_dump()}
+        if self.own.noise:
+            training, own_noise = params.training_of(teacher)
+            self.used |= params.model_dump(include={"augmentation"}) | {"noise": own_noise.model_dump()}
+            self.used |= {"model": training.model.model_dump()}
+            seed = derive_seed(params.seed, "pseudolabel", generation)
+            self.model, self._noise = _noised(self.model, training.model, params.with_noise(own_noise), seed)
+
+    @cached_property
+    def forward(self) -> Callable[[Pixels], Tensor]:
+        """The model, compiled once for all shards of a process."""
+        return backends.current().forward(self.model)
+
+    def noise_from(self, first: int) -> Callable[[Pixels, Rows], Pixels] | None:
+        """What is done to images by their rows of the pool, where a shard counts its own from 0."""
+        noise = self._noise
+        return None if noise is None else lambda images, rows: noise(images, rows + first)
+
+
+_labellers: dict[str, Labeller] = {}  # of this process, by digest; the newest alone
+
+
+def _labeller(digest, params, generation, class_names):
+    if digest not in _labellers:
+        backends.current().make_deterministic()
+        _labellers.clear()
+        _labellers[digest] = Labeller(params, generation, class_names=class_names)
+    return _labellers[digest]
+
+
+def _check_kept(keep, classes):
+    if keep != "all" and keep >= classes:
+        raise ParamsError(f"pseudolabel.keep={keep}, but there are {classes} classes: give a lower number, or all.")
 
 
 def _noised(teacher, own, params, seed):

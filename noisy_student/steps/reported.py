@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from noisy_student.inference import metrics
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is_kept
 from noisy_student.runtime.types import Labels, Mask, Probs
 
 
@@ -131,7 +131,7 @@ def evaluate(predictions: Predictions) -> dict[str, Any]:
 
 
 def pseudo_label_quality(
-    probs: Probs, truth: Labels, *, threshold: float, max_confidence: float = 1.0
+    probs: Probs | StoredProbs, truth: Labels, *, threshold: float, max_confidence: float = 1.0
 ) -> dict[str, Any]:
     """{name: value} of all metrics in `POOL`; truth is -1 where unknown, for the bounds see `is_kept`."""
     predicted, confidence = best_guesses(probs)

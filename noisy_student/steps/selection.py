@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,13 @@ import numpy as np
 
 from noisy_student.data.inputs import Inputs
 from noisy_student.inference.metrics import equal_edges, histogram
-from noisy_student.pseudo_labels.balancing import confident_images, rule_of
-from noisy_student.pseudo_labels.confidence import best_guesses, is_kept
+from noisy_student.pseudo_labels.balancing import confident_images, equal, rule_of
+from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is_kept, pieces
+from noisy_student.pseudo_labels.two_passes import BINS, select_into
 from noisy_student.runtime import layout
 from noisy_student.runtime.advice import KEY, warn
 from noisy_student.runtime.files import write_array, write_csv, write_json
-from noisy_student.runtime.types import Floats, Labels, Probs, Rows
+from noisy_student.runtime.types import Floats, Ints, Labels, Probs, Rows
 from noisy_student.settings.params import Params
 
 if TYPE_CHECKING:
@@ -23,6 +25,35 @@ if TYPE_CHECKING:
 
 
 REPEATED = 10  # times: more often a student rather learns these images than their class
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How many images there are.
+
+    Attributes:
+        filtered: (K,) of each class that the filter keeps.
+        chosen: (K,) of them those that balancing chooses, repetitions included ...
+        different: (K,) ... and without these.
+        confidence: (BINS,) of the whole pool, in equal bins.
+    """
+
+    filtered: Ints
+    chosen: Ints
+    different: Ints
+    confidence: Ints
+
+    @classmethod
+    def of_rows(
+        cls, guesses: tuple[Labels, Floats], rows: Rows, *, classes: int, threshold: float, max_confidence: float
+    ) -> Numbers:
+        """Those of what `select` chose of a pool, of which `guesses` are the `best_guesses`."""
+        predicted, confidence = guesses
+        passed = is_kept(confidence, threshold, max_confidence)
+        filtered, chosen, different = (
+            np.bincount(predicted[own], minlength=classes) for own in (passed, rows, np.unique(rows))
+        )
+        return cls(filtered, chosen, different, histogram(confidence, equal_edges(BINS)))
 
 
 def select_and_write(params: Params, generation: str) -> None:
@@ -35,19 +66,29 @@ def select_and_write(params: Params, generation: str) -> None:
         return
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
-    rows = select(probs, chosen.pseudolabel, chosen.balance, class_names=names)
-    guesses = best_guesses(probs)
-    write_tables(tables, guesses, rows, class_names=names, pseudolabel=chosen.pseudolabel)
-    write_array(layout.balanced(generation), rows)
-    different = len(np.unique(rows))
-    print(f"balance {generation}: {len(rows):,} chosen, {different:,} different images", flush=True)
-    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, guesses[0], rows, names)))
+    numbers = _select_into(layout.balanced(generation), probs, chosen.pseudolabel, chosen.balance, names)
+    write_tables(tables, numbers, class_names=names)
+    total, different = numbers.chosen.sum(), numbers.different.sum()
+    print(f"balance {generation}: {total:,} chosen, {different:,} different images", flush=True)
+    write_json(tables / f"{KEY}.json", warn(_repetitions(generation, numbers, names)))
 
 
-def _repetitions(generation, predicted, rows, names):
+def _select_into(path, probs, pseudolabel, balancing, names):
+    """Write the chosen rows; those of the rule "equal" without holding anything of the pool in memory."""
+    bounds = pseudolabel.model_dump(include={"threshold", "max_confidence"})
+    if rule_of(balancing) is not equal or not len(probs):  # an empty pool is refused by `select`
+        rows = select(probs, pseudolabel, balancing, class_names=names)
+        write_array(path, rows)
+        return Numbers.of_rows(best_guesses(probs), rows, classes=len(names), **bounds)
+    counts = select_into(path, lambda: pieces(probs), balancing, classes=names, **bounds)
+    different = counts.chosen(balancing.per_class)
+    chosen = np.where(different > 0, counts.size(balancing.per_class), 0)
+    return Numbers(counts.kept, chosen, different, counts.histogram)
+
+
+def _repetitions(generation, numbers, names):
     """Yield a line about the classes whose few images are repeated often."""
-    chosen = np.bincount(predicted[rows], minlength=len(names))
-    different = np.bincount(predicted[np.unique(rows)], minlength=len(names))
+    chosen, different = numbers.chosen, numbers.different
     often = np.flatnonzero(chosen > REPEATED * different)
     if len(often):
         shown = [f"{names[k]} ({different[k]}, {chosen[k] / different[k]:.0f} times each)" for k in often[:5]]
@@ -59,7 +100,7 @@ def _repetitions(generation, predicted, rows, names):
 
 
 def select(
-    probs: Probs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
+    probs: Probs | StoredProbs, pseudolabel: PseudoLabelParams, balancing: BalanceParams, *, class_names: Sequence[str]
 ) -> Rows:
     """Filter by confidence, then choose by the balancing rule; with balancing rows repeat.
 
@@ -71,29 +112,19 @@ def select(
     return rule_of(balancing)(confident, balancing)
 
 
-def write_tables(
-    folder: Path,
-    guesses: tuple[Labels, Floats],
-    rows: Rows,
-    *,
-    class_names: Sequence[str],
-    pseudolabel: PseudoLabelParams,
-) -> None:
-    """Write class_counts.csv and confidence.csv; `guesses` are `best_guesses`, `rows` what `select` chose of them."""
-    predicted, confidence = guesses
-    passed = is_kept(confidence, pseudolabel.threshold, pseudolabel.max_confidence)
+def write_tables(folder: Path, numbers: Numbers, *, class_names: Sequence[str]) -> None:
+    """Write class_counts.csv and confidence.csv."""
     table: list[dict] = []
-    for when, chosen in (("filtered", passed), ("balanced", rows)):
-        counts = np.bincount(predicted[chosen], minlength=len(class_names)).tolist()
-        table += [{"class": name, "images": n, "when": when} for name, n in zip(class_names, counts, strict=True)]
+    for when, counts in (("filtered", numbers.filtered), ("balanced", numbers.chosen)):
+        pairs = zip(class_names, counts.tolist(), strict=True)
+        table += [{"class": name, "images": n, "when": when} for name, n in pairs]
     write_csv(folder / "class_counts.csv", table)
-    write_csv(folder / "confidence.csv", confidence_bins(confidence))
+    write_csv(folder / "confidence.csv", confidence_bins(numbers.confidence))
 
 
-def confidence_bins(confidence: Floats, *, bins: int = 20) -> list[dict]:
-    """Histogram of (N,) highest probabilities over [0, 1], a dict a bin; its lower edge names a bin."""
-    edges = equal_edges(bins)
+def confidence_bins(counts: Ints) -> list[dict]:
+    """(B,) images in equal bins of confidence over [0, 1] as a dict a bin; its lower edge names a bin."""
     return [
         {"confidence": round(float(lower), 4), "images": int(number)}
-        for lower, number in zip(edges[:-1], histogram(confidence, edges), strict=True)
+        for lower, number in zip(equal_edges(len(counts))[:-1], counts, strict=True)
     ]

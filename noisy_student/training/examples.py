@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from noisy_student.data.probs import ShardedProbs
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
 
@@ -65,7 +66,9 @@ class PseudoLabelledExamples(Examples):
         smoothing: see `one_hot`, of hard pseudo-labels; soft ones are never smoothed.
     """
 
-    def __init__(self, images: Images, probs: Probs, rows: Rows, *, kind: str, smoothing: float = 0.0) -> None:
+    def __init__(
+        self, images: Images, probs: Probs | ShardedProbs, rows: Rows, *, kind: str, smoothing: float = 0.0
+    ) -> None:
         super().__init__(images.shape[1:], probs.shape[1])
         self.images, self.probs, self.rows = images, probs, rows
         self.kind, self.smoothing = kind, smoothing

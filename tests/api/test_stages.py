@@ -34,7 +34,7 @@ def run(finished):
             "validation": (np.array(held_out.images), np.array(held_out.labels)),
             "test": (np.array(test.images), np.array(test.labels)),
             "pool": np.array(read_array(layout.UNLABELLED / "images.npy")),
-            "probs": np.array(read_array(layout.pseudo_labels("gen1"))),
+            "probs": np.array(read_array(layout.pseudo_labels("gen1") / "shard-00000.npy")),
             "rows": np.array(read_array(layout.balanced("gen1"))),
             "classes": read_json(layout.CLASSES),
             "teacher": of["teacher"] | noise,

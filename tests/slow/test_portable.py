@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 COMMITTED = Path(__file__).with_name("portable.json")
 WEIGHTS = "model.weights.h5"  # within a .keras file, which also holds all parameters: a new one changes no arithmetic
-COMPUTED = ("models/*.keras", "metrics/**/*.json", "metrics/**/*.csv", "data/prepared/pseudo_labels/*")
+COMPUTED = ("models/*.keras", "metrics/**/*.json", "metrics/**/*.csv", "data/prepared/pseudo_labels/*/*")
 
 
 def _run(folder):

@@ -1,5 +1,6 @@
 """Predicting many images, and the teacher's labels with and without noise."""
 
+import shutil
 import tracemalloc
 
 import keras
@@ -53,7 +54,7 @@ def teacher(digits, tmp_path, monkeypatch):
 def _labels(settings, images=IMAGES):
     write_array(layout.UNLABELLED / "images.npy", images)
     label_pool(settings, "gen1")
-    return np.array(read_array(layout.pseudo_labels("gen1")))
+    return np.array(read_array(layout.pseudo_labels("gen1") / "shard-00000.npy"))
 
 
 def _noised(digits, **values):
@@ -281,14 +282,14 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
         )
     )
     whole = _labels(settings)
-    layout.pseudo_labels("gen1").unlink()
+    shutil.rmtree(layout.pseudo_labels("gen1"))
     for _ in range(2):
         with monkeypatch.context() as patch:
             _killed_after(patch, 2)
             with pytest.raises(_Killed):
                 _labels(settings)
     (folder,) = (tmp_path / "checkpoints/pseudolabel@gen1").iterdir()
-    shards = sorted(folder.glob("*.npz"))
+    shards = sorted(folder.rglob("*.npz"))
     assert [int(path.name[:12]) for path in shards] == [0, 4, 8, 12]
     assert checkpoints.present()[0]["done"] == f"16 of {len(whole)} rows"  # the newest is named by its first, 12
     shards[1].write_bytes(shards[1].read_bytes()[:-1])
@@ -296,7 +297,7 @@ def test_a_killed_labelling_goes_on_to_the_same_bytes(teacher, digits, tmp_path,
         _killed_after(patch, 4)  # it reaches row 20, past the shards that lay behind the damaged one
         with pytest.raises(_Killed):
             _labels(settings)
-    assert [int(path.name[:12]) for path in sorted(folder.glob("*.npz"))] == [0, 4, 8, 12, 16]
+    assert [int(path.name[:12]) for path in sorted(folder.rglob("*.npz"))] == [0, 4, 8, 12, 16]
     np.testing.assert_array_equal(_labels(settings), whole)
     assert not checkpoints.present()
     assert not list(tmp_path.rglob(".tmp-*"))

@@ -1,0 +1,164 @@
+"""Every executor gives the same files, does nothing twice, and says what went wrong."""
+
+import os
+from collections import Counter
+
+import pytest
+from executors_used import ALL, ON_RAY, ONE, TWO, WORKERS
+
+from noisy_student.executors import settings as configuration
+from noisy_student.executors.running import ShardError, run
+from noisy_student.executors.settings import ExecutorSettings
+from noisy_student.executors.tasks import TRIES, Call, Work
+from noisy_student.runtime import environment
+from noisy_student.runtime.errors import ParamsError, UserError
+
+
+def _run(tasks, function="square", *, settings, threads=None):
+    start = Call("shard_work:begin", {"log": str(tasks[0].output.parents[1] / "log")})
+    return run(Work(Call(f"shard_work:{function}", {}), start, threads), tasks, settings, title="numbers")
+
+
+def _begun(folder):
+    lines = (folder / "log").read_text().splitlines()
+    return Counter(int(line.split()[1]) for line in lines if line.startswith("begin"))
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_all_is_done_once(tasks, tmp_path, settings):
+    report = _run(tasks(9), settings=settings)
+    for n in range(9):
+        assert (tmp_path / f"out/{n}.txt").read_text() == f"{n * n}\n" * 1000
+    assert _begun(tmp_path) == dict.fromkeys(range(9), 1)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{n}.txt" for n in range(9))
+    assert report.totals == {"square": sum(n * n for n in range(9))}
+    record = report.for_record()
+    assert (record["shards"], record["retries"], record["shards_done_before"]) == (9, 0, 0)
+    assert sum(record["shards_by_cpu"].values()) == 9
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_what_is_there_is_not_done_again(tasks, tmp_path, settings):
+    _run(tasks(5), settings=ONE)
+    (tmp_path / "out/2.txt").unlink()
+    report = _run(tasks(5), settings=settings)
+    assert _begun(tmp_path) == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1}
+    assert report.skipped == 4
+
+
+def test_a_new_process_is_started_once_for_all_its_tasks(tasks, tmp_path):
+    _run(tasks(9), settings=TWO)
+    starts = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("start")]
+    assert 1 <= len(starts) <= 2
+    assert not any(line.endswith(f" {os.getpid()}") for line in starts)
+
+
+@pytest.mark.parametrize("settings", WORKERS)
+@pytest.mark.parametrize("way", ["killed once", "disk once"])
+def test_a_task_whose_worker_dies_is_done_by_another(tasks, tmp_path, settings, way):
+    report = _run(tasks(6, way=way), "difficult", settings=settings)
+    assert [(tmp_path / f"out/{n}.txt").read_text() for n in range(6)] == [f"{n}\n" for n in range(6)]
+    assert _begun(tmp_path) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
+    assert report.retries == 1
+
+
+@pytest.mark.parametrize("settings", WORKERS)
+@pytest.mark.parametrize(("way", "words"), [("killed", "memory"), ("disk", "No space left"), ("odd", "Take another")])
+def test_a_task_that_always_fails_is_named_and_the_rest_is_done(tasks, tmp_path, settings, way, words):
+    with pytest.raises(ShardError) as failed:
+        _run(tasks(6, way=way), "difficult", settings=settings)
+    message = str(failed.value)
+    assert "numbers: 1 of 6 shards failed, 5 are done and kept" in message
+    assert "number 3" in message
+    assert words in message
+    assert sorted(path.name for path in (tmp_path / "out").glob("[0-9]*")) == [f"{n}.txt" for n in (0, 1, 2, 4, 5)]
+    assert _begun(tmp_path)[3] == (1 if way == "odd" else TRIES)
+
+
+def test_in_this_process_too_the_rest_is_done(tasks, tmp_path):
+    with pytest.raises(ShardError, match="number 3"):
+        _run(tasks(6, way="odd"), "difficult", settings=ONE)
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_the_only_task_raises_what_it_raises(tasks, tmp_path):
+    with pytest.raises(OSError, match="No space left"):
+        _run(tasks(4, way="disk")[3:], "difficult", settings=ONE)
+    with pytest.raises(UserError, match="number 3 is odd"):
+        _run(tasks(4, way="odd")[3:], "difficult", settings=ONE)
+
+
+def test_where_nothing_succeeds_not_all_is_tried(tasks, tmp_path):
+    many = [task for task in tasks(200, way="odd") for _ in [0]]
+    same = [type(task)(task.name, task.output, 1, {**task.arguments, "number": 3}) for task in many]
+    with pytest.raises(ShardError, match="of 200 shards failed, 0 are done"):
+        _run(same, "difficult", settings=TWO)
+    assert _begun(tmp_path)[3] < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to processors")
+@pytest.mark.parametrize("settings", ALL)
+def test_a_worker_has_the_processors_that_it_is_given(tasks, tmp_path, monkeypatch, settings):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    given = [type(task)(task.name, task.output, 1, {"number": 0}) for task in tasks(4)]
+    (tmp_path / "log").touch()
+    _run(given, "processors", settings=settings, threads=1)
+    assert {task.output.read_text() for task in given} == {"1 None"}
+    with pytest.raises((ParamsError, ShardError), match=r"pseudolabel\.threads=4096"):
+        _run(tasks(9)[4:], settings=settings, threads=4096)
+
+
+def test_where_the_executor_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configuration.load() == ExecutorSettings(name="local", workers=1)
+    (tmp_path / "executor.yaml").write_text("name: ray\nworkers: 3\n")
+    assert configuration.load() == ExecutorSettings(name="ray", workers=3)
+    monkeypatch.setenv("EXECUTOR", "local, workers=4")
+    assert configuration.load() == ExecutorSettings(name="local", workers=4)
+    (tmp_path / "copy").mkdir()
+    monkeypatch.chdir(tmp_path / "copy")
+    assert configuration.load().name == "local"
+    monkeypatch.delenv("EXECUTOR")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # as in a copy of the project that DVC makes
+    assert configuration.load().workers == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: slurm", "slurm"),
+        ("workers: 0", "workers"),
+        ("wrokers: 2", "wrokers"),
+        ("- ray", "expected keys with values"),
+        ("a: [1", "cannot be read"),
+        ("address: 10.0.0.1:6379", "Set name: ray"),
+    ],
+)
+def test_what_cannot_be_an_executor_is_refused(tmp_path, monkeypatch, text, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "executor.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=words) as refused:
+        configuration.load()
+    assert "executor.yaml" in str(refused.value)
+
+
+def on_ray(test):
+    """The marks of a test that needs Ray."""
+    for mark in ON_RAY:
+        test = mark(test)
+    return test
+
+
+@on_ray
+def test_a_cluster_that_does_not_answer_is_named(tasks):
+    with pytest.raises(ParamsError, match=r"executor address: 127\.0\.0\.1:9: no Ray cluster answers there"):
+        _run(tasks(2), settings=ExecutorSettings(name="ray", address="127.0.0.1:9"))
+
+
+@on_ray
+def test_workers_with_other_versions_are_refused(tasks, tmp_path, monkeypatch):
+    real = environment.versions()
+    monkeypatch.setattr(environment, "versions", lambda: real | {"numpy": "0.0.1"})
+    with pytest.raises(UserError, match=rf"other versions than this machine: numpy {real['numpy']} \(here 0\.0\.1\)"):
+        _run(tasks(4), settings=ExecutorSettings(name="ray", workers=2))
+    assert not list((tmp_path / "out").glob("[0-9]*"))

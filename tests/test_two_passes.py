@@ -1,0 +1,159 @@
+"""Selection in two passes over labels on disk chooses what `balancing.equal` chooses in memory, row for row."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noisy_student.data.probs import ShardedProbs, dense, top_k
+from noisy_student.pseudo_labels import confidence as confidence_module
+from noisy_student.pseudo_labels import two_passes
+from noisy_student.pseudo_labels.balancing import confident_images, equal
+from noisy_student.pseudo_labels.confidence import pieces
+from noisy_student.pseudo_labels.two_passes import select_into
+from noisy_student.runtime.errors import EmptyClassError
+from noisy_student.runtime.files import read_array
+from noisy_student.settings.schema import BalanceParams
+
+
+def _both(tmp_path, probs, balancing, *, parts=3, **bounds):
+    """The rows by two passes over parts of the labels, and by the rule in memory; or the messages of their errors."""
+    names, path = [f"name{k}" for k in range(probs.shape[1])], tmp_path / "rows.npy"
+    stored = ShardedProbs(np.array_split(probs, parts), probs.shape[1])
+    found = []
+    for way in (
+        lambda: select_into(path, lambda: pieces(stored), balancing, classes=names, **bounds),
+        lambda: equal(confident_images(probs, class_names=names, **bounds), balancing),
+    ):
+        try:
+            found.append(way())
+        except EmptyClassError as error:
+            found.append(str(error))
+    if not isinstance(found[0], str):
+        found[0] = np.array(read_array(path))
+    assert not list(tmp_path.glob(".tmp-*"))
+    return found
+
+
+def _tied(rows, classes, *, levels, seed):
+    """Distributions whose highest probability is one of a few numbers: most rows are tied with others."""
+    rng = np.random.default_rng(seed)
+    highest = rng.choice(np.linspace(0.3, 1.0, levels, dtype=np.float32), rows)
+    probs = np.repeat(((1 - highest) / (classes - 1))[:, None], classes, axis=1).astype(np.float32)
+    probs[np.arange(rows), (classes * rng.random(rows) ** 2).astype(int)] = highest  # classes of unequal size
+    return probs
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 300),
+    levels=st.integers(2, 6),
+    seed=st.integers(0, 1000),
+    per_class=st.none() | st.integers(1, 40),
+    threshold=st.sampled_from([0.0, 0.3, 0.44, 0.75, 0.99]),
+    max_confidence=st.sampled_from([1.0, 0.995]),
+    on_empty=st.sampled_from(["skip", "error"]),
+    parts=st.integers(1, 4),
+    fine=st.sampled_from([9, 14, 18]),
+)
+def test_the_same_rows(
+    tmp_path_factory, rows, levels, seed, per_class, threshold, max_confidence, on_empty, parts, fine
+):
+    folder, balancing = tmp_path_factory.mktemp("rows"), BalanceParams(per_class=per_class, on_empty=on_empty)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(confidence_module, "_PIECE", 7 * 5 * 4)  # 7 rows at once
+        patch.setattr(two_passes, "FINE", fine)
+        bounds = {"threshold": threshold, "max_confidence": max_confidence}
+        streamed, whole = _both(folder, _tied(rows, 5, levels=levels, seed=seed), balancing, parts=parts, **bounds)
+    np.testing.assert_array_equal(streamed, whole)
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_the_same_rows_of_many(tmp_path, classes):
+    """Some classes have too many, some too few, some none; half of the confidences are tied."""
+    rng = np.random.default_rng(0)
+    rows = 200_000 if classes == 10 else 20_000
+    probs = _tied(rows, classes, levels=9, seed=1)
+    untied = rng.random(rows) < 0.5
+    factor = np.where(untied, rng.uniform(0.9, 1, rows), 1).astype(np.float32)[:, None]
+    probs *= factor
+    probs += (1 - probs.sum(axis=1, keepdims=True)) / classes
+    balancing = BalanceParams(per_class=rows // classes)
+    streamed, whole = _both(tmp_path, probs, balancing, threshold=0.5)
+    assert len(np.unique(whole)) < len(whole)
+    np.testing.assert_array_equal(streamed, whole)
+
+
+def test_thresholds_by_hand(tmp_path):
+    """Three of five are wanted; two of the three tied ones come first by row."""
+    probs = np.float32([[0.7, 0.3], [0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
+    streamed, _ = _both(tmp_path, probs, BalanceParams(per_class=3), threshold=0.5)
+    assert streamed.tolist() == [1, 0, 2, 5, 5, 5]
+
+
+def test_neighbouring_numbers_are_told_from_one_another(tmp_path):
+    """The histogram is over the bits: the least difference that float32 has counts."""
+    highest = np.float32(0.8)
+    numbers = [highest]
+    for _ in range(40):
+        numbers.append(np.nextafter(numbers[-1], np.float32(1)))
+    probs = np.stack([np.float32(numbers), 1 - np.float32(numbers)], axis=1)
+    streamed, _ = _both(tmp_path, probs, BalanceParams(per_class=10), threshold=0.5)
+    assert streamed.tolist() == list(range(40, 30, -1))
+
+
+def test_memory_does_not_grow_with_the_pool(tmp_path):
+    """Of labels that NumPy keeps in files; 10 times the pool, nearly the same memory."""
+
+    def peak(rows):
+        def made():
+            for first in range(0, rows, 10_000):
+                rng = np.random.default_rng(first)
+                yield first, rng.integers(0, 100, 10_000), rng.uniform(0.2, 1, 10_000).astype(np.float32)
+
+        names = [f"name{k}" for k in range(100)]
+        tracemalloc.start()
+        select_into(tmp_path / "rows.npy", made, BalanceParams(per_class=200), classes=names, threshold=0.3)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(1_000_000) < 1.2 * peak(100_000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 40), k=st.integers(1, 6), seed=st.integers(0, 1000), power=st.sampled_from([0.5, 3, 30]))
+def test_the_most_probable_classes_are_kept(rows, k, seed, power):
+    """The best class and its probability to the bit, the next ones to float16, the rest of the mass shared equally."""
+    weights = np.random.default_rng(seed).random((rows, 9)) ** power
+    probs = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    probs[0, :2] = probs[0].max()  # a tie: the first of the two is the best
+    probs[0] /= probs[0].sum()
+    read = dense(top_k(probs, k), 9)
+    np.testing.assert_array_equal(read.argmax(axis=1), probs.argmax(axis=1))
+    np.testing.assert_array_equal(read.max(axis=1), probs.max(axis=1))
+    np.testing.assert_allclose(read.sum(axis=1), 1, atol=1e-5)
+    order = np.argsort(-probs, axis=1, kind="stable")
+    np.testing.assert_allclose(
+        np.take_along_axis(read, order[:, :k], axis=1),
+        np.take_along_axis(probs, order[:, :k], axis=1),
+        rtol=2e-3,
+        atol=1e-6,
+    )
+    rest = np.take_along_axis(read, order[:, k:], axis=1)
+    np.testing.assert_allclose(rest, rest[:, :1].repeat(9 - k, axis=1), rtol=1e-5)
+
+
+def test_labels_in_parts_read_like_one_array():
+    probs = _tied(50, 6, levels=20, seed=3)
+    stored = ShardedProbs([probs[:20], probs[20:20], probs[20:]], 6)
+    assert stored.shape == probs.shape
+    for rows in (np.array([3, 49, 20, 19, 3]), slice(None), slice(10, 40, 7), np.array([], int), -1, 20):
+        np.testing.assert_array_equal(stored[rows], probs[rows])
+    with pytest.raises(IndexError):
+        stored[np.array([50])]
+    predicted, confidence = confidence_module.best_guesses(ShardedProbs([top_k(probs[:30], 2), probs[30:]], 6))
+    np.testing.assert_array_equal(predicted, probs.argmax(axis=1))
+    np.testing.assert_array_equal(confidence, probs.max(axis=1))
