@@ -48,8 +48,11 @@ def test_writes_what_fits_the_images(root, tmp_path_factory):
     # 150 images: a fifth for validation, the rest keep their labels, those of unlabelled/ are the pool
     assert (data.validation, data.labelled, data.unlabelled_from, data.test) == (30, None, "data/pools/auto", None)
     # 40 passes over 120 images in batches of 64 are 75 steps, fewer than the least
-    assert (teacher.steps, teacher.validate_every, teacher.batch_size) == (400, 25, 64)
-    assert (student.steps, student.unlabelled_ratio) == (800, 3.0)
+    assert (teacher.steps, teacher.validate_every, teacher.batch_size) == (320, 20, 64)
+    assert (student.steps, student.batch_size, student.unlabelled_ratio) == (640, 32, 3.0)
+    # 320 * 64 + 640 * 4 * 32 images, of which a core and another one take 275 a second
+    assert "102,400 images of 32x32 pixels: about 6 minutes on two CPU cores" in done.stderr
+    assert written.eval.robustness == "off"
     assert (written.augmentation.flip, written.augmentation.crop) == (True, 4)
     assert "augmentation.flip=true is a guess" in done.stderr
     assert "150 images of 3 classes in train/, 500 without labels; the shorter side is 30 pixels" in done.stderr
@@ -90,6 +93,8 @@ def test_the_numbers_grow_with_the_images(tmp_path):
     assert not tree["augmentation"]["flip"]  # classes "0" to "9"
     assert any("there is no unlabelled/: 5,000 images keep their labels" in line for line in said)
     assert tree["teacher"]["model"]["depth"] == 20
+    # 3,120 * 64 + 6,240 * 2 * 32 images; 9 times as many pixels, half as many layers again as ResNet-14's 12: / 3600 / 275
+    assert any("about 8 hours on two CPU cores" in line for line in said)
 
 
 def test_a_path_outside_the_project_is_written_absolute(tmp_path, monkeypatch):
