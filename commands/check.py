@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Validate params.yaml, and look for data.root, data.unlabelled_from and the extra test sets."""
     check_project(params.read_yaml("params.yaml"))
+    print("params.yaml, and the inputs that it names: no mistake found")
 
 
 if __name__ == "__main__":

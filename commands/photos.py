@@ -123,6 +123,7 @@ def overlay(root: Path, seen: Seen) -> tuple[Tree, list[str]]:
         f"augmentation.flip={str(flip).lower()} is a guess: {why}",
         f"teacher and student train on {trained:,.0f} images of {size}x{size} pixels: about {_minutes(trained, size)} "
         "on two CPU cores without bfloat16; less with a GPU, a smaller data.image_size, or fewer steps",
+        "one generation: `make repro` gives models/student-gen1.keras; the control, noise alone, is in `make verdict`",
     ]
     if not seen.unlabelled:
         said.append(
@@ -158,7 +159,7 @@ def _image_size(sides):
 def _flip(train):
     if all(len(name) == 1 or name.isdigit() for name in train):
         return False, "the classes are called as digits or letters, and mirrored they would be others"
-    return True, "most things look as well mirrored; set it to false for text, signs, or where left and right count"
+    return True, "most things look the same when mirrored; set it to false for text, signs, or if left and right count"
 
 
 def _minutes(images, size):

@@ -28,6 +28,7 @@ from noisy_student.settings.params import read_yaml
 CAN_FORK = sys.platform == "linux"
 CONTEXT: Any = multiprocessing.get_context("fork" if CAN_FORK else "spawn")
 STAGE = re.compile(r"python -m (stages\.\w+)")
+INTERRUPTED = 128 + signal.SIGINT  # a stage's exit status after Ctrl-C
 WITHOUT_NETWORK = tuple(f"stages.{name}" for name in ("check", "prepare", "balance", "extra_test", "card", "results"))
 # of what stages with a network import; none computes at its import
 LIBRARIES = ("evaluation", "extra_tests", "labelling", "robustness", "training")
@@ -42,7 +43,7 @@ def dvc(arguments: list[str]) -> int:
         with contextlib.suppress(Exception):  # of a wrong params.yaml stages tell
             import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
-    fork_stages(environment.code_digest(), prepare)
+    fork_stages(environment.code_digest(), prepare, ends_all=bool({"--keep-going", "-k"} & set(arguments)))
     sys.argv = ["dvc", *arguments]
     return cli.main(arguments)
 
@@ -62,30 +63,39 @@ def import_libraries(backend: str) -> None:
     os.environ.update(before)
 
 
-def fork_stages(code: str, prepare: Callable[[], object] = lambda: None) -> None:
+def fork_stages(code: str, prepare: Callable[[], object] = lambda: None, *, ends_all: bool = False) -> None:
     """From now on the DVC of this process forks this project's stages; all other commands it starts as ever.
 
     Args:
         code: digest of the code that this process has imported or will, see `environment.code_digest`. Once it is
             another, stages are started as ever too: DVC records the code that it finds when a stage begins.
         prepare: called before a stage with a network is forked.
+        ends_all: whether Ctrl-C, which ends a stage, ends this process too, where DVC would begin the other stages.
     """
     from dvc.stage import run
+    from dvc.stage.exceptions import StageCmdFailedError
 
     otherwise = run._run
+
+    def run_stage(executable, cmd, **options):
+        try:
+            fork(executable, cmd, **options)
+        except StageCmdFailedError as error:
+            if ends_all and f"exited with {INTERRUPTED}" in str(error):
+                raise KeyboardInterrupt from error
+            raise
 
     def fork(executable, cmd, **options):
         stage = STAGE.fullmatch(cmd)
         here = Path(options["cwd"]).resolve() == Path.cwd()
-        if stage is None or not here or not _is_main_thread() or environment.code_digest() != code:
+        if not CAN_FORK or stage is None or not here or not _is_main_thread() or environment.code_digest() != code:
             otherwise(executable, cmd, **options)
             return
         if stage[1] not in WITHOUT_NETWORK:
             prepare()
         _fork(cmd, stage[1], options["env"])
 
-    if CAN_FORK:
-        run._run = fork
+    run._run = run_stage
 
 
 def _is_main_thread():

@@ -93,7 +93,7 @@ def test_the_numbers_grow_with_the_images(tmp_path):
     assert not tree["augmentation"]["flip"]  # classes "0" to "9"
     assert any("there is no unlabelled/: 5,000 images keep their labels" in line for line in said)
     assert tree["teacher"]["model"]["depth"] == 20
-    # 3,120 * 64 + 6,240 * 2 * 32 images; 9 times as many pixels, half as many layers again as ResNet-14's 12: / 3600 / 275
+    # 3,120 * 64 + 6,240 * 2 * 32 images, of 9 times as many pixels, in 18 layers where ResNet-14 has 12: / 275 / 3600
     assert any("about 8 hours on two CPU cores" in line for line in said)
 
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=cli.share,
         default=0.75,
         metavar="T",
-        help="accept what is more confident than this; default: 0.75, as pseudolabel.threshold",
+        help="accept what is more confident than this; default: 0.75; models that learned from few labels are too sure",
     )
     parser.add_argument(
         "--out",

@@ -24,7 +24,9 @@ def open_model(path: Path, classes: Path | None = None) -> tuple[keras.Model, De
             of three colours, or gives no distributions.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such model. Name a .keras file, e.g. one of models/ after `dvc repro`.")
+        there = ", ".join(map(str, sorted(path.parent.glob("*.keras"))[:5]))
+        mend = f"There are: {there}." if there else "Name a .keras file, e.g. one of models/ after `make repro`."
+        raise DataError(f"{path}: no such model. {mend}")
     if classes is None:
         with _mended_by_another_file():
             model, described = load_described(path)

@@ -220,9 +220,10 @@ def fit_rounds(
     training, state, end = phase.training, state or State(), end or phase.rounds
     known = validation.labels if labels is None or len(validation.labels) else labels
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
+    done = len(state.history) * phase.round_steps + state.index
     with (
         saving(state, checkpoints, model, phase) as save,
-        bar(total=phase.steps, name=phase.name, unit="step", last=False) as shown,
+        bar(total=phase.steps, name=phase.name, unit="step", initial=done, last=False) as shown,
     ):
         within = WithinRound(state, phase, batches, save=save, shown=shown)
         while len(state.history) < end and not _ended(phase, state.history):

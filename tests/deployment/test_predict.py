@@ -300,6 +300,10 @@ def _names(text, name="names.txt"):
 
 MISTAKES = {
     "no model": (lambda model: ["nowhere.keras", "photos"], ["nowhere.keras", "no such model"]),
+    "no model, but others": (
+        lambda model: (shutil.copy(model, "gen1.keras"), ["gen3.keras", "photos"])[1],
+        ["gen3.keras: no such model. There are: gen1.keras."],
+    ),
     "a folder as model": (lambda model: ["photos", "photos"], ["photos", "no such model"]),
     "an image as model": (lambda model: ["photos/0.png", "photos"], ["photos/0.png", "not a .keras file"]),
     "a truncated model": (

@@ -141,9 +141,12 @@ def small_steps(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, whole):
+def test_killed_within_a_round_at_its_end_and_at_the_very_end(digits, tmp_path, whole, capfd):
     settings = params.check(with_values(digits, EVERYTHING))
     _assert_same(whole, _resumed(settings, tmp_path, 6, 8, 24))
+    shown = [line for line in capfd.readouterr().err.splitlines() if line.endswith(" of 24 steps")]
+    # progress begins where the training does: steps of before took none of this run's time
+    assert [line.split()[1] for line in shown[:3]] == ["0", "6", "8"]
 
 
 WHITENED = {"name": "whitened_convnet", "stage1_filters": 2, "stage2_filters": 2, "stage3_filters": 4}
