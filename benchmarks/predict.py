@@ -121,12 +121,13 @@ def ratios(results):
     ours, bare = (
         max((rates[each] for each in names.values() if rates[each]), default=None) for names in (BY_EXPORT, EXPORTS)
     )
+    rows = [("predict", rates[OURS], name, rates[name], least) for name, least in LEAST.items()]
+    rows.append(("predict on an export", ours, "the faster of the exports alone", bare, LEAST_BY_EXPORT))
+    rows.append(("predict on an export", ours, "predict on the model's file", rates[OURS], ""))
     lines = ["| speed of | beside | ratio | at least |", "|---|---|---:|---:|"]
-    lines += [f"| predict | {name} | {rates[OURS] / rates[name]:.2f} | {least} |" for name, least in LEAST.items()]
-    ratio = f"{ours / bare:.2f}" if ours and bare else "not run"
-    lines.append(f"| predict on an export | the faster of the exports alone | {ratio} | {LEAST_BY_EXPORT} |")
-    if ours:
-        lines.append(f"| predict on an export | predict on the model's file | {ours / rates[OURS]:.2f} | |")
+    for what, own, beside, other, least in rows:
+        ratio = f"{own / other:.2f}" if own and other else "not run"
+        lines.append(f"| {what} | {beside} | {ratio} | {least} |")
     return "\n".join(lines)
 
 
