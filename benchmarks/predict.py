@@ -51,8 +51,7 @@ def ours(pool, export=None):
     from noisy_student.runtime.types import Pixels
 
     images: Pixels = np.array(np.load(pool, mmap_mode="r"))
-    model, described = described_model()
-    opened = runtimes.open_any(write_export(pool, export)) if export else runtimes.of_keras(model, described)
+    opened = runtimes.open_any(write_export(pool, export)) if export else runtimes.of_keras(*described_model())
     predictor = predicting.FilePredictor(opened)
     decoded = [(f"photos/{row:06}.png", Reading(image, None, None)) for row, image in enumerate(images)]
     predicting.readings = lambda files, **ways: iter(decoded)

@@ -46,5 +46,10 @@ def speaking_of(path: Path, classes: Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{path}, {classes}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise DataError(f"{path}, {classes}: {first_fault(error)}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """Where a description has its first mistake, and which."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

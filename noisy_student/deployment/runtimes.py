@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from noisy_student.deployment import formats
-from noisy_student.deployment.names import check_number, read_names, speaking_of
+from noisy_student.deployment.names import check_number, first_fault, read_names, speaking_of
 from noisy_student.inference.description import Description
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.types import Pixels, Probs
@@ -70,11 +70,11 @@ def of_keras(model: "keras.Model", described: Description) -> Opened:
 
 
 def _format_of(path):
-    name = "savedmodel" if (path / "saved_model.pb").is_file() else None
-    for each in formats.FORMATS:
-        suffix = formats.module_of(each).SUFFIX
-        name = each if suffix and path.name.lower().endswith(suffix) else name
-    return name and formats.module_of(name)
+    modules = [formats.module_of(name) for name in formats.FORMATS]
+    by_suffix = [module for module in modules if module.SUFFIX and path.name.lower().endswith(module.SUFFIX)]
+    if by_suffix:
+        return by_suffix[0]
+    return formats.module_of("savedmodel") if (path / "saved_model.pb").is_file() else None
 
 
 def _of_export(module: ModuleType, path: Path, classes: Path | None) -> Opened:
@@ -92,10 +92,8 @@ def _of_export(module: ModuleType, path: Path, classes: Path | None) -> Opened:
         said, reader = module.read_description(path), module.reader(path)
         described = None if said is None else Description.model_validate_json(said)
     except ValidationError as error:
-        first = error.errors()[0]
         raise DataError(
-            f"{path}: what it says of itself cannot be read ({'.'.join(map(str, first['loc']))}: {first['msg']}). "
-            "Export the model anew."
+            f"{path}: what it says of itself cannot be read ({first_fault(error)}). Export the model anew."
         ) from error
     except Exception as error:  # runtimes raise anything
         last = (str(error).strip() or type(error).__name__).split("\n")[-1].rsplit(" : ")[-1].rstrip(".")
