@@ -111,7 +111,7 @@ def gather() -> Run:
         raise DataError(_nothing_yet(reasons[layout.TEACHER.name]))
     keys = [str(model.generation) for model in done if model != layout.TEACHER]
     parameters = params.read_yaml("params.yaml")
-    _check_up_to_date(parameters, keys)
+    _check_up_to_date(parameters, keys, [model.name for model in models if model not in done])
     classes = read_json(layout.CLASSES)
     return Run(
         parameters=parameters,
@@ -134,11 +134,12 @@ def _nothing_yet(reason):
     return f"nothing has run here yet (no {layout.CLASSES}{committed}). Run `make repro`, then `make report`."
 
 
-def _check_up_to_date(parameters, keys):
+def _check_up_to_date(parameters, keys, lacking):
     """Raise DataError if params.yaml has changed since the pipeline ran; dvc.lock says with what it did.
 
     Args:
         keys: of the generations that have been measured; the stages of others do not count.
+        lacking: names of the models that have not been measured.
     """
     if not Path("dvc.lock").exists():
         return
@@ -153,9 +154,10 @@ def _check_up_to_date(parameters, keys):
                 now = now.get(part) if isinstance(now, dict) else None
             if now != used:
                 name, before, after = _difference(key, used, now)
+                unfinished = f"The run is not finished, {' and '.join(lacking)} not measured yet: " if lacking else ""
                 raise DataError(
-                    f"{name} was {before!r} when the stage {stage} ran, and is {after!r} in params.yaml now. Run "
-                    "`dvc repro`, then make the report."
+                    f"{unfinished}{name} was {before!r} when the stage {stage} ran, and is {after!r} in params.yaml "
+                    "now. Run `dvc repro`, then make the report."
                 )
 
 

@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{path}: {_size(path)}, {len(described.classes)} classes")
     what = f"{checked.images:,} {'images' if arguments.images else 'patches of photographs'}"
     print(f"checked on {what}: largest difference of a probability {checked.difference:.2g}, ", end="")
-    print(f"the same class for {checked.agreement:.2%}")
+    print(f"the same class for {100 * checked.agreement:.2f} %")
     if checked.accuracies:
         own, given = checked.accuracies
-        print(f"accuracy {own:.2%} before, {given:.2%} after: {100 * (given - own):+.2f} points")
+        print(f"accuracy {100 * own:.2f} % before, {100 * given:.2f} % after: {100 * (given - own):+.2f} points")
     return cli.DONE
 
 

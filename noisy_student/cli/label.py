@@ -43,6 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Label the folder; return the exit status."""
     from noisy_student.runtime.errors import DataError
 
+    if arguments.folder.is_file() and arguments.model.is_dir():
+        raise DataError(
+            f"{arguments.folder} is a file and {arguments.model} a folder: label takes the folder of images first, "
+            f"then the model. Type: label {arguments.model} {arguments.folder}"
+        )
     if not arguments.folder.is_dir():
         raise DataError(f"{arguments.folder}: no such folder. Name a folder of images; predict takes other things too.")
     from noisy_student.deployment import labelling

@@ -61,7 +61,8 @@ def prediction_sheet(path: Path, extremes: Extremes, classes: Sequence[str], *, 
     """Draw what `extremes` holds of so many images, the least sure ones first, as PNG."""
     names = shorten_all(classes, _ROOM - 34, size=CAPTION)
     rows: list[tuple[Sequence[str], Sequence[Cell]]] = []
-    for title, group in (("least sure", extremes.least()), ("most sure", extremes.most())):
+    least, most = extremes.least(), extremes.most()
+    for title, group in (("least sure" if most else "by confidence", least), ("most sure", most)):
         cells = [
             (each.image, [(f"{names[classes[each.label]]} {each.confidence:.2f}", BLACK), (_file(each.name), GREY)])
             for each in group

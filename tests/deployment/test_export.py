@@ -106,7 +106,7 @@ def test_kernels_have_8_bits_and_the_accuracy_is_that_of_the_file(name, plain_se
     probs = [keras.saving.load_model(model).predict(others.images[known], verbose=0)]
     probs.append(module.reader(path).run(others.images[known]))
     own, given = ((each.argmax(axis=1) == others.labels[known]).mean() for each in probs)
-    assert f"accuracy {own:.2%} before, {given:.2%} after" in done.out
+    assert f"accuracy {100 * own:.2f} % before, {100 * given:.2f} % after" in done.out
     assert own == 1  # the labels are the model's own
     assert sum(len(shape) == 4 for shape in _shapes_of_8_bits(name, path)) >= 7  # a ResNet-8's convolutions
 

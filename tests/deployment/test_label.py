@@ -118,6 +118,12 @@ def test_mistakes(model, photos, call, case):
     assert sorted(Path().rglob("*")) == before
 
 
+def test_the_other_order_of_arguments_is_told(model, photos, call):
+    done = call("label", model, "photos")
+    assert done.status == 1
+    assert f"label takes the folder of images first, then the model. Type: label photos {model}" in done.err
+
+
 def test_unreadable_files_are_named_and_the_rest_is_labelled(model, photos, call):
     Path("photos/bad.png").write_text("x")
     done = call("label", "photos", model)

@@ -13,6 +13,7 @@ PAGES = (
     "docs/cifar10.md",
     "docs/comparing.md",
     "docs/use.md",
+    "docs/label-and-correct.md",
     "docs/how-it-works.md",
     "docs/adding.md",
 )

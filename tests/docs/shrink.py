@@ -1,10 +1,12 @@
 """Make what params.yaml describes small: run in a clone, after a command of the docs has written a preset.
 
+`--learning`: but let it learn images of one colour each.
 CIFAR-10 is taken from the folder that the environment variable CIFAR names.
 """
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from commands import preset
@@ -48,6 +50,10 @@ def main():
     if data["source"] == "cifar10":
         data["root"] = os.environ["CIFAR"]
         data["sha256"] = hashlib.sha256(Path(data["root"], "cifar-10-binary.tar.gz").read_bytes()).hexdigest()
+    if "--learning" in sys.argv:
+        tree["teacher"]["steps"], tree["student"]["init"] = 200, "teacher"
+        tree["teacher"]["validate_every"] = 50
+        tree["student"]["optimizer"]["learning_rate"] = 0.001
     path.write_text(preset.rewrite(path.read_text(encoding="utf-8"), tree), encoding="utf-8")
 
 

@@ -32,6 +32,11 @@ INSTEAD = {
     r"/mnt/shared/noisy-student": "$REMOTE",
     r"^make test\b": "make -n test",  # this is one of them
     r"dvc queue start(?! -)": "dvc queue start && while dvc queue status | grep -qE 'Queued|Running'; do sleep 1; done",
+    # what a person sees in the sheets
+    r"train/cat/0007\.jpg": 'train/red/"$(ls data/raw/mine-2/train/red | head -1)"',
+    r"train/(cat|dog)/$": "train/green/",
+    r"unlabelled/0123\.jpg": 'unlabelled/"$(ls data/raw/mine-2/unlabelled | head -1)"',
+    r"unlabelled/0456\.jpg": 'unlabelled/"$(ls data/raw/mine-2/unlabelled | tail -1)"',
     # a preset, made small
     r"^(python -m commands\.preset (?!\S* ?--args)[\w-]+[^#\n]*)": r'\1 && python "$SHRINK" ',
 }
@@ -63,6 +68,15 @@ VALUES = {
     },
 }
 
+# what a page takes for granted, beyond the finished run
+BEFORE = {
+    "docs/label-and-correct.md": """
+        rm -r photos data/raw/mine && cp -r "$IMAGES" data/raw/mine && cp -r "$MIXED" photos
+        python -m commands.preset photos --root data/raw/mine
+        python "$SHRINK" --learning && git commit -qam "My images" && make repro
+        git add -A && git commit -qm "Results" """
+}
+
 README = "README.md"
 RUNS = {f"{README}, {heading}": found for heading, found in commands(README).items()}
 RUNS |= {page: blocks(page, "bash") for page in PAGES if page != README}
@@ -70,7 +84,7 @@ RUNS |= {page: blocks(page, "bash") for page in PAGES if page != README}
 
 def _script(blocks: list[Block]) -> str:
     """The blocks as one script that stops at the first command that fails, and says where."""
-    lines = ["set -euo pipefail", "source .venv/bin/activate"]
+    lines = ["set -euo pipefail", "source .venv/bin/activate", BEFORE.get(blocks[0].page, "")]
     for block in blocks:
         lines += [f"echo '== {block.page}, line {block.line}'", _run_here(block.code)]
     return "\n".join(lines)
@@ -134,6 +148,19 @@ def _coloured(folder, number):
             Image.fromarray(image).save(folder / name / f"{index}.png")
 
 
+def _mixed(folder):
+    """Images of one colour, and a dozen between red and green that nothing can be sure of."""
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    for number in range(48):
+        image = rng.integers(0, 128, (32, 36, 3), dtype=np.uint8)
+        if number % 4 < 3:
+            image[..., number % 4] += 127
+        else:
+            image[..., :2] += np.uint8(64)
+        Image.fromarray(image).save(folder / f"{number:04}.jpg", quality=95)
+
+
 def _photos(folder):
     """What the pages call photos: two folders, a file, an archive, and images below names of classes."""
     rng = np.random.default_rng(1)
@@ -177,6 +204,7 @@ def finished(tmp_path_factory):
     clone.run("git", "clone", "-q", "--bare", ".", home / "origin.git")
     _coloured(home / "images/train", 240)
     _coloured(home / "images/test", 20)
+    _mixed(home / "mixed")
     _photos(clone.folder)
     _cifar10(home / "cifar10")
     (home / "remote").mkdir()
@@ -198,6 +226,7 @@ def test_commands(run, finished, tmp_path):
         "ORIGIN": home / "origin.git",
         "ENVIRONMENT": home / "project/.venv",
         "IMAGES": home / "images",
+        "MIXED": home / "mixed",
         "REMOTE": home / "remote",
         "CIFAR": home / "cifar10",
         "SHRINK": Path(__file__).with_name("shrink.py"),
