@@ -143,8 +143,11 @@ def _check_up_to_date(parameters, keys, lacking):
     """
     if not Path("dvc.lock").exists():
         return
+    stages = params.read_yaml("dvc.yaml")["stages"]
     for stage, entry in params.read_yaml("dvc.lock").get("stages", {}).items():
-        if "@" in stage and stage.partition("@")[2] not in keys:
+        kind, _, generation = stage.partition("@")
+        listed = kind in stages and bool(generation) == bool(stages[kind].keys() & {"foreach", "matrix"})
+        if not listed or (generation and generation not in keys):  # DVC keeps the entries of stages that are no more
             continue
         if stage in ("check", "results"):  # of all parameters; measured with those of the other stages
             continue

@@ -379,7 +379,10 @@ def test_the_command_writes_both_pages_side_by_side(project, monkeypatch, capsys
 
 
 def test_parameters_that_did_not_make_the_results_are_refused(project):
+    shutil.copy(ROOT / "dvc.yaml", project)
+    gone = {"params": {"params.yaml": {"teacher.steps": 6}}}  # DVC keeps the entries of stages that are no more
     stages = {"teacher": {"params": {"params.yaml": {"teacher.steps": 4}}}, "student@old": {}}
+    stages |= {"no-stage": gone, "eval": gone}
     (project / "dvc.lock").write_text(json.dumps({"stages": stages}))
     gather()
     stages["teacher"]["params"]["params.yaml"]["teacher.steps"] = 5
