@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -147,8 +148,11 @@ def export(
             number = _number_of_full(error)
             if number is not None:
                 raise OSError(number, os.strerror(number), str(path)) from error
-            first = str(error).strip().split("\n")[0]
-            raise DataError(f"--format {name}: the conversion failed ({type(error).__name__}: {first}).") from error
+            said = textwrap.shorten(str(error), 300, placeholder=" ...")
+            raise DataError(
+                f"--format {name}: the conversion failed ({type(error).__name__}: {said}). "
+                "Another --format may take this model, or Keras on another framework: set KERAS_BACKEND."
+            ) from error
         checked = _compared(Predictor(model)(check.images, name="check"), given, check.labels)
         if not int8 and not checked.difference <= TOLERANCE:
             raise DataError(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".xml"
 ABOUT = "for Intel's CPUs and GPUs"
-PACKAGES = {"tensorflow": ("openvino",), "jax": ("openvino", "tensorflow"), "torch": ("openvino",)}
+PACKAGES = {"tensorflow": ("openvino",), "torch": ("openvino",)}  # not JAX: findings/keras-openvino-jax.sh
 RUNTIME = ("openvino",)
 INT8 = False
 _PLACE = ["noisy_student", "description"]  # in the model's rt_info
