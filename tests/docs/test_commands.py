@@ -153,15 +153,12 @@ def _coloured(folder, number):
 
 
 def _mixed(folder):
-    """Images of one colour, and a dozen between red and green that nothing can be sure of."""
+    """Images of one colour each, from pale, of which nothing can be sure, to strong."""
     folder.mkdir()
     rng = np.random.default_rng(2)
     for number in range(48):
         image = rng.integers(0, 128, (32, 36, 3), dtype=np.uint8)
-        if number % 4 < 3:
-            image[..., number % 4] += 127
-        else:
-            image[..., :2] += np.uint8(64)
+        image[..., number % 3] += np.uint8(5 + number * 122 // 47)
         Image.fromarray(image).save(folder / f"{number:04}.jpg", quality=95)
 
 
