@@ -159,7 +159,7 @@ class _Common:
     variables: dict[str, str]
 
 
-_started: list[Call] = []  # of this worker's process, which does many tasks
+_started: list[Call | None] = []  # of this worker's process, which does many tasks
 
 
 def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +187,8 @@ def _begin(common):
         return
     os.chdir(common.folder)
     bind(share_of(free_place(common.work.threads), common.work.threads))
-    common.work.start()
+    if common.work.start is not None:
+        common.work.start()
     _started.append(common.work.start)
 
 

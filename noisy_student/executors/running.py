@@ -60,12 +60,13 @@ class Report:
         return found
 
 
-def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title: str) -> Report:
+def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title: str, unit: str = "image") -> Report:
     """Do all tasks, each once; whatever is there already is not done again.
 
     Args:
         settings: which executor, see `settings.load`.
         title: what progress and messages begin with.
+        unit: of the tasks' size, for progress: "image" or "byte".
 
     Raises:
         ShardError: tasks failed for good; the others were done.
@@ -82,7 +83,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
         return report
     images, left = sum(task.size for task in tasks), sum(task.size for task in missing)
     failed: list[Outcome] = []
-    with bar(total=images, name=title, unit="image", initial=images - left) as shown, deferred() as requests:
+    with bar(total=images, name=title, unit=unit, initial=images - left) as shown, deferred() as requests:
         if in_process:
             results = local.here(work, missing, requests)
         else:
@@ -97,7 +98,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
                     break
                 continue
             done += outcome.task.size
-            _show(shown, outcome.task.size, report, len(tasks), done / (time.monotonic() - began))
+            _show(shown, outcome.task.size, report, len(tasks), _speed(done / (time.monotonic() - began), unit))
         if (asked := requests.pending()) is not None and len(report.seconds) + len(failed) < len(missing):
             raise Stopped(_stopped(title, report, len(tasks)), asked)
     _raise(title, failed, report, len(tasks))
@@ -109,9 +110,13 @@ def in_this_process(settings: ExecutorSettings, threads: int | None) -> bool:
     return settings.name == "local" and settings.workers == 1 and threads is None
 
 
-def _show(shown: Shown, images, report, total, rate):
-    shown.set_postfix(shards=f"{report.skipped + len(report.seconds)} of {total}", speed=f"{rate:,.0f} images/s")
-    shown.update(images)
+def _show(shown: Shown, size, report, total, speed):
+    shown.set_postfix(shards=f"{report.skipped + len(report.seconds)} of {total}", speed=speed)
+    shown.update(size)
+
+
+def _speed(rate, unit):
+    return f"{rate / 2**20:,.1f} MiB/s" if unit == "byte" else f"{rate:,.0f} {unit}s/s"
 
 
 def _stopped(title, report, total):

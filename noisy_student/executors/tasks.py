@@ -34,12 +34,12 @@ class Work:
     Attributes:
         call: is called with the path of a temporary file, which it writes, and with the task's arguments besides its
             own; may return {name: number}, of which there are sums in the end.
-        start: what a new process calls before its first task.
+        start: what a new process calls before its first task; None: nothing.
         threads: processors that a worker may use; None: all of its machine.
     """
 
     call: Call
-    start: Call
+    start: Call | None = None
     threads: int | None = None
 
 

@@ -303,4 +303,4 @@ def check_data_paths(data: schema.DataParams) -> None:
     """Check the folders of the section `data` only, which are all that `prepare` reads."""
     check_input_path("data.root", data.root)
     if data.unlabelled_from not in schema.POOLS:
-        check_input_path("data.unlabelled_from", data.unlabelled_from)
+        check_input_path("data.unlabelled_from", data.unlabelled_from, may_be_file=True)

@@ -151,7 +151,8 @@ class DataParams(Section):
 {OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
 {LABELLED_POOL}: the labelled images themselves (a control: no further images)
 {PHOTOGRAPHS}: patches of two photographs, out of the domain of the digits
-or the path of any folder of images""",
+or the path of any folder of images
+or of a text file with paths and URLs of .tar files and images, one a line: docs/data.md""",
     )
     test: Positive | None = parameter(
         500, "test images: cut off a source that has no test split, at most so many of others; empty: all"
