@@ -465,6 +465,9 @@ class PseudoLabelParams(Section):
     threads: Positive | None = parameter(
         None, "processors that a worker of the executor uses; empty: all of its machine (rounding may depend on it)"
     )
+    reassign: bool = parameter(
+        False, "true: label anew what the teacher has learned from, as it was chosen for it; nothing else is labelled"
+    )
     noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
     test_time_augmentation: Literal["none", "flip"] = parameter(
         "none", "none | flip: the mean of what the teacher says of an image and of its mirror image"

@@ -209,7 +209,7 @@ s3 = pytest.mark.skipif(not HAS_S3, reason="s3fs and moto[server] are not instal
 def bucket(monkeypatch, images):
     """A bucket `pool` with the two .tar files on a server of this machine; `forbid` lets nobody in any more."""
     import boto3
-    from fsspec.asyn import reset_lock  # noqa: F401, so that a missing package is named here
+    import requests
     from moto.server import ThreadedMotoServer
     from s3fs import S3FileSystem
 
@@ -225,6 +225,7 @@ def bucket(monkeypatch, images):
     for name, content in halves(images).items():
         client.put_object(Bucket="pool", Key=f"a/{name}", Body=content)
     yield url
+    requests.post(f"{url}/moto-api/reset-auth", data=b"inf", timeout=10)
     moto.stop()
     S3FileSystem.clear_instance_cache()
 
