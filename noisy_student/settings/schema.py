@@ -466,7 +466,7 @@ class PseudoLabelParams(Section):
         None, "processors that a worker of the executor uses; empty: all of its machine (rounding may depend on it)"
     )
     reassign: bool = parameter(
-        False, "true: label anew what the teacher has learned from, as it was chosen for it; nothing else is labelled"
+        False, "true: label anew only what the teacher has learned from, as it was chosen for it: docs/scale.md"
     )
     noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
     test_time_augmentation: Literal["none", "flip"] = parameter(
