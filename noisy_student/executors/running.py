@@ -66,7 +66,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
     Args:
         settings: which executor, see `settings.load`.
         title: what progress and messages begin with.
-        unit: of the tasks' size, for progress: "image" or "byte".
+        unit: of the tasks' size, for progress: "image", "step" or "byte".
 
     Raises:
         ShardError: tasks failed for good; the others were done.
@@ -116,7 +116,9 @@ def _show(shown: Shown, size, report, total, speed):
 
 
 def _speed(rate, unit):
-    return f"{rate / 2**20:,.1f} MiB/s" if unit == "byte" else f"{rate:,.0f} {unit}s/s"
+    if unit == "byte":
+        return f"{rate / 2**20:,.1f} MiB/s"
+    return f"{rate:,.{0 if rate >= 100 else 1}f} {unit}s/s"
 
 
 def _stopped(title, report, total):
