@@ -41,9 +41,10 @@ def ended(call: Callable[[], int]) -> int:
         print(f"error: {error}. Nothing was written. {mend}, then run again.", file=sys.stderr)
     except MemoryError:
         print("error: out of memory. Close other programs, or use a machine with more.", file=sys.stderr)
-    except KeyboardInterrupt as interrupt:
+    except (KeyboardInterrupt, signals.Stopped) as interrupt:
         print("interrupted: nothing was written. Run the same command again.", file=sys.stderr)
-        return 128 + signals.number_of(interrupt)
+        stopped = isinstance(interrupt, signals.Stopped)
+        return 128 + (interrupt.number if stopped else signals.number_of(interrupt))
     return FAILED
 
 

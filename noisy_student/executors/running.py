@@ -20,7 +20,15 @@ _LINES = 5  # failed tasks that a message names
 
 
 class ShardError(UserError):
-    """A shard's task failed for good; what the others gave is kept."""
+    """A shard's task failed for good; what the others gave is kept.
+
+    Attributes:
+        first: why the first one failed.
+    """
+
+    def __init__(self, message: str, first: str) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 @dataclass
@@ -135,7 +143,8 @@ def _raise(title, failed, report, total):
     raise ShardError(
         f"{title}: {len(failed)} of {total} shards failed, {report.skipped + len(report.seconds)} are done and kept:\n"
         + "\n".join(lines)
-        + "\nMend that and run the same command again: only what is missing is done."
+        + "\nMend that and run the same command again: only what is missing is done.",
+        failed[0].error,
     )
 
 
