@@ -58,7 +58,7 @@ class Archive(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Files that one worker reads; batches begin anew with each, so that they are the same however many workers there are.
+    """Files that one worker reads. Batches begin anew with each: they are the same however many workers there are.
 
     Attributes:
         files: `UNIT` ones, of the last one fewer; empty if there is an archive.
