@@ -106,7 +106,9 @@ def test_a_file_where_a_folder_is_needed(check, images, name):
 
 def test_a_pool_may_be_a_file_that_is_a_list(check, images):
     check("data.unlabelled_from", images / "train/cat/0.png")
-    with pytest.raises(DataError, match=r"0\.png: no text in UTF-8, .* Expected a text file"):
+    with pytest.raises(
+        DataError, match=r"0\.png: no text in UTF-8, .* data\.unlabelled_from takes a folder, or a text"
+    ):
         read_list(images / "train/cat/0.png")
 
 

@@ -259,7 +259,7 @@ IMAGES = {
     "no folder": (lambda: shutil.rmtree("data/raw/mine"), ["data.root=data/raw/mine"]),
     "a file for a folder": (
         lambda: _params(data__unlabelled_from="params.yaml"),
-        ["data.unlabelled_from=params.yaml", "found a file"],
+        ["params.yaml, line ", "no such file (paths are relative to .)", "Correct the list"],
     ),
     "an empty pool": (
         lambda: (Path("pool").mkdir(), _params(data__unlabelled_from="pool")),

@@ -15,7 +15,7 @@ MOST = 10_000_000  # names of one list, ranges written out
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _FORM = (
-    "Expected a text file with a path or a URL of a .tar file or of an image in each line, e.g. "
+    "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, e.g. "
     "s3://bucket/pool-{000..099}.tar"
 )
 

@@ -268,7 +268,10 @@ def _cut(at):
 
 
 LISTS = {
-    "an empty list": (b"# nothing\n\n", r"pool\.txt: names no file\. Expected a text file"),
+    "an empty list": (
+        b"# nothing\n\n",
+        r"pool\.txt: names no file\. data\.unlabelled_from takes a folder, or a text file",
+    ),
     "no text": (b"\x89PNG\r\n\x1a\n\0\0", "no text in UTF-8"),
     "zeros": (b"a\0b", "no text"),
     "a path that leads nowhere": (b"\nnone.tar\n", r"pool\.txt, line 2: none\.tar: no such file \(paths are relative"),
