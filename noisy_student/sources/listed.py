@@ -15,8 +15,8 @@ MOST = 10_000_000  # names of one list, ranges written out
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _FORM = (
-    "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, e.g. "
-    "s3://bucket/pool-{000..099}.tar"
+    "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, "
+    "e.g. s3://bucket/pool-{000..099}.tar"
 )
 
 
@@ -61,8 +61,10 @@ def read_list(path: Path) -> list[Listed]:
         for name in expanded(text, most=MOST - len(files), where=f"{path}, line {number}"):
             file = Listed(_located(path, name, number), number)
             if file.name in files:
-                first = files[file.name].line
-                raise DataError(f"{path}, line {number}: {name} is there already, in line {first}. Remove one of them.")
+                first, shown = files[file.name].line, remote.shown(name)
+                raise DataError(
+                    f"{path}, line {number}: {shown} is there already, in line {first}. Remove one of them."
+                )
             files[file.name] = file
     if not files:
         raise DataError(f"{path}: names no file. {_FORM}")
@@ -82,7 +84,7 @@ def _lines(path):
 
 
 def _located(path, name, number):
-    where = f"{path}, line {number}: {name}"
+    where = f"{path}, line {number}: {remote.shown(name)}"
     if name.startswith("pipe:"):
         raise DataError(f"{where}: commands are not run. Write the URL itself, e.g. s3://bucket/pool-000.tar.")
     if remote.is_url(name):

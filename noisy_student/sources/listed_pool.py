@@ -172,8 +172,12 @@ def _tried(call: Callable[[], Any]) -> Any:
 
 def _identity(files, facts):
     """What splits.json says of the files: names, sizes and tags of .tar files; images together."""
-    known = [{"name": file.name, "bytes": facts[file].bytes, "etag": facts[file].etag} for file in files if file.is_tar]
-    images = "".join(f"{file.name}\n" for file in files if not file.is_tar)
+    known = [
+        {"name": remote.shown(file.name), "bytes": facts[file].bytes, "etag": facts[file].etag}
+        for file in files
+        if file.is_tar
+    ]
+    images = "".join(f"{remote.shown(file.name)}\n" for file in files if not file.is_tar)
     if images:
         digest = hashlib.sha256(images.encode()).hexdigest()
         known.append({"name": f"{images.count(chr(10)):,} image files", "sha256_of_names": digest})
@@ -263,7 +267,9 @@ def _of_tar(name, read) -> Iterator[tuple[str, _Read]]:
         yield from _ahead(((member, _later(read, data)) for member, data in _members(name, file, seen)), _threads())
     if not any(suffix in IMAGES for suffix in seen):
         there = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in seen.most_common(_NAMED))
-        raise DataError(f"{name}: no image in it ({there or 'empty'}). Images are members in {', '.join(IMAGES)}.")
+        raise DataError(
+            f"{remote.shown(name)}: no image in it ({there or 'empty'}). Images are members in {', '.join(IMAGES)}."
+        )
 
 
 def _later(read, data):
@@ -297,11 +303,13 @@ def _members(name, file, seen: Counter[str]) -> Iterator[tuple[str, bytes]]:
                     continue
                 seen[suffix] += 1
                 if suffix in IMAGES:
-                    yield f"{name}/{member.name}", _content(archive, member)
+                    yield f"{remote.shown(name)}/{member.name}", _content(archive, member)
             if not getattr(archive, "is_ended", False):
                 raise tarfile.ReadError("its end is missing")
     except (tarfile.TarError, zlib.error, EOFError, UnicodeError, ValueError) as error:
-        raise DataError(f"{name}: truncated, or no .tar archive ({error}). Copy it anew, or pack it again.") from error
+        raise DataError(
+            f"{remote.shown(name)}: truncated, or no .tar archive ({error}). Copy it anew, or pack it again."
+        ) from error
 
 
 def _content(archive, member):
@@ -322,14 +330,14 @@ def _of_images(names, read) -> Iterator[tuple[str, _Read]]:
                 with remote.opened(name) as file:
                     data = file.read(LARGEST + 1)
             except DataError as error:
-                return _Read(None, b"", str(error).removeprefix(f"{name}: "), None)
+                return _Read(None, b"", str(error).removeprefix(f"{remote.shown(name)}: "), None)
             if len(data) > LARGEST:
                 return _Read(None, b"", f"more than {LARGEST:,} bytes", None)
             return read(data)
 
         return lambda: _tried(call)
 
-    yield from _ahead(((name, fetched(name)) for name in names), max(LOOKED_AT, _threads()))
+    yield from _ahead(((remote.shown(name), fetched(name)) for name in names), max(LOOKED_AT, _threads()))
 
 
 def _ahead(calls: Iterable[tuple[str, Callable[[], _Read]]], threads: int) -> Iterator[tuple[str, _Read]]:

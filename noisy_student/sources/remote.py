@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -41,6 +42,14 @@ class Known(NamedTuple):
 def is_url(name: str) -> bool:
     """Whether a name has a protocol."""
     return _URL.match(name) is not None
+
+
+def shown(name: str) -> str:
+    """A name for messages and records, which others may see: without a login, and without what a URL is signed by."""
+    if not _is_http(name):
+        return name
+    parts = urllib.parse.urlsplit(name)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def check_protocol(url: str, where: str) -> None:
@@ -78,7 +87,9 @@ def known(name: str) -> Known:
         system, path = _of(name)
         facts = system.info(path)
         if facts.get("type") == "directory":
-            raise DataError(f"{name}: a folder. Name the files in it, e.g. {name.rstrip('/')}/pool-{{000..099}}.tar.")
+            raise DataError(
+                f"{shown(name)}: a folder. Name the files in it, e.g. {name.rstrip('/')}/pool-{{000..099}}.tar."
+            )
         etag = next(
             (str(facts[key]) for key in ("ETag", "etag", "md5Hash", "Last-Modified", "LastModified") if facts.get(key)),
             "",
@@ -133,11 +144,13 @@ def _in_words(url):
         real = error.__cause__ if _is_http(url) and error.__cause__ is not None else error
         reason = _reason(real)
         if reason == "missing":
-            raise DataError(f"{url}: there is no such file. Correct the list, or upload the file.") from error
+            raise DataError(f"{shown(url)}: there is no such file. Correct the list, or upload the file.") from error
         if reason == "forbidden":
-            raise DataError(f"{url}: may not be read ({_first(real)}). {_rights(url)}") from error
+            raise DataError(f"{shown(url)}: may not be read ({_first(real)}). {_rights(url)}") from error
         if reason == "passing":
-            raise PassingError(f"{url}: cannot be read ({_first(real)}). Check the network and the server.") from error
+            raise PassingError(
+                f"{shown(url)}: cannot be read ({_first(real)}). Check the network and the server."
+            ) from error
         raise
 
 
@@ -150,7 +163,13 @@ def _reason(error):
     if isinstance(error, PermissionError) or status in (401, 403) or type(error).__name__ in _NO_CREDENTIALS:
         return "forbidden"
     packages = type(error).__module__.partition(".")[0]
-    network = isinstance(error, OSError | EOFError) or packages in ("aiohttp", "botocore", "gcsfs", "google")
+    network = isinstance(error, OSError | EOFError) or packages in (
+        "aiohttp",
+        "botocore",
+        "aiobotocore",
+        "gcsfs",
+        "google",
+    )
     return "passing" if network or isinstance(error, TimeoutError) else ""
 
 
@@ -166,5 +185,8 @@ def _rights(url):
 
 
 def _first(error):
-    text = str(error).strip().partition("\n")[0].rstrip(".")
-    return text or type(error).__name__
+    """An error in words; aiohttp's own have the whole URL in them."""
+    status = getattr(error, "status", None)
+    if status is not None:
+        return f"{status} {getattr(error, 'message', '')}".strip()
+    return str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__

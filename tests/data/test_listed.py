@@ -188,7 +188,8 @@ def test_a_server_that_stumbles_is_asked_again(project, images, expected, server
 def test_images_by_http_and_those_that_are_gone(project, images, expected, server):
     names = list(images)
     server.files.update(images)
-    lines = [f"{server.url}/{name}?size=full" for name in names] + [f"{server.url}/gone.png"]
+    signed = server.url.replace("://", "://me:secret@")
+    lines = [f"{server.url}/{name}?size=full" for name in names] + [f"{signed}/gone.png?key=secret"]
     server.files.update({f"{name}?size=full": content for name, content in images.items()})
     (project / "pool.txt").write_text("\n".join(lines))
     metrics, _ = prepared(parameters("pool.txt"))
@@ -196,7 +197,22 @@ def test_images_by_http_and_those_that_are_gone(project, images, expected, serve
         f"{server.url}/gone.png: there is no such file. Correct the list, or upload the file."
     ]
     assert metrics["images"]["unlabelled"] == 40
+    assert "secret" not in (project / "out/splits.json").read_text()
     assert digests(project / "out") == expected()
+
+
+def test_what_a_url_is_signed_by_is_in_no_message(project, server):
+    signed = server.url.replace("://", "://me:secret@")
+    for statuses in ([404] * 9, [403] * 9, [503] * 9):
+        server.statuses = statuses
+        (project / "pool.txt").write_text(f"{signed}/a.tar?key=secret\n")
+        with pytest.raises(DataError, match=r"/a\.tar: ") as refused:
+            prepared(parameters("pool.txt"))
+        assert "secret" not in str(refused.value)
+    server.statuses, server.files = [], {"a.tar?key=secret": b"no tar"}
+    with pytest.raises(DataError, match="truncated") as refused:
+        prepared(parameters("pool.txt"))
+    assert "secret" not in str(refused.value)
 
 
 # --- S3 --------------------------------------------------------------------------------------------
