@@ -4,6 +4,7 @@ One task of the executor a .tar file (or some image files): it reads them, and l
 kept in a .tar of ours, beside the checkpoints, with an index. Nothing else of what was read is kept.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from noisy_student.data.levels import Depth
 from noisy_student.data.shards import EncodedImages, TarWriter
 from noisy_student.data.views import Subset
 from noisy_student.executors import settings as configuration
-from noisy_student.executors.running import run
+from noisy_student.executors.running import in_this_process, run
 from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import atomic_path
+from noisy_student.runtime.progress import Shown, Silent, bar
 from noisy_student.settings.schema import DataParams
 from noisy_student.sources import remote
 from noisy_student.sources.listed import Listed, read_list
@@ -113,7 +115,12 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     files = read_list(path)
     facts = _look(path, [file for file in files if file.is_tar])
     encoding = data.encoding if data.store == "shards" else "bmp"  # as `reader.remembering_reader` has it
-    common = {"size": data.image_size, "resize": data.resize, "levels": data.levels, "encoding": encoding}
+    common: dict[str, Any] = {
+        "size": data.image_size,
+        "resize": data.resize,
+        "levels": data.levels,
+        "encoding": encoding,
+    }
     groups, tasks = _groups(files), list[Task]()
     for group in groups:
         expected = [facts[file] for file in group if file.is_tar]
@@ -123,8 +130,10 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
         size = sum(each.bytes or 0 for each in expected)
         tasks.append(Task(title, folder / f"shard-{digest}.tar", size, {"names": names, "is_tar": bool(expected)}))
     folder.mkdir(parents=True, exist_ok=True)
+    executor = configuration.load()
+    common["shown"] = len(tasks) == 1 and in_this_process(executor, None)
     work = Work(Call(f"{__name__}:{read_files.__name__}", {**common, "folder": os.path.abspath(folder)}))
-    report = run(work, tasks, configuration.load(), title=f"read {path.name}", unit="byte")
+    report = run(work, tasks, executor, title=f"read {path.name}", unit="byte")
     images = ListedImages([_Shard.of(task.output) for task in tasks], data.image_size, encoding=encoding)
     if not len(images):
         raise DataError(f"{path}: no readable image in its files ({len(images.unreadable):,} unreadable).")
@@ -206,6 +215,7 @@ def read_files(
     levels: int | str,
     encoding: str,
     folder: str,
+    shown: bool,
 ) -> dict[str, int]:
     """Read a .tar file, or some image files, into a .tar of square images and its index; what an executor does.
 
@@ -214,6 +224,7 @@ def read_files(
         names: one, of a .tar; else those of image files.
         size, resize, levels: see `data.images.try_image`.
         encoding: "png", "jpeg" or "bmp".
+        shown: whether this process shows how far it is.
 
     Raises:
         DataError: a file is missing, forbidden or truncated, or no image lies in it.
@@ -229,7 +240,7 @@ def read_files(
         )
 
     def attempt():
-        return _write(output, _of_tar(names[0], read) if is_tar else _of_images(names, read), encoding)
+        return _write(output, _of_tar(names[0], read, shown=shown) if is_tar else _of_images(names, read), encoding)
 
     index, keys, meta = _tried(attempt)
     final = Path(folder) / output.name[output.name.index("shard-") :]
@@ -260,11 +271,12 @@ def _write(output, results: Iterable[tuple[str, _Read]], encoding):
     return np.array(index, np.int64).reshape(-1, 4), np.array(keys, "S32"), meta
 
 
-def _of_tar(name, read) -> Iterator[tuple[str, _Read]]:
+def _of_tar(name, read, *, shown=False) -> Iterator[tuple[str, _Read]]:
     """(name, what came of it) of the images in a .tar file, in its order."""
     seen = Counter[str]()
-    with remote.opened(name) as file:
-        yield from _ahead(((member, _later(read, data)) for member, data in _members(name, file, seen)), _threads())
+    with remote.opened(name) as file, _shown(name) if shown else Silent() as counted:
+        members = _members(name, _Counted(file, counted), seen)
+        yield from _ahead(((member, functools.partial(read, data)) for member, data in members), environment.threads())
     if not any(suffix in IMAGES for suffix in seen):
         there = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in seen.most_common(_NAMED))
         raise DataError(
@@ -272,12 +284,22 @@ def _of_tar(name, read) -> Iterator[tuple[str, _Read]]:
         )
 
 
-def _later(read, data):
-    return lambda: read(data)
+def _shown(name):
+    title = f"read {os.path.basename(remote.shown(name))}"
+    return bar(total=remote.known(name).bytes, name=title, unit="byte", brief=True)
 
 
-def _threads():
-    return environment.threads()
+class _Counted:
+    """A stream whose bytes are shown as they are read."""
+
+    def __init__(self, file: BinaryIO, counted: Shown) -> None:
+        self.file, self.counted = file, counted
+
+    def read(self, size: int = -1) -> bytes:
+        """As of the stream."""
+        data = self.file.read(size)
+        self.counted.update(len(data))
+        return data
 
 
 class _Member(tarfile.TarInfo):
@@ -337,7 +359,7 @@ def _of_images(names, read) -> Iterator[tuple[str, _Read]]:
 
         return lambda: _tried(call)
 
-    yield from _ahead(((remote.shown(name), fetched(name)) for name in names), max(LOOKED_AT, _threads()))
+    yield from _ahead(((remote.shown(name), fetched(name)) for name in names), max(LOOKED_AT, environment.threads()))
 
 
 def _ahead(calls: Iterable[tuple[str, Callable[[], _Read]]], threads: int) -> Iterator[tuple[str, _Read]]:
