@@ -25,6 +25,8 @@ from noisy_student.sources.listed import expanded, read_list
 from noisy_student.sources.prepare import prepare
 from noisy_student.sources.reader import remembering_reader
 
+NO_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+RAY = [pytest.param("name=ray,workers=2", marks=[pytest.mark.slow, NO_RAY], id="ray")]
 LINES = ("a{000..003}.tar", "{08..11}", "{3..1}", "{a,b,c}-{1..2}.tar", "{x}", "plain", "{-1..1}", "{1..9..4}", "{,b}c")
 
 
@@ -115,13 +117,13 @@ def prepared(data, out="out"):
 
 
 @pytest.mark.parametrize("more", [{}, {"store": "shards"}], ids=["arrays", "shards"])
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_local_tars(project, images, expected, monkeypatch, more, workers):
+@pytest.mark.parametrize("executor", ["workers=1", "workers=2", *RAY])
+def test_local_tars(project, images, expected, monkeypatch, more, executor):
     (project / "tars").mkdir()
     for name, content in halves(images).items():
         (project / "tars" / name).write_bytes(content)
     (project / "tars/pool.txt").write_text("# mine\n\n  p-{000..001}.tar  \n")
-    monkeypatch.setenv("EXECUTOR", f"workers={workers}")
+    monkeypatch.setenv("EXECUTOR", executor)
     metrics, read = prepared(parameters("tars/pool.txt", **more))
     assert metrics["images"]["unlabelled"] == 40
     assert read.record["shards"] == 2
