@@ -28,7 +28,7 @@ from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import in_this_process, run
 from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.runtime import environment
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import FULL, DataError
 from noisy_student.runtime.files import atomic_path
 from noisy_student.runtime.progress import Shown, Silent, bar
 from noisy_student.settings.schema import DataParams
@@ -133,13 +133,26 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     executor = configuration.load()
     common["shown"] = len(tasks) == 1 and in_this_process(executor, None)
     work = Work(Call(f"{__name__}:{read_files.__name__}", {**common, "folder": os.path.abspath(folder)}))
-    report = run(work, tasks, executor, title=f"read {path.name}", unit="byte")
+    report = _run(work, tasks, executor, f"read {path.name}", folder)
     images = ListedImages([_Shard.of(task.output) for task in tasks], data.image_size, encoding=encoding)
     if not len(images):
         raise DataError(f"{path}: no readable image in its files ({len(images.unreadable):,} unreadable).")
     images.files = _identity(files, facts)
     images.record = report.for_record()
     return images
+
+
+def _run(work, tasks, executor, title, folder):
+    """What a single task raises is raised by `run` as it is."""
+    try:
+        return run(work, tasks, executor, title=title, unit="byte")
+    except PassingError as error:
+        raise DataError(str(error)) from error
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        cause = f"the images cannot be kept there ({error.strerror})"
+        raise DataError(f"{folder}: {cause}. Free some space, then run again.") from error
 
 
 def _groups(files: Sequence[Listed]) -> list[list[Listed]]:

@@ -360,6 +360,32 @@ def test_what_a_server_says(project, server, status, words):
     assert not (project / "out").exists()
 
 
+def test_a_server_that_stumbles_each_time_is_named(project, images, server):
+    server.files["a.tar"], server.cuts = tar_of(images), [3000] * 20
+    (project / "pool.txt").write_text(f"{server.url}/a.tar\n")
+    with pytest.raises(DataError, match=rf"^{server.url}/a\.tar: cannot be read \(.*\)\. Check the network"):
+        prepared(parameters("pool.txt"))
+    assert not (project / "out").exists()
+
+
+@pytest.mark.parametrize("names", ["p-000.tar", "p-{000..001}.tar"])
+def test_a_full_disk(project, images, monkeypatch, names):
+    for name, content in halves(images).items():
+        (project / name).write_bytes(content)
+    (project / "pool.txt").write_text(names)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(listed_pool.TarWriter, "add", full)
+    with pytest.raises(UserError, match="No space left on device") as refused:
+        prepared(parameters("pool.txt"))
+    assert "Traceback" not in str(refused.value)
+    assert "None" not in str(refused.value)
+    assert not (project / "out").exists()
+    assert not list(project.rglob("*.tmp-*"))
+
+
 def test_nobody_listens(project):
     (project / "pool.txt").write_text("http://127.0.0.1:9/a.tar\nhttp://127.0.0.1:9/b.tar\n")
     with pytest.raises(DataError, match=r"(?s)2 of 2 files cannot be read:\n  line 1: .*Check the network.*line 2"):
