@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -57,7 +58,8 @@ class Archive(NamedTuple):
         return _zipped(self.path) if self.path.lower().endswith(".zip") else _in_tar(self.path)
 
 
-class Unit(NamedTuple):
+@dataclass(frozen=True)
+class Unit:
     """Files that one worker reads. Batches begin anew with each: they are the same however many workers there are.
 
     Attributes:

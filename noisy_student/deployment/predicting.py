@@ -67,7 +67,7 @@ class FilePredictor:
 
     def _batches(self, files):
         """Yield ((names, images), images): what the predictor knows a batch by, and the batch."""
-        names, images = [], []
+        names, images = list[str](), list[Pixels]()
         borders: deque[int] = deque()
         described, side = self._model.described, self._model.side
         ways = described.model_dump(include={"resize", "levels"})

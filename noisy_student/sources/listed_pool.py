@@ -56,13 +56,8 @@ class ListedImages(Subset):
     """
 
     def __init__(self, shards: "list[_Shard]", size: int, *, encoding: str) -> None:
-        for number, shard in enumerate(shards):
-            shard.index[:, 0] = number
-        index = np.concatenate([shard.index for shard in shards])
-        super().__init__(
-            _Stored([shard.path for shard in shards], index, size, encoding=encoding), np.arange(len(index))
-        )
-        self.images.keys = np.concatenate([shard.keys for shard in shards])
+        stored = _Stored(shards, size, encoding=encoding)
+        super().__init__(stored, np.arange(len(stored)))
         self.unreadable = [line for shard in shards for line in shard.unreadable]
         self.depths = [(name, Depth(*depth)) for shard in shards for name, depth in shard.depths]
         self.files: list[dict[str, Any]] = []
@@ -72,7 +67,12 @@ class ListedImages(Subset):
 class _Stored(EncodedImages):
     """Encoded images with the keys of their pixels."""
 
-    keys: np.ndarray
+    def __init__(self, shards: "list[_Shard]", size: int, *, encoding: str) -> None:
+        for number, shard in enumerate(shards):
+            shard.index[:, 0] = number
+        index = np.concatenate([shard.index for shard in shards])
+        super().__init__([shard.path for shard in shards], index, size, encoding=encoding)
+        self.keys = np.concatenate([shard.keys for shard in shards])
 
 
 @dataclass
@@ -266,7 +266,8 @@ def read_files(
 
 def _write(output, results: Iterable[tuple[str, _Read]], encoding):
     """Write what was read; return index, keys, and what is said of the others."""
-    index, keys, meta = [], [], {"unreadable": [], "depths": []}
+    index, keys = list[tuple[int, ...]](), list[bytes]()
+    meta: dict[str, list] = {"unreadable": [], "depths": []}
     writer = TarWriter(output, encoding=encoding, first=0)
     try:
         for name, (data, key, cause, depth) in results:
@@ -322,7 +323,7 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, tarfile_):
         try:
             return super().fromtarfile(tarfile_)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # not in the stubs
             tarfile_.is_ended = True
             raise
 
