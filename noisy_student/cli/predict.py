@@ -112,8 +112,10 @@ def _predictions(arguments, predictor, extremes) -> Iterator:
     if arguments.workers:
         executor = executor.model_copy(update={"workers": arguments.workers})
     listed = sys.stdin.buffer if sys.stdin else None
-    if in_this_process(executor, None):
-        for batch in predictor(image_files(arguments.paths, listed=listed)):
+    alone = in_this_process(executor, None)
+    shares = [] if alone else list(units(arguments.paths, listed=listed))
+    if alone or len(shares) == 1:  # for one more process there is nothing to share
+        for batch in predictor(shares[0] if shares else image_files(arguments.paths, listed=listed)):
             if extremes:
                 extremes.add(batch)
             yield batch
@@ -122,7 +124,6 @@ def _predictions(arguments, predictor, extremes) -> Iterator:
 
     beside = arguments.csv or arguments.sheet
     with tempfile.TemporaryDirectory(prefix=".noisy-student-", dir=beside.parent if beside else None) as folder:
-        shares = list(units(arguments.paths, listed=listed))
         options = {"model": arguments.model, "classes": arguments.classes, "folder": Path(folder).absolute()}
         yield from predicted(shares, predictor, executor, **options, extremes=extremes)
 
