@@ -122,8 +122,9 @@ def _predictions(arguments, predictor, extremes) -> Iterator:
         return
     from noisy_student.deployment.by_executor import predicted
 
-    beside = arguments.csv or arguments.sheet
-    with tempfile.TemporaryDirectory(prefix=".noisy-student-", dir=beside.parent if beside else None) as folder:
+    beside = (arguments.csv or arguments.sheet or Path(".")).parent
+    where = beside if beside.is_dir() else "."  # which all nodes of a cluster see
+    with tempfile.TemporaryDirectory(prefix=".noisy-student-", dir=where) as folder:
         options = {"model": arguments.model, "classes": arguments.classes, "folder": Path(folder).absolute()}
         yield from predicted(shares, predictor, executor, **options, extremes=extremes)
 
