@@ -16,7 +16,7 @@ def main() -> dict[str, Any]:
     params.check_data_paths(settings.data)
     with remembering_reader(settings.data, every_minutes=settings.checkpoint.every_minutes) as reader:
         write_json(layout.DATA_METRICS, prepare(settings.data, read=reader))
-    return {"resumed_from_image": reader.kept.resumed_from}
+    return {"resumed_from_image": reader.kept.resumed_from, **reader.record}
 
 
 if __name__ == "__main__":

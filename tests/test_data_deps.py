@@ -43,6 +43,7 @@ FOLDERS = {
     "generations": {
         "gen1": {"teacher": "teacher", "student": {"init": "teacher"}},
         "gen2": {"teacher": "student-gen1", "student": {"mix": "none"}},
+        "gen3": {"teacher": "student-gen1", "pseudolabel": {"reassign": True}},
     },
     "eval.robustness": "fast",
     "eval.extra_tests": {"mine": "data/raw/extra"},
@@ -68,7 +69,8 @@ FOLDERS_RUN = (
         "robustness gen1",
         "card gen1",
     ),
-    *("pseudolabel gen2", "balance gen2", "student gen2", "eval gen2", "eval-extra gen2-mine", "card gen2", "results"),
+    *("pseudolabel gen2", "balance gen2", "student gen2", "eval gen2", "eval-extra gen2-mine", "card gen2"),
+    *("pseudolabel gen3", "balance gen3", "student gen3", "eval gen3", "eval-extra gen3-mine", "results"),
 )
 # then shards in the same folder, and robustness off
 SHARDS = FOLDERS | {"data.store": "shards", "eval.robustness": "off"}

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.settings import params
 from noisy_student.settings.inputs import check_input_path
 from noisy_student.settings.schema import POOLS
+from noisy_student.sources.listed import read_list
 from support import ROOT
 
 NAMES = ("data.root", "data.unlabelled_from", "eval.extra_tests.mine")
@@ -97,10 +98,16 @@ def test_a_link_that_leads_nowhere(check, images, name):
         check(name, images)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "data.unlabelled_from"])
 def test_a_file_where_a_folder_is_needed(check, images, name):
     with pytest.raises(ParamsError, match=rf"^{name}=.*expected a folder of images there, found a file"):
         check(name, images / "train/cat/0.png")
+
+
+def test_a_pool_may_be_a_file_that_is_a_list(check, images):
+    check("data.unlabelled_from", images / "train/cat/0.png")
+    with pytest.raises(DataError, match=r"0\.png, line 1: x: no such file \(paths are relative"):
+        read_list(images / "train/cat/0.png")
 
 
 def test_every_pool_of_the_repository_is_there_and_its_misspelling_is_suggested(monkeypatch):

@@ -111,6 +111,11 @@ def test_parameters(workspace, case, capfd):
     _assert_mistake(workspace, ["prepare"], words, capfd)
 
 
+def _list(text):
+    Path("data/raw/pool.txt").write_text(text)
+    _params(data__unlabelled_from="data/raw/pool.txt")
+
+
 CHECKED = {  # what the stage check knows before the first image is read
     "a size of another network": (
         lambda: _params(student__model__size="b0"),
@@ -140,6 +145,17 @@ CHECKED = {  # what the stage check knows before the first image is read
     "a folder that is not there": (
         lambda: _params(data__unlabelled_from="/nonexistent/images"),
         ["data.unlabelled_from=/nonexistent/images", "no such file"],
+    ),
+    "a URL in the place of a list": (
+        lambda: _params(data__unlabelled_from="s3://bucket/{000..099}.tar"),
+        ["data.unlabelled_from=s3://bucket/{000..099}.tar", "write them into one, e.g. data/raw/pool.txt"],
+    ),
+    "a list of nothing": (lambda: _list("# later\n"), ["data/raw/pool.txt: names no file"]),
+    "a list with a path that leads nowhere": (lambda: _list("\na.tar"), ["pool.txt, line 2: a.tar: no such file"]),
+    "a list with an unknown protocol": (lambda: _list("s4://a/b.tar"), ["line 1: s4://a/b.tar: unknown protocol"]),
+    "labels anew of what nobody has chosen": (
+        lambda: _params(pseudolabel__reassign=True),
+        ["generations.gen1.pseudolabel.reassign", "learned from no pseudo-labels"],
     ),
     "another framework in the environment": (
         lambda: os.environ.update(KERAS_BACKEND="jax"),
@@ -243,7 +259,7 @@ IMAGES = {
     "no folder": (lambda: shutil.rmtree("data/raw/mine"), ["data.root=data/raw/mine"]),
     "a file for a folder": (
         lambda: _params(data__unlabelled_from="params.yaml"),
-        ["data.unlabelled_from=params.yaml", "found a file"],
+        ["params.yaml, line ", "no such file (paths are relative to .)", "Correct the list"],
     ),
     "an empty pool": (
         lambda: (Path("pool").mkdir(), _params(data__unlabelled_from="pool")),

@@ -51,7 +51,8 @@ def test_every_parameter_has_its_comment_once():
     for lines in (
         "\nseed: 0 # of the trainings: weights, order of images, noise\n",
         "\n\naugmentation: # of every training, noise or not\n  flip: false # left to right\n",
-        "\n  # or the path of any folder of images\n  unlabelled_from: data/pools/auto\n",
+        "\n  # or of a text file with paths and URLs of .tar files and images, one a line: docs/data.md"
+        "\n  unlabelled_from: data/pools/auto\n",
         "\n    name: resnet # article_resnet50 (of fixed size) | efficientnet | resnet | whitened_convnet | "
         "wide_resnet\n",
         "\n    width: 16 # resnet: filters of the first stage\n",

@@ -42,8 +42,8 @@ def _declared(name):
 
 
 def _only_when_asked():
-    """What exports and the executor of that name import, inside of functions."""
-    return _declared("requirements-export") | {"ray"}
+    """What exports, pools by URL and the executor of that name import, inside of functions."""
+    return _declared("requirements-export") | _declared("requirements-remote") | {"ray"}
 
 
 def _pins(lock):

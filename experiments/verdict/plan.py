@@ -203,7 +203,7 @@ def _digest(parameters):
     files = [
         (path.as_posix(), stat.st_size, stat.st_mtime_ns)
         for root in roots
-        for path in sorted(Path(root).rglob("*"))
+        for path in [Path(root), *sorted(Path(root).rglob("*"))]  # a list of files is itself one
         if path.is_file() and (stat := path.stat())
     ]
     whole = [settings_digest(parameters), data["root"], files]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noisy_student.deployment.runtimes import Opened
 
 MODEL_HELP = "a .keras file, read in safe mode; or an export of it (.onnx, .tflite, .xml), run by its own runtime"
+_STOPPED = "interrupted: nothing was written. Run the same command again."
 DONE, FAILED, USAGE, PARTLY = 0, 1, 2, 3
 STATUSES = """\
 exit status: 0 done; 1 an error, nothing was written; 2 wrong arguments; 3 done, but some files could not be read
@@ -41,8 +42,11 @@ def ended(call: Callable[[], int]) -> int:
         print(f"error: {error}. Nothing was written. {mend}, then run again.", file=sys.stderr)
     except MemoryError:
         print("error: out of memory. Close other programs, or use a machine with more.", file=sys.stderr)
+    except signals.Stopped as stop:
+        print(_STOPPED, file=sys.stderr)
+        return 128 + stop.number
     except KeyboardInterrupt as interrupt:
-        print("interrupted: nothing was written. Run the same command again.", file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 128 + signals.number_of(interrupt)
     return FAILED
 

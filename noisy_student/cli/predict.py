@@ -13,6 +13,7 @@ import errno
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a table instead of printing: file, class, confidence and every class's probability (with --top: "
         "the N most probable)",
     )
+    parser.add_argument(
+        "--workers",
+        type=number,
+        metavar="N",
+        help="processes of this machine that share the files; more by EXECUTOR=name=ray,workers=N, see docs/scale.md; "
+        "default: 1, which uses all processors too",
+    )
     parser.add_argument("--sheet", type=Path, metavar="FILE", help="draw the least and the most sure ones as PNG")
     parser.add_argument(
         "--classes", type=Path, metavar="FILE", help="names of the classes, one a line, for a model that has none in it"
@@ -52,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def number(text: str) -> int:
-    """A number of classes, 1 or more."""
+    """A number, 1 or more."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError("give 1 or more")
@@ -64,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     for path in filter(None, (arguments.csv, arguments.sheet)):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    from noisy_student.deployment.image_files import image_files
     from noisy_student.deployment.predicting import FilePredictor, nothing_predicted
     from noisy_student.deployment.sheets import Extremes, prediction_sheet
     from noisy_student.runtime.progress import bar
@@ -73,15 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
     predictor = FilePredictor(model, on_unreadable=cli.name_unreadable)
     extremes = Extremes(each=24) if arguments.sheet else None
     quiet = arguments.csv is None and sys.stdout.isatty()  # the lines themselves show how far it is
-    files = image_files(arguments.paths, listed=sys.stdin.buffer if sys.stdin else None)
     unsure = 0
     with _writer(arguments, model.described.classes) as write:
         shown = contextlib.nullcontext() if quiet else bar(total=None, name="predict", unit="image", brief=True)
         with shown as counted:
-            for batch in predictor(files):
+            for batch in _predictions(arguments, predictor, extremes):
                 unsure += write(batch)
-                if extremes:
-                    extremes.add(batch)
                 if counted:
                     counted.update(len(batch.names))
         if not predictor.images:
@@ -96,6 +100,33 @@ def run(arguments: argparse.Namespace) -> int:
             )
     _summarise(predictor, arguments, unsure)
     return cli.PARTLY if predictor.unreadable else cli.DONE
+
+
+def _predictions(arguments, predictor, extremes) -> Iterator:
+    """Yield all batches, by this process or by the workers that are asked for; `extremes` sees their images."""
+    from noisy_student.deployment.image_files import image_files, units
+    from noisy_student.executors import settings
+    from noisy_student.executors.running import in_this_process
+
+    executor = settings.load()
+    if arguments.workers:
+        executor = executor.model_copy(update={"workers": arguments.workers})
+    listed = sys.stdin.buffer if sys.stdin else None
+    alone = in_this_process(executor, None)
+    shares = [] if alone else list(units(arguments.paths, listed=listed))
+    if alone or len(shares) == 1:  # for one more process there is nothing to share
+        for batch in predictor(shares[0] if shares else image_files(arguments.paths, listed=listed)):
+            if extremes:
+                extremes.add(batch)
+            yield batch
+        return
+    from noisy_student.deployment.by_executor import predicted
+
+    beside = (arguments.csv or arguments.sheet or Path(".")).parent
+    where = beside if beside.is_dir() else "."  # which all nodes of a cluster see
+    with tempfile.TemporaryDirectory(prefix=".noisy-student-", dir=where) as folder:
+        options = {"model": arguments.model, "classes": arguments.classes, "folder": Path(folder).absolute()}
+        yield from predicted(shares, predictor, executor, **options, extremes=extremes)
 
 
 def _summarise(predictor, arguments, unsure):

@@ -6,7 +6,7 @@ import numpy as np
 
 from noisy_student.data import shards
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ShardedProbs, open_parts, shard_files, shard_name, top_k_dtype
+from noisy_student.data.probs import ShardedProbs, open_parts, remove_labels, shard_files, shard_name, top_k_dtype
 from noisy_student.data.views import Images, SourceImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_array, write_array
@@ -97,8 +97,7 @@ def _check_shard(path, part, classes):
 
 def write_no_probs(folder: Path) -> None:
     """Write what stands in the place of distributions where nobody learns from any: no rows."""
-    for path in shard_files(folder):
-        path.unlink()
+    remove_labels(folder)
     write_array(folder / f"{shard_name(0)}.npy", np.empty((0, 0), np.float32))
 
 

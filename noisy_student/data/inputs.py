@@ -5,7 +5,7 @@ from pathlib import Path
 
 from noisy_student.data.arrays import images_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ShardedProbs, shard_files
+from noisy_student.data.probs import ROWS, AtRows, ShardedProbs, shard_files
 from noisy_student.data.views import Images
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
@@ -53,10 +53,25 @@ class Inputs:
         return open_images(layout.UNLABELLED)
 
     def probs(self, generation: str) -> ShardedProbs:
-        """What the teacher of a generation says of the pool."""
-        folder = layout.pseudo_labels(generation)
+        """What the teacher of a generation says of the pool, or of the rows that are `labelled_rows`."""
+        folder, rows = layout.pseudo_labels(generation), self.labelled_rows(generation)
         self.files += shard_files(folder)
-        return open_probs(folder, images=len(self.pool), classes=len(self.classes))
+        images = len(self.pool) if rows is None else len(rows)
+        return open_probs(folder, images=images, classes=len(self.classes))
+
+    def probs_by_row(self, generation: str) -> ShardedProbs | AtRows:
+        """The same, to be asked by rows of the pool."""
+        probs, rows = self.probs(generation), self.labelled_rows(generation)
+        return probs if rows is None else AtRows(probs, rows)
+
+    def labelled_rows(self, generation: str) -> Rows | None:
+        """The rows of the pool, ascending, that the teacher of a generation has labelled; None: all."""
+        path = layout.pseudo_labels(generation) / ROWS
+        return open_rows(self.file(path), images=len(self.pool)) if path.exists() else None
+
+    def learned_from(self, model: str) -> Rows:
+        """The rows of the pool, as they were chosen, that a student was trained on."""
+        return open_rows(self.file(layout.learned_from(model)), images=len(self.pool))
 
     def rows(self, generation: str) -> Rows:
         """The rows of the pool that balancing chose for a generation's student."""

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from noisy_student.data.views import Index
 
 
+ROWS = "rows.npy"  # (M,) int64, ascending: the rows of the pool that are labelled; not there: all
+
+
 def shard_name(number: int) -> str:
     """What the file of a shard is called, without its suffix."""
     return f"shard-{number:05d}"
@@ -32,11 +35,16 @@ def shard_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("shard-*.npy"))
 
 
+def remove_labels(folder: Path) -> None:
+    """Remove the labels of a folder, and the rows that they are of."""
+    for path in [*shard_files(folder), folder / ROWS]:
+        path.unlink(missing_ok=True)
+
+
 def replace_shards(folder: Path, made: Sequence[Path]) -> None:
     """Put files of shards into a folder, in the place of those there; they stay where they are, too."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in shard_files(folder):
-        path.unlink()
+    remove_labels(folder)
     for number, path in enumerate(made):
         link_or_copy(path, folder / f"{shard_name(number)}.npy")
 
@@ -154,6 +162,25 @@ class ShardedProbs:
             found = self.parts[number][rows[here] - self.starts[number]]
             out[here] = found if found.dtype.names is None else dense(found, self.shape[1])
         return out
+
+
+class AtRows:
+    """(N, K) distributions of a pool of which only some images have any: what is asked for by the pool's rows.
+
+    Args:
+        probs: (M, K).
+        rows: (M,) ascending, the row of the pool of each.
+    """
+
+    def __init__(self, probs: ShardedProbs, rows: Rows) -> None:
+        self.probs, self.rows, self.shape = probs, rows, probs.shape
+
+    def __getitem__(self, rows: Rows) -> Probs:
+        """(n, K); IndexError if an image has none."""
+        places = np.searchsorted(self.rows, rows)
+        if len(rows) and not np.array_equal(self.rows[np.minimum(places, len(self.rows) - 1)], rows):
+            raise IndexError("rows of a pool that were not labelled")
+        return self.probs[places]
 
 
 def open_parts(folder: Path) -> list[np.ndarray]:

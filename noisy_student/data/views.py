@@ -76,6 +76,16 @@ class Subset(_View):
         return self.images.encoded(self.rows[row], encoding)
 
 
+class Some(_View):
+    """Some rows of images, by their own numbers from 0."""
+
+    def __init__(self, images: Images, rows: Rows) -> None:
+        self.images, self.rows, self.shape = images, rows, (len(rows), *images.shape[1:])
+
+    def __getitem__(self, rows: Index) -> np.ndarray:
+        return self.images[self.rows[rows]]
+
+
 class Stretch(_View):
     """The images from one row to before another one, by their own numbers from 0."""
 

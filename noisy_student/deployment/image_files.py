@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -26,6 +27,7 @@ STDIN = "-"
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 MOST_ZIP_MEMBERS = 300_000  # of which Python's zipfile keeps 0.7 kB each
 LARGEST_MEMBER = 2**30  # bytes, unpacked
+UNIT = 4096  # files that one worker reads; whole batches
 _PORTION, _PORTION_BYTES = 32, 16 * 2**20  # files that a thread is given together, and bytes of archives in them
 _HEADERS = 22 + 65535  # bytes of a ZIP archive's end in which its last header begins
 
@@ -37,11 +39,59 @@ class ImageFile(NamedTuple):
         name: what it is called in results.
         file: where it lies; None where there is a cause.
         cause: None, or why it cannot be read.
+        begins: whether it is the first one of a unit, see `Unit`.
     """
 
     name: str
     file: Path | InMemory | None
     cause: str | None = None
+    begins: bool = False
+
+
+class Archive(NamedTuple):
+    """A .zip or .tar file, to be read from its beginning to its end."""
+
+    path: str
+
+    def files(self) -> Iterator[ImageFile]:
+        """What lies in it."""
+        return _zipped(self.path) if self.path.lower().endswith(".zip") else _in_tar(self.path)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Files that one worker reads. Batches begin anew with each: they are the same however many workers there are.
+
+    Attributes:
+        files: `UNIT` ones, of the last one fewer; empty if there is an archive.
+    """
+
+    files: list[ImageFile]
+    archive: Archive | None = None
+
+    def __iter__(self) -> Iterator[ImageFile]:
+        begins = True
+        for file in self.archive.files() if self.archive else self.files:
+            yield file._replace(begins=begins)
+            begins = False
+
+
+def units(paths: Iterable[str], *, listed: IO[bytes] | None = None) -> Iterator[Unit]:
+    """Yield the units of `image_files`: an archive each, and what lies between two archives by `UNIT` files."""
+    files: list[ImageFile] = []
+    for entry in _entries(paths, listed):
+        if isinstance(entry, Archive):
+            if files:
+                yield Unit(files)
+            yield Unit([], entry)
+            files = []
+        else:
+            files.append(entry)
+            if len(files) == UNIT:
+                yield Unit(files)
+                files = []
+    if files:
+        yield Unit(files)
 
 
 def image_files(paths: Iterable[str], *, listed: IO[bytes] | None = None) -> Iterator[ImageFile]:
@@ -51,6 +101,17 @@ def image_files(paths: Iterable[str], *, listed: IO[bytes] | None = None) -> Ite
     not), an archive (.zip, .tar, compressed or not), a pattern (`*`, `?`, `[...]`, `**`: for shells that leave it), or
     "-": names from `listed`, one a line. What cannot be read has a cause: nothing is raised.
     """
+    began = 0  # files of the present unit
+    for entry in _entries(paths, listed):
+        if isinstance(entry, Archive):
+            yield from Unit([], entry)
+            began = 0
+        else:
+            yield entry._replace(begins=began == 0)
+            began = (began + 1) % UNIT
+
+
+def _entries(paths, listed) -> Iterator[ImageFile | Archive]:
     for path in paths:
         if path == STDIN:
             yield from _listed(listed)
@@ -82,10 +143,8 @@ def _of(path):
         yield from _below(path)
     elif not stat.S_ISREG(kind):
         yield ImageFile(path, None, "a device, pipe or socket, no file")  # reading it might never end
-    elif path.lower().endswith(".zip"):
-        yield from _zipped(path)
-    elif path.lower().endswith(TAR):
-        yield from _in_tar(path)
+    elif path.lower().endswith((".zip", *TAR)):
+        yield Archive(path)
     else:
         yield ImageFile(path, Path(path))
 

@@ -1,5 +1,6 @@
 """What a model says of image files, batch by batch, with memory that does not grow with their number."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -50,23 +51,39 @@ class FilePredictor:
             self.images += len(names)
             yield Predicted(names, images, probs)
 
+    def note_unreadable(self, name: str, cause: str) -> None:
+        """Count a file that cannot be read."""
+        self.unreadable += 1
+        self.example = self.example or f"{name}: {cause}"
+        self._on_unreadable(name, cause)
+
+    def depths(self) -> list[tuple[str, Depth]]:
+        """Of the images of more than 8 bits the one of each kind with the highest level."""
+        return list(self._depths.values())
+
     def check_depths(self) -> None:
         """Raise DataError if images of more than 8 bits were scaled differently, or perhaps wrongly."""
         check_one_scale(list(self._depths.values()), self._model.described.levels)
 
     def _batches(self, files):
         """Yield ((names, images), images): what the predictor knows a batch by, and the batch."""
-        names, images = [], []
+        names, images = list[str](), list[Pixels]()
+        borders: deque[int] = deque()
         described, side = self._model.described, self._model.side
         ways = described.model_dump(include={"resize", "levels"})
-        for name, (image, cause, depth) in readings(files, size=described.image_size, then=side, **ways):
+        marked = _noting(files, borders)
+        results = readings(marked, size=described.image_size, then=side, **ways)
+        for place, (name, (image, cause, depth)) in enumerate(results):
+            if borders and borders[0] == place:  # a unit begins
+                borders.popleft()
+                if names:
+                    yield self._batch(names, images)
+                    names, images = [], []
             if image is None:
-                self.unreadable += 1
-                self.example = self.example or f"{name}: {cause}"
-                self._on_unreadable(name, str(cause))
+                self.note_unreadable(name, str(cause))
                 continue
             if depth is not None:
-                self._note(name, depth)
+                self.note_depth(name, depth)
             names.append(name)
             images.append(image)
             if len(names) == self._model.size:
@@ -79,10 +96,19 @@ class FilePredictor:
         batch = np.stack(images)
         return (names, batch), batch
 
-    def _note(self, name, depth):
+    def note_depth(self, name: str, depth: Depth) -> None:
+        """Remember by what an image of more than 8 bits was scaled, if its kind has no higher level yet."""
         key = depth.levels, depth.said_by
         if key not in self._depths or self._depths[key][1].largest < depth.largest:
             self._depths[key] = name, depth
+
+
+def _noting(files, borders):
+    """The files; where a unit begins is noted."""
+    for place, file in enumerate(files):
+        if file.begins:
+            borders.append(place)
+        yield file
 
 
 def _check_distribution(probs):

@@ -12,7 +12,7 @@ import numpy as np
 from noisy_student.deployment.predicting import Predicted
 from noisy_student.drawing.canvas import BLACK, CAPTION, GREY, Cell, save_sheet
 from noisy_student.drawing.fonts import shorten, shorten_all
-from noisy_student.runtime.types import Pixels
+from noisy_student.runtime.types import Pixels, Rows
 
 _SIDE, _ROOM, _NAMES = 96, 112, 150  # pixels of an image, of it with its caption, and of a row's name
 _COLUMNS = 8
@@ -32,7 +32,7 @@ class Extremes:
     """The images of which a model is least and most sure, among any number; of equal ones the first."""
 
     def __init__(self, each: int) -> None:
-        self._each, self._order = each, itertools.count()
+        self.each, self._order = each, itertools.count()
         self._least: list[tuple[float, int, Shown]] = []
         self._most: list[tuple[float, int, Shown]] = []
 
@@ -42,9 +42,16 @@ class Extremes:
         for row, sure in enumerate(confidence.tolist()):
             order = -next(self._order)
             for heap, key in ((self._least, -sure), (self._most, sure)):
-                if len(heap) < self._each or (key, order) > heap[0][:2]:
+                if len(heap) < self.each or (key, order) > heap[0][:2]:
                     shown = Shown(batch.names[row], batch.images[row].copy(), int(labels[row]), sure)
-                    (heapq.heappush if len(heap) < self._each else heapq.heapreplace)(heap, (key, order, shown))
+                    (heapq.heappush if len(heap) < self.each else heapq.heapreplace)(heap, (key, order, shown))
+
+    def candidates(self) -> tuple[Rows, Pixels]:
+        """(n,) places of the images that are kept among those that were added, ascending, and (n, S, S, 3) these."""
+        images = {-order: shown.image for _, order, shown in (*self._least, *self._most)}
+        places = sorted(images)
+        stacked = np.stack([images[place] for place in places]) if images else np.empty((0, 0, 0, 3), np.uint8)
+        return np.array(places, np.int64), stacked
 
     def least(self) -> list[Shown]:
         """The least sure one first."""

@@ -14,13 +14,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
-from pathlib import Path
 from typing import IO, Any, cast
 
-import noisy_student
 from noisy_student.executors.processors import share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, python_path, why
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Requests
 
@@ -143,14 +141,12 @@ class _Worker:
         self.place = place
         self.task: Task | None = None
         self.tries = 0
-        above = str(Path(noisy_student.__file__).parents[1])
-        path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "noisy_student.executors.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": python_path()},
             process_group=0,  # Ctrl-C on the terminal is for the driver, which asks its workers
         )
         self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import noisy_student
 from noisy_student.executors.processors import bind, free_place, share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, python_path, why
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Requests
@@ -114,11 +113,9 @@ def _knock(address):
 
 def _variables():
     """What a worker's environment has as this one's: what decides rounding, and where the code lies."""
-    above = str(Path(noisy_student.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
     rounding = environment.fingerprint()["variables"]
     own = {name: value for name, value in rounding.items() if not name.endswith("_VISIBLE_DEVICES")}  # Ray sets these
-    return {"PYTHONPATH": path, **own}
+    return {"PYTHONPATH": python_path(), **own}
 
 
 def _outcome(task, reference):
@@ -159,7 +156,7 @@ class _Common:
     variables: dict[str, str]
 
 
-_started: list[Call] = []  # of this worker's process, which does many tasks
+_started: list[Call | None] = []  # of this worker's process, which does many tasks
 
 
 def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -187,7 +184,8 @@ def _begin(common):
         return
     os.chdir(common.folder)
     bind(share_of(free_place(common.work.threads), common.work.threads))
-    common.work.start()
+    if common.work.start is not None:
+        common.work.start()
     _started.append(common.work.start)
 
 

@@ -20,7 +20,15 @@ _LINES = 5  # failed tasks that a message names
 
 
 class ShardError(UserError):
-    """A shard's task failed for good; what the others gave is kept."""
+    """A shard's task failed for good; what the others gave is kept.
+
+    Attributes:
+        first: why the first one failed.
+    """
+
+    def __init__(self, message: str, first: str) -> None:
+        super().__init__(message)
+        self.first = first
 
 
 @dataclass
@@ -60,12 +68,13 @@ class Report:
         return found
 
 
-def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title: str) -> Report:
+def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title: str, unit: str = "image") -> Report:
     """Do all tasks, each once; whatever is there already is not done again.
 
     Args:
         settings: which executor, see `settings.load`.
         title: what progress and messages begin with.
+        unit: of the tasks' size, for progress: "image", "step" or "byte".
 
     Raises:
         ShardError: tasks failed for good; the others were done.
@@ -82,7 +91,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
         return report
     images, left = sum(task.size for task in tasks), sum(task.size for task in missing)
     failed: list[Outcome] = []
-    with bar(total=images, name=title, unit="image", initial=images - left) as shown, deferred() as requests:
+    with bar(total=images, name=title, unit=unit, initial=images - left) as shown, deferred() as requests:
         if in_process:
             results = local.here(work, missing, requests)
         else:
@@ -97,7 +106,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
                     break
                 continue
             done += outcome.task.size
-            _show(shown, outcome.task.size, report, len(tasks), done / (time.monotonic() - began))
+            _show(shown, outcome.task.size, report, len(tasks), _speed(done / (time.monotonic() - began), unit))
         if (asked := requests.pending()) is not None and len(report.seconds) + len(failed) < len(missing):
             raise Stopped(_stopped(title, report, len(tasks)), asked)
     _raise(title, failed, report, len(tasks))
@@ -109,9 +118,15 @@ def in_this_process(settings: ExecutorSettings, threads: int | None) -> bool:
     return settings.name == "local" and settings.workers == 1 and threads is None
 
 
-def _show(shown: Shown, images, report, total, rate):
-    shown.set_postfix(shards=f"{report.skipped + len(report.seconds)} of {total}", speed=f"{rate:,.0f} images/s")
-    shown.update(images)
+def _show(shown: Shown, size, report, total, speed):
+    shown.set_postfix(shards=f"{report.skipped + len(report.seconds)} of {total}", speed=speed)
+    shown.update(size)
+
+
+def _speed(rate, unit):
+    if unit == "byte":
+        return f"{rate / 2**20:,.1f} MiB/s"
+    return f"{rate:,.{0 if rate >= 100 else 1}f} {unit}s/s"
 
 
 def _stopped(title, report, total):
@@ -128,7 +143,8 @@ def _raise(title, failed, report, total):
     raise ShardError(
         f"{title}: {len(failed)} of {total} shards failed, {report.skipped + len(report.seconds)} are done and kept:\n"
         + "\n".join(lines)
-        + "\nMend that and run the same command again: only what is missing is done."
+        + "\nMend that and run the same command again: only what is missing is done.",
+        failed[0].error,
     )
 
 

@@ -28,7 +28,7 @@ def main() -> None:
     first = json.loads(lines.get())
     bind(first["processors"])
     call = Call(*first["call"])
-    start: Call | None = Call(*first["start"])
+    start: Call | None = Call(*first["start"]) if first["start"] else None
     with contextlib.suppress(KeyboardInterrupt):  # SIGTERM: the driver does not want the answer any more
         while True:
             answer = served(call, json.loads(lines.get()), start=start)

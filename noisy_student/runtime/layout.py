@@ -138,6 +138,11 @@ def balanced(generation: str) -> Path:
     return PREPARED / f"balanced/{generation}.npy"
 
 
+def learned_from(model: str) -> Path:
+    """The rows of the unlabelled pool that a model was trained on; of the teacher none."""
+    return PREPARED / f"learned_from/{model}.npy"
+
+
 def balance_tables(generation: str) -> Path:
     """What filtering and balancing did, as CSV."""
     return Path(f"metrics/tables/balance/{generation}")
@@ -146,7 +151,7 @@ def balance_tables(generation: str) -> Path:
 def of_generation(key: str) -> list[Path]:
     """Where the files of a generation and of its student lie; of "*" patterns of all."""
     own = [file.__get__(Model(key), Model) for file in vars(Model).values() if isinstance(file, _Named)]
-    return [*own, balance_tables(key), pseudo_labels(key), balanced(key)]
+    return [*own, balance_tables(key), pseudo_labels(key), balanced(key), learned_from(Model(key).name)]
 
 
 def extra_test(key: str) -> Path:

@@ -10,8 +10,11 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import POOLS
 
 
-def check_input_path(name: str, path: str) -> None:
+def check_input_path(name: str, path: str, *, may_be_file: bool = False) -> None:
     """Check the path that a parameter names, and all that lies in it; it may itself be a link.
+
+    Args:
+        may_be_file: whether it need be no folder.
 
     Raises:
         ParamsError: it is not there, is a file where a folder is needed, cannot be read, or holds what DVC cannot
@@ -19,11 +22,16 @@ def check_input_path(name: str, path: str) -> None:
     """
     if not os.path.exists(path):
         found = "a link that leads nowhere" if os.path.islink(path) else "no such file or folder"
+        if may_be_file and ("://" in path or "{" in path):
+            raise ParamsError(
+                f"{name}={path}: {found}. URLs and ranges stand in a text file, one a line: write them into one, e.g. "
+                "data/raw/pool.txt, and name that file."
+            )
         raise ParamsError(
             f"{name}={path}: {found}.{did_you_mean(path)} Put the images there, or name another path "
             "(~ is not expanded; absolute paths are)."
         )
-    if path in POOLS:
+    if path in POOLS or (may_be_file and os.path.isfile(path)):
         return
     if not os.path.isdir(path):
         raise ParamsError(f"{name}={path}: expected a folder of images there, found a file. Correct the path.")

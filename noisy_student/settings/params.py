@@ -115,6 +115,7 @@ A student of mix: none is a control beside them: it learns from the labelled ima
             except ValidationError as error:
                 # pydantic would otherwise report the place without the generation's name
                 raise ValueError("; ".join(faults(error, f"generations.{key}"))) from None
+            self._check_reassigned(key)
             models.add(Model(key).name)
         for pair, keys in self._pairs().items():
             if len(keys) > 1:
@@ -123,6 +124,18 @@ A student of mix: none is a control beside them: it learns from the labelled ima
         if self.release not in models:
             raise ValueError(f"release={self.release}: no such model; choose one of {', '.join(sorted(models))}")
         return self
+
+    def _check_reassigned(self, key):
+        own = self.generation(key)
+        earlier = Model.named(own.teacher).generation
+        if not own.student.uses_pseudo_labels or not own.pseudolabel.reassign:
+            return
+        if earlier is None or not self.generation(earlier).student.uses_pseudo_labels:
+            raise ValueError(
+                f"generations.{key}.pseudolabel.reassign: true labels anew what the teacher has learned from, but "
+                f"{own.teacher} has learned from no pseudo-labels; set it for a generation whose teacher has, e.g. "
+                "gen2: {teacher: student-gen1, pseudolabel: {reassign: true}}"
+            )
 
     @model_validator(mode="after")
     def _validation(self):
@@ -303,4 +316,4 @@ def check_data_paths(data: schema.DataParams) -> None:
     """Check the folders of the section `data` only, which are all that `prepare` reads."""
     check_input_path("data.root", data.root)
     if data.unlabelled_from not in schema.POOLS:
-        check_input_path("data.unlabelled_from", data.unlabelled_from)
+        check_input_path("data.unlabelled_from", data.unlabelled_from, may_be_file=True)

@@ -151,7 +151,8 @@ class DataParams(Section):
 {OWN_SPLIT}: the source's own unlabelled split (svhn: extra, folder: unlabelled/)
 {LABELLED_POOL}: the labelled images themselves (a control: no further images)
 {PHOTOGRAPHS}: patches of two photographs, out of the domain of the digits
-or the path of any folder of images""",
+or the path of any folder of images
+or of a text file with paths and URLs of .tar files and images, one a line: docs/data.md""",
     )
     test: Positive | None = parameter(
         500, "test images: cut off a source that has no test split, at most so many of others; empty: all"
@@ -463,6 +464,9 @@ class PseudoLabelParams(Section):
     shard_images: Positive = parameter(131_072, "images a file of labels, rounded up to whole batches")
     threads: Positive | None = parameter(
         None, "processors that a worker of the executor uses; empty: all of its machine (rounding may depend on it)"
+    )
+    reassign: bool = parameter(
+        False, "true: label anew only what the teacher has learned from, as it was chosen for it: docs/scale.md"
     )
     noise: bool = parameter(False, "true: the teacher is noised while it labels (the paper's ablation)")
     test_time_augmentation: Literal["none", "flip"] = parameter(

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.data.views import Images
@@ -86,6 +87,7 @@ class Source:
         unreadable: files that were skipped, each as "path: cause".
         origins: where train, validation, test and unlabelled come from, for the summary.
         unused: what the source holds and was not looked at, a line each.
+        files: of a pool that is a list, what is known of its files, see `listed_pool`.
     """
 
     classes: tuple[str, ...]
@@ -97,3 +99,4 @@ class Source:
     unreadable: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     unused: tuple[str, ...] = ()
+    files: tuple[dict[str, Any], ...] = ()

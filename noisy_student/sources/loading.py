@@ -1,5 +1,7 @@
 """The source that the parameters name, with the unlabelled images that they name."""
 
+import contextlib
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,9 +9,10 @@ from noisy_student.data.levels import check_one_scale
 from noisy_student.runtime.errors import DataError
 from noisy_student.settings.params import refuse
 from noisy_student.settings.schema import AUTO, HELD_BACK, LABELLED_POOL, OWN_SPLIT, PHOTOGRAPHS, DataParams
-from noisy_student.sources import photographs
+from noisy_student.sources import listed_pool, photographs
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.interface import Source
+from noisy_student.sources.listed import is_list
 from noisy_student.sources.reader import MemoryReader, Reader, read_folder
 
 
@@ -46,6 +49,8 @@ def _load_source(data, read):
         return source
     if data.unlabelled_from == PHOTOGRAPHS:
         return _with_pool(source, photographs.patches(data), "patches of two photographs")
+    if is_list(data.unlabelled_from) and data.unlabelled_from != OWN_SPLIT:
+        return _with_list(source, data, read)
     if data.unlabelled_from != OWN_SPLIT:
         return _with_folder(source, data, read)
     if source.unlabelled is None or not len(source.unlabelled):
@@ -67,6 +72,18 @@ def _with_folder(source, data, read):
         )
     unreadable = source.unreadable + tuple(f"{path.as_posix()}/{line}" for line in skipped)
     return replace(_with_pool(source, images, str(path)), unreadable=unreadable)
+
+
+def _with_list(source, data, read):
+    path = Path(data.unlabelled_from)
+    with contextlib.ExitStack() as stack:
+        folder = read.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="noisy-student-")))
+        listed = listed_pool.read_listed(path, data, folder)
+        images = listed if read.folder else listed[:]
+    read.depths += listed.depths
+    read.record |= listed.record
+    unreadable = source.unreadable + tuple(listed.unreadable)
+    return replace(_with_pool(source, images, f"the list {path}"), unreadable=unreadable, files=tuple(listed.files))
 
 
 def _with_pool(source, images, origin):

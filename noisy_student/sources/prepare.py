@@ -45,7 +45,8 @@ def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | Non
 
     Args:
         out: folder that receives the images, see `write_images`, and labels.npy of labelled, validation and
-            test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown), classes.json and splits.json.
+            test, the images of unlabelled, truth/unlabelled.npy (-1 where unknown), learned_from/teacher.npy,
+            classes.json and splits.json.
         read: None reads image files into memory.
 
     Raises:
@@ -59,6 +60,7 @@ def prepare(data: DataParams, out: Path = layout.PREPARED, *, read: Reader | Non
         write_images(out / name, shuffled.images, shuffled.rows, data)
         labels = out / "truth/unlabelled.npy" if name == "unlabelled" else out / name / "labels.npy"
         files.write_array(labels, shuffled.labels)
+    files.write_array(out / "learned_from/teacher.npy", np.empty(0, np.int64))  # rows of the pool: it learns from none
     files.write_json(out / "classes.json", list(source.classes))
     files.write_json(out / "splits.json", provenance.of_splits(source, data, out))
     duplicates = sum(sum(counts.values()) for counts in dropped.values())

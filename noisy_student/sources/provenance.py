@@ -16,11 +16,15 @@ SPLITS = ("labelled", "validation", "unlabelled", "test")
 
 
 def of_splits(source: Source, data: DataParams, out: Path) -> dict[str, dict[str, Any]]:
-    """{split: what is known of it}: `from`, `licence` (None: unknown) and the `sha256` of its folder in `out`."""
+    """{split: what is known of it}: `from`, `licence` (None: unknown) and the `sha256` of its folder in `out`.
+
+    Of a pool that is a list also `files`: name, bytes and tag of each when it was read.
+    """
     origins, own = origins_of(source, data), ADAPTERS[data.source].RULES.licence
     if data.unlabelled_from not in POOLS:  # a path of this machine, which says nothing on another
-        origins["unlabelled"] = f"a folder of images, {os.path.basename(os.path.normpath(data.unlabelled_from))}/"
-    return {
+        name = os.path.basename(os.path.normpath(data.unlabelled_from))
+        origins["unlabelled"] = f"a list of files, {name}" if source.files else f"a folder of images, {name}/"
+    splits: dict[str, dict[str, Any]] = {
         split: {
             "from": origins[split],
             "licence": _licence_of_pool(data, own) if split == "unlabelled" else own,
@@ -28,6 +32,9 @@ def of_splits(source: Source, data: DataParams, out: Path) -> dict[str, dict[str
         }
         for split in SPLITS
     }
+    if source.files:
+        splits["unlabelled"]["files"] = list(source.files)
+    return splits
 
 
 def _licence_of_pool(data, own):

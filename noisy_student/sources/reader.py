@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -27,9 +27,13 @@ class Reader(Protocol[T]):
 
     Attributes:
         depths: of every image of more than 8 bits, its path and how it was scaled.
+        folder: where others may keep what they have read, for a stopped process to go on; None: nowhere.
+        record: what metrics/run.json has of how they read.
     """
 
     depths: list[tuple[str, Depth]]
+    folder: Path | None
+    record: dict[str, Any]
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[T, list[str | None]]:
         """The images of the files that can be read, and for every file None or why it cannot; the bar has `title`."""
@@ -44,6 +48,8 @@ class MemoryReader:
     def __init__(self, *, size: int, resize: str, levels: Levels = "auto") -> None:
         self.size, self.resize, self.levels = size, resize, levels
         self.depths: list[tuple[str, Depth]] = []
+        self.folder: Path | None = None
+        self.record: dict[str, Any] = {}
 
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[Pixels, list[str | None]]:
         images, readable = np.empty((len(paths), self.size, self.size, 3), np.uint8), 0

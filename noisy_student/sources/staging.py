@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class ShardReader:
     def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str, levels: Levels = "auto") -> None:
         self.kept, self.resize, self.levels = kept, resize, levels
         self.images, self.depths = StagedImages(size, encoding=encoding), list[tuple[str, Depth]]()
+        self.folder: Path | None = kept.folder / "listed"
+        self.record: dict[str, Any] = {}
         self._earlier, self._ended = iter(self._replay()), 0  # files that are in shards
         self._writer: TarWriter | None = None
         self._first, self._row = 0, 0  # file and image with which its shard begins

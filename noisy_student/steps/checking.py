@@ -24,6 +24,7 @@ from noisy_student.settings import params
 from noisy_student.settings.schema import (
     HELD_BACK,
     OWN_SPLIT,
+    POOLS,
     DataParams,
     ModelParams,
     Section,
@@ -34,6 +35,7 @@ from noisy_student.settings.schema import (
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.adapters.folder import check_layout
 from noisy_student.sources.interface import is_held_back
+from noisy_student.sources.listed import check_list, is_list
 from noisy_student.sources.loading import source_faults
 from noisy_student.sources.names import class_folders, files, folders
 
@@ -74,6 +76,8 @@ def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
 def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     """Raise UserError unless what parameters name is on this machine: folders, enough files, packages."""
     params.check_paths(settings)
+    if settings.data.unlabelled_from not in POOLS and is_list(settings.data.unlabelled_from):
+        check_list(Path(settings.data.unlabelled_from))
     check_there(settings.teacher.weights)
     fitting.check(settings.teacher)
     if settings.data.source == "folder":

@@ -11,6 +11,7 @@ import numpy as np
 from noisy_student import backends
 from noisy_student.data.arrays import open_truth
 from noisy_student.data.inputs import Inputs
+from noisy_student.data.views import Some
 from noisy_student.drawing import charts, galleries, pool
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.inference import metrics
@@ -55,7 +56,10 @@ def evaluate_student(params: Params, key: str) -> None:
     if generation.student.uses_pseudo_labels:
         probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
         bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-        draw_pseudo_labels(student, inputs.pool, probs, truth, names, bounds=bounds)
+        pool, rows = inputs.pool, inputs.labelled_rows(key)
+        if rows is not None:  # all that was labelled is learned from
+            pool, truth, bounds = Some(pool, rows), truth[rows], {"threshold": 0.0, "max_confidence": 1.0}
+        draw_pseudo_labels(student, pool, probs, truth, names, bounds=bounds)
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
         tables.append("confidence.csv")
     write_json(student.evaluation / layout.METRICS, evaluated)

@@ -7,10 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from noisy_student import backends
 from noisy_student.data.inputs import Inputs
-from noisy_student.data.probs import labels_writer, replace_shards, shard_name
-from noisy_student.data.views import Stretch
+from noisy_student.data.probs import ROWS, labels_writer, replace_shards, shard_name
+from noisy_student.data.views import Images, Some, Stretch
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import in_this_process, run
 from noisy_student.executors.tasks import Call, Task, Work
@@ -22,10 +24,11 @@ from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.files import write_array
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.seeds import derive_seed, image_keys
 from noisy_student.runtime.types import Pixels, Rows, Tensor
-from noisy_student.settings.params import Params, check, refuse
+from noisy_student.settings.params import GenerationParams, Params, check, refuse
 
 
 def label_pool(params: Params, generation: str) -> dict:
@@ -38,7 +41,8 @@ def label_pool(params: Params, generation: str) -> dict:
     mirror image, and the mean is written.
 
     The executor of this machine labels the pool by shards of whole batches, so that each batch is what it would be
-    without shards. A labelling that was stopped goes on: shards that are whole stay, and in others the saved rows.
+    without shards. With `pseudolabel.reassign` the pool is that which the teacher has learned from, each image once.
+    A labelling that was stopped goes on: shards that are whole stay, and in others the saved rows.
 
     Raises:
         UserError: an input is missing or damaged, the teacher gives NaN, the pool is empty, or a shard failed.
@@ -47,7 +51,8 @@ def label_pool(params: Params, generation: str) -> dict:
     refuse(network_faults(params))
     executor = configuration.load()
     chosen, inputs = params.generation(generation), Inputs()
-    own, pool, title = chosen.pseudolabel, inputs.pool, f"pseudolabel {generation}"
+    own, title = chosen.pseudolabel, f"pseudolabel {generation}"
+    pool, rows = _to_label(inputs, chosen)
     _check_kept(own.keep, len(inputs.classes))
     backends.current().make_deterministic()
     inputs.file(Model.named(chosen.teacher).path)
@@ -70,8 +75,18 @@ def label_pool(params: Params, generation: str) -> dict:
         before = sum(task.size for task in tasks if task.output.exists())
         report = run(Work(Call(LABEL, shared), start=select, threads=own.threads), tasks, executor, title=title)
         replace_shards(layout.pseudo_labels(generation), [task.output for task in tasks])
+        if rows is not None:
+            write_array(layout.pseudo_labels(generation) / ROWS, rows)
     resumed = before + report.totals["resumed_from"]
     return {"images": len(pool), "resumed_from_row": resumed, "devices": devices, **report.for_record()}
+
+
+def _to_label(inputs: Inputs, chosen: GenerationParams) -> tuple[Images, Rows | None]:
+    """What a generation's teacher labels, and which rows of the pool these are; None: all."""
+    if not chosen.pseudolabel.reassign:
+        return inputs.pool, None
+    rows = np.unique(inputs.learned_from(chosen.teacher))
+    return Some(inputs.pool, rows), rows
 
 
 def shard_ranges(rows: int, *, images: int, batch: int) -> list[tuple[int, int]]:
@@ -101,6 +116,7 @@ def label_shard(
         shown: whether this process shows how far it is.
     """
     settings, inputs = check(params), Inputs()
+    pool, rows = _to_label(inputs, settings.generation(generation))
     labeller, name = _labeller(digest, settings, generation, inputs.classes), f"pseudolabel {generation}"
     saved = Checkpoints(Path(folder), every_minutes=settings.checkpoint.every_minutes, keep=None).within(
         f"rows-{first}"
@@ -108,11 +124,11 @@ def label_shard(
     with labels_writer(output, images=end - first, classes=len(inputs.classes), keep=labeller.own.keep) as out:
         predict_probs(
             labeller.model,
-            Stretch(inputs.pool, first, end),
+            Stretch(pool, first, end),
             batch_size=batch_size,
             out=out,
             name=name if shown else f"{name}, images {first:,} to {end - 1:,}",
-            noise=labeller.noise_from(first),
+            noise=labeller.noise_of(np.arange(first, end) if rows is None else rows[first:end]),
             mirrored=labeller.own.test_time_augmentation == "flip",
             checkpoints=saved,
             forward=labeller.forward,
@@ -152,10 +168,10 @@ class Labeller:
         """The model, compiled once for all shards of a process."""
         return backends.current().forward(self.model)
 
-    def noise_from(self, first: int) -> Callable[[Pixels, Rows], Pixels] | None:
-        """What is done to images by their rows of the pool, where a shard counts its own from 0."""
+    def noise_of(self, rows: Rows) -> Callable[[Pixels, Rows], Pixels] | None:
+        """What is done to the images of a shard, which has these rows of the pool, by their places in it."""
         noise = self._noise
-        return None if noise is None else lambda images, rows: noise(images, rows + first)
+        return None if noise is None else lambda images, places: noise(images, rows[places])
 
 
 _labellers: dict[str, Labeller] = {}  # of this process, by digest; the newest alone

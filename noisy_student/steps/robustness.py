@@ -1,9 +1,11 @@
 """What the stages of robustness write for one model."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,13 +13,16 @@ from noisy_student import backends
 from noisy_student.data.inputs import Inputs
 from noisy_student.drawing import charts, galleries
 from noisy_student.drawing.canvas import save_chart
+from noisy_student.executors import settings as configuration
+from noisy_student.executors.running import in_this_process, run
+from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.inference.saving import load
 from noisy_student.robustness import measure, perturbations, report, severities
 from noisy_student.robustness.sets import FROST, Generated, corrupted_test_set, sample, sources
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.files import read_array, read_csv, read_json, write_array, write_csv, write_json
 from noisy_student.runtime.layout import TEACHER, Model
-from noisy_student.settings.params import Params
+from noisy_student.settings.params import Params, check
 
 FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED = 500, 100, 200  # images of `fast`
 FAST_SEVERITIES = (1, 3, 5)
@@ -33,36 +38,83 @@ def measure_and_write(params: Params, model: Model, threshold: float) -> dict:
     return _Measurement(params, model, threshold).run()
 
 
+class _Scope(NamedTuple):
+    """How much is measured.
+
+    Attributes:
+        counts: of images that are corrupted, that sequences begin with, and that are attacked; None: all.
+    """
+
+    counts: Sequence[int | None]
+    severities: Sequence[int]
+    epsilons: Sequence[float]
+
+    @classmethod
+    def of(cls, fast: bool) -> "_Scope":
+        if fast:
+            return cls((FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED), FAST_SEVERITIES, severities.EPSILONS)
+        return cls((None, None, None), severities.SEVERITIES, severities.EPSILONS)
+
+
 class _Measurement:
-    def __init__(self, params, model, threshold):
+    def __init__(self, params, model, threshold, scope=None):
         self.params, self.model, self.name, self.threshold = params, model, model.name, threshold
+        self.scope = scope or _Scope.of(params.eval.robustness == "fast")
         self.fast = params.eval.robustness == "fast"
         self.inputs = Inputs()
         self.classes, self.test = self.inputs.classes, self.inputs.test
         self.labels = np.asarray(self.test.labels)
-        counts = (FAST_IMAGES, FAST_SEQUENCES, FAST_ATTACKED) if self.fast else (None, None, None)
+        counts = self.scope.counts
         self.corrupted = corrupted_test_set(params.data, self.test, most=counts[0], classes=len(self.classes))
         self.corrupted.check(severities.ALL)
         rows = (sample(self.labels, most, seed=params.data.seed) for most in counts)
         self.rows, self.sequence_rows, self.attacked_rows = rows
-        self.levels = FAST_SEVERITIES if self.fast else severities.SEVERITIES
+        self.levels = self.scope.severities
         self.corruptions = [("corruption", name, level) for name in severities.ALL for level in self.levels]
         self.teacher = None if model == TEACHER else read_json(TEACHER.robustness_tables / SUMMARY)
 
     def run(self):
-        backends.current().make_deterministic()
-        trained = load(self.inputs.file(self.model.path), classes=self.classes)
-        subject = measure.Subject(trained, batch_size=self.params.eval.batch_size)
+        executor = configuration.load()
+        subject = self.subject()
         devices = backends.current().describe_devices()
         used = self.params.model_dump(include={"backend": True, "eval": {"batch_size", "robustness"}, "data": True})
         used |= {"devices": devices, "published": sources(self.params.data)}
         stage, often = self.model.robustness_stage, self.params.checkpoint.every_minutes
         digest = checkpoints.digest(stage, used, self.inputs.files)
         with checkpoints.opened(stage, digest, every_minutes=often, keep=None) as saved:
-            self._write(measure.run(self._units(subject), name=f"robustness {self.name}", kept=saved))
-        return {"images": len(self.corrupted.labels), "resumed_from_unit": saved.resumed_from, "devices": devices}
+            if in_this_process(executor, None):
+                results, record = measure.run(self.units(subject), name=f"robustness {self.name}", kept=saved), {}
+            else:
+                results, record = self._by(executor, saved.folder, digest, subject)
+            self._write(results)
+        facts = {"images": len(self.corrupted.labels), "resumed_from_unit": saved.resumed_from, "devices": devices}
+        return facts | record
 
-    def _units(self, subject):
+    def _by(self, executor, folder, digest, subject):
+        """(outcomes of all units, the record) by an executor, a task a unit; what is there is not done again."""
+        keys = list(self.units(subject))
+        tasks = [
+            Task(" ".join(map(str, key)), folder / f"shard-{number:05d}.npz", 1, {"unit": number})
+            for number, key in enumerate(keys)
+        ]
+        shared = {"params": self.params.model_dump(mode="json"), "generation": self.model.generation}
+        shared |= {"digest": digest, "scope": self.scope._asdict()}
+        select = {"name": self.params.backend, "arithmetic": self.params.arithmetic}
+        work = Work(Call(MEASURE, shared), start=Call("noisy_student.backends:select", select))
+        report = run(work, tasks, executor, title=f"robustness {self.name}", unit="step")
+        results = {}
+        for key, task in zip(keys, tasks, strict=True):
+            with np.load(task.output, allow_pickle=False) as content:
+                results[key] = {part: content[part] for part in content.files}
+        return results, report.for_record()
+
+    def subject(self):
+        """The model, ready to be measured."""
+        backends.current().make_deterministic()
+        trained = load(self.inputs.file(self.model.path), classes=self.classes)
+        return measure.Subject(trained, batch_size=self.params.eval.batch_size)
+
+    def units(self, subject):
         """What is measured, in this order."""
         images, seed = self.test.images, self.params.data.seed
         units: dict[tuple, Callable[[], measure.Outcome]] = {
@@ -74,7 +126,7 @@ class _Measurement:
         for name in perturbations.names(images.shape[1]):
             units["sequence", name] = partial(sequence, name)
         attack = partial(measure.attack, subject, images, self.labels, self.attacked_rows, seed=seed)
-        for kind, epsilon in product(("fgsm", "pgd"), severities.EPSILONS):
+        for kind, epsilon in product(("fgsm", "pgd"), self.scope.epsilons):
             units[kind, epsilon] = partial(attack, kind, epsilon)
         return units
 
@@ -174,6 +226,33 @@ class _Measurement:
                 named = {"label": labels[best], "first": first[best], "second": second[best]}
                 cells.append({"corruption": name, "severity": level, **shown, **named})
         return cells
+
+
+_measured: dict[str, dict[tuple, Callable[[], measure.Outcome]]] = {}  # of this process, by digest; the newest alone
+
+
+def measure_unit(
+    output: Path, *, params: dict[str, Any], generation: str | None, digest: str, scope: dict[str, Any], unit: int
+) -> dict[str, int]:
+    """Write the outcome of one corruption, sequence or attack as `.npz`; what an executor does for each.
+
+    Args:
+        digest: of all that outcomes depend on: with the same one a worker keeps the model that it has.
+        unit: its place among the units of `_Measurement`.
+    """
+    if digest not in _measured:
+        _measured.clear()
+        measurement = _Measurement(check(params), Model(generation), 0.0, _Scope(**scope))
+        _measured[digest] = measurement.units(measurement.subject())
+    outcome = list(_measured[digest].values())[unit]()
+    with open(output, "wb") as file:
+        np.savez(file, allow_pickle=False, **outcome)
+        file.flush()
+        os.fsync(file.fileno())
+    return {}
+
+
+MEASURE = f"{__name__}:{measure_unit.__name__}"
 
 
 def _attack_rows(summary):

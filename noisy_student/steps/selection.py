@@ -16,7 +16,9 @@ from noisy_student.pseudo_labels.confidence import StoredProbs, best_guesses, is
 from noisy_student.pseudo_labels.two_passes import BINS, select_into
 from noisy_student.runtime import layout
 from noisy_student.runtime.advice import KEY, warn
-from noisy_student.runtime.files import write_array, write_csv, write_json
+from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.files import link_or_copy, write_array, write_csv, write_json
+from noisy_student.runtime.layout import Model
 from noisy_student.runtime.types import Floats, Ints, Labels, Probs, Rows
 from noisy_student.settings.params import Params
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from noisy_student.settings.schema import BalanceParams, PseudoLabelParams
 
 
+EVERY = {"threshold": -1.0, "max_confidence": 1.0}  # bounds that all labels keep
 REPEATED = 10  # times: more often a student rather learns these images than their class
 
 
@@ -62,15 +65,30 @@ def select_and_write(params: Params, generation: str) -> None:
     if not chosen.student.uses_pseudo_labels:
         print(f"balance {generation}: no pseudo-labels, the student learns from the labelled images only", flush=True)
         write_array(layout.balanced(generation), np.empty(0, np.int64))
+        write_array(layout.learned_from(Model(generation).name), np.empty(0, np.int64))
         write_json(tables / f"{KEY}.json", [])
         return
     names, probs = inputs.classes, inputs.probs(generation)
     print(f"balance {generation}: {len(probs):,} pseudo-labels of {len(names):,} classes", flush=True)
-    numbers = _select_into(layout.balanced(generation), probs, chosen.pseudolabel, chosen.balance, names)
+    if chosen.pseudolabel.reassign:
+        numbers = _keep(layout.balanced(generation), inputs, probs, chosen.teacher, generation, names)
+    else:
+        numbers = _select_into(layout.balanced(generation), probs, chosen.pseudolabel, chosen.balance, names)
+    link_or_copy(layout.balanced(generation), layout.learned_from(Model(generation).name))
     write_tables(tables, numbers, class_names=names)
     total, different = numbers.chosen.sum(), numbers.different.sum()
     print(f"balance {generation}: {total:,} chosen, {different:,} different images", flush=True)
     write_json(tables / f"{KEY}.json", warn(_repetitions(generation, numbers, names)))
+
+
+def _keep(path, inputs, probs, teacher, generation, names):
+    """Write the rows that were chosen for the teacher, which has labelled them anew: nothing is filtered."""
+    rows, labelled = np.asarray(inputs.learned_from(teacher)), inputs.labelled_rows(generation)
+    if labelled is None or not np.array_equal(labelled, np.unique(rows)):
+        raise DataError(f"{layout.pseudo_labels(generation)}: not of the rows of {teacher}. Run `dvc repro`.")
+    write_array(path, rows)
+    places = np.searchsorted(labelled, rows)
+    return Numbers.of_rows(best_guesses(probs), places, classes=len(names), **EVERY)
 
 
 def _select_into(path, probs, pseudolabel, balancing, names):

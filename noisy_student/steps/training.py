@@ -41,7 +41,7 @@ def train_student(params: Params, generation: str) -> dict:
             inputs.labelled,
             unlabelled=inputs.pool,
             rows=inputs.rows(generation),
-            probs=inputs.probs(generation),
+            probs=inputs.probs_by_row(generation),
             kind=chosen.pseudolabel.kind,
             classes=len(inputs.classes),
         )

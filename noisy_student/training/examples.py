@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from noisy_student.data.probs import ShardedProbs
+from noisy_student.data.probs import AtRows, ShardedProbs
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
 
@@ -67,7 +67,7 @@ class PseudoLabelledExamples(Examples):
     """
 
     def __init__(
-        self, images: Images, probs: Probs | ShardedProbs, rows: Rows, *, kind: str, smoothing: float = 0.0
+        self, images: Images, probs: Probs | ShardedProbs | AtRows, rows: Rows, *, kind: str, smoothing: float = 0.0
     ) -> None:
         super().__init__(images.shape[1:], probs.shape[1])
         self.images, self.probs, self.rows = images, probs, rows

@@ -1,7 +1,7 @@
 """What the batches of a training are made of: images as they are stored, which `TrainingBatches` brings to its size."""
 
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ShardedProbs
+from noisy_student.data.probs import AtRows, ShardedProbs
 from noisy_student.data.views import Images
 from noisy_student.runtime.types import Probs, Rows
 from noisy_student.settings.schema import StudentParams, TrainingParams
@@ -21,7 +21,7 @@ def student_shares(
     labelled: LabelledImages,
     *,
     unlabelled: Images,
-    probs: Probs | ShardedProbs,
+    probs: Probs | ShardedProbs | AtRows,
     rows: Rows | None,
     kind: str,
     classes: int,

@@ -1,6 +1,7 @@
 """Predictions of files against stock Keras on what Pillow reads, whatever the files lie in."""
 
 import csv
+import importlib.util
 import io
 import json
 import os
@@ -19,7 +20,8 @@ from PIL import Image
 from deployed import CLASSES, SIDE
 from noisy_student.data.images import InMemory, try_image
 from noisy_student.deployment import image_files as files
-from noisy_student.deployment.predicting import Predicted
+from noisy_student.deployment.predicting import FilePredictor, Predicted
+from noisy_student.deployment.runtimes import open_any
 from noisy_student.deployment.sheets import Extremes
 from noisy_student.inference.description import Description
 from noisy_student.inference.saving import save
@@ -412,3 +414,75 @@ def test_images_that_were_scaled_differently_are_said(model, photos, call):
     done = call("predict", model, "photos")
     assert done.status == 0
     assert "warning: images of different depth" in done.err
+
+
+# --- workers ---------------------------------------------------------------------------------------
+
+
+def _packed(folder):
+    """Files, a .tar, a .zip and more files, with some that cannot be read, by units of three."""
+    draw = np.random.default_rng(9)
+    for number in range(11):
+        Image.fromarray(draw.integers(0, 256, (14, 14, 3), np.uint8)).save(folder / f"photos/more{number:02}.png")
+    Path("photos/more05.png").write_bytes(b"no image")
+    Path("photos/empty.png").touch()
+    with tarfile.open("a.tar", "w") as archive:
+        for path in sorted(Path("photos").glob("more*")):
+            archive.add(path)
+    shutil.make_archive("b", "zip", "photos")
+    return ["photos", "a.tar", "b.zip", "photos/more01.png", "nowhere.png"]
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [
+        pytest.param("2", marks=pytest.mark.slow, id="two workers"),  # each imports Keras
+        pytest.param(
+            "name=ray,workers=2",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed"),
+            ],
+            id="ray",
+        ),
+    ],
+)
+def test_tables_and_sheets_are_the_same_by_workers(model, photos, call, tmp_path, monkeypatch, executor):
+    monkeypatch.setattr(files, "UNIT", 3)
+    paths = _packed(tmp_path)
+    options = ["--csv", "one.csv", "--sheet", "one.png"]
+    one = call("predict", model, *paths, *options)
+    if "=" in executor:
+        monkeypatch.setenv("EXECUTOR", executor)
+        more = []
+    else:
+        more = ["--workers", executor]
+    two = call("predict", model, *paths, "--csv", "two.csv", "--sheet", "two.png", *more)
+    assert Path("two.csv").read_bytes() == Path("one.csv").read_bytes()
+    assert Path("two.png").read_bytes() == Path("one.png").read_bytes()
+    assert two.status == one.status == 3
+
+    def named(errors):
+        return [line for line in errors.splitlines() if line.startswith("unreadable")]
+
+    assert named(two.err) == named(one.err)
+    assert len(named(one.err)) == 6
+    assert not list(tmp_path.glob(".noisy-student-*"))
+
+
+def test_units_are_the_files_in_their_order(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "UNIT", 3)
+    paths = _packed(tmp_path)
+    found = list(files.units(paths))
+    assert [file.name for unit in found for file in unit] == [file.name for file in files.image_files(paths)]
+    assert [bool(unit.archive) for unit in found].count(True) == 2
+    begins = [file.begins for unit in found for file in unit]
+    assert begins == [file.begins for file in files.image_files(paths)]
+    assert begins.count(True) == len(found)
+    assert max(len(unit.files) for unit in found) == 3
+
+
+def test_batches_begin_anew_with_each_unit(model, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "UNIT", 3)
+    predictor = FilePredictor(open_any(model))
+    assert [len(batch.names) for batch in predictor(files.image_files(["photos"]))] == [3, 3, 1]

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -26,6 +27,8 @@ from small import SMALL, stage
 from support import with_values
 
 NAMES = ("teacher", "student-gen1")
+NO_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
+RAY = [pytest.param("name=ray,workers=2", marks=NO_RAY, id="ray")]
 
 
 def _set(folder, values):
@@ -100,6 +103,16 @@ def _numbers(value):
     if isinstance(value, dict):
         return [number for inner in value.values() for number in _numbers(inner)]
     return [value] if isinstance(value, float) else []
+
+
+@pytest.mark.slow  # each worker imports Keras
+@pytest.mark.parametrize("executor", ["workers=2", *RAY])
+def test_the_files_are_the_same_by_every_executor(fast, measured, monkeypatch, executor):
+    monkeypatch.setenv("EXECUTOR", executor)
+    _measure()
+    assert _files(fast) == _files(measured)
+    record = json.loads(layout.RUN_RECORD.read_text())["robustness@gen1"]
+    assert (record["shards"], record["shards_done_before"]) == (1 + 19 * 3 + 10 + 12, 0)
 
 
 def test_outcomes_are_those_of_scikit_learn(measured, monkeypatch):
