@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisy_student.data.probs import ShardedProbs, dense, top_k
+from noisy_student.data.probs import ShardedProbs, dense, top_k, top_k_dtype
 from noisy_student.pseudo_labels import confidence as confidence_module
 from noisy_student.pseudo_labels import two_passes
 from noisy_student.pseudo_labels.balancing import confident_images, equal
@@ -84,6 +84,36 @@ def test_the_same_rows_of_many(tmp_path, classes):
     streamed, whole = _both(tmp_path, probs, balancing, threshold=0.5)
     assert len(np.unique(whole)) < len(whole)
     np.testing.assert_array_equal(streamed, whole)
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_the_same_rows_of_a_million(tmp_path, classes):
+    """As `balance` chooses them in memory, and as two sorts by hand do; half of the confidences are tied."""
+    rng, rows, wanted = np.random.default_rng(0), 1_000_000, 1_000_000 // classes
+    predicted = (classes * rng.random(rows) ** 2).astype(np.int64)
+    highest = rng.choice(np.linspace(0.52, 1, 9, dtype=np.float32), rows)
+    highest = np.where(rng.random(rows) < 0.5, highest, rng.uniform(0.4, 1, rows).astype(np.float32))
+    if classes == 10:
+        labels = np.repeat(((1 - highest) / 9)[:, None], classes, axis=1)
+        labels[np.arange(rows), predicted] = highest
+    else:  # a thousand numbers an image would be 4 GB
+        labels = np.zeros(rows, top_k_dtype(2, classes))
+        labels["confidence"], labels["classes"][:, 0] = highest, predicted
+    stored = ShardedProbs(np.array_split(labels, 20), classes)
+    names, balancing, path = (
+        [f"name{k}" for k in range(classes)],
+        BalanceParams(per_class=wanted),
+        tmp_path / "rows.npy",
+    )
+    select_into(path, lambda: pieces(stored), balancing, classes=names, threshold=0.5)
+    streamed = read_array(path)
+    whole = equal(confident_images(stored, class_names=names, threshold=0.5), balancing)
+    np.testing.assert_array_equal(streamed, whole)
+    order = np.lexsort((np.arange(rows), -highest, predicted))
+    order = order[highest[order] > 0.5]
+    of_classes = np.split(order, np.searchsorted(predicted[order], np.arange(1, classes)))
+    np.testing.assert_array_equal(streamed, np.concatenate([np.resize(own, wanted) for own in of_classes]))
+    assert max(map(len, of_classes)) > wanted > min(map(len, of_classes))  # some are cut, some repeat
 
 
 def test_thresholds_by_hand(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from noisy_student.data.arrays import images_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ShardedProbs, shard_files
+from noisy_student.data.probs import ShardedProbs
 from noisy_student.data.views import Images
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
@@ -54,9 +54,9 @@ class Inputs:
 
     def probs(self, generation: str) -> ShardedProbs:
         """What the teacher of a generation says of the pool."""
-        folder = layout.pseudo_labels(generation)
-        self.files += shard_files(folder)
-        return open_probs(folder, images=len(self.pool), classes=len(self.classes))
+        found = open_probs(layout.pseudo_labels(generation), images=len(self.pool), classes=len(self.classes))
+        self.files += found.files
+        return found
 
     def rows(self, generation: str) -> Rows:
         """The rows of the pool that balancing chose for a generation's student."""
