@@ -134,6 +134,33 @@ def test_neighbouring_numbers_are_told_from_one_another(tmp_path):
     assert streamed.tolist() == list(range(40, 30, -1))
 
 
+def _by_hand(folder, confidence, *, wanted, piece):
+    """The rows of the second of two classes, which all images are predicted as, read so many at once."""
+
+    def pieces_of():
+        for first in range(0, len(confidence), piece):
+            own = np.float32(confidence[first : first + piece])
+            yield first, np.ones(len(own), np.int64), own
+
+    balancing = BalanceParams(per_class=wanted, on_empty="skip")
+    select_into(folder / "rows.npy", pieces_of, balancing, classes=["a", "b"], threshold=0.0)
+    return read_array(folder / "rows.npy").tolist()
+
+
+def test_what_rounding_has_put_above_one_comes_first(tmp_path):
+    above = np.nextafter(np.float32(1), np.float32(2))
+    assert _by_hand(tmp_path, [0.5, 1.0, above, 0.9, above], wanted=3, piece=2) == [2, 4, 1]
+
+
+def test_each_piece_may_be_less_confident_than_all_before(tmp_path):
+    """By one bin of the first pass, by two and by many: the counters grow."""
+    top = int(np.float32(1).view(np.uint32))
+    bits = [top - (bin_ << two_passes.FINE) for bin_ in (0, 1, 2, 3, 5, 6, 400)]
+    confidence = np.array(bits, np.uint32).view(np.float32)
+    for wanted in (1, 4, 6, 7):
+        assert _by_hand(tmp_path, confidence, wanted=wanted, piece=1) == list(range(wanted))
+
+
 def test_memory_does_not_grow_with_the_pool(tmp_path):
     """Of labels that NumPy keeps in files; 10 times the pool, nearly the same memory."""
 
