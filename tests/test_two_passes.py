@@ -134,8 +134,8 @@ def test_neighbouring_numbers_are_told_from_one_another(tmp_path):
     assert streamed.tolist() == list(range(40, 30, -1))
 
 
-def _by_hand(folder, confidence, *, wanted, piece):
-    """The rows of the second of two classes, which all images are predicted as, read so many at once."""
+def _by_hand(folder, confidence, *, wanted, piece, **bounds):
+    """What is counted and the rows of the second of two classes, which all are predicted as, read so many at once."""
 
     def pieces_of():
         for first in range(0, len(confidence), piece):
@@ -143,13 +143,29 @@ def _by_hand(folder, confidence, *, wanted, piece):
             yield first, np.ones(len(own), np.int64), own
 
     balancing = BalanceParams(per_class=wanted, on_empty="skip")
-    select_into(folder / "rows.npy", pieces_of, balancing, classes=["a", "b"], threshold=0.0)
-    return read_array(folder / "rows.npy").tolist()
+    options = {"classes": ["a", "b"], "threshold": 0.0} | bounds
+    counts = select_into(folder / "rows.npy", pieces_of, balancing, **options)
+    return counts, read_array(folder / "rows.npy").tolist()
 
 
 def test_what_rounding_has_put_above_one_comes_first(tmp_path):
     above = np.nextafter(np.float32(1), np.float32(2))
-    assert _by_hand(tmp_path, [0.5, 1.0, above, 0.9, above], wanted=3, piece=2) == [2, 4, 1]
+    _, rows = _by_hand(tmp_path, [0.5, 1.0, above, 0.9, above], wanted=3, piece=2)
+    assert rows == [2, 4, 1]
+
+
+def test_what_the_upper_bound_leaves_out_takes_no_place(tmp_path):
+    """Though it lies in the same bin of the first pass as what is chosen."""
+    _, rows = _by_hand(tmp_path, [1.0, 0.9994, 1.0, 0.9992, 0.9993], wanted=2, piece=9, max_confidence=0.9995)
+    assert rows == [1, 4]
+
+
+def test_confidence_is_counted_by_hand(tmp_path):
+    """In bins of 0.05, a bound of which belongs to the bin below it; also what the filter leaves out."""
+    counts, _ = _by_hand(tmp_path, [0.05, 0.051, 0.5, 1.0, 0.96], wanted=1, piece=2, threshold=0.7)
+    assert {bin_: n for bin_, n in enumerate(counts.histogram) if n} == {0: 1, 1: 1, 9: 1, 19: 2}
+    assert counts.predicted.tolist() == [0, 5]
+    assert counts.kept.tolist() == [0, 2]
 
 
 def test_each_piece_may_be_less_confident_than_all_before(tmp_path):
@@ -158,7 +174,7 @@ def test_each_piece_may_be_less_confident_than_all_before(tmp_path):
     bits = [top - (bin_ << two_passes.FINE) for bin_ in (0, 1, 2, 3, 5, 6, 400)]
     confidence = np.array(bits, np.uint32).view(np.float32)
     for wanted in (1, 4, 6, 7):
-        assert _by_hand(tmp_path, confidence, wanted=wanted, piece=1) == list(range(wanted))
+        assert _by_hand(tmp_path, confidence, wanted=wanted, piece=1)[1] == list(range(wanted))
 
 
 def test_memory_does_not_grow_with_the_pool(tmp_path):
@@ -203,14 +219,39 @@ def test_the_most_probable_classes_are_kept(rows, k, seed, power):
     np.testing.assert_allclose(rest, rest[:, :1].repeat(9 - k, axis=1), rtol=1e-5)
 
 
+def test_of_equally_probable_classes_the_first_are_kept():
+    """Also of many, which NumPy sorts by another method than few."""
+    probs = np.random.default_rng(0).choice(np.float32([0.001, 0.01, 0.02]), (50, 300))
+    kept = top_k(probs, 200)["classes"]
+    for row, classes in zip(probs, kept, strict=True):
+        assert classes.tolist() == sorted(range(300), key=lambda k: -row[k])[:200]
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_best_of_equally_probable_classes_stays_the_best(k):
+    """However 1 / K is rounded, and what is shared among the others."""
+    for classes in range(k + 1, 200):
+        uniform = np.full((1, classes), 1 / classes, np.float32)
+        read = dense(top_k(uniform, k), classes)
+        assert read.argmax() == 0
+        assert read.max() == uniform[0, 0]
+
+
+def test_more_classes_than_two_bytes_count():
+    probs = np.zeros((1, 70_000), np.float32)
+    probs[0, [69_999, 3]] = 0.75, 0.25
+    assert top_k(probs, 2)["classes"].tolist() == [[69_999, 3]]
+
+
 def test_labels_in_parts_read_like_one_array():
     probs = _tied(50, 6, levels=20, seed=3)
     stored = ShardedProbs([probs[:20], probs[20:20], probs[20:]], 6)
     assert stored.shape == probs.shape
     for rows in (np.array([3, 49, 20, 19, 3]), slice(None), slice(10, 40, 7), np.array([], int), -1, 20):
         np.testing.assert_array_equal(stored[rows], probs[rows])
-    with pytest.raises(IndexError):
-        stored[np.array([50])]
+    for outside in (50, -51):
+        with pytest.raises(IndexError):
+            stored[np.array([outside])]
     predicted, confidence = confidence_module.best_guesses(ShardedProbs([top_k(probs[:30], 2), probs[30:]], 6))
     np.testing.assert_array_equal(predicted, probs.argmax(axis=1))
     np.testing.assert_array_equal(confidence, probs.max(axis=1))
