@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noisy_student.data.probs import ShardedProbs, dense, top_k
+from noisy_student.data.probs import ShardedProbs, dense, top_k, top_k_dtype
 from noisy_student.pseudo_labels import confidence as confidence_module
 from noisy_student.pseudo_labels import two_passes
 from noisy_student.pseudo_labels.balancing import confident_images, equal
@@ -86,6 +86,36 @@ def test_the_same_rows_of_many(tmp_path, classes):
     np.testing.assert_array_equal(streamed, whole)
 
 
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_the_same_rows_of_a_million(tmp_path, classes):
+    """As `balance` chooses them in memory, and as two sorts by hand do; half of the confidences are tied."""
+    rng, rows, wanted = np.random.default_rng(0), 1_000_000, 1_000_000 // classes
+    predicted = (classes * rng.random(rows) ** 2).astype(np.int64)
+    highest = rng.choice(np.linspace(0.52, 1, 9, dtype=np.float32), rows)
+    highest = np.where(rng.random(rows) < 0.5, highest, rng.uniform(0.4, 1, rows).astype(np.float32))
+    if classes == 10:
+        labels = np.repeat(((1 - highest) / 9)[:, None], classes, axis=1)
+        labels[np.arange(rows), predicted] = highest
+    else:  # a thousand numbers an image would be 4 GB
+        labels = np.zeros(rows, top_k_dtype(2, classes))
+        labels["confidence"], labels["classes"][:, 0] = highest, predicted
+    stored = ShardedProbs(np.array_split(labels, 20), classes)
+    names, balancing, path = (
+        [f"name{k}" for k in range(classes)],
+        BalanceParams(per_class=wanted),
+        tmp_path / "rows.npy",
+    )
+    select_into(path, lambda: pieces(stored), balancing, classes=names, threshold=0.5)
+    streamed = read_array(path)
+    whole = equal(confident_images(stored, class_names=names, threshold=0.5), balancing)
+    np.testing.assert_array_equal(streamed, whole)
+    order = np.lexsort((np.arange(rows), -highest, predicted))
+    order = order[highest[order] > 0.5]
+    of_classes = np.split(order, np.searchsorted(predicted[order], np.arange(1, classes)))
+    np.testing.assert_array_equal(streamed, np.concatenate([np.resize(own, wanted) for own in of_classes]))
+    assert max(map(len, of_classes)) > wanted > min(map(len, of_classes))  # some are cut, some repeat
+
+
 def test_thresholds_by_hand(tmp_path):
     """Three of five are wanted; two of the three tied ones come first by row."""
     probs = np.float32([[0.7, 0.3], [0.9, 0.1], [0.7, 0.3], [0.7, 0.3], [0.6, 0.4], [0.2, 0.8]])
@@ -102,6 +132,49 @@ def test_neighbouring_numbers_are_told_from_one_another(tmp_path):
     probs = np.stack([np.float32(numbers), 1 - np.float32(numbers)], axis=1)
     streamed, _ = _both(tmp_path, probs, BalanceParams(per_class=10), threshold=0.5)
     assert streamed.tolist() == list(range(40, 30, -1))
+
+
+def _by_hand(folder, confidence, *, wanted, piece, **bounds):
+    """What is counted and the rows of the second of two classes, which all are predicted as, read so many at once."""
+
+    def pieces_of():
+        for first in range(0, len(confidence), piece):
+            own = np.float32(confidence[first : first + piece])
+            yield first, np.ones(len(own), np.int64), own
+
+    balancing = BalanceParams(per_class=wanted, on_empty="skip")
+    options = {"classes": ["a", "b"], "threshold": 0.0} | bounds
+    counts = select_into(folder / "rows.npy", pieces_of, balancing, **options)
+    return counts, read_array(folder / "rows.npy").tolist()
+
+
+def test_what_rounding_has_put_above_one_comes_first(tmp_path):
+    above = np.nextafter(np.float32(1), np.float32(2))
+    _, rows = _by_hand(tmp_path, [0.5, 1.0, above, 0.9, above], wanted=3, piece=2)
+    assert rows == [2, 4, 1]
+
+
+def test_what_the_upper_bound_leaves_out_takes_no_place(tmp_path):
+    """Though it lies in the same bin of the first pass as what is chosen."""
+    _, rows = _by_hand(tmp_path, [1.0, 0.9994, 1.0, 0.9992, 0.9993], wanted=2, piece=9, max_confidence=0.9995)
+    assert rows == [1, 4]
+
+
+def test_confidence_is_counted_by_hand(tmp_path):
+    """In bins of 0.05, a bound of which belongs to the bin below it; also what the filter leaves out."""
+    counts, _ = _by_hand(tmp_path, [0.05, 0.051, 0.5, 1.0, 0.96], wanted=1, piece=2, threshold=0.7)
+    assert {bin_: n for bin_, n in enumerate(counts.histogram) if n} == {0: 1, 1: 1, 9: 1, 19: 2}
+    assert counts.predicted.tolist() == [0, 5]
+    assert counts.kept.tolist() == [0, 2]
+
+
+def test_each_piece_may_be_less_confident_than_all_before(tmp_path):
+    """By one bin of the first pass, by two and by many: the counters grow."""
+    top = int(np.float32(1).view(np.uint32))
+    bits = [top - (bin_ << two_passes.FINE) for bin_ in (0, 1, 2, 3, 5, 6, 400)]
+    confidence = np.array(bits, np.uint32).view(np.float32)
+    for wanted in (1, 4, 6, 7):
+        assert _by_hand(tmp_path, confidence, wanted=wanted, piece=1)[1] == list(range(wanted))
 
 
 def test_memory_does_not_grow_with_the_pool(tmp_path):
@@ -146,14 +219,39 @@ def test_the_most_probable_classes_are_kept(rows, k, seed, power):
     np.testing.assert_allclose(rest, rest[:, :1].repeat(9 - k, axis=1), rtol=1e-5)
 
 
+def test_of_equally_probable_classes_the_first_are_kept():
+    """Also of many, which NumPy sorts by another method than few."""
+    probs = np.random.default_rng(0).choice(np.float32([0.001, 0.01, 0.02]), (50, 300))
+    kept = top_k(probs, 200)["classes"]
+    for row, classes in zip(probs, kept, strict=True):
+        assert classes.tolist() == sorted(range(300), key=lambda k: -row[k])[:200]
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_the_best_of_equally_probable_classes_stays_the_best(k):
+    """However 1 / K is rounded, and what is shared among the others."""
+    for classes in range(k + 1, 200):
+        uniform = np.full((1, classes), 1 / classes, np.float32)
+        read = dense(top_k(uniform, k), classes)
+        assert read.argmax() == 0
+        assert read.max() == uniform[0, 0]
+
+
+def test_more_classes_than_two_bytes_count():
+    probs = np.zeros((1, 70_000), np.float32)
+    probs[0, [69_999, 3]] = 0.75, 0.25
+    assert top_k(probs, 2)["classes"].tolist() == [[69_999, 3]]
+
+
 def test_labels_in_parts_read_like_one_array():
     probs = _tied(50, 6, levels=20, seed=3)
     stored = ShardedProbs([probs[:20], probs[20:20], probs[20:]], 6)
     assert stored.shape == probs.shape
     for rows in (np.array([3, 49, 20, 19, 3]), slice(None), slice(10, 40, 7), np.array([], int), -1, 20):
         np.testing.assert_array_equal(stored[rows], probs[rows])
-    with pytest.raises(IndexError):
-        stored[np.array([50])]
+    for outside in (50, -51):
+        with pytest.raises(IndexError):
+            stored[np.array([outside])]
     predicted, confidence = confidence_module.best_guesses(ShardedProbs([top_k(probs[:30], 2), probs[30:]], 6))
     np.testing.assert_array_equal(predicted, probs.argmax(axis=1))
     np.testing.assert_array_equal(confidence, probs.max(axis=1))

@@ -6,7 +6,7 @@ import numpy as np
 
 from noisy_student.data import shards
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ShardedProbs, open_parts, remove_labels, shard_files, shard_name, top_k_dtype
+from noisy_student.data.probs import ShardedProbs, open_parts, remove_labels, shard_name, top_k_dtype
 from noisy_student.data.views import Images, SourceImages
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.files import read_array, write_array
@@ -62,13 +62,13 @@ def open_labelled(folder: Path, *, classes: list[str] | None = None) -> Labelled
 
 def open_probs(folder: Path, *, images: int, classes: int) -> ShardedProbs:
     """Open a teacher's distributions over a pool of so many images as read-only memory maps; sums are checked."""
-    parts, files = open_parts(folder), shard_files(folder)
-    for path, part in zip(files, parts, strict=True):
+    parts = open_parts(folder)
+    for path, part in parts.items():
         _check_shard(path, part, classes)
-    total = sum(map(len, parts))
+    total = sum(map(len, parts.values()))
     if total != images:
         raise _damaged(folder, f"{total:,} distributions, expected one for each of the {images:,} unlabelled images")
-    return ShardedProbs(parts, classes)
+    return ShardedProbs([*parts.values()], classes, files=[*parts])
 
 
 def _check_shard(path, part, classes):

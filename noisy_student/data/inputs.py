@@ -5,7 +5,7 @@ from pathlib import Path
 
 from noisy_student.data.arrays import images_files, open_images, open_labelled, open_probs, open_rows
 from noisy_student.data.labelled import LabelledImages
-from noisy_student.data.probs import ROWS, AtRows, ShardedProbs, shard_files
+from noisy_student.data.probs import ROWS, AtRows, ShardedProbs
 from noisy_student.data.views import Images
 from noisy_student.runtime import layout
 from noisy_student.runtime.files import read_json
@@ -54,10 +54,11 @@ class Inputs:
 
     def probs(self, generation: str) -> ShardedProbs:
         """What the teacher of a generation says of the pool, or of the rows that are `labelled_rows`."""
-        folder, rows = layout.pseudo_labels(generation), self.labelled_rows(generation)
-        self.files += shard_files(folder)
+        rows = self.labelled_rows(generation)
         images = len(self.pool) if rows is None else len(rows)
-        return open_probs(folder, images=images, classes=len(self.classes))
+        found = open_probs(layout.pseudo_labels(generation), images=images, classes=len(self.classes))
+        self.files += found.files
+        return found
 
     def probs_by_row(self, generation: str) -> ShardedProbs | AtRows:
         """The same, to be asked by rows of the pool."""

@@ -119,13 +119,14 @@ class ShardedProbs:
     Args:
         parts: of float32 (n, K), or of `top_k_dtype`.
         classes: K.
+        files: of the parts, where they are kept.
     """
 
     dtype, ndim = np.dtype(np.float32), 2
     itemsize = dtype.itemsize
 
-    def __init__(self, parts: Sequence[np.ndarray], classes: int) -> None:
-        self.parts, self.starts = parts, np.cumsum([0, *map(len, parts)])
+    def __init__(self, parts: Sequence[np.ndarray], classes: int, *, files: Sequence[Path] = ()) -> None:
+        self.parts, self.files, self.starts = parts, files, np.cumsum([0, *map(len, parts)])
         self.shape = int(self.starts[-1]), classes
         self.size = self.shape[0] * classes
 
@@ -183,8 +184,8 @@ class AtRows:
         return self.probs[places]
 
 
-def open_parts(folder: Path) -> list[np.ndarray]:
-    """The shards' arrays, memory-mapped; their names must follow one another.
+def open_parts(folder: Path) -> dict[Path, np.ndarray]:
+    """The shards' arrays by their files, memory-mapped; their names must follow one another.
 
     Raises:
         DataError: there is none, one is missing, or one cannot be read.
@@ -193,5 +194,5 @@ def open_parts(folder: Path) -> list[np.ndarray]:
     names = [f"{shard_name(number)}.npy" for number in range(max(1, len(files)))]
     if [path.name for path in files] != names:
         lacking = next(name for name in names if not os.path.exists(folder / name))
-        return [read_array(folder / lacking)]  # which says what is to be done
-    return [read_array(path) for path in files]
+        return {folder / lacking: read_array(folder / lacking)}  # which says what is to be done
+    return {path: read_array(path) for path in files}

@@ -8,10 +8,12 @@ import contextlib
 import importlib.util
 import os
 import platform
+import secrets
 import signal
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -27,6 +29,8 @@ from noisy_student.runtime.signals import Requests
 
 _LOOK = 0.5  # seconds between two looks for requests to stop
 _KNOCK = 10.0  # seconds that a cluster has to answer
+_EVERY = 10.0  # seconds between two looks whether it still does
+_KNOCKS = 3  # in vain, and it is lost: Ray itself would end this process after a minute or more, without a clean end
 _IN_FLIGHT = 4  # tasks that are handed to Ray for each of its processors: it needs no list of all
 _DIED = (
     "its worker died each time, e.g. killed by the system or by Ray because the memory was full (fewer workers, or a "
@@ -38,6 +42,10 @@ class VersionsError(UserError):
     """A worker has other library versions than the driver."""
 
 
+class LostError(UserError):
+    """The cluster has answered, and does so no more."""
+
+
 def results(
     work: Work, tasks: Sequence[Task], settings: ExecutorSettings, requests: Requests
 ) -> Generator[Outcome, None, None]:
@@ -46,6 +54,7 @@ def results(
     Raises:
         ParamsError: Ray is not installed, or no cluster answers at the address.
         VersionsError: a worker has other libraries.
+        LostError: the cluster's head cannot be reached any more.
     """
     if importlib.util.find_spec("ray") is None:
         raise ParamsError(
@@ -65,7 +74,7 @@ def results(
         )
         common = ray.put(_Common(work, os.getcwd(), environment.versions(), _variables()))
         most = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting, running = deque(tasks), dict[Any, Task]()
+        waiting, running, head = deque(tasks), dict[Any, Task](), _Head(settings)
         while waiting or running:
             while waiting and len(running) < most:
                 task = waiting.popleft()
@@ -76,6 +85,7 @@ def results(
                 yield _outcome(running.pop(reference), reference)
             if requests.pending() is not None:
                 return
+            head.check()
     finally:
         ray.shutdown()  # what still runs ends too
 
@@ -88,6 +98,10 @@ def _connect(settings):
     handler = signal.getsignal(signal.SIGTERM)
     try:
         if settings.address is None:
+            if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(
+                    32
+                )  # else Ray writes one into the home folder, for good
             ray.init(address="local", num_cpus=settings.workers, include_dashboard=False, logging_level="error")
             return
         try:
@@ -102,6 +116,35 @@ def _connect(settings):
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)  # Ray's ends the driver at once
+
+
+class _Head:
+    """The cluster's first node, which another machine may be."""
+
+    def __init__(self, settings):
+        import ray
+
+        self.given = settings.address
+        self.address = ray.get_runtime_context().gcs_address
+        self.next = time.monotonic() + _EVERY
+
+    def check(self):
+        """Now and then, raise LostError if it cannot be reached."""
+        if not self.given or time.monotonic() < self.next:
+            return
+        for number in range(_KNOCKS):
+            try:
+                _knock(self.address)
+                break
+            except OSError as error:
+                if number == _KNOCKS - 1:
+                    raise LostError(
+                        f"executor address: {self.given}: the head of the Ray cluster does not answer any more "
+                        f"({error}). What is done is kept: mend the network, or start the cluster anew, and run the "
+                        "same command again."
+                    ) from error
+                time.sleep(1)
+        self.next = time.monotonic() + _EVERY
 
 
 def _knock(address):

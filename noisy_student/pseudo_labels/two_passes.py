@@ -165,9 +165,9 @@ def _gather(pieces, keep, cuts, starts, chosen):
     """The last pass: write what is taken, each class where it begins, in the order of the rows."""
     ends, left = starts.copy(), cuts.of_place.copy()
     for first, predicted, confidence in pieces():
-        place = _place(confidence)
-        taken = keep(confidence) & (place < cuts.place[predicted])
-        at_the_cut = np.flatnonzero(keep(confidence) & (place == cuts.place[predicted]))
+        place, passed = _place(confidence), keep(confidence)
+        taken = passed & (place < cuts.place[predicted])
+        at_the_cut = np.flatnonzero(passed & (place == cuts.place[predicted]))
         for k in np.unique(predicted[at_the_cut]):
             equal = at_the_cut[predicted[at_the_cut] == k][: left[k]]
             taken[equal] = True

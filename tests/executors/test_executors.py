@@ -9,13 +9,14 @@ from executors_used import ALL, ON_RAY, ONE, TWO, WORKERS
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import ShardError, run
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Work
+from noisy_student.executors.tasks import TRIES, Call, Work, perform
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.signals import Stopped
 
 
-def _run(tasks, function="square", *, settings, threads=None):
-    start = Call("shard_work:begin", {"log": str(tasks[0].output.parents[1] / "log")})
+def _run(tasks, function="square", *, settings, threads=None, start="begin"):
+    start = Call(f"shard_work:{start}", {"log": str(tasks[0].output.parents[1] / "log")})
     return run(Work(Call(f"shard_work:{function}", {}), start, threads), tasks, settings, title="numbers")
 
 
@@ -54,7 +55,7 @@ def test_a_new_process_is_started_once_for_all_its_tasks(tasks, tmp_path):
 
 
 @pytest.mark.parametrize("settings", WORKERS)
-@pytest.mark.parametrize("way", ["killed once", "disk once"])
+@pytest.mark.parametrize("way", ["killed once", "disk once", "memory once", "stopped once"])
 def test_a_task_whose_worker_dies_is_done_by_another(tasks, tmp_path, settings, way):
     report = _run(tasks(6, way=way), "difficult", settings=settings)
     assert [(tmp_path / f"out/{n}.txt").read_text() for n in range(6)] == [f"{n}\n" for n in range(6)]
@@ -94,6 +95,72 @@ def test_where_nothing_succeeds_not_all_is_tried(tasks, tmp_path):
     with pytest.raises(ShardError, match="of 200 shards failed, 0 are done"):
         _run(same, "difficult", settings=TWO)
     assert _begun(tmp_path)[3] < 20
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_asked_to_stop_no_task_is_begun_any_more(tasks, tmp_path, settings):
+    with pytest.raises(Stopped, match=r"numbers: stopped; \d+ of 30 shards are done\. Run the same command again"):
+        _run(tasks(30, driver=os.getpid()), "stopped", settings=settings)
+    assert 3 <= len(_begun(tmp_path)) < 20
+    _run(tasks(30), settings=settings)
+    assert len(list((tmp_path / "out").iterdir())) == 30
+
+
+def test_a_worker_that_dies_without_a_task_is_not_missed(tasks, tmp_path):
+    report = _run(tasks(2), "killer", settings=TWO)
+    assert _begun(tmp_path) == {0: 1, 1: 1}
+    assert (len(report.seconds), report.retries) == (2, 0)
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_what_a_task_prints_is_no_answer(tasks, tmp_path, settings):
+    report = _run(tasks(4), "talkative", settings=settings)
+    assert [(tmp_path / f"out/{n}.txt").read_text() for n in range(4)] == [f"{n}\n" for n in range(4)]
+    assert len(report.seconds) == 4
+
+
+@pytest.mark.parametrize("settings", WORKERS)
+def test_a_worker_that_could_not_be_made_ready_is_made_ready_again(tasks, tmp_path, settings):
+    report = _run(tasks(1), settings=settings, start="begin_at_last")
+    assert (tmp_path / "log").read_text().count("start") == 3
+    assert report.retries == 2
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="there is one processor alone")
+@pytest.mark.parametrize("settings", WORKERS)
+def test_workers_share_the_processors_out(tasks, settings):
+    two = tasks(2)
+    _run(two, "own_processors", settings=settings, threads=1)
+    assert len({task.output.read_text() for task in two}) == 2
+
+
+def test_where_some_succeed_all_are_tried(tasks, tmp_path):
+    with pytest.raises(ShardError) as failed:
+        _run(tasks(40), "even", settings=TWO)
+    message = str(failed.value)
+    assert "20 of 40 shards failed, 20 are done and kept" in message
+    assert message.count("(1 try): number") == 5
+    assert "... and 15 more" in message
+    assert _begun(tmp_path) == dict.fromkeys(range(40), 1)
+
+
+def test_workers_that_are_asked_to_stop_save_first(tasks, tmp_path):
+    with pytest.raises(Stopped):
+        _run(tasks(9, driver=os.getpid()), "saved", settings=TWO)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert {line.rpartition(" ")[0] for line in lines if line.startswith("saved")} == {"saved 0", "saved 1"}
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_file_that_is_whole_is_not_made_again(tasks, tmp_path):
+    """Its worker died before it could say so."""
+    (task,) = tasks(1)
+    task.output.parent.mkdir()
+    task.output.write_text("whole")
+    facts = perform(Call("shard_work:square", {}), task.output, task.arguments)
+    assert task.output.read_text() == "whole"
+    assert facts["details"] == {}
+    assert not (tmp_path / "log").exists()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to processors")

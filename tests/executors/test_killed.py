@@ -24,18 +24,20 @@ from noisy_student.executors.tasks import Call, Task, Work
 
 log = str(Path("log").resolve())
 tasks = [Task(f"n{{n}}", Path(f"out/{{n}}.txt"), 1, dict(number=n)) for n in range({SHARDS})]
-work = Work(Call("shard_work:square", dict(log=log, seconds=0.1)), Call("shard_work:begin", dict(log=log)))
+seconds = float(sys.argv[2])
+work = Work(Call("shard_work:square", dict(log=log, seconds=seconds)), Call("shard_work:begin", dict(log=log)))
 report = run(work, tasks, ExecutorSettings(name=sys.argv[1], workers=2), title="t")
 print(report.skipped, report.retries)
 """
 
 
-def _start(folder, executor):
+def _start(folder, executor, seconds=0.1):
     """The driver in a process of its own; the log of its tasks is a new one."""
     (folder / "out").mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([sys.executable, "-c", DRIVER, executor], cwd=folder, env=environment, **output)
+    command = [sys.executable, "-c", DRIVER, executor, str(seconds)]
+    return subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **output)
 
 
 def _workers(folder):
@@ -100,13 +102,26 @@ def test_kills_of_workers_and_of_the_driver(tmp_path, settings):
 
 
 @pytest.mark.parametrize("settings", WORKERS)
-def test_one_who_asks_to_stop_gets_an_end(tmp_path, settings):
-    """SIGTERM to the driver: status, message, and no process that goes on."""
+def test_workers_of_a_dead_driver_end_at_once(tmp_path, settings):
+    """Not when their tasks are done, which may take an hour."""
+    driver = _start(tmp_path, settings.name, seconds=300)
+    _wait(lambda: len(_workers(tmp_path)) == 2)
+    left = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    driver.communicate()
+    _wait(lambda: not any(map(_is_alive, left)), seconds=60)
+
+
+@pytest.mark.parametrize("settings", WORKERS)
+@pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
+def test_one_who_asks_to_stop_gets_an_end(tmp_path, settings, way):
+    """SIGTERM to the driver, or Ctrl-C to all of its terminal: a message, and no process that goes on."""
     driver = _start(tmp_path, settings.name)
     _wait(lambda: list((tmp_path / "out").glob("[0-9]*.txt")))
     workers = _workers(tmp_path)
-    driver.send_signal(signal.SIGTERM)
+    os.kill(driver.pid, signal.SIGTERM) if way == "SIGTERM" else os.killpg(driver.pid, signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert b"shards are done. Run the same command again to go on." in errors
+    assert b"begun again" not in errors
     _wait(lambda: not any(map(_is_alive, workers)))
     assert not list((tmp_path / "out").glob(".tmp-*"))

@@ -99,9 +99,10 @@ class _Killed(BaseException):
     """Stands for SIGKILL."""
 
 
-def test_a_killed_labelling_goes_on_within_its_shard(settings, monkeypatch):
+@pytest.mark.parametrize("keep", ["all", 3])
+def test_a_killed_labelling_goes_on_within_its_shard(settings, monkeypatch, keep):
     """Killed in the second shard after one of its two batches: neither that batch nor the first shard is done again."""
-    whole = settings(pseudolabel__shard_images=8)
+    whole = settings(pseudolabel__shard_images=8, pseudolabel__keep=keep)
     label_pool(whole, "gen1")
     expected, saved, real = _files(), [], Checkpoints.save
 
