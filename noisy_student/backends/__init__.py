@@ -124,6 +124,10 @@ def current() -> ModuleType:
     - `compiles_with_xla()`: whether training steps are compiled by XLA.
     - `is_bfloat16_fast()`: whether training in bfloat16 is faster than in float32.
     - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none.
+    - `use_devices(number)`: make so many virtual devices of the CPU, before any computation; None: one.
+    - `device_count()`: devices that can share a batch, of all processes.
+    - `data_parallel(devices)`: a context in which models are made and trained so that these share every batch.
+    - `join(rank)`, JAX only: find the other processes of a training; `of_first_process(values)`: uint8 (N,) of rank 0.
     - `feed(batches)`: what `keras.Model.fit` iterates over, once a round, of a training.batches.TrainingBatches.
     - `forward(model)`: the model without noise of training, as a function of batches of one constant shape: uint8
       NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.installed import REQUIREMENTS
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import schema
 from noisy_student.settings.inputs import check_input_path
@@ -52,6 +53,10 @@ class Params(Section):
     )
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
+    )
+    distribution: Literal["none", "devices", "processes"] = parameter(
+        "none",
+        "none | devices (all of this machine share every batch of a training) | processes (of several hosts, too; jax)",
     )
     release: str = parameter(
         "student-gen3", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
@@ -98,6 +103,21 @@ A student of mix: none is a control beside them: it learns from the labelled ima
             raise ValueError(
                 "arithmetic=portable computes in float32, but precision is mixed_bfloat16; set precision: float32, "
                 "or arithmetic: fast"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distribution(self):
+        fitting = {"none": REQUIREMENTS, "devices": ("tensorflow", "jax"), "processes": ("jax",)}[self.distribution]
+        if self.backend not in fitting:
+            raise ValueError(
+                f"distribution={self.distribution} is for backend: {' or '.join(fitting)} (found {self.backend}); "
+                "change one of them"
+            )
+        if self.distribution != "none" and self.arithmetic == "portable":
+            raise ValueError(
+                f"arithmetic=portable is for one device, but distribution is {self.distribution}; set distribution: "
+                "none, or arithmetic: fast"
             )
         return self
 
