@@ -1,0 +1,69 @@
+"""A process makes its part of every batch: joined, the parts are the batch."""
+
+import numpy as np
+import pytest
+
+from noisy_student.noise.in_graph import InGraphNoise
+from noisy_student.noise.pipeline import input_noise
+from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.training import distribution
+from noisy_student.training.batches import Share, TrainingBatches
+from noisy_student.training.distribution import Sharing
+from noisy_student.training.examples import LabelledExamples
+from noisy_student.training.phases import Phase
+
+
+def _shares():
+    rng = np.random.default_rng(0)
+    examples = [
+        LabelledExamples(rng.integers(0, 256, (n, 8, 8, 3), np.uint8), rng.integers(0, 3, n), classes=3)
+        for n in (7, 11)
+    ]
+    return [Share("labelled", examples[0], 4), Share("pseudo", examples[1], 8, 0.5)]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 4, 12])
+@pytest.mark.parametrize("on_device", [False, True])
+def test_parts_are_the_whole_batch(changed, parts, on_device):
+    noise = input_noise(changed(augmentation__crop=1), noised=True, image_size=8)
+    in_graph = InGraphNoise(noise) if on_device else None
+
+    def batches(part):
+        return TrainingBatches(_shares(), noise=noise, round_steps=5, seed=1, part=part, in_graph=in_graph)
+
+    whole, own = batches((0, 1)), [batches((which, parts)) for which in range(parts)]
+    for step in range(5):
+        pieces = [each[step] for each in own]
+        for place in range(3):
+            expected, found = whole[step][place], [piece[place] for piece in pieces]
+            if isinstance(expected, dict):
+                for key in expected:
+                    np.testing.assert_array_equal(expected[key], np.concatenate([each[key] for each in found]))
+            else:
+                np.testing.assert_array_equal(expected, np.concatenate(found))
+    assert {each.batch_size for each in own} == {12}
+
+
+def _phase(*sizes):
+    shares = [Share(str(size), None, size) for size in sizes]
+    return Phase("student-gen1", None, shares, image_size=8, round_steps=1, rounds=1, seed=0)
+
+
+def test_devices_that_do_not_divide_a_batch_are_refused():
+    Sharing(devices=4).check(_phase(4, 8))
+    with pytest.raises(ParamsError, match=r"student-gen1: 8 devices cannot share a batch of 12 .*; 8 or 16 would do"):
+        Sharing(devices=8).check(_phase(4, 8))
+    with pytest.raises(ParamsError, match=r"64 devices .* 12 images equally; 64 would do"):
+        Sharing(devices=64).check(_phase(4, 8))
+
+
+def test_too_few_devices_are_named():
+    assert "there is 1 device to share" in distribution.too_few(None, 1)
+    assert "asks for 8, but there are 2 devices here" in distribution.too_few(8, 2)
+
+
+def test_a_process_alone_is_none_of_several(monkeypatch):
+    monkeypatch.delenv("NOISY_STUDENT_RANK", raising=False)
+    distribution.joined.cache_clear()
+    with pytest.raises(UserError, match="Run the stages by dvc repro"):
+        distribution.joined("processes")
