@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 import noisy_student
+from noisy_student.launching.faults import too_few_processes
 from noisy_student.launching.ranks import MARK, Rank
 from noisy_student.launching.settings import FILE, LaunchSettings, load
 from noisy_student.runtime import environment
@@ -53,10 +54,7 @@ def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
     """
     settings = load()
     if settings.processes < 2:
-        raise LaunchError(
-            f"distribution=processes: {FILE} asks for {settings.processes} process. Give it `workers: 2`, or hosts, or "
-            "set LAUNCH=workers=2 for one command; or set distribution: none in params.yaml."
-        )
+        raise LaunchError(too_few_processes(settings.processes))
     restarts = 0
     with deferred() as requests:
         while True:

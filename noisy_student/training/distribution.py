@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from noisy_student import backends
-from noisy_student.launching import ranks, settings
+from noisy_student.launching import faults, ranks, settings
 from noisy_student.runtime import checkpoints
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -46,7 +46,7 @@ class Sharing:
         """Raise ParamsError unless the devices divide the batches of a phase."""
         size = sum(share.batch_size for share in phase.shares)
         if size % self.devices:
-            raise ParamsError(uneven(phase.name, size, self.devices))
+            raise ParamsError(faults.uneven(phase.name, size, self.devices))
 
     def of_leader(self, values: np.ndarray) -> np.ndarray:
         """The array of rank 0, in every process; those of the others have its shape and type."""
@@ -99,16 +99,6 @@ class ReadCheckpoints(Checkpoints):
         return False
 
 
-def uneven(name: str, size: int, devices: int) -> str:
-    """What is wrong with a batch that devices cannot share equally."""
-    lower, higher = size // devices * devices, (size // devices + 1) * devices
-    fitting = f"{lower} or {higher}" if lower else str(higher)
-    return (
-        f"{name}: {devices} devices cannot share a batch of {size} images equally; {fitting} would do. Change "
-        "batch_size (of mix: ratio also unlabelled_ratio) in params.yaml, or the devices in launch.yaml."
-    )
-
-
 @functools.cache
 def joined(kind: str) -> Sharing:
     """How batches are shared out by `distribution` of params.yaml; the first call comes before any computation.
@@ -133,16 +123,5 @@ def joined(kind: str) -> Sharing:
     framework.use_devices(wanted)
     there = framework.device_count()
     if there < max(2, wanted or 2):
-        raise UserError(too_few(wanted, there))
+        raise UserError(faults.too_few(wanted, there))
     return Sharing(wanted or there)
-
-
-def too_few(wanted: int | None, there: int) -> str:
-    """What is wrong where fewer devices are there than wanted, or only one."""
-    found = f"{there} device{'s' * (there != 1)}"
-    if wanted and wanted > there:
-        return f"distribution=devices: launch.yaml asks for {wanted}, but there are {found} here. Lower devices there."
-    return (
-        f"distribution=devices: there is {found} to share a batch out to. Set distribution: none in params.yaml; to "
-        "try it on a CPU, give LAUNCH=devices=2, which makes two of it."
-    )

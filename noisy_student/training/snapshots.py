@@ -125,4 +125,7 @@ def _variables(model):
 
 
 def _arrays(variables):
-    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]  # copies: a step overwrites them
+    """Copies: a step overwrites the variables."""
+    if keras.backend.backend() == "tensorflow":  # a variable of several devices has no other way
+        return [np.array(each.value.numpy()) for each in variables]
+    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]

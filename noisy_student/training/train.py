@@ -343,7 +343,7 @@ def compile_for_training(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=backends.current().compiles_with_xla(),
-        steps_per_execution=steps_per_execution(round_steps, most=backends.current().STEPS_AT_A_TIME),
+        steps_per_execution=steps_per_execution(round_steps, most=backends.current().steps_at_a_time()),
     )
     make_variables(model)  # TensorFlow would trace a step that makes any twice: seconds, for the same graph
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from noisy_student.launching import faults
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -58,8 +59,8 @@ def test_devices_that_do_not_divide_a_batch_are_refused():
 
 
 def test_too_few_devices_are_named():
-    assert "there is 1 device to share" in distribution.too_few(None, 1)
-    assert "asks for 8, but there are 2 devices here" in distribution.too_few(8, 2)
+    assert "there is 1 device to share" in faults.too_few(None, 1)
+    assert "asks for 8, but there are 2 devices here" in faults.too_few(8, 2)
 
 
 def test_a_process_alone_is_none_of_several(monkeypatch):
