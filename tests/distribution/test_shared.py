@@ -25,6 +25,7 @@ def _train(folder, kind, launch="", **values):
     file = folder / f"{kind}.npz"
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "LAUNCH": launch, "DVC_ROOT": "."}
+    environment.pop("KERAS_BACKEND", None)  # of the test suite
     command = [sys.executable, HERE / "shared_training.py", kind, file, json.dumps(values)]
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=500, check=False
