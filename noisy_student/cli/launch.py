@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--workers", type=int, metavar="N", help="processes, over all hosts; default: one a host")
     parser.add_argument("--hosts", metavar="A,B", help="where they run, reached by ssh; default: this machine")
-    parser.add_argument("--devices", type=int, metavar="N", help="devices a process; of CPUs: so many are made of it")
+    parser.add_argument("--devices", type=int, metavar="N", help="of a process, made of a CPU if need be; default: all")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="default: dvc repro")
 
 
