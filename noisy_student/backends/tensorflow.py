@@ -29,8 +29,8 @@ def make_portable() -> None:
 
 
 def compiles_with_xla() -> bool:
-    """On GPUs only: on CPUs it slows convolutions down."""
-    return bool(tf.config.get_visible_devices("GPU"))
+    """On GPUs only: on CPUs it slows convolutions down; and not for several devices, whose step is no single program."""
+    return bool(tf.config.get_visible_devices("GPU")) and not tf.distribute.has_strategy()
 
 
 def is_bfloat16_fast() -> bool:

@@ -52,6 +52,8 @@ class LaunchSettings(BaseModel):
             raise ValueError(
                 f"workers={self.workers} cannot be shared out equally among {len(self.hosts)} hosts; give a multiple"
             )
+        if "localhost" in self.hosts and len(set(self.hosts)) > 1:
+            raise ValueError("hosts: others cannot find localhost; give this machine's name in their network")
         if self.hosts and "{host}" not in self.shell:
             raise ValueError(f"shell={self.shell!r} must name {{host}}, as in 'ssh {{host}}'")
         return self

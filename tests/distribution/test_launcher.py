@@ -153,6 +153,7 @@ def test_no_rank_outlives_a_killed_launcher(tmp_path):
         ("workers: 0", "", ["workers", "greater than or equal to 1"]),
         ("{hosts: [a, b], workers: 3}", "", ["workers=3", "2 hosts", "multiple"]),
         ("{hosts: [a, b], shell: ssh}", "", ["shell='ssh'", "{host}"]),
+        ("hosts: [localhost, b]", "", ["cannot find localhost"]),
         ("hosts: [-oProxyCommand=x]", "", ["hosts", "begins with -"]),
         ("- a", "", ["expected keys with values"]),
         ("a: [", "", ["cannot be read"]),
