@@ -80,6 +80,7 @@ def join(rank: Rank) -> None:
         process_id=rank.rank,
         initialization_timeout=round(rank.patience)
         + 60,  # the launcher's own limit comes first, and says who is missing
+        heartbeat_timeout_seconds=max(10, min(100, round(rank.patience))),
         coordinator_bind_address=f"127.0.0.1:{port}" if host == "127.0.0.1" else None,
     )
 

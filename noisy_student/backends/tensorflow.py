@@ -29,7 +29,7 @@ def make_portable() -> None:
 
 
 def compiles_with_xla() -> bool:
-    """On GPUs only: on CPUs it slows convolutions down; and not for several devices, whose step is no single program."""
+    """On GPUs only: on CPUs it slows convolutions down. Not for several devices, whose step is no single program."""
     return bool(tf.config.get_visible_devices("GPU")) and not tf.distribute.has_strategy()
 
 

@@ -35,7 +35,9 @@ class LaunchSettings(BaseModel):
         None  # of the first process; None: a free one, or 29400 of a host
     )
     shell: str = "ssh -o BatchMode=yes -o ServerAliveInterval=10 {host}"  # runs a command on a host
-    patience: Annotated[float, Field(gt=0)] = 300.0  # seconds for all processes to find one another
+    patience: Annotated[float, Field(gt=0)] = (
+        300.0  # seconds for all to find one another; JAX waits for a silent one as long, at most 100
+    )
     restarts: Annotated[int, Field(ge=0)] = 3  # of all processes in a stage, after one has died
 
     @field_validator("hosts", mode="before")
