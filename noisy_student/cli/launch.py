@@ -1,4 +1,4 @@
-"""Run a command whose trainings are shared out among devices, processes or hosts; by default `dvc repro`.
+"""Run `dvc repro`, or another command, whose trainings devices, processes or hosts share.
 
 python -m noisy_student launch --workers 2
 python -m noisy_student launch --hosts gpu1,gpu2 dvc repro student

@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from noisy_student.runtime.errors import ParamsError
-from noisy_student.runtime.installed import REQUIREMENTS
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import schema
 from noisy_student.settings.inputs import check_input_path
@@ -56,7 +55,7 @@ class Params(Section):
     )
     distribution: Literal["none", "devices", "processes"] = parameter(
         "none",
-        "none | devices (all of this machine share every batch of a training) | processes (of several hosts, too; jax)",
+        "none | devices (of this machine share each batch) | processes (also of other hosts; jax)",
     )
     release: str = parameter(
         "student-gen3", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
@@ -108,8 +107,8 @@ A student of mix: none is a control beside them: it learns from the labelled ima
 
     @model_validator(mode="after")
     def _distribution(self):
-        fitting = {"none": REQUIREMENTS, "devices": ("tensorflow", "jax"), "processes": ("jax",)}[self.distribution]
-        if self.backend not in fitting:
+        fitting = ["jax"] if self.distribution == "processes" else ["tensorflow", "jax"]
+        if self.distribution != "none" and self.backend not in fitting:
             raise ValueError(
                 f"distribution={self.distribution} is for backend: {' or '.join(fitting)} (found {self.backend}); "
                 "change one of them"
