@@ -123,7 +123,8 @@ def current() -> ModuleType:
     - `make_deterministic()` lets every operation give the same bits in every run on the same machine.
     - `compiles_with_xla()`: whether training steps are compiled by XLA.
     - `is_bfloat16_fast()`: whether training in bfloat16 is faster than in float32.
-    - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none.
+    - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none, or
+      one for each virtual CPU.
     - `use_devices(number)`: make so many virtual devices of the CPU, before any computation; None: one.
     - `device_count()`: devices that can share a batch, of all processes.
     - `data_parallel(devices)`: a context in which models are made and trained so that these share every batch.

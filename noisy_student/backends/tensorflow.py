@@ -42,17 +42,21 @@ def is_bfloat16_fast() -> bool:
     return details.get("compute_capability", (0, 0)) >= (8, 0)
 
 
+def _cpu():
+    return tf.config.list_physical_devices("CPU")[0]
+
+
 def describe_devices() -> list[str]:
     """Those that TensorFlow lists."""
     devices, details = tf.config.get_visible_devices("GPU"), tf.config.experimental.get_device_details
-    return [f"GPU {details(device).get('device_name', device.name)}" for device in devices] or ["CPU"]
+    names = [f"GPU {details(device).get('device_name', device.name)}" for device in devices]
+    return names or ["CPU"] * len(tf.config.get_logical_device_configuration(_cpu()) or ["the whole"])
 
 
 def use_devices(number: int | None) -> None:
     """Make so many of the CPU where there is no GPU; `data_parallel` takes the first GPUs."""
     if number is not None and not tf.config.get_visible_devices("GPU"):
-        (cpu,) = tf.config.list_physical_devices("CPU")
-        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
+        tf.config.set_logical_device_configuration(_cpu(), [tf.config.LogicalDeviceConfiguration()] * number)
 
 
 def _devices():
