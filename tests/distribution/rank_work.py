@@ -48,6 +48,7 @@ def deadly(rank, folder, times):
         mark = Path(folder) / f"died-{number}"
         if rank.rank == 1 and not mark.exists():
             mark.touch()
+            time.sleep(0.5)  # a death on another host is seen later than what follows from it
             os.kill(os.getpid(), signal.SIGKILL)
     if rank.rank == 0 and (died := len(list(Path(folder).glob("died-*")))) < int(times):
         while len(list(Path(folder).glob("died-*"))) == died:
