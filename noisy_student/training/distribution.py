@@ -6,6 +6,7 @@ of the whole batch, and so are the coins of stochastic depth. docs/scale.md says
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -18,6 +19,9 @@ from noisy_student.runtime import checkpoints
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.training.phases import Phase
+from noisy_student.training.snapshots import State
+
+SEEN_AFTER = 60.0  # seconds in which a file of one host is seen by the others, at the latest
 
 
 @dataclass(frozen=True)
@@ -55,14 +59,23 @@ class Sharing:
         sent = np.frombuffer(np.ascontiguousarray(values).tobytes(), np.uint8)
         return np.frombuffer(backends.current().of_first_process(sent).tobytes(), values.dtype).reshape(values.shape)
 
-    def agree(self, step: int) -> None:
-        """Raise UserError unless all processes go on from the same step."""
-        first = int(self.of_leader(np.array([step]))[0])
-        if first != step:
+    def newest(self, checkpoints: Checkpoints | None, phase: Phase) -> State:
+        """The state to go on from, the same in all processes; see `State.newest`.
+
+        Raises:
+            UserError: a host does not see the checkpoint that the leader goes on from, not even after a while.
+        """
+        state = State.newest(checkpoints)
+        first, until = int(self.of_leader(np.array([state.step(phase)]))[0]), time.monotonic() + SEEN_AFTER
+        while state.step(phase) != first and time.monotonic() < until:
+            time.sleep(1.0)
+            state = State.newest(checkpoints)
+        if state.step(phase) != first:
             raise UserError(
-                f"the checkpoint of step {first} is not here, only that of step {step}: all hosts must see the same "
-                "checkpoints. Put the project on a disk that all of them share, at the same path."
+                f"the checkpoint of step {first} is not here, only that of step {state.step(phase)}: all hosts must "
+                "see the same checkpoints. Put the project on a disk that all of them share, at the same path."
             )
+        return state
 
     def validation(self, row: dict[str, float | None]) -> dict[str, float | None]:
         """What rank 0 has measured, in every process: on other hardware it may differ in the last digit."""

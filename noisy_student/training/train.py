@@ -143,8 +143,7 @@ def _fit_phase(
         freeze(network, training.model, phase.frozen)
     validation = LabelledImages(at_size(validation.images, size), validation.labels)
     before = sharing.validation(validate(network, validation, batch_size=2 * training.batch_size)) if compared else None
-    state = State.newest(checkpoints)
-    sharing.agree(state.step(phase))
+    state = sharing.newest(checkpoints, phase)
     if checkpoints and checkpoints.resumed_from:
         print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
     for pixels, end in phase.sizes:

@@ -6,6 +6,7 @@ import pytest
 from noisy_student.launching import faults
 from noisy_student.noise.in_graph import InGraphNoise
 from noisy_student.noise.pipeline import input_noise
+from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.training import distribution
 from noisy_student.training.batches import Share, TrainingBatches
@@ -68,3 +69,23 @@ def test_a_process_alone_is_none_of_several(monkeypatch):
     distribution.joined.cache_clear()
     with pytest.raises(UserError, match="Run the stages by dvc repro"):
         distribution.joined("processes")
+
+
+class _Follower(Sharing):
+    """Of a leader that goes on from step 8."""
+
+    def of_leader(self, values):
+        return np.full_like(values, 8)
+
+
+def test_a_checkpoint_that_a_host_sees_late_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(distribution, "SEEN_AFTER", 0.5)
+    here = Checkpoints(tmp_path)
+    with pytest.raises(UserError, match=r"step 8 is not here, only that of step 0: all hosts must see the same"):
+        _Follower().newest(here, _phase(4))
+
+    def arrived(seconds):
+        here.save(8, {}, {"history": [{}] * 8})
+
+    monkeypatch.setattr(distribution.time, "sleep", arrived)
+    assert _Follower().newest(here, _phase(4)).step(_phase(4)) == 8
