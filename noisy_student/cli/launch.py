@@ -33,7 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     hosts = "+".join(filter(None, (arguments.hosts or "").split(",")))
     given = {"workers": arguments.workers, "hosts": hosts, "devices": arguments.devices}
-    texts = [os.environ.get(settings.VARIABLE), *(f"{key}={value}" for key, value in given.items() if value)]
+    texts = [
+        os.environ.get(settings.VARIABLE),
+        *(f"{key}={value}" for key, value in given.items() if value not in (None, "")),
+    ]
     os.environ[settings.VARIABLE] = ",".join(filter(None, texts))
     settings.load()
     command = [part for part in arguments.command if part != "--"] or ["dvc", "repro"]

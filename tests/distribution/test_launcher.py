@@ -174,3 +174,37 @@ def test_one_process_is_refused(monkeypatch):
     monkeypatch.delenv("LAUNCH")
     with pytest.raises(LaunchError, match=r"asks for 1 process\. Give it `workers: 2`"):
         launched("rank_work", "facts", title="t")
+
+
+def _command(*arguments):
+    path = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
+    command = [sys.executable, "-m", "noisy_student", "launch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+
+
+def test_the_command_gives_its_arguments_to_another(monkeypatch):
+    Path("params.yaml").write_text("distribution: processes\n")
+    monkeypatch.setenv("LAUNCH", "patience=7")
+    done = _command("--workers", "4", "--hosts", "a,b", "--", "env")
+    assert "LAUNCH=patience=7,workers=4,hosts=a+b" in done.stdout.splitlines()
+    monkeypatch.setenv("LAUNCH", "patience=7,workers=4,hosts=a+b")
+    assert load() == LaunchSettings(patience=7, workers=4, hosts=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "arguments", "words"),
+    [
+        ("none", [], ["distribution: none", "Set it to processes"]),
+        ("processes", ["no-such-program"], ["no-such-program: no such command"]),
+        ("processes", ["--workers", "3", "--hosts", "a,b", "true"], ["workers=3", "2 hosts"]),
+        ("devices", ["--devices", "-1", "true"], ["LAUNCH", "devices", "greater than or equal to 1"]),
+    ],
+)
+def test_what_the_command_refuses(distribution, arguments, words, monkeypatch):
+    monkeypatch.delenv("LAUNCH")
+    Path("params.yaml").write_text(f"distribution: {distribution}\n")
+    done = _command(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
