@@ -83,6 +83,12 @@ GROUPS = (
         "What `executor.yaml` or EXECUTOR say cannot be had, or shards failed: [Outgrowing one process](scale.md).",
     ),
     (
+        ("noisy_student/launching/", "noisy_student/training/distribution.py"),
+        "Several devices",
+        "What `launch.yaml` or LAUNCH say cannot be had, or a process of a training is missing or died: [Training "
+        "on several devices](scale.md#training-on-several-devices).",
+    ),
+    (
         ("noisy_student/training/", "noisy_student/steps/training.py"),
         "Training",
         "The loss has become NaN or infinite, as a rule because of a learning rate that is too high, or a student "

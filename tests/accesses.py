@@ -13,8 +13,9 @@ import h5py
 
 OUTS = ("outs", "metrics", "plots")
 # read or written by every stage, and no dependency: parameters have a section of their own in dvc.yaml, a resumed stage
-# gives the same bytes and so does every executor, metrics/run.json holds times, a download counts by its hash
-EXEMPT = ("params.yaml", "executor.yaml", "checkpoints", "metrics/run.json", "data/prepared/downloads")
+# gives the same bytes and so does every executor, launch.yaml is of this machine, metrics/run.json holds times, a
+# download counts by its hash
+EXEMPT = ("params.yaml", "executor.yaml", "launch.yaml", "checkpoints", "metrics/run.json", "data/prepared/downloads")
 
 
 @dataclass

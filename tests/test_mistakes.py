@@ -878,6 +878,45 @@ def test_environment(workspace, case, capfd, monkeypatch):
     assert not left, "half-written files"
 
 
+# --- several devices -----------------------------------------------------------------------------
+
+
+def _launch(text, **values):
+    Path("launch.yaml").write_text(text)
+    _params(**values)
+
+
+LAUNCHES = {
+    "PyTorch": (
+        lambda: _params(backend="torch", distribution="devices"),
+        ["distribution=devices", "tensorflow or jax", "found torch"],
+    ),
+    "processes on TensorFlow": (lambda: _params(distribution="processes"), ["distribution=processes", "jax"]),
+    "portable on several": (
+        lambda: _params(distribution="devices", arithmetic="portable"),
+        ["arithmetic=portable", "one device"],
+    ),
+    "a batch that they cannot share": (
+        lambda: _launch("devices: 5", distribution="devices"),
+        ["teacher: 5 devices cannot share a batch of 64", "60 or 65 would do", "student: 5 devices", "batch of 32"],
+    ),
+    "one device": (lambda: _launch("devices: 1", distribution="devices"), ["there is 1 device", "LAUNCH=devices=2"]),
+    "a misspelt key of launch.yaml": (
+        lambda: _launch("device: 2", distribution="devices"),
+        ["launch.yaml", "device", "It may hold workers"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LAUNCHES)
+def test_launches(workspace, case, capfd, monkeypatch):
+    for variable in ("LAUNCH", "DVC_ROOT"):
+        monkeypatch.delenv(variable, raising=False)
+    damage, words = LAUNCHES[case]
+    damage()
+    _assert_mistake(workspace, ["check"], words, capfd)
+
+
 # --- executors -----------------------------------------------------------------------------------
 
 

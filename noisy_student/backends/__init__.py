@@ -123,7 +123,15 @@ def current() -> ModuleType:
     - `make_deterministic()` lets every operation give the same bits in every run on the same machine.
     - `compiles_with_xla()`: whether training steps are compiled by XLA.
     - `is_bfloat16_fast()`: whether training in bfloat16 is faster than in float32.
-    - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none.
+    - `describe_devices()`: names of the accelerators in use, e.g. ["GPU NVIDIA H200"]; ["CPU"] where there is none, or
+      one for each virtual CPU.
+    - `use_devices(number)`: make so many virtual devices of the CPU, before any computation; None: one.
+    - `device_count()`: devices that can share a batch, of all processes.
+    - `data_parallel(devices)`: a context in which models are made and trained so that these share every batch.
+    - `join(rank)`, JAX only: find the other processes of a training; `of_first_process(values)`: uint8 (N,) of rank 0.
+    - `replicas()`: how many devices trace a part of the batch each; 1 also where one trace is for the whole batch.
+    - `own_rows(draw, rows)`: rows of `draw(n)`, (n, ...): those of this device, of what is drawn for the whole batch.
+    - `cond(condition, yes, no)`: `keras.ops.cond`, also where devices share the batch.
     - `feed(batches)`: what `keras.Model.fit` iterates over, once a round, of a training.batches.TrainingBatches.
     - `forward(model)`: the model without noise of training, as a function of batches of one constant shape: uint8
       NumPy array (N, H, W, 3) -> tensor (N, K), on a GPU perhaps before it is computed.
@@ -132,7 +140,8 @@ def current() -> ModuleType:
       scale, offset (C,) float32. Gives (y, mean, variance), the latter (C,) float32, divided by the batch's size.
     - `normalise(x, scale, offset, mean, variance, epsilon)` by stored statistics.
     - `with_zero_gradients(x, weights)`: x, with a gradient of zero in weights that it does not depend on.
-    - `OPTIMIZERS`: Keras', fused; `STEPS_AT_A_TIME`: most that are run without coming back to Python.
+    - `OPTIMIZERS`: Keras', fused; `STEPS_AT_A_TIME`: most that are run without coming back to Python, but for
+      `steps_at_a_time()`, which knows of `data_parallel`.
 
     Raises:
         ParamsError: Keras runs on a framework that this project has no module for.

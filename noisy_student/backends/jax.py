@@ -1,13 +1,18 @@
 """What only JAX can do; `backends.current` says what each function gives."""
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
+from jax.experimental import multihost_utils
 
 from noisy_student.backends import Loss
+from noisy_student.launching.ranks import Rank
 from noisy_student.runtime.types import Pixels, Tensor
 
 FLAG = "--xla_gpu_deterministic_ops"
@@ -50,9 +55,70 @@ def describe_devices() -> list[str]:
     ]
 
 
+def use_devices(number: int | None) -> None:
+    """Make so many of the CPU; `data_parallel` takes the first ones of an accelerator."""
+    if number is not None:
+        jax.config.update("jax_num_cpu_devices", number)
+
+
+def device_count() -> int:
+    """Those of all processes."""
+    return jax.device_count()
+
+
+def join(rank: Rank) -> None:
+    """Find the other processes, before anything is computed.
+
+    Not by `keras.distribution.initialize`, which seeds NumPy's and Python's generators too and listens on every
+    address.
+    """
+    host, _, port = rank.address.rpartition(":")
+    jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, and do nothing
+    jax.distributed.initialize(
+        rank.address,
+        num_processes=rank.workers,
+        process_id=rank.rank,
+        initialization_timeout=round(rank.patience)
+        + 60,  # the launcher's own limit comes first, and says who is missing
+        heartbeat_timeout_seconds=max(10, min(100, round(rank.patience))),
+        coordinator_bind_address=f"127.0.0.1:{port}" if host == "127.0.0.1" else None,
+    )
+
+
+def data_parallel(devices: int) -> contextlib.AbstractContextManager:
+    """Keras' DataParallel: XLA shares every operation of a step out, so that all sums go over the whole batch."""
+    names = keras.distribution.list_devices()[:devices]
+    return keras.distribution.DataParallel(devices=names, auto_shard_dataset=False).scope()
+
+
+def of_first_process(values: np.ndarray) -> np.ndarray:
+    """By a broadcast."""
+    return np.asarray(multihost_utils.broadcast_one_to_all(values))
+
+
 def feed(batches: keras.utils.PyDataset) -> keras.utils.PyDataset:
     """The batches themselves: JAX returns before a step is done, so the next batch is made meanwhile."""
     return batches
+
+
+def steps_at_a_time() -> int:
+    """`STEPS_AT_A_TIME`."""
+    return STEPS_AT_A_TIME
+
+
+def replicas() -> int:
+    """One: who traces a model traces it for the whole batch."""
+    return 1
+
+
+def own_rows(draw: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """All of them."""
+    return draw(rows)
+
+
+def cond(condition: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """That of Keras."""
+    return keras.ops.cond(condition, yes, no)
 
 
 def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

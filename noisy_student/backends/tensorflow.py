@@ -1,7 +1,9 @@
 """What only TensorFlow can do; `backends.current` says what each function gives."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -27,8 +29,8 @@ def make_portable() -> None:
 
 
 def compiles_with_xla() -> bool:
-    """On GPUs only: on CPUs it slows convolutions down."""
-    return bool(tf.config.get_visible_devices("GPU"))
+    """On GPUs only: on CPUs it slows convolutions down. Not for several devices, whose step is no single program."""
+    return bool(tf.config.get_visible_devices("GPU")) and not tf.distribute.has_strategy()
 
 
 def is_bfloat16_fast() -> bool:
@@ -40,10 +42,63 @@ def is_bfloat16_fast() -> bool:
     return details.get("compute_capability", (0, 0)) >= (8, 0)
 
 
+def _cpu():
+    return tf.config.list_physical_devices("CPU")[0]
+
+
 def describe_devices() -> list[str]:
     """Those that TensorFlow lists."""
     devices, details = tf.config.get_visible_devices("GPU"), tf.config.experimental.get_device_details
-    return [f"GPU {details(device).get('device_name', device.name)}" for device in devices] or ["CPU"]
+    names = [f"GPU {details(device).get('device_name', device.name)}" for device in devices]
+    return names or ["CPU"] * len(tf.config.get_logical_device_configuration(_cpu()) or ["the whole"])
+
+
+def use_devices(number: int | None) -> None:
+    """Make so many of the CPU where there is no GPU; `data_parallel` takes the first GPUs."""
+    if number is not None and not tf.config.get_visible_devices("GPU"):
+        tf.config.set_logical_device_configuration(_cpu(), [tf.config.LogicalDeviceConfiguration()] * number)
+
+
+def _devices():
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+
+
+def device_count() -> int:
+    """GPUs, or virtual CPUs."""
+    return len(_devices())
+
+
+@contextlib.contextmanager
+def data_parallel(devices: int) -> Iterator[None]:
+    """MirroredStrategy: every device has a replica of the model; what needs the whole batch asks the others."""
+    with tf.distribute.MirroredStrategy([device.name for device in _devices()[:devices]]).scope():
+        yield
+
+
+def steps_at_a_time() -> int:
+    """One where devices share batches: a loop over steps within the graph fails there (findings/)."""
+    return 1 if tf.distribute.has_strategy() else STEPS_AT_A_TIME
+
+
+def replicas() -> int:
+    """How many share the batch of which a model is traced for a part."""
+    context = tf.distribute.get_replica_context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def own_rows(draw: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """A replica draws for all of them, from equal generators, and takes its rows: else all would have equal ones."""
+    if replicas() == 1:
+        return draw(rows)
+    own = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return draw(rows * replicas())[own * rows : (own + 1) * rows]
+
+
+def cond(condition: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """As `keras.ops.cond`; replicas compute both, because a branch of a condition cannot wait for the others."""
+    if replicas() == 1:
+        return keras.ops.cond(condition, yes, no)
+    return tf.nest.map_structure(lambda one, other: tf.where(condition, one, other), yes(), no())
 
 
 def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
@@ -68,12 +123,26 @@ def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
 
 
 def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """By one fused kernel."""
+    """By one fused kernel; of several replicas by elementary operations, with means over all of them."""
+    if replicas() > 1:
+        return _normalise_together(x, scale, offset, epsilon)
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
     )
     size = tf.cast(tf.size(x) // x.shape[-1], tf.float32)
     return y, mean, variance * ((size - 1.0) / size)  # the kernel divides by size - 1
+
+
+def _normalise_together(x, scale, offset, epsilon):
+    wide, context = tf.cast(x, tf.float32), tf.distribute.get_replica_context()
+
+    def mean_of(values):
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, tf.reduce_mean(values, axis=(0, 1, 2)))
+
+    mean = mean_of(wide)
+    variance = mean_of(tf.square(wide - mean))
+    y = (wide - mean) * (scale * tf.math.rsqrt(variance + epsilon)) + offset
+    return tf.cast(y, x.dtype), tf.stop_gradient(mean), tf.stop_gradient(variance)
 
 
 def normalise(x: Tensor, scale: Tensor, offset: Tensor, mean: Tensor, variance: Tensor, epsilon: float) -> Tensor:

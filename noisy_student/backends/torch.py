@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import torch
@@ -46,6 +47,26 @@ def describe_devices() -> list[str]:
 def feed(batches: keras.utils.PyDataset) -> keras.utils.PyDataset:
     """The batches themselves."""
     return batches
+
+
+def steps_at_a_time() -> int:
+    """`STEPS_AT_A_TIME`."""
+    return STEPS_AT_A_TIME
+
+
+def replicas() -> int:
+    """One: who traces a model traces it for the whole batch."""
+    return 1
+
+
+def own_rows(draw: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """All of them."""
+    return draw(rows)
+
+
+def cond(condition: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
+    """That of Keras."""
+    return keras.ops.cond(condition, yes, no)
 
 
 def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

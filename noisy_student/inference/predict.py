@@ -123,7 +123,7 @@ def steps_of(model: keras.Model, batch_size: int | str) -> int:
     """Images a step: a number as it is, "auto" by the model and this process's devices."""
     if batch_size != "auto":
         return int(batch_size)
-    return automatic_batch_size(model, accelerator=backends.current().describe_devices() != ["CPU"])
+    return automatic_batch_size(model, accelerator=backends.current().describe_devices()[0] != "CPU")
 
 
 class _Shards:

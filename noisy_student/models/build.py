@@ -8,7 +8,7 @@ import keras
 from noisy_student.data.views import Images
 from noisy_student.models.layers import Layers, layer_seed
 from noisy_student.models.networks import network_of
-from noisy_student.models.stochastic_depth import AlwaysOnDropout, SkippableBranch, survival_schedule
+from noisy_student.models.stochastic_depth import AlwaysOnDropout, BatchDropout, SkippableBranch, survival_schedule
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import ModelParams, NoiseParams, empty
 
@@ -130,7 +130,7 @@ def _head(x, network, classes, dropout, mode, seed):
     pooling = {"average": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
     x = pooling[network.pooling](data_format="channels_last", dtype="float32", name="pool")(x)
     if dropout > 0.0 and mode != "inference":
-        kind = AlwaysOnDropout if mode == "noised" else keras.layers.Dropout
+        kind = AlwaysOnDropout if mode == "noised" else BatchDropout
         x = kind(dropout, seed=layer_seed(seed, "dropout"), dtype="float32", name="dropout")(x)
     initializer = keras.initializers.GlorotUniform(seed=layer_seed(seed, LOGITS))
     x = keras.layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name=LOGITS)(x)

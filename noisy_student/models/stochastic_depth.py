@@ -64,8 +64,11 @@ class StochasticDepth(_Survival):
 
     def draw(self, branch: Tensor) -> Tensor:
         """Return `branch` times its coins, drawn anew."""
-        coins = ops.shape(branch)[0] if self.coin == "sample" else 1
-        survives = self._survives((coins,) + (1,) * (len(branch.shape) - 1))
+        places = (1,) * (len(branch.shape) - 1)
+        if self.coin == "sample":
+            survives = backends.current().own_rows(lambda n: self._survives((n, *places)), ops.shape(branch)[0])
+        else:
+            survives = self._survives((1, *places))
         return branch * ops.cast(survives, branch.dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
@@ -108,7 +111,7 @@ class SkippableBranch(_Survival):
         def skip():
             return backends.current().with_zero_gradients(shortcut, weights), before
 
-        total, after = ops.cond(ops.reshape(self._survives((1,)), ()), survive, skip)
+        total, after = backends.current().cond(ops.reshape(self._survives((1,)), ()), survive, skip)
         for variable, value in zip(state, after, strict=True):
             variable.assign(value)
         return total
@@ -125,6 +128,22 @@ class SkippableBranch(_Survival):
     def from_config(cls, config: dict[str, Any]) -> SkippableBranch:
         """A layer of that configuration."""
         return cls(**(config | {"branch": keras.saving.deserialize_keras_object(config["branch"])}))
+
+
+@keras.saving.register_keras_serializable(package="noisy_student")
+class BatchDropout(keras.layers.Dropout):
+    """Dropout whose mask is drawn for the whole batch, where devices share it."""
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """As Keras' own: (N, C)."""
+        if backends.current().replicas() == 1 or not training:
+            return super().call(inputs, training=training)
+
+        def mask(rows):
+            ones = ops.ones((rows, *inputs.shape[1:]), inputs.dtype)
+            return keras.random.dropout(ones, self.rate, seed=self.seed_generator)
+
+        return inputs * backends.current().own_rows(mask, ops.shape(inputs)[0])
 
 
 # Two classes instead of `training=True` where the graph is built: a functional model that is called

@@ -25,6 +25,7 @@ import numpy as np
 from noisy_student.runtime import declared_code, environment, locks
 
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")  # number, checksum
+DIGITS = 24  # of a digest
 _META, _DONE = "meta", "done"  # the arrays that hold the JSON text, and how much is saved
 
 Arrays = dict[str, np.ndarray]
@@ -232,7 +233,7 @@ def digest(stage: str, values: dict[str, Any], files: Iterable[str | Path]) -> s
     code = {name: _hash(path) for name, path in declared_code.files_of(stage).items()}
     facts = {"values": values, "code": code, "environment": environment.fingerprint()}
     text = json.dumps(facts, sort_keys=True, default=str) + "".join(map(_hash, files))
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=DIGITS // 2).hexdigest()
 
 
 def _hash(path):

@@ -53,6 +53,10 @@ class Params(Section):
     input_noise: Literal["auto", "host", "device"] = parameter(
         "auto", "auto (device, if it is a GPU or TPU) | host | device: who carries out flip, crop and RandAugment"
     )
+    distribution: Literal["none", "devices", "processes"] = parameter(
+        "none",
+        "none | devices (of this machine share each batch) | processes (also of other hosts; jax)",
+    )
     release: str = parameter(
         "student-gen3", "the model that `dvc artifacts get` gives: teacher, or student-KEY of a generation"
     )
@@ -98,6 +102,21 @@ A student of mix: none is a control beside them: it learns from the labelled ima
             raise ValueError(
                 "arithmetic=portable computes in float32, but precision is mixed_bfloat16; set precision: float32, "
                 "or arithmetic: fast"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _distribution(self):
+        fitting = ["jax"] if self.distribution == "processes" else ["tensorflow", "jax"]
+        if self.distribution != "none" and self.backend not in fitting:
+            raise ValueError(
+                f"distribution={self.distribution} is for backend: {' or '.join(fitting)} (found {self.backend}); "
+                "change one of them"
+            )
+        if self.distribution != "none" and self.arithmetic == "portable":
+            raise ValueError(
+                f"arithmetic=portable is for one device, but distribution is {self.distribution}; set distribution: "
+                "none, or arithmetic: fast"
             )
         return self
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from noisy_student.launching import faults as of_devices
+from noisy_student.launching import settings as launching
 from noisy_student.models.checks import network_faults
 from noisy_student.models.networks import NETWORKS, network_of, own_parameters, takers
 from noisy_student.pretrained import fitting
@@ -90,6 +92,21 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     params.refuse(wrong, where)
     installed.check_backend(settings.backend)
     installed.check_packages(settings.backend)
+    params.refuse(_shared_faults(settings), where)
+
+
+def _shared_faults(settings):
+    """Batches that the devices of this machine cannot share, a line each."""
+    if settings.distribution == "none":
+        return []
+    devices = of_devices.known_devices(settings.distribution, settings.backend, launching.load())
+    sizes = {}
+    for place, training in _trainings(settings):
+        if training.finetune.epochs:
+            sizes[f"{place}.finetune"] = training.finetune.batch_size
+        joined = isinstance(training, StudentParams) and training.mix == "ratio"
+        sizes[place] = training.batch_size + (training.unlabelled_batch_size if joined else 0)
+    return [of_devices.uneven(place, size, devices) for place, size in sizes.items() if size % devices]
 
 
 def notes(settings: params.Params) -> list[str]:

@@ -73,6 +73,7 @@ class TrainingBatches(keras.utils.PyDataset):
         seed: of order and noise.
         image_size: side in pixels of the images that are trained on; None: as they are stored. A resized crop brings
             them to it from their stored size in one go, as the correction of resolutions wants it (arXiv:1906.06423).
+        part: (which, of how many): make this part only of every batch, one of equal ones that follow each other.
         in_graph: that of `noise`: the batches hold draws, for the device to carry out. None: they hold noised images.
     """
 
@@ -84,6 +85,7 @@ class TrainingBatches(keras.utils.PyDataset):
         round_steps: int,
         seed: int,
         image_size: int | None = None,
+        part: tuple[int, int] = (0, 1),
         in_graph: InGraphNoise | None = None,
     ) -> None:
         super().__init__()
@@ -95,9 +97,10 @@ class TrainingBatches(keras.utils.PyDataset):
         self._streams = [ShuffledRows(len(s.examples), batch_size=s.batch_size, seed=seed, name=s.name) for s in shares]
         self._noise_seeds = [derive_seed(seed, "noise", share.name) for share in shares]
         self.batch_size = sum(share.batch_size for share in shares)
-        self._weights = np.concatenate(
-            [np.full(s.batch_size, s.weight * self.batch_size / s.batch_size, np.float32) for s in shares]
-        )
+        which, parts = part
+        self._own = range(self.batch_size * which // parts, self.batch_size * (which + 1) // parts)
+        weights = [np.full(s.batch_size, s.weight * self.batch_size / s.batch_size, np.float32) for s in shares]
+        self._weights = np.concatenate(weights)[self._own.start : self._own.stop]
 
     @property
     def num_batches(self) -> int:
@@ -105,20 +108,23 @@ class TrainingBatches(keras.utils.PyDataset):
         return self.round_steps - self.done
 
     def __getitem__(self, index: int) -> tuple[Any, Floats, Floats]:
-        """Batch `index` of those that are left in the round.
+        """Batch `index` of those that are left in the round, or this process's part of it.
 
         Returns:
             (images, targets, weights): (B, H, W, 3) uint8, (B, K) float32 and (B,) float32. With `in_graph`,
             instead of images a dict of "images" before their noise and of what `InGraphNoise.prepare` returns.
         """
         step, first = self.round * self.round_steps + self.done + index, self.shares[0].examples
-        images = np.empty((self.batch_size, *first.shape), np.uint8)
-        targets = np.empty((self.batch_size, first.classes), np.float32)
-        keys = np.empty(self.batch_size, np.uint64)
-        here = slice(0, 0)
+        images = np.empty((len(self._own), *first.shape), np.uint8)
+        targets = np.empty((len(self._own), first.classes), np.float32)
+        keys = np.empty(len(self._own), np.uint64)
+        begin = -self._own.start  # of the share, counted from where the part begins
         for share, stream, seed in zip(self.shares, self._streams, self._noise_seeds, strict=True):
-            here = slice(here.stop, here.stop + share.batch_size)
-            epochs, rows = stream.at(step)
+            here, before = slice(max(begin, 0), min(begin + share.batch_size, len(self._own))), begin
+            begin += share.batch_size
+            if here.start >= here.stop:
+                continue
+            epochs, rows = (column[here.start - before : here.stop - before] for column in stream.at(step))
             share.examples.write(rows, images[here], targets[here])
             keys[here] = image_keys(seed, epochs, rows)
         if self._resized_to is not None:

@@ -34,6 +34,10 @@ class State:
     )  # optimizer's and random generators' too; only while saved or restored
     metrics: Arrays = field(default_factory=list)  # the running means of the round, likewise
 
+    def step(self, phase: Phase) -> int:
+        """How many steps of the phase are done."""
+        return len(self.history) * phase.round_steps + self.index
+
     @classmethod
     def newest(cls, checkpoints: Checkpoints | None) -> Self:
         """The state in the newest checkpoint; that of the start if there is none."""
@@ -102,10 +106,9 @@ def saving(
                 return
             asked = requests.pending()
             if now or asked is not None or checkpoints.due(natural=natural):
-                number = len(state.history) * phase.round_steps + state.index
-                state.save(
-                    checkpoints, model, number=number, done=f"{number:,} of {phase.steps:,} steps of {phase.name}"
-                )
+                number = state.step(phase)
+                done = f"{number:,} of {phase.steps:,} steps of {phase.name}"
+                state.save(checkpoints, model, number=number, done=done)
             if asked is not None:
                 numbers = checkpoints.numbers()
                 where = f"saved at step {numbers[-1]} of {phase.steps}" if numbers else "nothing could be saved"
@@ -122,4 +125,7 @@ def _variables(model):
 
 
 def _arrays(variables):
-    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]  # copies: a step overwrites them
+    """Copies: a step overwrites the variables."""
+    if keras.backend.backend() == "tensorflow":  # a variable of several devices has no other way
+        return [np.array(each.value.numpy()) for each in variables]
+    return [np.array(keras.ops.convert_to_numpy(each.value)) for each in variables]

@@ -33,6 +33,7 @@ from noisy_student.settings.params import Params
 from noisy_student.settings.schema import TrainingParams
 from noisy_student.training import plateau
 from noisy_student.training.batches import Share, TrainingBatches
+from noisy_student.training.distribution import Sharing, joined
 from noisy_student.training.divergence import check_finite, check_learning
 from noisy_student.training.optimization import WarmUpDecay, make_optimizer
 from noisy_student.training.phases import Phase, finetune_phase, main_phase
@@ -79,16 +80,21 @@ def train(
         Stopped: Ctrl-C or SIGTERM; the state was saved.
         UserError: `initial` does not fit `training.model`, or more blocks shall be frozen than there are.
     """
+    sharing = joined(params.distribution)
     backends.current().make_deterministic()
     check_training(training, validation.images.shape[1], where=Model.named(name).section)
     main = last = main_phase(params, training, shares, name=name, stored=validation.images.shape[1])
     tuning = finetune_phase(main, labelled, classes=classes)
-    work = {"params": params, "labelled": labelled, "validation": validation, "classes": classes}
-    model, state, _ = _fit_phase(main, initial, checkpoints, followed=tuning is not None, **work)
+    for phase in filter(None, (main, tuning)):
+        sharing.check(phase)
+    work = {"params": params, "labelled": labelled, "validation": validation, "classes": classes, "sharing": sharing}
+    with sharing.scope():
+        model, state, _ = _fit_phase(main, initial, checkpoints, followed=tuning is not None, **work)
     history, added = state.history, {}
     if tuning is not None:
         inner = checkpoints and checkpoints.within("finetune")
-        model, tuned, before = _fit_phase(tuning, model, inner, compared=True, **work)
+        with sharing.scope():
+            model, tuned, before = _fit_phase(tuning, model, inner, compared=True, **work)
         if checkpoints and inner:
             checkpoints.resumed_from += inner.resumed_from
         history = [*history, tuned.best | {"step": history[-1]["step"] + tuned.best["step"]}]
@@ -115,7 +121,9 @@ def _measured(row):
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, classes, followed=False, compared=False):
+def _fit_phase(
+    phase, initial, checkpoints, *, params, labelled, validation, classes, sharing, followed=False, compared=False
+):
     """Run one phase; the rest is as in `train`.
 
     Args:
@@ -134,17 +142,18 @@ def _fit_phase(phase, initial, checkpoints, *, params, labelled, validation, cla
     if phase.frozen is not None:
         freeze(network, training.model, phase.frozen)
     validation = LabelledImages(at_size(validation.images, size), validation.labels)
-    before = validate(network, validation, batch_size=2 * training.batch_size) if compared else None
-    state = State.newest(checkpoints)
+    before = sharing.validation(validate(network, validation, batch_size=2 * training.batch_size)) if compared else None
+    state = sharing.newest(checkpoints, phase)
     if checkpoints and checkpoints.resumed_from:
         print(f"{phase.name}: resumed_from_step={checkpoints.resumed_from} of {phase.steps}", flush=True)
     for pixels, end in phase.sizes:
         if len(state.history) >= end or _ended(phase, state.history):
             continue
         fitted = network if end == phase.rounds else _smaller(network, phase, params, classes=classes, size=pixels)
-        model, batches = _behind_input_noise(fitted, phase, params, size=pixels)
+        model, batches = _behind_input_noise(fitted, phase, params, size=pixels, part=sharing.part)
         compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
         options = {"labels": labelled.labels, "followed": followed, "state": state, "end": end, "fitted": fitted}
+        options["sharing"] = sharing
         fit_rounds(phase, model, network, batches, validation, checkpoints, **options)
     _report(phase, state)
     network.set_weights(state.best_weights)
@@ -175,7 +184,7 @@ def _smaller(network, phase, params, *, classes, size):
     return smaller
 
 
-def _behind_input_noise(network, phase, params, *, size):
+def _behind_input_noise(network, phase, params, *, size, part):
     """(the model that is fitted, its batches): the network itself, or behind noise that the device carries out."""
     noised = phase.training.noise
     on_input = input_noise(params, noised=noised, image_size=size) if phase.augmented else no_input_noise()
@@ -186,6 +195,7 @@ def _behind_input_noise(network, phase, params, *, size):
         round_steps=phase.round_steps,
         seed=phase.seed,
         image_size=size,
+        part=part,
         in_graph=in_graph,
     )
     return network if in_graph is None else behind_noise(network, in_graph, batches[0][0]), batches
@@ -204,6 +214,7 @@ def fit_rounds(
     state: State | None = None,
     end: int | None = None,
     fitted: keras.Model | None = None,
+    sharing: Sharing = Sharing(),  # noqa: B008, frozen
 ) -> State:
     """The loop: fit one round after the other and validate after each; the model ends with the last step's weights.
 
@@ -216,11 +227,12 @@ def fit_rounds(
         state: to go on from; None: that of the start.
         end: rounds that are done when the loop ends, for another model to go on; None: all of the phase.
         fitted: what `model` is, or puts behind noise, if it is `network` for smaller images.
+        sharing: with whom the batches are shared.
     """
     training, state, end = phase.training, state or State(), end or phase.rounds
     known = validation.labels if labels is None or len(validation.labels) else labels
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
-    done = len(state.history) * phase.round_steps + state.index
+    done = state.step(phase)
     with (
         saving(state, checkpoints, model, phase) as save,
         bar(total=phase.steps, name=phase.name, unit="step", initial=done, last=False) as shown,
@@ -245,7 +257,7 @@ def fit_rounds(
                 "train_loss": float(logs["loss"][0]),
                 "train_accuracy": float(logs["accuracy"][0]),
                 "learning_rate": rate,
-                **validate(network, validation, batch_size=2 * training.batch_size),
+                **sharing.validation(validate(network, validation, batch_size=2 * training.batch_size)),
             }
             if row["validation_loss"] is not None:
                 check_finite(phase.name, "validation loss", row["validation_loss"], steps=(first, last), rate=rate)
@@ -330,7 +342,7 @@ def compile_for_training(
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=backends.current().compiles_with_xla(),
-        steps_per_execution=steps_per_execution(round_steps, most=backends.current().STEPS_AT_A_TIME),
+        steps_per_execution=steps_per_execution(round_steps, most=backends.current().steps_at_a_time()),
     )
     make_variables(model)  # TensorFlow would trace a step that makes any twice: seconds, for the same graph
 
@@ -343,5 +355,5 @@ def steps_per_execution(round_steps: int, *, most: int) -> int:
 def _noised_on_device(params, on_input):
     """Whether the device that trains carries out the input noise: accelerators, unless told otherwise."""
     if params.input_noise == "auto":
-        return on_input.active and backends.current().describe_devices() != ["CPU"]
+        return on_input.active and backends.current().describe_devices()[0] != "CPU"
     return on_input.active and params.input_noise == "device"

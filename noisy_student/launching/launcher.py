@@ -1,0 +1,300 @@
+"""Start the processes of a training, watch them, and start all of them anew where one dies.
+
+They go on from the last checkpoint of the training, so that the end is the same to the bit. What is wrong with the
+user's input ends in one message, as it does in one process.
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import IO, Any, cast
+
+import noisy_student
+from noisy_student.launching.faults import too_few_processes
+from noisy_student.launching.ranks import MARK, Rank
+from noisy_student.launching.settings import FILE, LaunchSettings, load
+from noisy_student.runtime import environment
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.signals import Requests, Stopped, deferred
+
+PORT = 29400  # of rank 0 on another host, where no free one can be looked for
+_LOOK = 0.5  # seconds between two looks for requests to stop
+_SAVING = 120.0  # seconds for rank 0 to save, when it is asked to stop
+_CAUSE = 2.0  # seconds to find out who died, when a rank fails because of it
+_PASSED_ON = ("XLA_FLAGS", "JAX_PLATFORMS", "KERAS_BACKEND", "DVC_ROOT", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
+
+
+class LaunchError(UserError):
+    """The processes of a training cannot be started, or one dies again and again."""
+
+
+def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
+    """Carry out a stage by several processes.
+
+    Args:
+        module: of the stage, e.g. "stages.student", whose `main` each process calls with `arguments`.
+        title: what messages begin with, e.g. "student@gen1".
+
+    Returns:
+        What `main` returned in rank 0, with "workers", "restarts" and, if there are any, "hosts".
+
+    Raises:
+        LaunchError: a process is missing, has other packages, or died more often than `launch.yaml` allows.
+        UserError, OSError, MemoryError: that a process ended with.
+        Stopped: Ctrl-C, SIGTERM, or the end of the DVC that started this.
+    """
+    settings = load()
+    if settings.processes < 2:
+        raise LaunchError(too_few_processes(settings.processes))
+    restarts = 0
+    with deferred() as requests:
+        while True:
+            try:
+                with _Ranks(module, arguments, settings) as ranks:
+                    result = ranks.wait(requests)
+            except _Death as death:
+                if restarts == settings.restarts:
+                    raise LaunchError(
+                        f"{title}: {death}, after {restarts} restarts; what was saved is kept. Mend that and run the "
+                        f"same command again, or raise restarts in {FILE}."
+                    ) from None
+                restarts += 1
+                again = f"all begin again from the last checkpoint (restart {restarts} of {settings.restarts})"
+                print(f"{title}: {death}; {again}", file=sys.stderr, flush=True)
+                continue
+            facts = {"workers": settings.processes, "restarts": restarts}
+            return (result or {}) | facts | ({"hosts": list(settings.hosts)} if settings.hosts else {})
+
+
+class _Death(Exception):
+    """A rank is gone, or cannot go on."""
+
+
+class _Ranks:
+    """The processes of one start."""
+
+    def __init__(self, module, arguments, settings):
+        self.settings = settings
+        self.first = {"module": module, "arguments": list(arguments)}
+
+    def __enter__(self):
+        self.selector, self.all = selectors.DefaultSelector(), []
+        self.until = time.monotonic() + self.settings.patience
+        try:
+            address = _address(self.settings)
+            for number in range(self.settings.processes):
+                rank = _Process(self._rank(number, address), self.settings, self.first)
+                self.all.append(rank)
+                self.selector.register(rank.output, selectors.EVENT_READ, rank)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        for rank in self.all:
+            rank.kill()
+        for rank in self.all:
+            rank.close()
+        self.selector.close()
+
+    def _rank(self, number, address):
+        settings = self.settings
+        several = settings.processes > max(1, len(settings.hosts))
+        return Rank(
+            rank=number,
+            workers=settings.processes,
+            address=address,
+            patience=settings.patience,
+            place=settings.place_of(number),
+            devices=settings.devices or (1 if several else None),
+        )
+
+    def wait(self, requests: Requests) -> dict[str, Any] | None:
+        """What rank 0 returns."""
+        asked_until = None
+        while True:
+            for rank, message in self._messages():
+                if rank.number == 0 and "result" in message:
+                    return message["result"]
+                self._consider(rank, message)
+            if time.monotonic() > self.until and not all(rank.joined for rank in self.all):
+                raise LaunchError(self._missing())
+            if asked_until is None and requests.pending() is not None:
+                self.all[0].send("stop")
+                asked_until = time.monotonic() + _SAVING
+            if asked_until is not None and time.monotonic() > asked_until:
+                raise Stopped(
+                    "rank 0 did not answer; what was saved before is kept.", requests.pending() or signal.SIGTERM
+                )
+
+    def _messages(self):
+        """(rank, message) of those that have said something; {"died": why} of those that are gone."""
+        for key, _ in self.selector.select(_LOOK):
+            rank = key.data
+            yield from ((rank, message) for message in rank.read())
+            if rank.ended:
+                self.selector.unregister(rank.output)
+                yield rank, {"died": rank.death()}
+
+    def _consider(self, rank, message):
+        where = "" if rank.number == 0 else f"{rank.name}: "
+        if "begun" in message:
+            rank.check_versions(message["begun"])
+            rank.begun = True
+        elif "joined" in message:
+            rank.joined = True
+        elif "died" in message:
+            self._died(rank, message["died"])
+        elif "failed" in message:
+            self._look_for_the_cause()
+            raise _Death(f"{rank.name} failed ({message['failed']}){rank.last_words()}")
+        elif "stopped" in message:
+            raise Stopped(message["stopped"], message["number"])
+        elif "memory" in message:
+            raise MemoryError(where + message["memory"])
+        elif "file" in message:
+            raise OSError(message["number"], where + os.strerror(message["number"] or 0), message["file"])
+        elif "error" in message:
+            raise UserError(where + message["error"])
+
+    def _look_for_the_cause(self):
+        """Raise _Death of the rank that died, if there is one: the others fail because of it."""
+        until = time.monotonic() + _CAUSE
+        while time.monotonic() < until:
+            for rank, message in self._messages():
+                if "died" in message:
+                    self._died(rank, message["died"])
+
+    def _died(self, rank, why):
+        if not rank.begun:
+            raise LaunchError(
+                f"{rank.name} could not be started ({why}){rank.last_words()}. Command: {shlex.join(rank.command)}. "
+                "Mend that and run the same command again."
+            )
+        raise _Death(f"{rank.name} died ({why})")
+
+    def _missing(self):
+        """Which ranks are not there."""
+        absent = [rank.name for rank in self.all if not rank.begun]
+        if absent:
+            what = f"{', '.join(absent)} did not start"
+            mend = f"See whether `{shlex.join(self.all[0].command[:-1] or self.all[0].command)}` works there"
+        else:
+            what = f"{', '.join(rank.name for rank in self.all if not rank.joined)} did not find the others"
+            mend = f"Every host must reach {self.all[0].address}"
+        return (
+            f"distribution=processes: after {self.settings.patience:g} s {what}; all {len(self.all)} are needed. {mend}"
+            f", or raise patience in {FILE}."
+        )
+
+
+class _Process:
+    """A rank as its launcher sees it."""
+
+    def __init__(self, rank: Rank, settings: LaunchSettings, first: dict[str, Any]) -> None:
+        self.number, self.address, self.host = rank.rank, rank.address, settings.host_of(rank.rank)
+        self.name = f"rank {rank.rank}" + (f" (host {self.host})" if self.host else "")
+        self.begun = self.joined = self.ended = False
+        self.command, variables = _command(self.host, settings)
+        self._rest, self._errors = b"", None if rank.rank == 0 else tempfile.TemporaryFile()  # noqa: SIM115, `close`
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+            env=variables,
+            process_group=0,  # Ctrl-C on the terminal is for the launcher, which asks rank 0 to save
+        )
+        self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
+        self.send(json.dumps({"rank": vars(rank), **first}))
+
+    def send(self, line):
+        with contextlib.suppress(BrokenPipeError):  # it has died: its output says so
+            self.input.write(line.encode() + b"\n")
+
+    def read(self):
+        """Yield its messages; what rank 0 prints besides is passed on."""
+        data = os.read(self.output.fileno(), 65536)
+        self.ended = not data
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            printed, is_message, text = line.decode(errors="replace").partition(MARK)
+            if printed and self.number == 0 and not printed.startswith("[Gloo]"):
+                print(printed, flush=True)
+            if is_message:
+                yield json.loads(text)
+
+    def check_versions(self, theirs):
+        """Raise LaunchError if it has other packages."""
+        ours = environment.versions()
+        differing = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
+        if differing:
+            name = differing[0]
+            raise LaunchError(
+                f"{self.name} has {name} {theirs.get(name, 'not installed')}, but this process has "
+                f"{ours.get(name, 'none')}. Install the same packages on every host."
+            )
+
+    def death(self):
+        """Why it is gone, in words."""
+        code = self.process.wait()
+        if code == -signal.SIGKILL:
+            return "killed: signal 9, by the system if the memory was full"
+        return f"signal {-code}" if code < 0 else f"status {code}"
+
+    def last_words(self):
+        """What it said last on standard error, if that was not shown."""
+        if self._errors is None:
+            return ""
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        return f": {lines[-1]}" if lines else ""
+
+    def kill(self):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.input.close()
+        self.output.close()
+        self.process.wait()
+        if self._errors is not None:
+            self._errors.close()
+
+
+def _address(settings):
+    """Where rank 0 waits for the others."""
+    host = settings.host_of(0)
+    if host not in (None, "localhost"):
+        return f"{host}:{settings.port or PORT}"
+    if settings.port:
+        return f"127.0.0.1:{settings.port}"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+def _command(host, settings):
+    """(arguments, environment) that start a rank on a host."""
+    above = str(Path(noisy_student.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
+    here = [sys.executable, "-m", "noisy_student.launching.rank"]
+    if host in (None, "localhost"):
+        return here, {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}
+    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    variables = {"TF_CPP_MIN_LOG_LEVEL": "3", **given, "PYTHONPATH": path}
+    settled = [f"{name}={value}" for name, value in variables.items()]
+    there = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *settled, *here])}"
+    return [part.replace("{host}", host) for part in shlex.split(settings.shell)] + [there], dict(os.environ)

@@ -1,0 +1,78 @@
+"""A process of a training on several.
+
+    python -m noisy_student.launching.rank
+
+Only `launcher` starts it. Its first line of input says what it is and what it does; a line "stop" asks it to save and
+end; it ends when its input does, so that none outlives its launcher, on whatever host.
+"""
+
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+
+from noisy_student.launching.ranks import Rank, say
+from noisy_student.runtime import console, environment
+from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.signals import Stopped, number_of, raise_on_sigterm
+
+
+def main() -> None:
+    """Carry out a stage as one of several processes."""
+    console.use_utf8()
+    raise_on_sigterm()
+    say({"begun": environment.versions()})
+    first = json.loads(sys.stdin.readline() or "null")
+    if first is None:
+        os._exit(0)
+    rank = Rank(**first["rank"])
+    rank.announce()
+    _see_own_devices(rank)
+    threading.Thread(target=_obey, daemon=True).start()
+    say(_carried_out(first["module"], first["arguments"]))
+    while True:  # a rank that leaves ends the others: the launcher says when
+        time.sleep(60)
+
+
+def _carried_out(module, arguments):
+    """What the launcher is told in the end."""
+    try:
+        return {"result": importlib.import_module(module).main(*arguments)}
+    except UserError as error:
+        return {"error": str(error)}
+    except OSError as error:
+        return {"error": str(error), "number": error.errno, "file": str(error.filename or "")}
+    except Stopped as stop:
+        return {"stopped": str(stop), "number": stop.number}
+    except KeyboardInterrupt as interrupt:
+        return {"stopped": "nothing was written. Run the same command again.", "number": number_of(interrupt)}
+    except BaseException as error:
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            return {"memory": str(error).partition("\n")[0]}
+        traceback.print_exc()
+        return {"failed": f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"}
+
+
+def _see_own_devices(rank):
+    """Hide the GPUs of the other processes of this host."""
+    if rank.devices is None:
+        return
+    first, seen = rank.place * rank.devices, os.environ.get("CUDA_VISIBLE_DEVICES")
+    own = range(first, first + rank.devices)
+    names = [str(index) for index in own] if seen is None else seen.split(",")[own.start : own.stop]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+
+
+def _obey():
+    for line in sys.stdin:
+        if line.strip() == "stop":
+            os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)  # not by the interpreter: with its peers gone, JAX's end would take minutes
+
+
+if __name__ == "__main__":
+    main()

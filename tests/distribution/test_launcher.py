@@ -1,0 +1,210 @@
+"""Processes of a training are started, watched and ended; what is wrong is one message."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from noisy_student.launching.launcher import LaunchError, launched
+from noisy_student.launching.settings import LaunchSettings, load
+from noisy_student.runtime.errors import ParamsError, UserError
+from support import ROOT
+
+HERE = Path(__file__).parent
+SCRIPT = (
+    "import sys; from noisy_student.launching.launcher import launched; from noisy_student.runtime import signals\n"
+)
+PATIENT = f"{SCRIPT}signals.raise_on_sigterm(); launched('rank_work', 'patient', sys.argv[1], title='t')"
+# a host is this machine, in whose shell the command is run as ssh does
+SHELL = "env RANK_HOST={host} sh -c"
+
+
+@pytest.fixture(autouse=True)
+def _two_workers(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("LAUNCH", "workers=2")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def _write(text):
+    Path("launch.yaml").write_text(text)
+
+
+def test_ranks_know_who_they_are_and_rank_0_speaks(capfd):
+    assert launched("rank_work", "facts", title="t") == {"rank": 0, "of": 2, "gpus": "0", "workers": 2, "restarts": 0}
+    assert capfd.readouterr().out == "printed by 0\n"
+
+
+def test_hosts_are_reached_through_a_shell(monkeypatch):
+    monkeypatch.setenv("LAUNCH", "workers=4")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    _write(f"hosts: [one, two]\nshell: {SHELL}\ndevices: 2\n")
+    found = launched("rank_work", "facts", title="t")
+    assert found["hosts"] == ["one", "two"]
+    assert (found["of"], found["gpus"]) == (4, "4,5")
+
+
+def test_ranks_are_shared_out_among_hosts_in_order():
+    settings = LaunchSettings(workers=6, hosts=("a", "b", "c"))
+    assert [settings.host_of(rank) for rank in range(6)] == ["a", "a", "b", "b", "c", "c"]
+    assert [settings.place_of(rank) for rank in range(6)] == [0, 1, 0, 1, 0, 1]
+    assert LaunchSettings(hosts=("a", "b")).processes == 2
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_all_begin_again_when_one_is_killed(tmp_path, capfd, times):
+    found = launched("rank_work", "deadly", str(tmp_path), str(times), title="student@gen1")
+    assert found["restarts"] == times
+    said = capfd.readouterr().err
+    assert said.count("student@gen1: rank 1 died (killed: signal 9") == times
+    assert f"restart {times} of 3" in said
+
+
+def test_one_that_dies_again_and_again_is_named(tmp_path):
+    _write("restarts: 1\n")
+    with pytest.raises(LaunchError, match=r"rank 1 died .*signal 9.*after 1 restarts; what was saved is kept"):
+        launched("rank_work", "deadly", str(tmp_path), "9", title="t")
+
+
+def test_one_that_fails_each_time_is_named_with_its_last_words():
+    _write("restarts: 0\n")
+    with pytest.raises(LaunchError, match=r"rank 1 failed \(ZeroDivisionError: division by zero\): ZeroDivisionError"):
+        launched("rank_work", "buggy", title="t")
+
+
+@pytest.mark.parametrize(("who", "message"), [(0, "^the images are missing"), (1, "^rank 1: the images are missing")])
+def test_a_users_mistake_is_no_reason_to_begin_again(who, message):
+    with pytest.raises(UserError, match=message):
+        launched("rank_work", "wrong", str(who), title="t")
+
+
+def test_a_full_disk_is_that_of_one_process():
+    with pytest.raises(OSError, match="No space left") as full:
+        launched("rank_work", "full", title="t")
+    assert (full.value.errno, full.value.filename) == (28, "models/teacher.keras")
+
+
+def test_ranks_that_do_not_find_one_another():
+    _write("patience: 4\n")
+    with pytest.raises(
+        LaunchError, match=r"after 4 s rank 0, rank 1 did not find the others; .*must reach 127\.0\.0\.1"
+    ):
+        launched("rank_work", "lost", title="t")
+
+
+def test_a_host_that_does_not_answer():
+    _write("hosts: [here, away]\npatience: 4\nshell: sh -c 'test {host} = away && sleep 600; exec sh -c \"$0\"'\n")
+    with pytest.raises(LaunchError, match=r"after 4 s rank 1 \(host away\) did not start; all 2 are needed"):
+        launched("rank_work", "lost", title="t")
+
+
+def test_a_host_that_refuses():
+    _write("hosts: [here, away]\nshell: sh -c 'echo {host} is unknown >&2; exit 255'\n")
+    with pytest.raises(LaunchError, match=r"rank \d \(host \w+\) could not be started \(status 255\)"):
+        launched("rank_work", "facts", title="t")
+
+
+def test_other_packages_are_refused(monkeypatch):
+    from noisy_student.runtime import environment
+
+    ours = environment.versions() | {"numpy": "1.0.0"}
+    monkeypatch.setattr(environment, "versions", lambda: ours)
+    with pytest.raises(LaunchError, match=r"rank \d has numpy 2\..*, but this process has 1\.0\.0\. Install the same"):
+        launched("rank_work", "facts", title="t")
+
+
+def _start(folder):
+    """A launcher in a process of its own; (it, its ranks), when they are at work."""
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
+    launcher = subprocess.Popen([sys.executable, "-c", PATIENT, str(folder)], env=environment, stderr=subprocess.PIPE)
+    files, until = [folder / f"pid-{rank}" for rank in range(2)], time.monotonic() + 60
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return launcher, [psutil.Process(int(file.read_text())) for file in files]
+
+
+def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
+    launcher, ranks = _start(tmp_path)
+    launcher.send_signal(signal.SIGTERM)
+    said = launcher.communicate(timeout=60)[1].decode()
+    assert "Stopped: saved at step 7" in said
+    assert not any(rank.is_running() for rank in ranks)
+
+
+def test_no_rank_outlives_a_killed_launcher(tmp_path):
+    launcher, ranks = _start(tmp_path)
+    launcher.kill()
+    launcher.communicate(timeout=60)
+    assert psutil.wait_procs(ranks, timeout=30)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "variable", "words"),
+    [
+        ("worker: 2", "", ["launch.yaml", "worker"]),
+        ("workers: 0", "", ["workers", "greater than or equal to 1"]),
+        ("{hosts: [a, b], workers: 3}", "", ["workers=3", "2 hosts", "multiple"]),
+        ("{hosts: [a, b], shell: ssh}", "", ["shell='ssh'", "{host}"]),
+        ("hosts: [localhost, b]", "", ["cannot find localhost"]),
+        ("hosts: [-oProxyCommand=x]", "", ["hosts", "begins with -"]),
+        ("- a", "", ["expected keys with values"]),
+        ("a: [", "", ["cannot be read"]),
+        ("", "2", ["LAUNCH=2", "KEY=VALUE"]),
+        ("", "devices=many", ["LAUNCH=devices=many", "devices"]),
+    ],
+)
+def test_what_settings_refuse(text, variable, words, monkeypatch):
+    monkeypatch.setenv("LAUNCH", variable)
+    _write(text)
+    with pytest.raises(ParamsError) as error:
+        load()
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_one_process_is_refused(monkeypatch):
+    monkeypatch.delenv("LAUNCH")
+    with pytest.raises(LaunchError, match=r"asks for 1 process\. Give it `workers: 2`"):
+        launched("rank_work", "facts", title="t")
+
+
+def _command(*arguments):
+    path = os.pathsep.join([str(ROOT), os.environ["PYTHONPATH"]])
+    command = [sys.executable, "-m", "noisy_student", "launch", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+
+
+def test_the_command_gives_its_arguments_to_another(monkeypatch):
+    Path("params.yaml").write_text("distribution: processes\n")
+    monkeypatch.setenv("LAUNCH", "patience=7")
+    done = _command("--workers", "4", "--hosts", "a,b", "--", "env")
+    assert "LAUNCH=patience=7,workers=4,hosts=a+b" in done.stdout.splitlines()
+    monkeypatch.setenv("LAUNCH", "patience=7,workers=4,hosts=a+b")
+    assert load() == LaunchSettings(patience=7, workers=4, hosts=("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("distribution", "arguments", "words"),
+    [
+        ("none", [], ["distribution: none", "Set it to processes"]),
+        ("processes", ["no-such-program"], ["no-such-program: no such command"]),
+        ("processes", ["--workers", "3", "--hosts", "a,b", "true"], ["workers=3", "2 hosts"]),
+        ("devices", ["--devices", "-1", "true"], ["LAUNCH", "devices", "greater than or equal to 1"]),
+    ],
+)
+def test_what_the_command_refuses(distribution, arguments, words, monkeypatch):
+    monkeypatch.delenv("LAUNCH")
+    Path("params.yaml").write_text(f"distribution: {distribution}\n")
+    done = _command(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
