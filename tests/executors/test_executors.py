@@ -39,10 +39,12 @@ def test_all_is_done_once(tasks, tmp_path, settings):
 
 
 @pytest.mark.parametrize("settings", ALL)
-def test_what_is_there_is_not_done_again(tasks, tmp_path, settings):
+def test_what_is_there_is_not_done_again(tasks, tmp_path, settings, capfd):
     _run(tasks(5), settings=ONE)
     (tmp_path / "out/2.txt").unlink()
+    capfd.readouterr()
     report = _run(tasks(5), settings=settings)
+    assert "numbers: 40 of 50 images\n" in capfd.readouterr().err
     assert _begun(tmp_path) == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1}
     assert report.skipped == 4
 
@@ -180,6 +182,8 @@ def test_where_the_executor_is_said(tmp_path, monkeypatch):
     assert configuration.load() == ExecutorSettings(name="local", workers=1)
     (tmp_path / "executor.yaml").write_text("name: ray\nworkers: 3\n")
     assert configuration.load() == ExecutorSettings(name="ray", workers=3)
+    monkeypatch.setenv("EXECUTOR", "workers=5")  # over the file, which stays for the rest
+    assert configuration.load() == ExecutorSettings(name="ray", workers=5)
     monkeypatch.setenv("EXECUTOR", "local, workers=4")
     assert configuration.load() == ExecutorSettings(name="local", workers=4)
     (tmp_path / "copy").mkdir()

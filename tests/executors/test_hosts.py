@@ -114,10 +114,10 @@ def test_what_a_host_was_at_that_is_cut_off_is_done_by_the_other(project, cluste
     driver = _begin(head, head)
     _wait_until_both_are_at_work(driver, head, other)
     other.cut_off()
-    _, errors = driver.communicate(timeout=200)
+    said, errors = driver.communicate(timeout=200)
     assert driver.returncode == 0, errors
-    assert f"address: {other.address}" in errors  # Ray says which host was lost
-    assert "has been marked dead" in errors
+    assert f"address: {other.address}" in said  # Ray's words
+    assert "has been marked dead" in said
     assert len(_labels()) == IMAGES // 4
     assert _labels() == _expected()
 
