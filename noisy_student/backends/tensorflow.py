@@ -76,7 +76,7 @@ def data_parallel(devices: int) -> Iterator[None]:
 
 
 def steps_at_a_time() -> int:
-    """One where devices share batches: a loop over steps within the graph fails there (findings/)."""
+    """One where devices share batches: more fail, see findings/keras-mirrored-several-steps.sh."""
     return 1 if tf.distribute.has_strategy() else STEPS_AT_A_TIME
 
 
@@ -87,7 +87,7 @@ def replicas() -> int:
 
 
 def own_rows(draw: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """A replica draws for all of them, from equal generators, and takes its rows: else all would have equal ones."""
+    """A replica draws for all and takes its rows: generators are equal, see findings/keras-mirrored-dropout.sh."""
     if replicas() == 1:
         return draw(rows)
     own = tf.distribute.get_replica_context().replica_id_in_sync_group

@@ -33,10 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     hosts = "+".join(filter(None, (arguments.hosts or "").split(",")))
     given = {"workers": arguments.workers, "hosts": hosts, "devices": arguments.devices}
-    texts = [
-        os.environ.get(settings.VARIABLE),
-        *(f"{key}={value}" for key, value in given.items() if value not in (None, "")),
-    ]
+    given = {key: value for key, value in given.items() if value not in (None, "")}
+    texts = [os.environ.get(settings.VARIABLE), *(f"{key}={value}" for key, value in given.items())]
     os.environ[settings.VARIABLE] = ",".join(filter(None, texts))
     settings.load()
     command = [part for part in arguments.command if part != "--"] or ["dvc", "repro"]

@@ -8,7 +8,7 @@ import pytest
 
 from noisy_student import cli
 
-COMMANDS = ("completion", "export", "label", "predict")
+COMMANDS = ("completion", "export", "label", "launch", "predict")
 
 
 def test_help_lists_the_commands_and_the_exit_statuses(call):
