@@ -183,7 +183,8 @@ def test_no_file_that_raises_is_left_out(messages):
     }
     listed = {message.path for message in messages}
     assert len(raising) > 30
-    assert raising - listed <= {"noisy_student/steps/checking.py"}
+    passed_on = {"noisy_student/steps/checking.py", "noisy_student/deployment/by_executor.py"}  # messages of others
+    assert raising - listed <= passed_on
 
 
 def test_a_message_is_read_from_code(tmp_path):
