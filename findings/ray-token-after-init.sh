@@ -5,10 +5,9 @@
 # then starts one without authentication, as the environment asks for none, and a node joins it by the line that the head
 # prints, `ray start --address='HOST:PORT'`.
 # Seen: `ray.init()` writes ~/.ray/auth_token. From then on every head of this user wants that token, though nobody has
-# set RAY_AUTH_MODE, and what it prints says nothing of it. The printed command fails on the very same machine, after 20
-# seconds: "InvalidAuthToken: Authentication token is missing or incorrect", for `ray start --address` looks for the
-# token only where RAY_AUTH_MODE=token. So does `ray.init(address="HOST:PORT")`; `ray.init(address="auto")` finds it.
-# Without the file the same two commands make a cluster.
+# set RAY_AUTH_MODE, and what it prints says nothing of it. The printed command fails, on the very same machine and for
+# the same user: "InvalidAuthToken: Authentication token is missing or incorrect", for `ray start --address` looks for the
+# token only where RAY_AUTH_MODE=token. Without the file the same two commands make a cluster.
 # For us: the executor of one machine gives its cluster a token of its own and writes none into the home folder;
 # docs/scale.md sets RAY_AUTH_MODE=token on every node.
 set -euo pipefail
