@@ -52,7 +52,7 @@ def predicted(
     try:
         run(Work(Call(PREDICT, common), start=start), tasks, executor, title="predict")
     except ShardError as error:
-        raise DataError(error.first) from error
+        raise DataError(f"a worker of predict failed: {error.first}") from error
     for task in tasks:
         yield from _of(task.output, predictor, extremes)
         task.output.unlink()

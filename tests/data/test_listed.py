@@ -125,7 +125,7 @@ def test_local_tars(project, images, expected, monkeypatch, more, executor):
     (project / "tars/pool.txt").write_text("# mine\n\n  p-{000..001}.tar  \n")
     monkeypatch.setenv("EXECUTOR", executor)
     metrics, read = prepared(parameters("tars/pool.txt", **more))
-    assert metrics["images"]["unlabelled"] == 40
+    assert (metrics["images"]["unlabelled"], metrics["unreadable"]) == (40, [])  # hidden files are no images
     assert read.record["shards"] == 2
     assert digests(project / "out") == expected(**more)
     files = json.loads((project / "out/splits.json").read_text())["unlabelled"]["files"]
