@@ -898,7 +898,7 @@ LAUNCHES = {
     ),
     "a batch that they cannot share": (
         lambda: _launch("devices: 5", distribution="devices"),
-        ["teacher: 5 devices cannot share a batch of 64", "60 or 65 would do", "student: 5 devices", "batch of 32"],
+        ["teacher: 5 devices cannot share a batch of 64", "60 or 65 would do", "student: 5 devices", "batch of 16"],
     ),
     "one device": (lambda: _launch("devices: 1", distribution="devices"), ["there is 1 device", "LAUNCH=devices=2"]),
     "a misspelt key of launch.yaml": (

@@ -1,6 +1,7 @@
 """What only TensorFlow can do; `backends.current` says what each function gives."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,14 @@ def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
     example = batches[0]
     flat = tf.nest.flatten(example)
 
+    one = threading.Lock()  # shared batches: Keras leaves an iterator behind, which still fetches
+
+    def made(index):
+        with one:
+            return tf.nest.flatten(batches[int(index)])
+
     def fetch(index):
-        arrays = tf.numpy_function(
-            lambda index: tf.nest.flatten(batches[int(index)]), [index], [array.dtype for array in flat]
-        )
+        arrays = tf.numpy_function(made, [index], [array.dtype for array in flat])
         arrays = [tf.ensure_shape(array, each.shape) for array, each in zip(arrays, flat, strict=True)]
         return tf.nest.pack_sequence_as(example, arrays)
 
