@@ -104,8 +104,9 @@ def _shared_faults(settings):
     for place, training in _trainings(settings):
         if training.finetune.epochs:
             sizes[f"{place}.finetune"] = training.finetune.batch_size
-        joined = isinstance(training, StudentParams) and training.mix == "ratio" and training.unlabelled_batch_size
-        sizes[place] = training.batch_size + (joined or 0)
+        sizes[place] = training.batch_size
+        if isinstance(training, StudentParams) and training.mix == "ratio":
+            sizes[place] += training.unlabelled_batch_size
     return [of_devices.uneven(place, size, devices) for place, size in sizes.items() if size % devices]
 
 
