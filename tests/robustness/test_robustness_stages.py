@@ -226,7 +226,7 @@ def test_full_measures_all_images_and_severities(workspace, monkeypatch):
     _set(workspace, {"eval.robustness": "full"})
     settings = params.load()
     measurement = steps_robustness._Measurement(settings, layout.TEACHER, 0.5)
-    keys = list(measurement._units(None))
+    keys = list(measurement.units(None))
     assert sum(key[0] == "corruption" for key in keys) == 19 * 5
     assert len(measurement.rows) == len(measurement.sequence_rows) == SMALL["data.test"]
 
