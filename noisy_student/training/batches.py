@@ -132,8 +132,8 @@ class TrainingBatches(keras.utils.PyDataset):
         height, width = images.shape[1:3]
         if self.in_graph is not None:
             draw = self.in_graph.prepare(self.noise.draw(keys, (height, width)), height=height, width=width)
-            return {"images": images, **draw}, targets, self._weights
+            return {"images": images, **draw}, targets, self._weights.copy()
         if self.noise.active:
             out = None if self.noise.resizes else images
             images = self.noise.apply(images, self.noise.draw(keys, (height, width)), out=out)
-        return images, targets, self._weights
+        return images, targets, self._weights.copy()  # TensorFlow computes in the memory of what it is given
