@@ -184,6 +184,15 @@ def test_the_same_image_is_noised_otherwise_in_every_epoch():
     assert len(seen) > 15  # 2 flips x 25 crops x 196 pairs of operations
 
 
+def test_what_is_written_into_a_batch_changes_no_other():
+    """TensorFlow computes in the memory of arrays that it is given."""
+    batches, others = _joint_batches(weight=2.0), _joint_batches(weight=2.0)
+    for array in batches[0]:
+        array[:] = 0
+    for given, expected in zip(batches[1], others[1], strict=True):
+        np.testing.assert_array_equal(given, expected)
+
+
 def test_without_noise_the_images_are_as_they_were():
     images = _noised_batches(_noise())[0][0]
     expected = _textured(5, seed=0)[ShuffledRows(5, batch_size=3, seed=7, name="labelled").at(0)[1]]
