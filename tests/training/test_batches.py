@@ -189,8 +189,8 @@ def test_what_is_written_into_a_batch_changes_no_other():
     batches, others = _joint_batches(weight=2.0), _joint_batches(weight=2.0)
     for array in batches[0]:
         array[:] = 0
-    for given, expected in zip(batches[1], others[1], strict=True):
-        np.testing.assert_array_equal(given, expected)
+    for array, expected in zip(batches[1], others[1], strict=True):
+        np.testing.assert_array_equal(array, expected)
 
 
 def test_without_noise_the_images_are_as_they_were():
