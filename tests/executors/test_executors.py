@@ -103,7 +103,9 @@ def test_where_nothing_succeeds_not_all_is_tried(tasks, tmp_path):
 def test_asked_to_stop_no_task_is_begun_any_more(tasks, tmp_path, settings):
     with pytest.raises(Stopped, match=r"numbers: stopped; \d+ of 30 shards are done\. Run the same command again"):
         _run(tasks(30, driver=os.getpid()), "stopped", settings=settings)
-    assert 3 <= len(_begun(tmp_path)) < 20
+    begun = set(_begun(tmp_path))
+    assert 2 in begun  # the tasks before it perhaps not: their worker may come later
+    assert len(begun) < 20
     _run(tasks(30), settings=settings)
     assert len(list((tmp_path / "out").iterdir())) == 30
 
