@@ -54,16 +54,18 @@ class Inputs:
 
     def probs(self, generation: str) -> ShardedProbs:
         """What the teacher of a generation says of the pool, or of the rows that are `labelled_rows`."""
+        return self._probs(generation)[0]
+
+    def probs_by_row(self, generation: str) -> ShardedProbs | AtRows:
+        """The same, to be asked by rows of the pool."""
+        return self._probs(generation)[1]
+
+    def _probs(self, generation):
         rows = self.labelled_rows(generation)
         images = len(self.pool) if rows is None else len(rows)
         found = open_probs(layout.pseudo_labels(generation), images=images, classes=len(self.classes))
         self.files += found.files
-        return found
-
-    def probs_by_row(self, generation: str) -> ShardedProbs | AtRows:
-        """The same, to be asked by rows of the pool."""
-        probs, rows = self.probs(generation), self.labelled_rows(generation)
-        return probs if rows is None else AtRows(probs, rows)
+        return found, found if rows is None else AtRows(found, rows)
 
     def labelled_rows(self, generation: str) -> Rows | None:
         """The rows of the pool, ascending, that the teacher of a generation has labelled; None: all."""

@@ -18,7 +18,8 @@ from typing import IO, Any, cast
 
 from noisy_student.executors.processors import share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, python_path, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
+from noisy_student.runtime import environment
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Requests
 
@@ -146,7 +147,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
-            env={**os.environ, "PYTHONPATH": python_path()},
+            env={**os.environ, "PYTHONPATH": environment.python_path()},
             process_group=0,  # Ctrl-C on the terminal is for the driver, which asks its workers
         )
         self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)

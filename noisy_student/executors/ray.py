@@ -22,7 +22,7 @@ from typing import Any
 
 from noisy_student.executors.processors import bind, free_place, share_of
 from noisy_student.executors.settings import ExecutorSettings
-from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, python_path, why
+from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Requests
@@ -158,7 +158,7 @@ def _variables():
     """What a worker's environment has as this one's: what decides rounding, and where the code lies."""
     rounding = environment.fingerprint()["variables"]
     own = {name: value for name, value in rounding.items() if not name.endswith("_VISIBLE_DEVICES")}  # Ray sets these
-    return {"PYTHONPATH": python_path(), **own}
+    return {"PYTHONPATH": environment.python_path(), **own}
 
 
 def _outcome(task, reference):

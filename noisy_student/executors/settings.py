@@ -5,15 +5,12 @@ beside params.yaml, which git ignores, as DVC has `.dvc/config.local`; copies of
 experiments find it too. The environment variable EXECUTOR goes over it for one command.
 """
 
-import os
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field
 
 from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.machine_settings import read
 
 FILE = "executor.yaml"
 VARIABLE = "EXECUTOR"
@@ -37,42 +34,7 @@ def load() -> ExecutorSettings:
     Raises:
         ParamsError: the file or the variable says something else.
     """
-    path = Path(os.environ.get("DVC_ROOT", ".")) / FILE
-    values, where = _of_file(path), str(path)
-    if given := os.environ.get(VARIABLE):
-        values, where = values | _of_variable(given), f"{VARIABLE}={given}"
-    try:
-        settings = ExecutorSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ParamsError(
-            f"{where}: {key}: {first['msg']} (found {first['input']!r}). It may hold {_EXAMPLE}."
-        ) from error
+    settings, where = read(ExecutorSettings, file=FILE, variable=VARIABLE, example=_EXAMPLE, alone="name")
     if settings.address and settings.name != "ray":
         raise ParamsError(f"{where}: an address is of a Ray cluster, but name is {settings.name}. Set name: ray.")
     return settings
-
-
-def _of_file(path):
-    try:
-        values: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, YAMLError) as error:
-        first = str(error).partition("\n")[0]
-        raise ParamsError(f"{path}: cannot be read ({first}). It may hold {_EXAMPLE}.") from error
-    if values is not None and not isinstance(values, dict):
-        raise ParamsError(f"{path}: expected keys with values, found {values!r}. It may hold {_EXAMPLE}.")
-    return values or {}
-
-
-def _of_variable(text):
-    """ "ray", or "name=local,workers=4"."""
-    values: dict[str, Any] = {}
-    for part in text.split(","):
-        key, is_pair, value = part.strip().partition("=")
-        if not is_pair:
-            key, value = "name", key
-        values[key] = value
-    return values

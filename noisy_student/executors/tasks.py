@@ -1,14 +1,12 @@
 """A shard's task: a function's name, paths and numbers; what it gives is a file."""
 
 import importlib
-import os
 import platform
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import noisy_student
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import atomic_path
@@ -95,12 +93,6 @@ def perform(call: Call, output: str | Path, arguments: dict[str, Any]) -> dict[s
             details = call(temporary, **arguments) or {}
     facts = {"host": platform.node(), "cpu": environment.cpu()["name"], "details": details}
     return {"seconds": time.monotonic() - began, **facts}
-
-
-def python_path() -> str:
-    """PYTHONPATH of a worker: this project, wherever it was started from, then what this process has."""
-    above = str(Path(noisy_student.__file__).parents[1])
-    return os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
 
 
 def why(error: BaseException) -> str:

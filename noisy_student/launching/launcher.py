@@ -15,10 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import IO, Any, cast
 
-import noisy_student
 from noisy_student.launching.faults import too_few_processes
 from noisy_student.launching.ranks import MARK, Rank
 from noisy_student.launching.settings import FILE, LaunchSettings, load
@@ -288,8 +286,7 @@ def _address(settings):
 
 def _command(host, settings):
     """(arguments, environment) that start a rank on a host."""
-    above = str(Path(noisy_student.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
+    path = environment.python_path()
     here = [sys.executable, "-m", "noisy_student.launching.rank"]
     if host in (None, "localhost"):
         return here, {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}

@@ -5,15 +5,11 @@ beside params.yaml, which git ignores, like `executor.yaml`; copies of the proje
 it too. The environment variable LAUNCH goes over it for one command.
 """
 
-import os
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.machine_settings import read
 
 FILE = "launch.yaml"
 VARIABLE = "LAUNCH"
@@ -31,13 +27,11 @@ class LaunchSettings(BaseModel):
     devices: Annotated[int, Field(ge=1, le=1024)] | None = None  # that a process uses; of CPUs: virtual ones. None: all
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None  # processes, over all hosts; None: one a host
     hosts: tuple[str, ...] = ()  # where they run, the first one leads; none: on this machine
-    port: Annotated[int, Field(ge=1, le=65535)] | None = (
-        None  # of the first process; None: a free one, or 29400 of a host
-    )
+    # of the first process; None: a free one, or 29400 of a host
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
     shell: str = "ssh -o BatchMode=yes -o ServerAliveInterval=10 {host}"  # runs a command on a host
-    patience: Annotated[float, Field(gt=0)] = (
-        300.0  # seconds for all to find one another; JAX waits for a silent one as long, at most 100
-    )
+    # seconds for all to find one another; JAX waits for a silent one as long, at most 100
+    patience: Annotated[float, Field(gt=0)] = 300.0
     restarts: Annotated[int, Field(ge=0)] = 3  # of all processes in a stage, after one has died
 
     @field_validator("hosts", mode="before")
@@ -80,38 +74,4 @@ def load() -> LaunchSettings:
     Raises:
         ParamsError: the file or the variable says something else.
     """
-    path = Path(os.environ.get("DVC_ROOT", ".")) / FILE
-    values, where = _of_file(path), str(path)
-    if given := os.environ.get(VARIABLE):
-        values, where = values | _of_variable(given), f"{VARIABLE}={given}"
-    try:
-        return LaunchSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-        named = f"{key}: {message} (found {first['input']!r})" if key else message
-        raise ParamsError(f"{where}: {named}. It may hold {_EXAMPLE}.") from error
-
-
-def _of_file(path):
-    try:
-        values: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, YAMLError) as error:
-        first = str(error).partition("\n")[0]
-        raise ParamsError(f"{path}: cannot be read ({first}). It may hold {_EXAMPLE}.") from error
-    if values is not None and not isinstance(values, dict):
-        raise ParamsError(f"{path}: expected keys with values, found {values!r}. It may hold {_EXAMPLE}.")
-    return values or {}
-
-
-def _of_variable(text):
-    """ "workers=2,devices=1", "hosts=a+b"."""
-    values: dict[str, Any] = {}
-    for part in text.split(","):
-        key, is_pair, value = part.strip().partition("=")
-        if not is_pair:
-            raise ParamsError(f"{VARIABLE}={text}: expected KEY=VALUE, found {part!r}. It may hold {_EXAMPLE}.")
-        values[key] = value
-    return values
+    return read(LaunchSettings, file=FILE, variable=VARIABLE, example=_EXAMPLE)[0]

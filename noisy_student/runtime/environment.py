@@ -14,6 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import noisy_student
+
 CODE = ("dvc.yaml", "noisy_student/**/*.py", "stages/*.py")  # what decides what a stage computes
 PACKAGES = (
     *("keras", "tensorflow", "jax", "jaxlib", "torch", "numpy", "numba", "pillow", "scipy", "h5py", "safetensors"),
@@ -58,6 +60,12 @@ def cpu() -> dict[str, str]:
         "name": facts.get("model name", platform.machine()),
         "instructions": " ".join(sorted(f for f in flags if f.startswith(kinds))),
     }
+
+
+def python_path() -> str:
+    """PYTHONPATH of a worker: this project, wherever it was started from, then what this process has."""
+    above = str(Path(noisy_student.__file__).parents[1])
+    return os.pathsep.join(filter(None, [above, os.environ.get("PYTHONPATH")]))
 
 
 def threads() -> int:
