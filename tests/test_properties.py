@@ -17,7 +17,7 @@ from noisy_student.noise.pipeline import InputNoise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.settings.schema import AugmentationParams, DataParams
-from noisy_student.sources import staging
+from noisy_student.sources import reading_tasks, staging
 from noisy_student.sources.adapters import cifar10
 from noisy_student.sources.reader import MemoryReader, read_folder
 from noisy_student.sources.staging import ShardReader
@@ -164,7 +164,7 @@ def test_a_reading_stopped_anywhere_any_number_of_times_gives_the_same(folder, s
                     raise _Stop
                 return try_image(path, **options)
 
-            monkeypatch_module.setattr(staging, "try_image", read_or_stop)
+            monkeypatch_module.setattr(reading_tasks, "try_image", read_or_stop)
             shards = Checkpoints(Path(kept), every_minutes=0, keep=None)
             reader = ShardReader(shards, encoding="png", size=4, resize="squash")
             images, *rest = read_folder(folder, reader, recursive=False)

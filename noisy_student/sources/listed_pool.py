@@ -11,34 +11,32 @@ import os
 import tarfile
 import time
 import zlib
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from noisy_student.data.images import InMemory, encode, pixel_key, try_image
+from noisy_student.data.images import InMemory
 from noisy_student.data.levels import Depth
-from noisy_student.data.shards import EncodedImages, TarWriter
+from noisy_student.data.shards import EncodedImages
 from noisy_student.data.views import Subset
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import in_this_process, run
 from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import FULL, DataError
-from noisy_student.runtime.files import atomic_path
 from noisy_student.runtime.progress import Shown, Silent, bar
-from noisy_student.settings.schema import DataParams
+from noisy_student.settings.schema import DataParams, Levels
 from noisy_student.sources import remote
 from noisy_student.sources.listed import Listed, read_list
+from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, ahead, keep
 from noisy_student.sources.remote import Known, PassingError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")  # members of a .tar that are images; others are metadata
 LARGEST = 2**30  # bytes of an image file
-GROUP = 256  # image files that are one task
 LOOKED_AT = 16  # files that are asked about, or fetched, at a time
 TRIES = 3  # how often a file is read whose server or network fails
 PAUSE = 1.0  # seconds before the second try; doubled after each
@@ -55,10 +53,10 @@ class ListedImages(Subset):
         record: how the tasks went.
     """
 
-    def __init__(self, shards: "list[_Shard]", size: int, *, encoding: str) -> None:
+    def __init__(self, shards: list[Kept], size: int, *, encoding: str) -> None:
         stored = _Stored(shards, size, encoding=encoding)
         super().__init__(stored, np.arange(len(stored)))
-        self.unreadable = [line for shard in shards for line in shard.unreadable]
+        self.unreadable = [f"{name}: {cause}" for shard in shards for name, cause in shard.unreadable]
         self.depths = [(name, Depth(*depth)) for shard in shards for name, depth in shard.depths]
         self.files: list[dict[str, Any]] = []
         self.record: dict[str, Any] = {}
@@ -67,38 +65,12 @@ class ListedImages(Subset):
 class _Stored(EncodedImages):
     """Encoded images with the keys of their pixels."""
 
-    def __init__(self, shards: "list[_Shard]", size: int, *, encoding: str) -> None:
+    def __init__(self, shards: list[Kept], size: int, *, encoding: str) -> None:
         for number, shard in enumerate(shards):
             shard.index[:, 0] = number
         index = np.concatenate([shard.index for shard in shards])
         super().__init__([shard.path for shard in shards], index, size, encoding=encoding)
         self.keys = np.concatenate([shard.keys for shard in shards])
-
-
-@dataclass
-class _Shard:
-    """What a task has left.
-
-    Attributes:
-        index, keys: see `data.shards` and `views.SourceImages`.
-    """
-
-    path: Path
-    index: np.ndarray
-    keys: np.ndarray
-    unreadable: list[str]
-    depths: list[tuple[str, list]]
-
-    @classmethod
-    def of(cls, path: Path) -> "_Shard":
-        with np.load(_facts(path), allow_pickle=False) as content:
-            meta = json.loads(content["meta"].tobytes())
-            return cls(path, content["index"], content["keys"], meta["unreadable"], meta["depths"])
-
-
-def _facts(path):
-    """The index that belongs to a task's .tar."""
-    return path.with_name(f"facts-{path.stem}.npz")
 
 
 def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
@@ -134,7 +106,7 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     common["shown"] = len(tasks) == 1 and in_this_process(executor, None)
     work = Work(Call(f"{__name__}:{read_files.__name__}", {**common, "folder": os.path.abspath(folder)}))
     report = _run(work, tasks, executor, f"read {path.name}", folder)
-    images = ListedImages([_Shard.of(task.output) for task in tasks], data.image_size, encoding=encoding)
+    images = ListedImages([Kept.of(task.output) for task in tasks], data.image_size, encoding=encoding)
     if not len(images):
         raise DataError(f"{path}: no readable image in its files ({len(images.unreadable):,} unreadable).")
     images.files = _identity(files, facts)
@@ -209,15 +181,6 @@ def _identity(files, facts):
 # --- a task ----------------------------------------------------------------------------------------
 
 
-class _Read(NamedTuple):
-    """What came of an image file: its bytes as they are kept and the key of its pixels, or a cause."""
-
-    data: bytes | None
-    key: bytes
-    cause: str | None
-    depth: Depth | None
-
-
 def read_files(
     output: Path,
     *,
@@ -225,7 +188,7 @@ def read_files(
     is_tar: bool,
     size: int,
     resize: str,
-    levels: int | str,
+    levels: Levels,
     encoding: str,
     folder: str,
     shown: bool,
@@ -244,53 +207,24 @@ def read_files(
         PassingError: a server or the network failed several times.
     """
 
+    form = Form(size, resize, levels, encoding)
+
     def read(data):
-        image, cause, depth = try_image(InMemory(data), size=size, resize=resize, levels=levels)  # type: ignore[arg-type]
-        return (
-            _Read(None, b"", cause, None)
-            if image is None
-            else _Read(encode(image, encoding), pixel_key(image), None, depth)
-        )
+        return form.read(InMemory(data))
 
     def attempt():
-        return _write(output, _of_tar(names[0], read, shown=shown) if is_tar else _of_images(names, read), encoding)
+        results = _of_tar(names[0], read, shown=shown) if is_tar else _of_images(names, read)
+        return keep(output, results, encoding, Path(folder))
 
-    index, keys, meta = _tried(attempt)
-    final = Path(folder) / output.name[output.name.index("shard-") :]
-    with atomic_path(_facts(final)) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file, allow_pickle=False, index=index, keys=keys, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8)
-        )
-    return {"images": len(index), "unreadable": len(meta["unreadable"])}
+    return _tried(attempt)
 
 
-def _write(output, results: Iterable[tuple[str, _Read]], encoding):
-    """Write what was read; return index, keys, and what is said of the others."""
-    index, keys = list[tuple[int, ...]](), list[bytes]()
-    meta: dict[str, list] = {"unreadable": [], "depths": []}
-    writer = TarWriter(output, encoding=encoding, first=0)
-    try:
-        for name, (data, key, cause, depth) in results:
-            if data is None:
-                meta["unreadable"].append(f"{name}: {cause}")
-                continue
-            index.append((0, *writer.add(data)))
-            keys.append(key)
-            if depth is not None:
-                meta["depths"].append((name, depth))
-    except BaseException:
-        writer.drop()
-        raise
-    writer.close()
-    return np.array(index, np.int64).reshape(-1, 4), np.array(keys, "S32"), meta
-
-
-def _of_tar(name, read, *, shown=False) -> Iterator[tuple[str, _Read]]:
+def _of_tar(name, read, *, shown=False) -> Iterator[tuple[str, Read]]:
     """(name, what came of it) of the images in a .tar file, in its order."""
     seen = Counter[str]()
     with remote.opened(name) as file, _shown(name) if shown else Silent() as counted:
         members = _members(name, _Counted(file, counted), seen)
-        yield from _ahead(((member, functools.partial(read, data)) for member, data in members), environment.threads())
+        yield from ahead(((member, functools.partial(read, data)) for member, data in members), environment.threads())
     if not any(suffix in IMAGES for suffix in seen):
         there = ", ".join(f"{count:,} {suffix or 'without suffix'}" for suffix, count in seen.most_common(_NAMED))
         raise DataError(
@@ -357,7 +291,7 @@ def _content(archive, member):
     return data
 
 
-def _of_images(names, read) -> Iterator[tuple[str, _Read]]:
+def _of_images(names, read) -> Iterator[tuple[str, Read]]:
     """(name, what came of it) of image files; one that is missing or forbidden is unreadable, as in a folder."""
 
     def fetched(name):
@@ -366,29 +300,11 @@ def _of_images(names, read) -> Iterator[tuple[str, _Read]]:
                 with remote.opened(name) as file:
                     data = file.read(LARGEST + 1)
             except DataError as error:
-                return _Read(None, b"", str(error).removeprefix(f"{remote.shown(name)}: "), None)
+                return Read.failed(str(error).removeprefix(f"{remote.shown(name)}: "))
             if len(data) > LARGEST:
-                return _Read(None, b"", f"more than {LARGEST:,} bytes", None)
+                return Read.failed(f"more than {LARGEST:,} bytes")
             return read(data)
 
         return lambda: _tried(call)
 
-    yield from _ahead(((remote.shown(name), fetched(name)) for name in names), max(LOOKED_AT, environment.threads()))
-
-
-def _ahead(calls: Iterable[tuple[str, Callable[[], _Read]]], threads: int) -> Iterator[tuple[str, _Read]]:
-    """Make calls by several threads; yield what they give in order. A few are begun ahead, not more."""
-    waiting = deque[tuple[str, Future[_Read]]]()
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        try:
-            for name, call in calls:
-                waiting.append((name, pool.submit(call)))
-                if len(waiting) > 2 * threads:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            for _, left in waiting:
-                left.cancel()
+    yield from ahead(((remote.shown(name), fetched(name)) for name in names), max(LOOKED_AT, environment.threads()))

@@ -13,7 +13,8 @@ from noisy_student.sources import listed_pool, photographs
 from noisy_student.sources.adapters import ADAPTERS
 from noisy_student.sources.interface import Source
 from noisy_student.sources.listed import is_list
-from noisy_student.sources.reader import MemoryReader, Reader, read_folder
+from noisy_student.sources.reader import MemoryReader, Reader, read_ahead, read_folder
+from noisy_student.sources.reading_tasks import add_record
 
 
 def source_faults(data: DataParams) -> list[str]:
@@ -64,6 +65,7 @@ def _load_source(data, read):
 
 def _with_folder(source, data, read):
     path = Path(data.unlabelled_from)
+    read_ahead([(path, True)], read)
     images, _, skipped = read_folder(path, read, recursive=True)
     if not len(images):
         raise DataError(
@@ -81,7 +83,7 @@ def _with_list(source, data, read):
         listed = listed_pool.read_listed(path, data, folder)
         images = listed if read.folder else listed[:]
     read.depths += listed.depths
-    read.record |= listed.record
+    add_record(read.record, listed.record)
     unreadable = source.unreadable + tuple(listed.unreadable)
     return replace(_with_pool(source, images, f"the list {path}"), unreadable=unreadable, files=tuple(listed.files))
 

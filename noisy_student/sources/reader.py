@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +38,9 @@ class Reader(Protocol[T]):
     def __call__(self, paths: Sequence[Path], *, title: str) -> tuple[T, list[str | None]]:
         """The images of the files that can be read, and for every file None or why it cannot; the bar has `title`."""
 
+    def ahead(self, paths: Iterable[Path]) -> None:
+        """Files of the next calls, which an executor may read together; see `ShardReader.ahead`."""
+
     def join(self, parts: Sequence[T]) -> T:
         """The images of several calls as one."""
 
@@ -63,6 +66,9 @@ class MemoryReader:
                 images[readable] = image
                 readable += 1
         return images[:readable], causes
+
+    def ahead(self, paths: Iterable[Path]) -> None:
+        """Nothing: an array is read at once."""
 
     def join(self, parts: Sequence[Pixels]) -> Pixels:
         return np.concatenate(parts)
@@ -102,16 +108,26 @@ def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, l
         recursive: whether images in folders below `root` count too (links are followed). If not, such a folder is
             reported as unreadable. Hidden files are ignored.
     """
-    names = sorted(_walk(root) if recursive else (n for n in os.listdir(root) if not n.startswith(".")))
+    names = _names(root, recursive)
     images, causes = read([root / name for name in names], title=f"read {root.name}")
     results = list(zip(names, causes, strict=True))
     readable = [name for name, cause in results if cause is None]
     return images, readable, [f"{name}: {cause}" for name, cause in results if cause is not None]
 
 
+def read_ahead(folders: Iterable[tuple[Path, bool]], read: Reader) -> None:
+    """Say which folders will be read, each with `recursive` of `read_folder`: an executor may read them together."""
+    read.ahead(root / name for root, recursive in folders for name in _names(root, recursive))
+
+
 def count(root: Path) -> int:
     """How many files `read_folder` would read below a folder; what is not there or may not be listed has none."""
     return sum(1 for _ in files_below(root, on_error=lambda _: None))
+
+
+def _names(root, recursive):
+    """Of the files in a folder, sorted."""
+    return sorted(_walk(root) if recursive else (name for name in os.listdir(root) if not name.startswith(".")))
 
 
 def _walk(root):

@@ -1,27 +1,41 @@
-"""Image files read by several threads into shards, which a later process can go on with."""
+"""Image files read by several threads, or by an executor, into shards, which a later process can go on with."""
 
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from noisy_student.data.images import encode, pixel_key, try_image
 from noisy_student.data.levels import Depth
 from noisy_student.data.shards import SHARD, EncodedImages, TarWriter, checksum
 from noisy_student.data.views import Subset
+from noisy_student.executors import settings as configuration
+from noisy_student.executors.running import in_this_process, run
+from noisy_student.executors.tasks import Call, Task, Work
 from noisy_student.runtime import environment
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.signals import Stopped, deferred
 from noisy_student.settings.schema import Levels
+from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, add_record, read_paths
 
 STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
 _CHUNK = 256  # files that are handed to the threads together
 Key = list[str | int]  # path of a file, how it is resized, its size and date
+
+
+class _Known(NamedTuple):
+    """What is known of a file that another process has read: where its image lies, or why there is none."""
+
+    entry: Any
+    key: Any
+    cause: str | None
+    depth: Depth | None
 
 
 class StagedImages(EncodedImages):
@@ -57,10 +71,11 @@ class ShardReader:
     """
 
     def __init__(self, kept: Checkpoints, *, encoding: str, size: int, resize: str, levels: Levels = "auto") -> None:
-        self.kept, self.resize, self.levels = kept, resize, levels
+        self.kept, self.form = kept, Form(size, resize, levels, encoding)
         self.images, self.depths = StagedImages(size, encoding=encoding), list[tuple[str, Depth]]()
-        self.folder: Path | None = kept.folder / "listed"
+        self.folder: Path | None = kept.folder / "tasks"
         self.record: dict[str, Any] = {}
+        self._by_executor: dict[tuple, _Known] = {}
         self._earlier, self._ended = iter(self._replay()), 0  # files that are in shards
         self._writer: TarWriter | None = None
         self._first, self._row = 0, 0  # file and image with which its shard begins
@@ -82,9 +97,37 @@ class ShardReader:
                         self.save()
                         raise Stopped(STOPPED, asked)
                 except OSError as error:  # no room; what is wrong with an image file is no OSError here
-                    cause = f"the images cannot be kept there ({error.strerror})"
-                    raise DataError(f"{self.kept.folder}: {cause}. Free some space, then run again.") from error
+                    raise self._unkept(error) from error
         return Subset(self.images, np.arange(first, len(self.images))), causes
+
+    def ahead(self, paths: Iterable[Path]) -> None:
+        """Let an executor of several workers read files now; calls find them read. Others do nothing here.
+
+        Raises:
+            ShardError: what was read cannot be kept.
+            Stopped: Ctrl-C, SIGTERM, or the end of the DVC that started this; what was read is not read again.
+        """
+        executor = configuration.load()
+        if in_this_process(executor, None) or self.folder is None:
+            return
+        keys = [self._key(path) for path in paths]
+        groups = [keys[first : first + GROUP] for first in range(0, len(keys), GROUP)]
+        if len(groups) < 2:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unkept(error) from error
+        form, tasks = vars(self.form), list[Task]()
+        for number, group in enumerate(groups):
+            digest = hashlib.blake2b(json.dumps([group, form]).encode(), digest_size=12).hexdigest()
+            title = f"image files {number * GROUP + 1:,} to {number * GROUP + len(group):,}"
+            output = self.folder / f"shard-{digest}.tar"
+            tasks.append(Task(title, output, len(group), {"paths": [str(key[0]) for key in group]}))
+        call = Call(f"{read_paths.__module__}:{read_paths.__name__}", {**form, "folder": os.path.abspath(self.folder)})
+        add_record(self.record, run(Work(call), tasks, executor, title="read image files").for_record())
+        for group, task in zip(groups, tasks, strict=True):
+            self._take(group, Kept.of(task.output))
 
     def join(self, parts: Sequence[Subset]) -> Subset:
         return Subset(self.images, np.concatenate([part.rows for part in parts]))
@@ -106,45 +149,58 @@ class ShardReader:
             self._writer.drop()
             self._writer = None
 
+    def _unkept(self, error):
+        cause = f"the images cannot be kept there ({error.strerror})"
+        return DataError(f"{self.kept.folder}: {cause}. Free some space, then run again.")
+
     def _begin(self, path):
         """(key of the file, what an earlier process has found or None, else the thread that reads it)."""
+        key = self._key(path)
+        earlier = self._by_executor.pop(tuple(key), None) or self._from_earlier(key)
+        return key, earlier, None if earlier else self._pool.submit(self.form.read, path)
+
+    def _key(self, path):
         facts = os.stat(path) if os.path.isfile(path) else None
-        key = [str(path), self.resize, *((facts.st_size, facts.st_mtime_ns) if facts else ())]
-        earlier = self._from_earlier(key)
-        return key, earlier, None if earlier else self._pool.submit(self._read, path)
+        return [str(path), self.form.resize, *((facts.st_size, facts.st_mtime_ns) if facts else ())]
+
+    def _take(self, keys, kept):
+        """Remember what a task has read of the files with these keys."""
+        self.images.paths.append(kept.path)
+        kept.index[:, 0] = len(self.images.paths) - 1
+        images = zip(kept.index, kept.keys, strict=True)
+        causes, depths = dict(kept.unreadable), dict(kept.depths)
+        for key in keys:
+            cause = causes.get(key[0])
+            entry, pixels = (None, None) if cause is not None else next(images)
+            depth = depths.get(key[0])
+            self._by_executor[tuple(key)] = _Known(entry, pixels, cause, depth and Depth(*depth))
 
     def _end(self, key, earlier, reading):
         """Add an image, or why there is none, which is returned."""
         if earlier is None:
-            cause, depth = self._write(key, *reading.result())
-        else:
-            entry, pixels, cause, depth = earlier
-            if cause is None:
-                self.images.add(entry, pixels)
+            earlier = self._write(key, reading.result())
+        elif earlier.cause is None:
+            self.images.add(earlier.entry, earlier.key)
+        cause, depth = earlier.cause, earlier.depth
         if depth is not None:
             self.depths.append((str(key[0]), Depth(*depth)))
         if self._writer is not None and (self._writer.size >= SHARD or self.kept.due()):
             self.save()
         return cause
 
-    def _read(self, path):
-        image, cause, depth = try_image(path, size=self.images.size, resize=self.resize, levels=self.levels)
-        if image is None:
-            return None, None, cause, None
-        return encode(image, self.images.encoding), pixel_key(image), None, depth
-
-    def _write(self, key, data, pixels, cause, depth):
+    def _write(self, key, read: Read):
         if self._writer is None:
             self._first, self._row, self._files = self._ended, len(self.images), []
             self.kept.drop_from(self._first)
             self.kept.folder.mkdir(parents=True, exist_ok=True)
             self._writer = TarWriter(self._path(self._first), encoding=self.images.encoding, first=self._row)
             self.images.paths.append(self._writer.path)
-        if cause is None:
-            self.images.add((len(self.images.paths) - 1, *self._writer.add(data)), pixels)
-        self._files.append((key, cause, depth))  # last: an interrupt between the two leaves an image too many
+        if read.data is not None:
+            self.images.add((len(self.images.paths) - 1, *self._writer.add(read.data)), read.key)
+        # last: an interrupt between the two leaves an image too many
+        self._files.append((key, read.cause, read.depth))
         self._ended += 1
-        return cause, depth
+        return read
 
     def _path(self, number):
         return self.kept.folder / f"{number:012d}.tar"
@@ -172,4 +228,4 @@ class ShardReader:
             images = zip(entries, arrays["keys"], strict=True)
             # a later shard may have taken the place of this one's end, where files had changed
             for key, cause, depth in meta["files"][: None if end is None else end - number]:
-                yield key, (*next(images), None, depth) if cause is None else (None, None, cause, None)
+                yield key, _Known(*next(images), None, depth) if cause is None else _Known(None, None, cause, None)

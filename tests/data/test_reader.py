@@ -14,7 +14,7 @@ from noisy_student.runtime import checkpoints
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.signals import Stopped
-from noisy_student.sources import staging
+from noisy_student.sources import reading_tasks, staging
 from noisy_student.sources.reader import MemoryReader, read_folder, remembering_reader
 from noisy_student.sources.staging import ShardReader
 
@@ -42,7 +42,7 @@ def read(folder, tmp_path, monkeypatch, count_files):
     monkeypatch.setattr(staging, "_CHUNK", 1)
 
     def run(stop_after=None):
-        seen = count_files(staging, stop_after)
+        seen = count_files(reading_tasks, stop_after)
         kept = Checkpoints(tmp_path / "kept", every_minutes=60, keep=None)
         reader = _reader(kept)
         try:
@@ -87,7 +87,7 @@ def test_a_requested_stop_keeps_what_was_read(folder, tmp_path, monkeypatch, rea
             os.kill(os.getpid(), signal.SIGTERM)
         return try_image(path, **options)
 
-    monkeypatch.setattr(staging, "try_image", stopping)
+    monkeypatch.setattr(reading_tasks, "try_image", stopping)
     reader = _reader(Checkpoints(tmp_path / "kept", every_minutes=60, keep=None))
     with pytest.raises(Stopped, match="need not be read again") as stop:
         read_folder(folder, reader, recursive=False)

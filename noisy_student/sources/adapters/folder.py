@@ -17,7 +17,7 @@ from noisy_student.settings.schema import AUTO, HELD_BACK, DataParams
 from noisy_student.sources.ground_truth import labels_of
 from noisy_student.sources.interface import Rules, Source, pool_faults, wants_own_split
 from noisy_student.sources.names import class_folders, files, folders, unknown_classes
-from noisy_student.sources.reader import Reader, count, read_folder
+from noisy_student.sources.reader import Reader, count, read_ahead, read_folder
 
 RULES = Rules()
 
@@ -35,12 +35,17 @@ def load(data: DataParams, read: Reader) -> Source:
     root = Path(data.root)
     classes, tested = check_layout(data)
     tree = _Tree(root, tuple(classes), read)
-    train = tree.split("train", classes)
     test_folders = class_folders(root / tested)
-    test = tree.flat("val") if tested == "val" and not test_folders else tree.split(tested, test_folders)
+    flat = tested == "val" and not test_folders
     own_validation = data.validation is None and (root / "val").is_dir()
-    validation = tree.split("val", class_folders(root / "val")) if own_validation else None
+    validation_folders = class_folders(root / "val") if own_validation else {}
     own_pool = wants_own_split(data) and (root / "unlabelled").is_dir()
+    by_class = [*classes.values(), *test_folders.values(), *validation_folders.values()]
+    pools = [(root / "val", False)] * flat + [(root / "unlabelled", True)] * own_pool
+    read_ahead([(folder, False) for folder in by_class] + pools, read)
+    train = tree.split("train", classes)
+    test = tree.flat("val") if flat else tree.split(tested, test_folders)
+    validation = tree.split("val", validation_folders) if own_validation else None
     unlabelled = tree.pool("unlabelled") if own_pool else None
     read_in = {"train", tested, *(["val"] if own_validation else []), *(["unlabelled"] if own_pool else [])}
     return Source(
