@@ -2,6 +2,7 @@
 
 python -m noisy_student launch --workers 2
 python -m noisy_student launch --hosts gpu1,gpu2 dvc repro student
+python -m noisy_student launch --workers 8 --ray auto
 python -m noisy_student launch --devices 2 python -m stages.teacher
 
 For a clone of the repository whose params.yaml says `distribution: processes`, or devices. What is given here goes over
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Those of this command."""
     parser.add_argument("--workers", type=int, metavar="N", help="processes, over all hosts; default: one a host")
     parser.add_argument("--hosts", metavar="A,B", help="where they run, reached by ssh; default: this machine")
+    parser.add_argument("--ray", metavar="ADDRESS", help="of a Ray cluster, such as auto; local: one of this machine")
     parser.add_argument("--devices", type=int, metavar="N", help="of a process, made of a CPU if need be; default: all")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND", help="default: dvc repro")
 
@@ -32,7 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
             "devices for those of this machine alone."
         )
     hosts = "+".join(filter(None, (arguments.hosts or "").split(",")))
-    given = {"workers": arguments.workers, "hosts": hosts, "devices": arguments.devices}
+    cluster = None if arguments.ray in (None, "local") else arguments.ray
+    ray = {"name": "ray", "address": cluster} if arguments.ray else {}
+    given = ray | {"workers": arguments.workers, "hosts": hosts, "devices": arguments.devices}
     given = {key: value for key, value in given.items() if value not in (None, "")}
     texts = [os.environ.get(settings.VARIABLE), *(f"{key}={value}" for key, value in given.items())]
     os.environ[settings.VARIABLE] = ",".join(filter(None, texts))

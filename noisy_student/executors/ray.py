@@ -5,15 +5,9 @@ Retries, placement and back-pressure are Ray's. Ray is an extra: requirements-ra
 """
 
 import contextlib
-import importlib.util
 import os
 import platform
-import secrets
-import signal
-import socket
 import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -23,14 +17,11 @@ from typing import Any
 from noisy_student.executors.processors import bind, free_place, share_of
 from noisy_student.executors.settings import ExecutorSettings
 from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
-from noisy_student.runtime import environment
-from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime import environment, ray_cluster
+from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Requests
 
 _LOOK = 0.5  # seconds between two looks for requests to stop
-_KNOCK = 10.0  # seconds that a cluster has to answer
-_EVERY = 10.0  # seconds between two looks whether it still does
-_KNOCKS = 3  # in vain, and it is lost: Ray itself would end this process after a minute or more, without a clean end
 _IN_FLIGHT = 4  # tasks that are handed to Ray for each of its processors: it needs no list of all
 _DIED = (
     "its worker died each time, e.g. killed by the system or by Ray because the memory was full (fewer workers, or a "
@@ -40,10 +31,6 @@ _DIED = (
 
 class VersionsError(UserError):
     """A worker has other library versions than the driver."""
-
-
-class LostError(UserError):
-    """The cluster has answered, and does so no more."""
 
 
 def results(
@@ -56,25 +43,21 @@ def results(
         VersionsError: a worker has other libraries.
         LostError: the cluster's head cannot be reached any more.
     """
-    if importlib.util.find_spec("ray") is None:
-        raise ParamsError(
-            "executor name: ray, but the Python package ray is not installed. Run `pip install -r "
-            "requirements-ray.txt`, or set name: local."
-        )
-    import ray
+    mend, processors = "name: local", settings.workers
+    with ray_cluster.joined(settings.address, processors=processors, what="executor", mend=mend) as head:
+        import ray
 
-    _connect(settings)
-    try:
+        variables = ray_cluster.variables()
         remote = ray.remote(_remote).options(
             num_cpus=(work.threads or 1) if settings.address else 1,
             num_gpus=settings.gpus,
             max_retries=TRIES - 1,
             retry_exceptions=[_Passing],
-            runtime_env={"env_vars": _variables()},
+            runtime_env={"env_vars": variables},
         )
-        common = ray.put(_Common(work, os.getcwd(), environment.versions(), _variables()))
+        common = ray.put(_Common(work, os.getcwd(), environment.versions(), variables))
         most = _IN_FLIGHT * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        waiting, running, head = deque(tasks), dict[Any, Task](), _Head(settings)
+        waiting, running = deque(tasks), dict[Any, Task]()
         while waiting or running:
             while waiting and len(running) < most:
                 task = waiting.popleft()
@@ -86,79 +69,6 @@ def results(
             if requests.pending() is not None:
                 return
             head.check()
-    finally:
-        ray.shutdown()  # what still runs ends too
-
-
-def _connect(settings):
-    """Join the cluster of the settings, or start one that says nothing, neither here nor to its makers."""
-    import ray
-
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    handler = signal.getsignal(signal.SIGTERM)
-    try:
-        if settings.address is None:
-            if not {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-                os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(
-                    32
-                )  # else Ray writes one into the home folder, for good
-            ray.init(address="local", num_cpus=settings.workers, include_dashboard=False, logging_level="error")
-            return
-        try:
-            _knock(settings.address)
-            ray.init(address=settings.address, logging_level="error")
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            first = str(error).strip().partition("\n")[0]
-            raise ParamsError(
-                f"executor address: {settings.address}: no Ray cluster answers there ({first}). Start one (`ray start "
-                "--head`), correct the address, or leave it empty for a cluster of this machine alone."
-            ) from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, handler)  # Ray's ends the driver at once
-
-
-class _Head:
-    """The cluster's first node, which another machine may be."""
-
-    def __init__(self, settings):
-        import ray
-
-        self.given = settings.address
-        self.address = ray.get_runtime_context().gcs_address
-        self.next = time.monotonic() + _EVERY
-
-    def check(self):
-        """Now and then, raise LostError if it cannot be reached."""
-        if not self.given or time.monotonic() < self.next:
-            return
-        for number in range(_KNOCKS):
-            try:
-                _knock(self.address)
-                break
-            except OSError as error:
-                if number == _KNOCKS - 1:
-                    raise LostError(
-                        f"executor address: {self.given}: the head of the Ray cluster does not answer any more "
-                        f"({error}). What is done is kept: mend the network, or start the cluster anew, and run the "
-                        "same command again."
-                    ) from error
-                time.sleep(1)
-        self.next = time.monotonic() + _EVERY
-
-
-def _knock(address):
-    """Raise OSError where nobody listens: Ray would try for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=_KNOCK).close()
-
-
-def _variables():
-    """What a worker's environment has as this one's: what decides rounding, and where the code lies."""
-    rounding = environment.fingerprint()["variables"]
-    own = {name: value for name, value in rounding.items() if not name.endswith("_VISIBLE_DEVICES")}  # Ray sets these
-    return {"PYTHONPATH": environment.python_path(), **own}
 
 
 def _outcome(task, reference):
@@ -190,7 +100,7 @@ class _Common:
     Attributes:
         folder: the driver's working directory.
         versions: of its libraries.
-        variables: see `_variables`.
+        variables: see `ray_cluster.variables`.
     """
 
     work: Work
@@ -204,8 +114,7 @@ _started: list[Call | None] = []  # of this worker's process, which does many ta
 
 def _remote(common: _Common, output: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """A task, in a worker of Ray."""
-    if "OMP_NUM_THREADS" not in common.variables:
-        os.environ.pop("OMP_NUM_THREADS", None)  # Ray sets it before each task, to `num_cpus`
+    ray_cluster.undo_ray_variables(common.variables)
     if not _started:
         _check_versions(common.versions)
     try:
@@ -233,16 +142,10 @@ def _begin(common):
 
 
 def _check_versions(expected):
-    found = environment.versions()
-    other = [
-        f"{name} {found.get(name, 'missing')} (here {expected.get(name, 'missing')})"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
-    if other:
+    if differing := environment.differing(environment.versions(), expected):
         raise VersionsError(
-            f"the Ray worker on {platform.node()} has other versions than this machine: {', '.join(other)}. "
-            "Results could differ from worker to worker: install the same requirements*.txt on every node."
+            f"the Ray worker on {platform.node()} has other versions than this machine: {differing}. Results could "
+            "differ from worker to worker: install the same requirements*.txt on every node."
         )
 
 

@@ -4,24 +4,20 @@ They go on from the last checkpoint of the training, so that the end is the same
 user's input ends in one message, as it does in one process.
 """
 
-import contextlib
-import json
 import os
 import selectors
 import shlex
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from typing import IO, Any, cast
+from typing import Any
 
+from noisy_student.launching import ray
 from noisy_student.launching.faults import too_few_processes
-from noisy_student.launching.ranks import MARK, Rank
+from noisy_student.launching.process import HERE, RankProcess, name_of, raise_end
+from noisy_student.launching.ranks import LaunchError, Rank, begin_again
 from noisy_student.launching.settings import FILE, LaunchSettings, load
 from noisy_student.runtime import environment
-from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Requests, Stopped, deferred
 
 PORT = 29400  # of rank 0 on another host, where no free one can be looked for
@@ -29,10 +25,6 @@ _LOOK = 0.5  # seconds between two looks for requests to stop
 _SAVING = 120.0  # seconds for rank 0 to save, when it is asked to stop
 _CAUSE = 2.0  # seconds to find out who died, when a rank fails because of it
 _PASSED_ON = ("XLA_FLAGS", "JAX_PLATFORMS", "KERAS_BACKEND", "DVC_ROOT", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
-
-
-class LaunchError(UserError):
-    """The processes of a training cannot be started, or one dies again and again."""
 
 
 def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
@@ -53,6 +45,8 @@ def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
     settings = load()
     if settings.processes < 2:
         raise LaunchError(too_few_processes(settings.processes))
+    if settings.name == "ray":
+        return ray.launched(module, arguments, settings, title)
     restarts = 0
     with deferred() as requests:
         while True:
@@ -60,14 +54,8 @@ def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
                 with _Ranks(module, arguments, settings) as ranks:
                     result = ranks.wait(requests)
             except _Death as death:
-                if restarts == settings.restarts:
-                    raise LaunchError(
-                        f"{title}: {death}, after {restarts} restarts; what was saved is kept. Mend that and run the "
-                        f"same command again, or raise restarts in {FILE}."
-                    ) from None
+                begin_again(f"{title}: {death}", restarts, settings.restarts)
                 restarts += 1
-                again = f"all begin again from the last checkpoint (restart {restarts} of {settings.restarts})"
-                print(f"{title}: {death}; {again}", file=sys.stderr, flush=True)
                 continue
             facts = {"workers": settings.processes, "restarts": restarts}
             return (result or {}) | facts | ({"hosts": list(settings.hosts)} if settings.hosts else {})
@@ -136,34 +124,28 @@ class _Ranks:
                 )
 
     def _messages(self):
-        """(rank, message) of those that have said something; {"died": why} of those that are gone."""
+        """(rank, message) of those that have said something, or are gone."""
         for key, _ in self.selector.select(_LOOK):
             rank = key.data
             yield from ((rank, message) for message in rank.read())
             if rank.ended:
                 self.selector.unregister(rank.output)
-                yield rank, {"died": rank.death()}
 
     def _consider(self, rank, message):
-        where = "" if rank.number == 0 else f"{rank.name}: "
         if "begun" in message:
             rank.check_versions(message["begun"])
             rank.begun = True
         elif "joined" in message:
             rank.joined = True
+        elif "printed" in message:
+            print(message["printed"], flush=True)
         elif "died" in message:
             self._died(rank, message["died"])
         elif "failed" in message:
             self._look_for_the_cause()
             raise _Death(f"{rank.name} failed ({message['failed']}){rank.last_words()}")
-        elif "stopped" in message:
-            raise Stopped(message["stopped"], message["number"])
-        elif "memory" in message:
-            raise MemoryError(where + message["memory"])
-        elif "file" in message:
-            raise OSError(message["number"], where + os.strerror(message["number"] or 0), message["file"])
-        elif "error" in message:
-            raise UserError(where + message["error"])
+        else:
+            raise_end(message, "" if rank.number == 0 else f"{rank.name}: ")
 
     def _look_for_the_cause(self):
         """Raise _Death of the rank that died, if there is one: the others fail because of it."""
@@ -196,80 +178,20 @@ class _Ranks:
         )
 
 
-class _Process:
-    """A rank as its launcher sees it."""
+class _Process(RankProcess):
+    """A rank, and how far it is."""
 
     def __init__(self, rank: Rank, settings: LaunchSettings, first: dict[str, Any]) -> None:
-        self.number, self.address, self.host = rank.rank, rank.address, settings.host_of(rank.rank)
-        self.name = f"rank {rank.rank}" + (f" (host {self.host})" if self.host else "")
-        self.begun = self.joined = self.ended = False
-        self.command, variables = _command(self.host, settings)
-        self._rest, self._errors = b"", None if rank.rank == 0 else tempfile.TemporaryFile()  # noqa: SIM115, `close`
-        self.process = subprocess.Popen(
-            self.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-            env=variables,
-            process_group=0,  # Ctrl-C on the terminal is for the launcher, which asks rank 0 to save
-        )
-        self.input, self.output = cast(IO[bytes], self.process.stdin), cast(IO[bytes], self.process.stdout)
-        self.send(json.dumps({"rank": vars(rank), **first}))
-
-    def send(self, line):
-        with contextlib.suppress(BrokenPipeError):  # it has died: its output says so
-            self.input.write(line.encode() + b"\n")
-
-    def read(self):
-        """Yield its messages; what rank 0 prints besides is passed on."""
-        data = os.read(self.output.fileno(), 65536)
-        self.ended = not data
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            printed, is_message, text = line.decode(errors="replace").partition(MARK)
-            if printed and self.number == 0 and not printed.startswith("[Gloo]"):
-                print(printed, flush=True)
-            if is_message:
-                yield json.loads(text)
+        self.address, host = rank.address, settings.host_of(rank.rank)
+        self.name = name_of(rank.rank, host)
+        self.begun = self.joined = False
+        self.command, variables = _command(host, settings)
+        super().__init__(rank, first, self.command, variables, shows_errors=rank.rank == 0)
 
     def check_versions(self, theirs):
         """Raise LaunchError if it has other packages."""
-        ours = environment.versions()
-        differing = [name for name in sorted({*ours, *theirs}) if ours.get(name) != theirs.get(name)]
-        if differing:
-            name = differing[0]
-            raise LaunchError(
-                f"{self.name} has {name} {theirs.get(name, 'not installed')}, but this process has "
-                f"{ours.get(name, 'none')}. Install the same packages on every host."
-            )
-
-    def death(self):
-        """Why it is gone, in words."""
-        code = self.process.wait()
-        if code == -signal.SIGKILL:
-            return "killed: signal 9, by the system if the memory was full"
-        return f"signal {-code}" if code < 0 else f"status {code}"
-
-    def last_words(self):
-        """What it said last on standard error, if that was not shown."""
-        if self._errors is None:
-            return ""
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return f": {lines[-1]}" if lines else ""
-
-    def kill(self):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-
-    def close(self):
-        with contextlib.suppress(BrokenPipeError):
-            self.input.close()
-        self.output.close()
-        self.process.wait()
-        if self._errors is not None:
-            self._errors.close()
+        if differing := environment.differing(theirs, environment.versions()):
+            raise LaunchError(f"{self.name} has {differing}. Install the same packages on every host.")
 
 
 def _address(settings):
@@ -287,11 +209,10 @@ def _address(settings):
 def _command(host, settings):
     """(arguments, environment) that start a rank on a host."""
     path = environment.python_path()
-    here = [sys.executable, "-m", "noisy_student.launching.rank"]
     if host in (None, "localhost"):
-        return here, {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}
+        return list(HERE), {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}
     given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     variables = {"TF_CPP_MIN_LOG_LEVEL": "3", **given, "PYTHONPATH": path}
     settled = [f"{name}={value}" for name, value in variables.items()]
-    there = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *settled, *here])}"
+    there = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *settled, *HERE])}"
     return [part.replace("{host}", host) for part in shlex.split(settings.shell)] + [there], dict(os.environ)

@@ -8,6 +8,9 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from noisy_student.launching.settings import FILE
+from noisy_student.runtime.errors import UserError
+
 VARIABLE = "NOISY_STUDENT_RANK"
 MARK = "\x1e"  # begins a message to the launcher, which else passes on what a rank prints
 
@@ -32,6 +35,25 @@ def current() -> Rank | None:
     """This process, if it is one of several that a launcher started."""
     text = os.environ.get(VARIABLE)
     return Rank(**json.loads(text)) if text else None
+
+
+class LaunchError(UserError):
+    """The processes of a training cannot be started, or one dies again and again."""
+
+
+def begin_again(why: str, restarts: int, limit: int) -> None:
+    """Say that all ranks begin again.
+
+    Raises:
+        LaunchError: that has been so often enough.
+    """
+    if restarts == limit:
+        raise LaunchError(
+            f"{why}, after {restarts} restarts; what was saved is kept. Mend that and run the same command again, or "
+            f"raise restarts in {FILE}."
+        )
+    again = f"all begin again from the last checkpoint (restart {restarts + 1} of {limit})"
+    print(f"{why}; {again}", file=sys.stderr, flush=True)
 
 
 def say(message: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ beside params.yaml, which git ignores, like `executor.yaml`; copies of the proje
 it too. The environment variable LAUNCH goes over it for one command.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,8 +14,8 @@ from noisy_student.runtime.machine_settings import read
 FILE = "launch.yaml"
 VARIABLE = "LAUNCH"
 _EXAMPLE = (
-    "workers: a number of processes, hosts: a list of names, devices: a number a process, port, shell, patience "
-    "(seconds), restarts"
+    "name: shell | ray, workers: a number of processes, hosts: a list of names, devices: a number a process, port, "
+    "shell, address: HOST:PORT of a Ray cluster, patience (seconds), restarts"
 )
 
 
@@ -24,9 +24,11 @@ class LaunchSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    name: Literal["shell", "ray"] = "shell"  # who starts the processes: this one, through `shell` on hosts; or Ray
     devices: Annotated[int, Field(ge=1, le=1024)] | None = None  # that a process uses; of CPUs: virtual ones. None: all
     workers: Annotated[int, Field(ge=1, le=4096)] | None = None  # processes, over all hosts; None: one a host
     hosts: tuple[str, ...] = ()  # where they run, the first one leads; none: on this machine
+    address: str | None = None  # of a Ray cluster, "auto" too; None: one of this machine's, as long as the training
     # of the first process; None: a free one, or 29400 of a host
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     shell: str = "ssh -o BatchMode=yes -o ServerAliveInterval=10 {host}"  # runs a command on a host
@@ -44,6 +46,10 @@ class LaunchSettings(BaseModel):
 
     @model_validator(mode="after")
     def _shared_out(self):
+        if self.hosts and self.name == "ray":
+            raise ValueError("hosts are chosen by Ray; leave them out, or set name: shell")
+        if self.address and self.name != "ray":
+            raise ValueError("an address is of a Ray cluster; set name: ray")
         if self.hosts and self.workers and self.workers % len(self.hosts):
             raise ValueError(
                 f"workers={self.workers} cannot be shared out equally among {len(self.hosts)} hosts; give a multiple"

@@ -157,7 +157,7 @@ def present() -> list[dict[str, Any]]:
         dicts of "stage", "folder", "done" (how much is saved, in words, e.g. "59 of 120 rows"), "bytes", "age" (seconds
         since the newest was written) and "in_use" (whether a process is at work on it).
     """
-    folders = sorted(path for path in root().glob("*/*") if path.is_dir())
+    folders = sorted(path for path in root().glob("[!.]*/*") if path.is_dir())
     return [
         {"stage": folder.parent.name, "folder": folder, "in_use": locks.is_held(_lock(folder)), **_contents(folder)}
         for folder in folders

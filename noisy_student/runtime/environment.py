@@ -45,6 +45,15 @@ def versions() -> dict[str, str]:
     return installed
 
 
+def differing(theirs: dict[str, str], ours: dict[str, str]) -> str:
+    """Which `versions` another process has otherwise, in words; empty if none."""
+    return ", ".join(
+        f"{name} {theirs.get(name, 'missing')} (here {ours.get(name, 'missing')})"
+        for name in sorted(theirs.keys() | ours.keys())
+        if theirs.get(name) != ours.get(name)
+    )
+
+
 @functools.cache
 def cpu() -> dict[str, str]:
     """The processor: its name and the instruction sets that kernels are chosen by."""

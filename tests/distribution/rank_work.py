@@ -58,6 +58,18 @@ def deadly(rank, folder, times):
     return {"died": times}
 
 
+def deadly_parent(rank, folder):
+    """The process that has started rank 1 dies, once."""
+    mark = Path(folder) / f"begun-{rank.rank}"
+    again = mark.exists()
+    mark.touch()
+    if rank.rank == 1 and not again:
+        time.sleep(0.5)
+        os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(1.0 if again else 600)
+    return {}
+
+
 def buggy(rank):
     """Fail each time."""
     if rank.rank == 1:

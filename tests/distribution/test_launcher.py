@@ -116,7 +116,7 @@ def test_other_packages_are_refused(monkeypatch):
 
     ours = environment.versions() | {"numpy": "1.0.0"}
     monkeypatch.setattr(environment, "versions", lambda: ours)
-    with pytest.raises(LaunchError, match=r"rank \d has numpy 2\..*, but this process has 1\.0\.0\. Install the same"):
+    with pytest.raises(LaunchError, match=r"rank \d has numpy 2\..* \(here 1\.0\.0\)\. Install the same"):
         launched("rank_work", "facts", title="t")
 
 
@@ -154,6 +154,8 @@ def test_no_rank_outlives_a_killed_launcher(tmp_path):
         ("{hosts: [a, b], workers: 3}", "", ["workers=3", "2 hosts", "multiple"]),
         ("{hosts: [a, b], shell: ssh}", "", ["shell='ssh'", "{host}"]),
         ("hosts: [localhost, b]", "", ["cannot find localhost"]),
+        ("{hosts: [a, b], name: ray}", "", ["hosts are chosen by Ray"]),
+        ("", "workers=2,address=h:6379", ["an address is of a Ray cluster", "name: ray"]),
         ("hosts: [-oProxyCommand=x]", "", ["hosts", "begins with -"]),
         ("- a", "", ["expected keys with values"]),
         ("a: [", "", ["cannot be read"]),

@@ -20,10 +20,18 @@ CASES = {
     "two devices, TensorFlow": ("tensorflow", "devices", "devices=2"),
     "two devices, JAX": ("jax", "devices", "devices=2"),
     "two processes, JAX": ("jax", "processes", "workers=2"),
+    "two processes on Ray, JAX": ("jax", "processes", "name=ray,workers=2"),
 }
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, marks=[NO_JAX] * ("JAX" in case)) for case in CASES])
+NO_RAY = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed (requirements-ray.txt)"
+)
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[NO_JAX] * ("JAX" in case) + [NO_RAY] * ("Ray" in case)) for case in CASES]
+)
 def test_the_pipeline(tmp_path, case):
     backend, kind, launch = CASES[case]
     clone = make_clone(tmp_path / "project")
