@@ -20,6 +20,7 @@ import psutil
 from commands import new_parser, plots_template
 from noisy_student.runtime import checkpoints, console, layout
 from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import is_left_over
 from noisy_student.settings import params
 
 EXEC = "refs/exps/exec"  # where DVC notes the experiment that runs in the workspace
@@ -155,8 +156,7 @@ def half_written(running: list[Process]) -> list[Finding]:
     lines = []
     for top in layout.GENERATED:
         for path in sorted(top.rglob(".tmp-*")):
-            owner = re.match(r"\.tmp-(\d+)-", path.name)
-            if owner and not psutil.pid_exists(int(owner[1])):
+            if is_left_over(path.name):
                 with contextlib.suppress(OSError):
                     path.unlink()
                     lines.append(("mended", f"removed {path}, half-written by a killed stage"))

@@ -28,6 +28,30 @@ def _write_half(path):
         raise RuntimeError
 
 
+def test_what_a_killed_process_has_left_goes_but_not_what_another_host_may_be_writing(tmp_path):
+    """Hosts that share a disk have equal process numbers; 4194305 is above the highest one of Linux."""
+    with files.atomic_path(tmp_path / "a.json") as temporary:
+        own = temporary.name
+        temporary.write_text("{}")
+    host = own.removeprefix(f".tmp-{os.getpid()}.").removesuffix("-a.json")
+    dead, alive, away, other = (
+        tmp_path / name
+        for name in (
+            f".tmp-4194305.{host}-a.json",
+            f".tmp-{os.getppid()}.{host}-a.json",
+            ".tmp-4194305.00000000-a.json",
+            f".tmp-4194305.{host}-b.json",
+        )
+    )
+    for path in (dead, alive, away, other):
+        path.write_text("half")
+    files.write_json(tmp_path / "a.json", {})
+    assert sorted(tmp_path.iterdir()) == sorted([alive, away, other, tmp_path / "a.json"])
+    assert [files.is_left_over(path.name) for path in (dead, alive, away, other)] == [True, False, False, True]
+    assert files.is_left_over(".tmp-4194305-a.json")  # of what only one host writes
+    assert not files.is_left_over(".tmp-export-x")
+
+
 def test_the_old_file_stays_readable_until_the_new_one_is_whole(tmp_path):
     path = tmp_path / "a.npy"
     files.write_array(path, np.arange(3))

@@ -3,7 +3,6 @@
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from noisy_student.backends import Loss
+from noisy_student.backends.undivided import cond, own_rows, replicas  # noqa: F401, `current` says what they are
 from noisy_student.launching.ranks import Rank
 from noisy_student.runtime.types import Pixels, Tensor
 
@@ -104,21 +104,6 @@ def feed(batches: keras.utils.PyDataset) -> keras.utils.PyDataset:
 def steps_at_a_time() -> int:
     """`STEPS_AT_A_TIME`."""
     return STEPS_AT_A_TIME
-
-
-def replicas() -> int:
-    """One: who traces a model traces it for the whole batch."""
-    return 1
-
-
-def own_rows(draw: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-    """All of them."""
-    return draw(rows)
-
-
-def cond(condition: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> Any:
-    """That of Keras."""
-    return keras.ops.cond(condition, yes, no)
 
 
 def batch_normalise(x: Tensor, scale: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

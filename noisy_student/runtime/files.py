@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from noisy_student.runtime.errors import FULL, DataError
+
+_TEMPORARY = re.compile(r"\.tmp-(?P<pid>\d+)(\.(?P<host>[0-9a-f]{8}))?-")
 
 
 @contextlib.contextmanager
@@ -29,9 +33,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
-        if not _is_alive(left.name.split("-")[1]):
+        if is_left_over(left.name):
             left.unlink(missing_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = path.with_name(f".tmp-{os.getpid()}.{_host()}-{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -43,14 +47,23 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _is_alive(pid):
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+def _host():
+    """Eight hex digits of this machine's name: hosts that share a disk have equal process numbers."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a file of this name is what a process of this machine has left half-written that is no more."""
+    owner = _TEMPORARY.match(name)
+    if not owner or owner["host"] not in (None, _host()):
         return False
-    except (ValueError, PermissionError):
-        pass  # not ours to judge; another user's
-    return True
+    try:
+        os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # another user's
+    return False
 
 
 def link_or_copy(path: Path, target: Path) -> None:
