@@ -78,7 +78,7 @@ GROUPS = (
         "The `.keras` file is damaged, or of another project. Untrusted files are only read in Keras' safe mode.",
     ),
     (
-        ("noisy_student/executors/",),
+        ("noisy_student/executors/", "noisy_student/runtime/ray_cluster.py"),
         "Executors",
         "What `executor.yaml` or EXECUTOR say cannot be had, or shards failed: [Outgrowing one process](scale.md).",
     ),
