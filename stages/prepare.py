@@ -6,7 +6,7 @@ from noisy_student.runtime import layout
 from noisy_student.runtime.files import write_json
 from noisy_student.settings import params
 from noisy_student.sources.prepare import prepare
-from noisy_student.sources.reader import remembering_reader
+from noisy_student.sources.staging import remembering_reader
 from stages.entry import run
 
 

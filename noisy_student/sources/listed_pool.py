@@ -86,7 +86,7 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     """
     files = read_list(path)
     facts = _look(path, [file for file in files if file.is_tar])
-    encoding = data.encoding if data.store == "shards" else "bmp"  # as `reader.remembering_reader` has it
+    encoding = data.encoding if data.store == "shards" else "bmp"  # as `staging.remembering_reader` has it
     common: dict[str, Any] = {
         "size": data.image_size,
         "resize": data.resize,

@@ -1,8 +1,7 @@
-"""What reads folders of image files: into memory, or so that a stopped reading goes on."""
+"""What reads folders of image files into memory; see `staging` for a reading that goes on after a stop."""
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -11,13 +10,10 @@ import numpy as np
 from noisy_student.data.images import try_image
 from noisy_student.data.levels import Depth
 from noisy_student.data.views import Images
-from noisy_student.runtime import checkpoints
 from noisy_student.runtime.files import files_below
 from noisy_student.runtime.progress import progress
-from noisy_student.runtime.signals import Stopped
 from noisy_student.runtime.types import Pixels
-from noisy_student.settings.schema import DataParams, Levels
-from noisy_student.sources.staging import STOPPED, ShardReader
+from noisy_student.settings.schema import Levels
 
 T = TypeVar("T", bound=Images)
 
@@ -39,7 +35,7 @@ class Reader(Protocol[T]):
         """The images of the files that can be read, and for every file None or why it cannot; the bar has `title`."""
 
     def ahead(self, paths: Iterable[Path]) -> None:
-        """Files of the next calls, which an executor may read together; see `ShardReader.ahead`."""
+        """Files of the next calls, which an executor may read together; see `staging.ShardReader.ahead`."""
 
     def join(self, parts: Sequence[T]) -> T:
         """The images of several calls as one."""
@@ -72,33 +68,6 @@ class MemoryReader:
 
     def join(self, parts: Sequence[Pixels]) -> Pixels:
         return np.concatenate(parts)
-
-
-@contextlib.contextmanager
-def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[ShardReader]:
-    """The reader of the stage prepare. What it remembers is removed on success.
-
-    Args:
-        every_minutes: longest reading that a killed process repeats.
-
-    Raises:
-        Stopped: Ctrl-C or SIGTERM; what was read is not read again.
-    """
-    digest = checkpoints.digest("prepare", data.model_dump(), [])
-    with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
-        encoding = data.encoding if data.store == "shards" else "bmp"  # for arrays: quick, and loses nothing
-        size, resize = data.image_size, data.resize
-        reader = ShardReader(kept, encoding=encoding, size=size, resize=resize, levels=data.levels)
-        try:
-            yield reader
-        except KeyboardInterrupt as interrupt:
-            reader.save()
-            raise Stopped(STOPPED, interrupt) from None
-        except Exception:
-            reader.drop()
-            raise
-        if kept.resumed_from:
-            print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)
 
 
 def read_folder(root: Path, read: Reader, *, recursive: bool) -> tuple[Images, list[str], list[str]]:

@@ -1,9 +1,10 @@
 """Image files read by several threads, or by an executor, into shards, which a later process can go on with."""
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,12 @@ from noisy_student.data.views import Subset
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import in_this_process, run
 from noisy_student.executors.tasks import Call, Task, Work
-from noisy_student.runtime import environment
+from noisy_student.runtime import checkpoints, environment
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.signals import Stopped, deferred
-from noisy_student.settings.schema import Levels
+from noisy_student.settings.schema import DataParams, Levels
 from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, add_record, read_paths
 
 STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
@@ -229,3 +230,30 @@ class ShardReader:
             # a later shard may have taken the place of this one's end, where files had changed
             for key, cause, depth in meta["files"][: None if end is None else end - number]:
                 yield key, _Known(*next(images), None, depth) if cause is None else _Known(None, None, cause, None)
+
+
+@contextlib.contextmanager
+def remembering_reader(data: DataParams, *, every_minutes: float) -> Iterator[ShardReader]:
+    """The reader of the stage prepare. What it remembers is removed on success.
+
+    Args:
+        every_minutes: longest reading that a killed process repeats.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM; what was read is not read again.
+    """
+    digest = checkpoints.digest("prepare", data.model_dump(), [])
+    with checkpoints.opened("prepare", digest, every_minutes=every_minutes, keep=None) as kept:
+        encoding = data.encoding if data.store == "shards" else "bmp"  # for arrays: quick, and loses nothing
+        size, resize = data.image_size, data.resize
+        reader = ShardReader(kept, encoding=encoding, size=size, resize=resize, levels=data.levels)
+        try:
+            yield reader
+        except KeyboardInterrupt as interrupt:
+            reader.save()
+            raise Stopped(STOPPED, interrupt) from None
+        except Exception:
+            reader.drop()
+            raise
+        if kept.resumed_from:
+            print(f"prepare: resumed_from_image={kept.resumed_from}", flush=True)

@@ -15,8 +15,8 @@ from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.signals import Stopped
 from noisy_student.sources import reading_tasks, staging
-from noisy_student.sources.reader import MemoryReader, read_folder, remembering_reader
-from noisy_student.sources.staging import ShardReader
+from noisy_student.sources.reader import MemoryReader, read_folder
+from noisy_student.sources.staging import ShardReader, remembering_reader
 
 
 def _reader(kept):

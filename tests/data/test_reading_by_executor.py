@@ -14,7 +14,7 @@ from noisy_student.settings.schema import DataParams
 from noisy_student.sources import prepare as module
 from noisy_student.sources import staging
 from noisy_student.sources.prepare import prepare
-from noisy_student.sources.reader import remembering_reader
+from noisy_student.sources.staging import remembering_reader
 
 NO_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 SHARED = ["workers=2", pytest.param("name=ray,workers=2", marks=[pytest.mark.slow, NO_RAY], id="ray")]
