@@ -20,7 +20,7 @@ from PIL import Image
 from noisy_student.executors.running import ShardError
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.settings.schema import DataParams
-from noisy_student.sources import listed_pool
+from noisy_student.sources import listed_pool, reading_tasks
 from noisy_student.sources.listed import expanded, read_list
 from noisy_student.sources.prepare import prepare
 from noisy_student.sources.staging import remembering_reader
@@ -377,7 +377,7 @@ def test_a_full_disk(project, images, monkeypatch, names):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(listed_pool.TarWriter, "add", full)
+    monkeypatch.setattr(reading_tasks.TarWriter, "add", full)
     with pytest.raises(UserError, match="No space left on device") as refused:
         prepared(parameters("pool.txt"))
     assert "Traceback" not in str(refused.value)
