@@ -257,7 +257,7 @@ def _carry_out(config: dict[str, Any]) -> None:
         return ray.get(board.say.remote(number, dict(message)))
 
     host = ray.util.get_node_ip_address()
-    say({"place": f"{socket.gethostname()}, {host}"})
+    say({"place": socket.gethostname()})
     if differing := environment.differing(environment.versions(), config["versions"]):
         say({"error": f"has {differing}. Install the same packages on every node."})
         _wait_for_the_end()

@@ -1,6 +1,7 @@
 """What ranks do in tests of the launcher: no framework, so that they start at once."""
 
 import os
+import platform
 import signal
 import sys
 import time
@@ -68,6 +69,14 @@ def deadly_parent(rank, folder):
         os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(1.0 if again else 600)
     return {}
+
+
+def waiting(rank, folder):
+    """Work until a file says that it is enough."""
+    (Path(folder) / f"begun-{rank.rank}-{platform.node()}-{time.monotonic()}").touch()
+    while not (Path(folder) / "enough").exists():
+        time.sleep(0.05)
+    return {"leads": platform.node()}
 
 
 def buggy(rank):

@@ -2,7 +2,9 @@
 
 import contextlib
 import importlib.util
+import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -142,3 +144,55 @@ def test_a_driver_that_is_cut_off_says_so_and_goes_on_when_it_is_back(project, c
     labels = layout.pseudo_labels("gen1")
     assert {name: (labels / name).stat().st_ino for name in finished} == finished  # not done again
     assert _labels() == _expected()
+
+
+LAUNCH = (
+    "import json, sys; from noisy_student.launching.launcher import launched; "
+    "print(json.dumps(launched('rank_work', 'waiting', sys.argv[1], title='student@gen1')))"
+)
+
+
+def _launch(head, folder, monkeypatch, patience):
+    """A training of two ranks, one on each host; (its launcher, the marks of those that have begun)."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests/distribution")]))
+    environment = {**os.environ, "LAUNCH": f"name=ray,workers=2,patience={patience},address={head.address}:6379"}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    launcher = head.start(sys.executable, "-c", LAUNCH, str(folder), env=environment, **options)
+    _wait_for_ranks(launcher, folder, 2)
+    return launcher
+
+
+def _wait_for_ranks(launcher, folder, count):
+    until = time.monotonic() + 200
+    while len(list(folder.glob("begun-*"))) < count:
+        assert launcher.poll() is None, launcher.communicate()
+        assert time.monotonic() < until, list(folder.iterdir())
+        time.sleep(0.1)
+
+
+def test_a_training_begins_again_when_a_host_is_cut_off_and_comes_back(tmp_path, cluster, monkeypatch):
+    head, other, join = cluster
+    launcher = _launch(head, tmp_path, monkeypatch, patience=200)
+    other.cut_off()
+    time.sleep(10)  # Ray takes it for dead after 2
+    other.kill_all()
+    other.plug_in()
+    join()
+    _wait_for_ranks(launcher, tmp_path, 4)
+    (tmp_path / "enough").touch()
+    said, errors = launcher.communicate(timeout=200)
+    assert launcher.returncode == 0, errors
+    assert "student@gen1: a worker of Ray, or its host, was lost; all begin again from the last checkpoint" in errors
+    found = json.loads(said.splitlines()[-1])
+    assert (found["workers"], found["restarts"]) == (2, 1)
+    assert sorted(found["hosts"]) == [head.name, other.name]
+
+
+def test_a_training_whose_host_stays_away_says_so(tmp_path, cluster, monkeypatch):
+    head, other, _ = cluster
+    launcher = _launch(head, tmp_path, monkeypatch, patience=100)
+    other.cut_off()
+    _, errors = launcher.communicate(timeout=400)
+    assert launcher.returncode
+    assert re.search(r"after 100 s rank 0 \(host .*\), rank 1 \(host .*\) did not start; all 2 are needed", errors)
+    assert "The cluster has 1 processors and 0 GPUs" in errors
