@@ -7,10 +7,12 @@ import http.server
 import importlib.util
 import io
 import json
+import socket
 import subprocess
 import tarfile
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -274,6 +276,37 @@ def test_what_is_in_no_bucket(project, bucket, name):
     (project / "pool.txt").write_text(f"{name}\n")
     with pytest.raises(DataError, match=f"line 1: {name}: there is no such file"):
         prepared(parameters("pool.txt"))
+
+
+GCS = [name for name in ("gcsfs", "gcp_storage_emulator") if importlib.util.find_spec(name) is None]
+
+
+@pytest.mark.skipif(bool(GCS), reason=f"not installed: {', '.join(GCS)} (pip install gcsfs gcp-storage-emulator)")
+def test_tars_in_a_bucket_of_google_s(project, images, expected, monkeypatch):
+    from gcp_storage_emulator.server import create_server
+    from gcsfs import GCSFileSystem
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server, url = create_server("127.0.0.1", port, in_memory=True, default_bucket="pool"), f"http://127.0.0.1:{port}"
+    for name, value in {"STORAGE_EMULATOR_HOST": url, "FSSPEC_GS_TOKEN": "anon", "no_proxy": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    server.start()
+    try:
+        GCSFileSystem.clear_instance_cache()
+        for name, content in halves(images).items():
+            asked = f"{url}/upload/storage/v1/b/pool/o?uploadType=media&name=a/{name}"
+            urllib.request.urlopen(urllib.request.Request(asked, content, method="POST"), timeout=10).close()
+        (project / "pool.txt").write_text("gs://pool/a/p-{000..001}.tar\n")
+        prepared(parameters("pool.txt"))
+        assert digests(project / "out") == expected()
+        (project / "pool.txt").write_text("gs://pool/a/p-002.tar\n")
+        with pytest.raises(DataError, match=r"line 1: gs://pool/a/p-002\.tar: there is no such file"):
+            prepared(parameters("pool.txt"))
+    finally:
+        server.stop()
+        GCSFileSystem.clear_instance_cache()
 
 
 # --- mistakes --------------------------------------------------------------------------------------
