@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from noisy_student.runtime.errors import DataError
-from noisy_student.settings.schema import DataParams
+from noisy_student.settings.schema import AUTO, DataParams
 from noisy_student.sources import prepare as module
-from noisy_student.sources import staging
+from noisy_student.sources import reading_tasks, staging
 from noisy_student.sources.prepare import prepare
 from noisy_student.sources.staging import remembering_reader
 
@@ -48,9 +48,8 @@ def _save(path, rng):
 
 
 def _data(**more):
-    return DataParams(
-        source="folder", root="images", image_size=8, labelled=8, test=None, unlabelled_from="pool", **more
-    )
+    common = {"source": "folder", "root": "images", "image_size": 8, "labelled": 8, "test": None}
+    return DataParams(**common | {"unlabelled_from": "pool"} | more)
 
 
 def _prepared(out, data):
@@ -68,6 +67,7 @@ def test_the_bytes_are_those_of_one_process(project, monkeypatch, capsys, execut
     said = capsys.readouterr()
     assert (alone.record, len(metrics["unreadable"])) == ({}, 2)
     monkeypatch.setenv("EXECUTOR", executor)
+    monkeypatch.setattr(reading_tasks, "try_image", None)  # in this process, where none is read again
     found, others, read = _prepared("shared", _data(**more))
     assert (found, others) == (expected, metrics)
     assert capsys.readouterr().out == said.out
@@ -76,6 +76,17 @@ def test_the_bytes_are_those_of_one_process(project, monkeypatch, capsys, execut
     assert read.record["shards"] == -(-files // 7)
     assert read.record["further"][0]["shards"] == 2  # the pool's
     assert not list(Path("checkpoints").rglob("*.tar"))
+
+
+def test_the_source_s_own_pool_is_read_with_the_rest(project, monkeypatch):
+    Path("pool").rename("images/unlabelled")
+    data = _data(validation=4, unlabelled_from=AUTO)
+    expected, *_ = _prepared("alone", data)
+    monkeypatch.setenv("EXECUTOR", "workers=2")
+    monkeypatch.setattr(reading_tasks, "try_image", None)
+    found, _, read = _prepared("shared", data)
+    assert found == expected
+    assert read.record["shards"] == -(-(FILES - 6) // 7)
 
 
 def test_what_was_read_is_not_read_again_unless_it_changes(project, monkeypatch):
