@@ -285,6 +285,8 @@ def report(found, count, shards, few):
     """All tables, as Markdown."""
     bares = [one["bare"] for own in found["turns"].values() for one in own]
     rate = f"{statistics.median(bares):,.0f} images/s" if bares else "not run"
+    sizes = {one["images_a_shard"] for own in found["turns"].values() for one in own}
+    shards = round(count / sizes.pop()) if sizes else shards  # of whole batches, so that they may be fewer
     yield "## Labelling by shards\n\n`python -m benchmarks.shards`\n"
     yield machine("tensorflow", "keras", "numpy", "ray") + "\n"
     yield f"{count:,} images in {shards} shards; the {BARE} on as many cores: {rate}.\n"
