@@ -9,7 +9,7 @@
 # For us: docs/scale.md says that it stays.
 set -euo pipefail
 folder=$(mktemp -d /tmp/rXXXX)
-trap 'ray stop --force >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
+trap 'python "$folder/end.py" || true; rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check "ray[train]==2.60.0" psutil==7.2.2 2>/dev/null
 export HOME="$folder" RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123456789abcdef0123456789abcdef
@@ -46,6 +46,20 @@ found = list_named_actors(all_namespaces=True)
 processes = [p for p in psutil.process_iter(["cmdline", "memory_info"]) if "ray::_Autoscaling" in str(p.info["cmdline"])]
 print("  named actors:", found, *(f"{p.info['memory_info'].rss / 1e6:.0f} MB" for p in processes))
 sys.exit(len(found))
+PYTHON
+cat >"$folder/end.py" <<'PYTHON'
+"""End what was started here, and no other Ray of this machine."""
+
+import contextlib
+import os
+
+import psutil
+
+for process in psutil.process_iter(["environ"]):
+    own = (process.info["environ"] or {}).get("HOME") == os.environ["HOME"]
+    if own and process.pid not in (os.getpid(), os.getppid()):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 PYTHON
 before=0 after=0
 echo "Before a training:"
