@@ -903,7 +903,7 @@ LAUNCHES = {
     "one device": (lambda: _launch("devices: 1", distribution="devices"), ["there is 1 device", "LAUNCH=devices=2"]),
     "a misspelt key of launch.yaml": (
         lambda: _launch("device: 2", distribution="devices"),
-        ["launch.yaml", "device", "It may hold workers"],
+        ["launch.yaml", "device", "It may hold name: shell | ray, workers"],
     ),
 }
 

@@ -116,7 +116,7 @@ def test_workers_of_a_dead_driver_end_at_once(tmp_path, settings):
 @pytest.mark.parametrize("way", ["SIGTERM", "Ctrl-C"])
 def test_one_who_asks_to_stop_gets_an_end(tmp_path, settings, way):
     """SIGTERM to the driver, or Ctrl-C to all of its terminal: a message, and no process that goes on."""
-    driver = _start(tmp_path, settings.name)
+    driver = _start(tmp_path, settings.name, seconds=1.0)  # all would take 20 s
     _wait(lambda: list((tmp_path / "out").glob("[0-9]*.txt")))
     workers = _workers(tmp_path)
     os.kill(driver.pid, signal.SIGTERM) if way == "SIGTERM" else os.killpg(driver.pid, signal.SIGINT)
