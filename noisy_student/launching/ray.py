@@ -104,8 +104,11 @@ class _Run:
         import ray
         from ray.train import FailureConfig, RunConfig, ScalingConfig
         from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.board: Any = ray.remote(_Board).options(num_cpus=0).remote()
+        # where this process is: another host may be lost
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self.board: Any = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
         gpus = (self.settings.devices or 1) if ray.cluster_resources().get("GPU") else 0
         config = {
             "board": self.board,
