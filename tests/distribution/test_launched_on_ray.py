@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from launchers import start_patient
 from test_shared import JAX, NOISED, _assert_same, _train
 
 from noisy_student.launching.launcher import LaunchError, launched
@@ -23,10 +23,6 @@ pytestmark = [
     pytest.mark.slow,  # Ray Train takes seconds to start
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed (requirements-ray.txt)"),
 ]
-SCRIPT = (
-    "import sys; from noisy_student.launching.launcher import launched; from noisy_student.runtime import signals\n"
-    "signals.raise_on_sigterm(); launched('rank_work', 'patient', sys.argv[1], title='t')"
-)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +102,7 @@ def test_an_address_that_nobody_serves(monkeypatch):
 
 
 def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
-    launcher, ranks = _start(tmp_path)
+    launcher, ranks = start_patient(tmp_path, seconds=120)
     launcher.send_signal(signal.SIGTERM)
     said = launcher.communicate(timeout=90)[1].decode()
     assert "Stopped: saved at step 7" in said
@@ -114,22 +110,10 @@ def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
 
 
 def test_no_rank_outlives_a_killed_launcher(tmp_path):
-    launcher, ranks = _start(tmp_path)
+    launcher, ranks = start_patient(tmp_path, seconds=120)
     launcher.kill()
     launcher.communicate(timeout=90)
     assert psutil.wait_procs(ranks, timeout=60)[1] == []
-
-
-def _start(folder):
-    """A launcher in a process of its own; (it, its ranks), when they are at work."""
-    variables = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
-    launcher = subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], env=variables, stderr=subprocess.PIPE)
-    files, until = [folder / f"pid-{rank}" for rank in range(2)], time.monotonic() + 120
-    while not all(file.exists() and file.read_text() for file in files):
-        assert time.monotonic() < until
-        assert launcher.poll() is None, launcher.communicate()
-        time.sleep(0.05)
-    return launcher, [psutil.Process(int(file.read_text())) for file in files]
 
 
 @JAX

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from launchers import start_patient
 
 from noisy_student.launching.launcher import LaunchError, launched
 from noisy_student.launching.settings import LaunchSettings, load
@@ -16,10 +16,6 @@ from noisy_student.runtime.errors import ParamsError, UserError
 from support import ROOT
 
 HERE = Path(__file__).parent
-SCRIPT = (
-    "import sys; from noisy_student.launching.launcher import launched; from noisy_student.runtime import signals\n"
-)
-PATIENT = f"{SCRIPT}signals.raise_on_sigterm(); launched('rank_work', 'patient', sys.argv[1], title='t')"
 # a host is this machine, in whose shell the command is run as ssh does
 SHELL = "env RANK_HOST={host} sh -c"
 
@@ -120,19 +116,8 @@ def test_other_packages_are_refused(monkeypatch):
         launched("rank_work", "facts", title="t")
 
 
-def _start(folder):
-    """A launcher in a process of its own; (it, its ranks), when they are at work."""
-    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
-    launcher = subprocess.Popen([sys.executable, "-c", PATIENT, str(folder)], env=environment, stderr=subprocess.PIPE)
-    files, until = [folder / f"pid-{rank}" for rank in range(2)], time.monotonic() + 60
-    while not all(file.exists() and file.read_text() for file in files):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return launcher, [psutil.Process(int(file.read_text())) for file in files]
-
-
 def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
-    launcher, ranks = _start(tmp_path)
+    launcher, ranks = start_patient(tmp_path)
     launcher.send_signal(signal.SIGTERM)
     said = launcher.communicate(timeout=60)[1].decode()
     assert "Stopped: saved at step 7" in said
@@ -140,7 +125,7 @@ def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
 
 
 def test_no_rank_outlives_a_killed_launcher(tmp_path):
-    launcher, ranks = _start(tmp_path)
+    launcher, ranks = start_patient(tmp_path)
     launcher.kill()
     launcher.communicate(timeout=60)
     assert psutil.wait_procs(ranks, timeout=30)[1] == []

@@ -1,0 +1,29 @@
+"""A launcher in a process of its own, whose ranks work until they are asked to stop."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from support import ROOT
+
+HERE = Path(__file__).parent
+_PATIENT = (
+    "import sys; from noisy_student.launching.launcher import launched; from noisy_student.runtime import signals\n"
+    "signals.raise_on_sigterm(); launched('rank_work', 'patient', sys.argv[1], title='t')"
+)
+
+
+def start_patient(folder, seconds=60):
+    """(launcher, its two ranks), when they are at work."""
+    environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
+    launcher = subprocess.Popen([sys.executable, "-c", _PATIENT, str(folder)], env=environment, stderr=subprocess.PIPE)
+    files, until = [folder / f"pid-{rank}" for rank in range(2)], time.monotonic() + seconds
+    while not all(file.exists() and file.read_text() for file in files):
+        assert time.monotonic() < until
+        assert launcher.poll() is None, launcher.communicate()
+        time.sleep(0.05)
+    return launcher, [psutil.Process(int(file.read_text())) for file in files]
