@@ -4,9 +4,6 @@ python -m commands.corrupted FOLDER    # 19 .npy files and labels.npy
 """
 
 import argparse
-import contextlib
-import os
-import shutil
 import signal
 import sys
 from pathlib import Path
@@ -20,7 +17,7 @@ from noisy_student.robustness.sets import FROST, Generated
 from noisy_student.robustness.severities import ALL, SEVERITIES
 from noisy_student.runtime import console, layout
 from noisy_student.runtime.errors import DataError, UserError
-from noisy_student.runtime.files import array_writer, read_json, write_array
+from noisy_student.runtime.files import array_writer, new_folder, read_json, write_array
 from noisy_student.runtime.progress import progress
 from noisy_student.settings import params
 
@@ -44,7 +41,7 @@ def write(test: LabelledImages, folder: Path, *, seed: int, frost: Path) -> None
         raise DataError(f"{folder}: exists already. Name another folder, or remove it.")
     made = Generated(test, np.arange(number), seed=seed, frost=frost)
     made.check(ALL)
-    with _new_folder(folder) as temporary:
+    with new_folder(folder) as temporary:
         for name in progress(ALL, name="corrupt", unit="corruption"):
             shape = (len(SEVERITIES) * number, *test.images.shape[1:])
             with array_writer(temporary / f"{name}.npy", shape=shape, dtype="uint8") as out:
@@ -55,18 +52,6 @@ def write(test: LabelledImages, folder: Path, *, seed: int, frost: Path) -> None
                         first = place * number + row
                         out[first : first + len(block)] = block
         write_array(temporary / "labels.npy", np.tile(test.labels, len(SEVERITIES)))
-
-
-@contextlib.contextmanager
-def _new_folder(folder):
-    """Yield a temporary folder that becomes `folder` only if the block succeeds."""
-    temporary = folder.with_name(f".tmp-{os.getpid()}-{folder.name}")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,5 +1,6 @@
 """Copies of the project in which something is tried out."""
 
+import copy
 import os
 import shutil
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from dvc.repo import Repo
 
+from commands.preset import Tree
 from noisy_student.runtime.errors import UserError
+from noisy_student.settings.schema import POOLS
 
 KERNELS = "noisy_student/noise/kernels/__pycache__"
 
@@ -36,6 +39,22 @@ def stage_files(name: str) -> tuple[list[Path], list[Path]]:
 def _relative(path, root):
     path = Path(path)
     return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def with_absolute_folders(parameters: Tree) -> Tree:
+    """The same parameters for runs in a clone, which has none of the images that git does not know."""
+    parameters = copy.deepcopy(parameters)
+    data, tests = parameters["data"], parameters["eval"]["extra_tests"]
+    if data["source"] != "digits":
+        data["root"] = _absolute(data["root"])
+    if data["unlabelled_from"] not in POOLS:
+        data["unlabelled_from"] = _absolute(data["unlabelled_from"])
+    tests |= {name: _absolute(path) for name, path in tests.items()}
+    return parameters
+
+
+def _absolute(path):
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def copy_project(target: Path, extra: Iterable[Path] = (), without: Iterable[str] = ()) -> set[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from commands import preset as presets
 from commands.preset import Tree
 from experiments.study.worker import Worker
-from experiments.workspace import copy_project
+from experiments.workspace import copy_project, with_absolute_folders
 from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
@@ -118,7 +118,7 @@ class Lane:
         """Start an experiment of this name.
 
         Args:
-            parameters: all of them.
+            parameters: all of them; folders of images are those of this repository.
             log: receives what DVC says.
             lock: number of the locked file, see `held`.
         """
@@ -126,7 +126,7 @@ class Lane:
         (self.folder / layout.RUN_RECORD).unlink(missing_ok=True)
         path = self.folder / "params.yaml"
         text = path.read_text(encoding="utf-8")
-        write_bytes(path, presets.rewrite(text, parameters).encode())
+        write_bytes(path, presets.rewrite(text, with_absolute_folders(parameters)).encode())
         log.write_bytes(b"")
         if self._worker and not (self._worker.alive and self._worker.backend == parameters["backend"]):
             self._end_worker()

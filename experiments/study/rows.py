@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from commands.preset import Tree
 from experiments.study.columns import METRICS
 from experiments.study.definition import changed, results_of
+from experiments.workspace import with_absolute_folders
 from noisy_student.runtime import layout
 from noisy_student.runtime.environment import Provenance
 from noisy_student.runtime.errors import UserError
@@ -169,7 +170,8 @@ def measure(experiment: str, parameters: Tree, model: str, teacher: str) -> tupl
     def read_json(path):
         return json.loads(record.read_text(path))
 
-    if changed(YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))) != changed(parameters):
+    recorded = YAML(typ="safe", pure=True).load(record.read_text("params.yaml"))
+    if changed(with_absolute_folders(recorded)) != changed(with_absolute_folders(parameters)):
         raise UserError(f"experiment {experiment} ran with other parameters than it was to have")
     row = {name: column.value(read_json, model, teacher) for name, column in METRICS.items()}
     lacking = [name for name in _MEASURED if row.get(name, 0) is None]

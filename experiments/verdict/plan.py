@@ -15,6 +15,7 @@ from pathlib import Path
 from commands.preset import Tree
 from experiments.study.definition import OWN, settings_digest
 from experiments.study.run import Job
+from experiments.workspace import with_absolute_folders
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import TEACHER, Model
@@ -81,7 +82,7 @@ def plan(values: Tree) -> Plan:
     parameters["generations"] |= {control: _control(settings, chain), look: _look(settings, chain)}
     parameters["release"] = TEACHER.name
     parameters["eval"] |= {"robustness": "off", "extra_tests": {}}
-    _make_absolute(parameters["data"])
+    parameters = with_absolute_folders(parameters)
     alone = check(parameters, where="the parameters of the verdict").generation(control).student
     images = 2 * (alone.steps or 0) * alone.batch_size
     return Plan(parameters, chain, control, look, images, f"{OWN}{_digest(parameters)}")
@@ -186,14 +187,6 @@ def _counts(data: DataParams):
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         images = prepare(data, Path(folder))["images"]
     return {"labelled": images["labelled"], "unlabelled": images["unlabelled"]}
-
-
-def _make_absolute(data):
-    """Runs take place in a clone, which has none of the images that git does not know."""
-    if data["source"] != "digits":
-        data["root"] = str(Path(data["root"]).resolve())
-    if data["unlabelled_from"] not in POOLS:
-        data["unlabelled_from"] = str(Path(data["unlabelled_from"]).resolve())
 
 
 def _digest(parameters):

@@ -52,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"{arguments.folder}: no such folder. Name a folder of images; predict takes other things too.")
     from noisy_student.deployment import labelling
     from noisy_student.deployment.predicting import FilePredictor, nothing_predicted
+    from noisy_student.runtime.files import new_folder
 
     model = cli.opened(arguments)
     described = model.described
@@ -63,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
     found = _label(predictor, arguments)
     if not predictor.images:
         raise nothing_predicted(predictor, [arguments.folder])
-    with labelling.new_folder(arguments.out) as out:
+    with new_folder(arguments.out) as out:
         labelling.write_labels(out, found, described, threshold=arguments.threshold)
         if arguments.into:
-            with labelling.new_folder(arguments.into) as into:
+            with new_folder(arguments.into) as into:
                 labelling.lay_out(into, arguments.folder, found, described.classes)
     _summarise(predictor, found, described, arguments)
     return cli.PARTLY if predictor.unreadable else cli.DONE

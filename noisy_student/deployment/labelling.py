@@ -1,9 +1,7 @@
 """Pseudo-labels for a folder of images outside the pipeline, laid out so that a person corrects them."""
 
-import contextlib
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,25 +36,6 @@ class PseudoLabels(NamedTuple):
         order = np.argsort(sure, kind="stable")
         kept = is_kept(sure, threshold)
         return cls([files[row] for row in order], np.asarray(labels, np.int64)[order], sure[order], kept[order])
-
-
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `folder` only if the block succeeds.
-
-    Raises:
-        DataError: there is something in it already.
-    """
-    check_new(folder)
-    temporary = folder.parent / f".tmp-{os.getpid()}-{folder.name}"
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        if folder.is_dir():
-            folder.rmdir()  # it is empty
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_new(folder: Path) -> None:

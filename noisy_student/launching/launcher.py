@@ -15,14 +15,12 @@ from typing import Any
 from noisy_student.launching import ray
 from noisy_student.launching.faults import too_few_processes
 from noisy_student.launching.process import HERE, RankProcess, name_of, raise_end
-from noisy_student.launching.ranks import LaunchError, Rank, begin_again
-from noisy_student.launching.settings import FILE, LaunchSettings, load
+from noisy_student.launching.ranks import PORT, SAVING, LaunchError, Rank, begin_again, missing
+from noisy_student.launching.settings import LaunchSettings, load
 from noisy_student.runtime import environment
 from noisy_student.runtime.signals import Requests, Stopped, deferred
 
-PORT = 29400  # of rank 0 on another host, where no free one can be looked for
 _LOOK = 0.5  # seconds between two looks for requests to stop
-_SAVING = 120.0  # seconds for rank 0 to save, when it is asked to stop
 _CAUSE = 2.0  # seconds to find out who died, when a rank fails because of it
 _PASSED_ON = ("XLA_FLAGS", "JAX_PLATFORMS", "KERAS_BACKEND", "DVC_ROOT", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
 
@@ -114,10 +112,10 @@ class _Ranks:
                     return message["result"]
                 self._consider(rank, message)
             if time.monotonic() > self.until and not all(rank.joined for rank in self.all):
-                raise LaunchError(self._missing())
+                raise self._missing()
             if asked_until is None and requests.pending() is not None:
                 self.all[0].send("stop")
-                asked_until = time.monotonic() + _SAVING
+                asked_until = time.monotonic() + SAVING
             if asked_until is not None and time.monotonic() > asked_until:
                 raise Stopped(
                     "rank 0 did not answer; what was saved before is kept.", requests.pending() or signal.SIGTERM
@@ -172,10 +170,7 @@ class _Ranks:
         else:
             what = f"{', '.join(rank.name for rank in self.all if not rank.joined)} did not find the others"
             mend = f"Every host must reach {self.all[0].address}"
-        return (
-            f"distribution=processes: after {self.settings.patience:g} s {what}; all {len(self.all)} are needed. {mend}"
-            f", or raise patience in {FILE}."
-        )
+        return missing(what, mend, workers=len(self.all), patience=self.settings.patience)
 
 
 class _Process(RankProcess):

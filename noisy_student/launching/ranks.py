@@ -12,6 +12,8 @@ from noisy_student.launching.settings import FILE
 from noisy_student.runtime.errors import UserError
 
 VARIABLE = "NOISY_STUDENT_RANK"
+PORT = 29400  # of rank 0, where no free one can be looked for, or the first that is tried
+SAVING = 120.0  # seconds for rank 0 to save, when it is asked to stop
 MARK = "\x1e"  # begins a message to the launcher, which else passes on what a rank prints
 
 
@@ -48,12 +50,25 @@ def begin_again(why: str, restarts: int, limit: int) -> None:
         LaunchError: that has been so often enough.
     """
     if restarts == limit:
-        raise LaunchError(
-            f"{why}, after {restarts} restarts; what was saved is kept. Mend that and run the same command again, or "
-            f"raise restarts in {FILE}."
-        )
+        raise too_often(why, restarts)
     again = f"all begin again from the last checkpoint (restart {restarts + 1} of {limit})"
     print(f"{why}; {again}", file=sys.stderr, flush=True)
+
+
+def too_often(why: str, restarts: int) -> LaunchError:
+    """What says that no further restart is made."""
+    return LaunchError(
+        f"{why}, after {restarts} restarts; what was saved is kept. Mend that and run the same command again, or raise "
+        f"restarts in {FILE}."
+    )
+
+
+def missing(what: str, mend: str, *, workers: int, patience: float) -> LaunchError:
+    """What says that some of the ranks are not there."""
+    return LaunchError(
+        f"distribution=processes: after {patience:g} s {what}; all {workers} are needed. {mend}, or raise patience in "
+        f"{FILE}."
+    )
 
 
 def say(message: dict[str, Any]) -> None:

@@ -17,15 +17,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from noisy_student.launching.process import HERE, RankProcess, name_of, raise_end
-from noisy_student.launching.ranks import LaunchError, Rank, begin_again
+from noisy_student.launching.ranks import PORT, SAVING, LaunchError, Rank, begin_again, missing, too_often
 from noisy_student.launching.settings import FILE, LaunchSettings
 from noisy_student.runtime import checkpoints, environment, ray_cluster
 from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.files import is_left_over, temporary_name
 from noisy_student.runtime.signals import Requests, Stopped, deferred
 
-PORT = 29400  # what is tried first where rank 0 waits for the others
 _LOOK = 0.5  # seconds between two looks for messages and for requests to stop
-_SAVING = 120.0  # seconds for rank 0 to save, when it is asked to stop
 _LEAVING = 60.0  # seconds for Ray Train to end, when rank 0 has returned
 
 
@@ -51,13 +50,11 @@ def launched(module: str, arguments: tuple[str, ...], settings: LaunchSettings, 
 @contextlib.contextmanager
 def _storage():
     """A folder for what Ray Train notes, that all hosts see; what killed processes of this host have left goes."""
-    above, host = checkpoints.root().absolute() / ".ray", socket.gethostname()
-    for left in above.glob(f"{host}-*"):
-        with contextlib.suppress(ProcessLookupError, PermissionError, ValueError):
-            os.kill(int(left.name.rpartition("-")[2]), 0)
-            continue
-        shutil.rmtree(left, ignore_errors=True)
-    own = above / f"{host}-{os.getpid()}"
+    above = checkpoints.root().absolute() / ".ray"
+    for left in above.glob(".tmp-*"):
+        if is_left_over(left.name):
+            shutil.rmtree(left, ignore_errors=True)
+    own = above / temporary_name("train")
     own.mkdir(parents=True)
     try:
         yield own
@@ -158,11 +155,11 @@ class _Run:
             if ended:
                 raise self._failed()
             if stop is not None:
-                asked_until = asked_until or time.monotonic() + _SAVING
+                asked_until = asked_until or time.monotonic() + SAVING
                 if time.monotonic() > asked_until:
                     raise Stopped("rank 0 did not answer; what was saved before is kept.", stop)
             if time.monotonic() > self.until and len(self.joined) < self.settings.processes:
-                raise LaunchError(self._missing())
+                raise self._missing()
             self.head.check()
             self._see_hosts()
             time.sleep(_LOOK)
@@ -204,10 +201,7 @@ class _Run:
     def _failed(self):
         """Why Ray Train has ended without a result."""
         if self.causes or self.restarts or self.places:
-            try:
-                begin_again(f"{self.title}: {self._cause()}", self.settings.restarts, self.settings.restarts)
-            except LaunchError as error:
-                return error
+            return too_often(f"{self.title}: {self._cause()}", self.settings.restarts)
         first = str(self.over or "no reason given").strip().rpartition("\n")[2]
         return LaunchError(f"{self.title}: Ray Train ended ({first}). Mend that and run the same command again.")
 
@@ -238,10 +232,7 @@ class _Run:
             late = sorted(set(range(self.settings.processes)) - self.joined)
             what = f"{', '.join(map(self._name, late))} did not find the others"
             mend = f"Every host must reach the others' ports from {self.settings.port or PORT} on"
-        return (
-            f"distribution=processes: after {self.settings.patience:g} s {what}; all {self.settings.processes} are "
-            f"needed. {mend}, or raise patience in {FILE}."
-        )
+        return missing(what, mend, workers=self.settings.processes, patience=self.settings.patience)
 
 
 # --- in a worker of Ray ----------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     for left in path.parent.glob(f".tmp-*-{glob.escape(path.name)}"):
         if is_left_over(left.name):
             left.unlink(missing_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}.{_host()}-{path.name}")
+    temporary = path.with_name(temporary_name(path.name))
     try:
         yield temporary
         os.replace(temporary, path)
@@ -50,6 +50,25 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def _host():
     """Eight hex digits of this machine's name: hosts that share a disk have equal process numbers."""
     return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+
+
+def temporary_name(name: str) -> str:
+    """What something is called beside its place until it is whole: hidden, with its process and machine."""
+    return f".tmp-{os.getpid()}.{_host()}-{name}"
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `folder`, which is not there yet or empty, only if the block succeeds."""
+    temporary = folder.with_name(temporary_name(folder.name))
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        if folder.is_dir():
+            folder.rmdir()  # it is empty
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def is_left_over(name: str) -> bool:

@@ -87,7 +87,8 @@ class _Measurement:
             else:
                 results, record = self._by(executor, saved.folder, digest, subject)
             self._write(results)
-        facts = {"images": len(self.corrupted.labels), "resumed_from_unit": saved.resumed_from, "devices": devices}
+        resumed = record.get("shards_done_before", saved.resumed_from)
+        facts = {"images": len(self.corrupted.labels), "resumed_from_unit": resumed, "devices": devices}
         return facts | record
 
     def _by(self, executor, folder, digest, subject):

@@ -113,6 +113,7 @@ def test_the_files_are_the_same_by_every_executor(fast, measured, monkeypatch, e
     assert _files(fast) == _files(measured)
     record = json.loads(layout.RUN_RECORD.read_text())["robustness@gen1"]
     assert (record["shards"], record["shards_done_before"]) == (1 + 19 * 3 + 10 + 12, 0)
+    assert record["resumed_from_unit"] == record["shards_done_before"]
 
 
 def test_outcomes_are_those_of_scikit_learn(measured, monkeypatch):

@@ -10,11 +10,14 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from clones import Clone
+from commands import preset as presets
 from experiments.study.__main__ import main
 from experiments.study.clones import Lane, call
 from experiments.study.rows import is_from_cache, machine, machines
@@ -244,6 +247,27 @@ def test_a_damaged_lane_is_made_anew_and_the_workspace_left_alone(project, monke
     assert state(project) == before
     assert (lane.folder / "params.yaml").read_bytes() == project.read("params.yaml")
     assert project.run("git", "-C", str(lane.folder), "branch", "--show-current").strip() == "study"
+
+
+def test_a_run_reads_images_that_git_does_not_know(project, monkeypatch):
+    """They are in the user's folder alone; a run takes place in a clone of it."""
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setattr("experiments.study.clones.Worker", lambda *given, **options: Mock())
+    for name in ("data/raw/mine", "data/extra/theirs"):
+        (project.folder / name).mkdir(parents=True)
+    asked = presets.parameters("digits")
+    asked["data"] |= {"source": "folder", "root": "data/raw/mine", "unlabelled_from": "data/pools/later.txt"}
+    asked["eval"]["extra_tests"] = {"theirs": "data/extra/theirs"}
+    lane = Lane(0, stopped=threading.Event())
+    lane.prepare()
+    lane.start("one", asked, lane.folder / "log", 0)
+    got = YAML(typ="safe", pure=True).load(lane.folder / "params.yaml")
+    assert got["data"]["root"] == str(project.folder / "data/raw/mine")
+    assert got["eval"]["extra_tests"] == {"theirs": str(project.folder / "data/extra/theirs")}
+    assert got["data"]["unlabelled_from"] == "data/pools/later.txt"  # there is none: the run will say so
+    assert asked["data"]["root"] == "data/raw/mine"  # rows tell settings apart, not folders
+    lane.start("two", presets.parameters("digits"), lane.folder / "log", 0)
+    assert YAML(typ="safe", pure=True).load(lane.folder / "params.yaml")["data"]["root"] == "data/raw/digits"
 
 
 def test_a_program_that_is_not_there(tmp_path, monkeypatch):
