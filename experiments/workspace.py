@@ -44,11 +44,12 @@ def _relative(path, root):
 def with_absolute_folders(parameters: Tree) -> Tree:
     """The same parameters for runs in a clone, which has none of the images that git does not know."""
     parameters = copy.deepcopy(parameters)
-    data, tests = parameters["data"], parameters["eval"]["extra_tests"]
+    data, teacher, tests = parameters["data"], parameters["teacher"], parameters["eval"]["extra_tests"]
     if data["source"] != "digits":
         data["root"] = _absolute(data["root"])
     if data["unlabelled_from"] not in POOLS:
         data["unlabelled_from"] = _absolute(data["unlabelled_from"])
+    teacher["weights"] = _absolute(teacher["weights"])
     tests |= {name: _absolute(path) for name, path in tests.items()}
     return parameters
 

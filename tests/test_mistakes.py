@@ -150,6 +150,14 @@ CHECKED = {  # what the stage check knows before the first image is read
         lambda: _params(data__unlabelled_from="s3://bucket/{000..099}.tar"),
         ["data.unlabelled_from=s3://bucket/{000..099}.tar", "write them into one, e.g. data/raw/pool.txt"],
     ),
+    "more labels to keep than there are": (
+        lambda: _params(generations__gen1__pseudolabel={"keep": 10}),
+        ["generations.gen1.pseudolabel.keep=10", "there are 10 classes"],
+    ),
+    "an executor that is none": (
+        lambda: Path("executor.yaml").write_text("workers: 0\n"),
+        ["executor.yaml", "workers", "greater than or equal to 1"],
+    ),
     "a list of nothing": (lambda: _list("# later\n"), ["data/raw/pool.txt: names no file"]),
     "a list with a path that leads nowhere": (lambda: _list("\na.tar"), ["pool.txt, line 2: a.tar: no such file"]),
     "a list with an unknown protocol": (lambda: _list("s4://a/b.tar"), ["line 1: s4://a/b.tar: unknown protocol"]),

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from experiments.study import rows
-from experiments.study.definition import HOME, RESULTS, Study, load, names
+from experiments.study.definition import HOME, RESULTS, Study, load, names, settings_digest
 from experiments.study.rows import Outcomes, Row
 from experiments.study.statistics import (
     Decision,
@@ -17,7 +17,7 @@ from experiments.study.statistics import (
     holm,
     p_of_difference,
 )
-from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.types import Floats
 
 
@@ -56,6 +56,15 @@ class Compared:
         return None if self.outcomes is None else difference_over_images(self.outcomes)
 
 
+def is_current(row: Row, study: Study, arm: str, preset: str) -> bool:
+    """Whether a row was measured with the parameters that the study and the preset ask for now.
+
+    Raises:
+        ParamsError: what they ask for is not valid.
+    """
+    return row["settings"] == settings_digest(study.parameters(arm, preset, row["seed"]))
+
+
 class Findings:
     """The rows of a study, arm by arm.
 
@@ -90,6 +99,17 @@ class Findings:
     def shown(self, arm: str) -> str:
         """What tables call an arm."""
         return self.study.arms[arm].shown
+
+    def with_other_parameters(self) -> list[str]:
+        """The arms that were measured with other parameters than the study and the preset ask for now."""
+
+        def is_other(arm, row):
+            try:
+                return not is_current(row, self.study, arm, self.preset)
+            except ParamsError:
+                return True
+
+        return [arm for arm, by_seed in self.rows.items() if is_other(arm, next(iter(by_seed.values())))]
 
     def value_over(self, arm: str) -> float | None:
         """The arm's value of `Study.over`, the parameter on the picture's horizontal axis; None: it has none."""

@@ -1,7 +1,7 @@
 """What the studies ask for, and what is missing of it."""
 
 from experiments.study import definition, pilot, rows
-from experiments.study.definition import Study
+from experiments.study.findings import is_current
 from experiments.study.wording import points
 from noisy_student.runtime.errors import ParamsError
 
@@ -26,23 +26,18 @@ def lines(preset: str) -> list[str]:
     return told
 
 
-def _missing(name: str, study: Study, preset: str) -> str:
+def _missing(name: str, study: definition.Study, preset: str) -> str:
     """Rows that the study asks for and has not, or of other parameters (which the first row of each arm tells)."""
     asked, missing = study.seeds_with(preset) * len(study.arms), 0
     measured = rows.read(name, preset)
     for arm in study.arms:
         seeds = [seed for key, seed in measured if key == arm and seed < study.seeds_with(preset)]
         try:
-            current = not seeds or _is_current(study, arm, preset, measured[arm, seeds[0]])
+            current = not seeds or is_current(measured[arm, seeds[0]], study, arm, preset)
         except ParamsError:
             return "not valid"
         missing += study.seeds_with(preset) - (len(seeds) if current else 0)
     return f"{missing} of {asked}"
-
-
-def _is_current(study, arm, preset, row):
-    parameters = study.parameters(arm, preset, row["seed"])
-    return row["settings"] == definition.settings_digest(parameters)
 
 
 def _pilot(name, preset):

@@ -104,6 +104,7 @@ def markdown(findings: Findings) -> str:
         other_table(findings),
         "## How it was measured",
         provenance(of_all),
+        _other_parameters(findings),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -155,6 +156,19 @@ def provenance(measured: list[Row]) -> str:
         "own), the weights and the noise; arms of one seed share them. Intervals over seeds are Student's t "
         "of the paired differences. Test images were read once a run, after training; no arm or setting was "
         "chosen by them."
+    )
+
+
+def _other_parameters(findings):
+    """Markdown: what the command above would not measure again; nothing else."""
+    arms = findings.with_other_parameters()
+    if not arms:
+        return ""
+    which = "All arms were" if len(arms) == len(findings.rows) else f"Of the arms {', '.join(arms)} were"
+    return (
+        f"**{which} measured with other parameters than the study's file and the preset {findings.preset} ask for "
+        "now**: some were given by `-S`, or have been changed since. The command above gives other figures; the log of "
+        "the commits says more."
     )
 
 

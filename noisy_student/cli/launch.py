@@ -34,6 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
             "devices for those of this machine alone."
         )
     hosts = "+".join(filter(None, (arguments.hosts or "").split(",")))
+    for option, named in (("--hosts", hosts), ("--ray", arguments.ray)):
+        if getattr(arguments, option[2:]) is not None and not (named and named.strip()):
+            raise ParamsError(f"{option} names nothing (found {getattr(arguments, option[2:])!r}). Leave it out.")
     cluster = None if arguments.ray in (None, "local") else arguments.ray
     ray = {"name": "ray", "address": cluster} if arguments.ray else {}
     given = ray | {"workers": arguments.workers, "hosts": hosts, "devices": arguments.devices}
@@ -42,7 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     os.environ[settings.VARIABLE] = ",".join(filter(None, texts))
     settings.load()
     command = [part for part in arguments.command if part != "--"] or ["dvc", "repro"]
+    if not command[0]:
+        raise UserError("the command is empty. Name one that runs stages, such as dvc repro.")
     try:
         os.execvp(command[0], command)
     except FileNotFoundError:
         raise UserError(f"{command[0]}: no such command. Name one that runs stages, such as dvc repro.") from None
+    except OSError as error:
+        raise UserError(
+            f"{command[0]}: cannot be run ({os.strerror(error.errno or 0)}). Name a program, such as dvc repro."
+        ) from None

@@ -123,7 +123,8 @@ def _predictions(arguments, predictor, extremes) -> Iterator:
     from noisy_student.deployment.by_executor import predicted
 
     beside = (arguments.csv or arguments.sheet or Path(".")).parent
-    where = beside if beside.is_dir() else "."  # which all nodes of a cluster see
+    where = beside if beside.is_dir() else Path(".")  # which all nodes of a cluster see
+    where = where if executor.address or os.access(where, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".noisy-student-", dir=where) as folder:
         options = {"model": arguments.model, "classes": arguments.classes, "folder": Path(folder).absolute()}
         yield from predicted(shares, predictor, executor, **options, extremes=extremes)

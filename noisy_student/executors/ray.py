@@ -8,6 +8,7 @@ import contextlib
 import os
 import platform
 import sys
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from noisy_student.executors.processors import bind, free_place, share_of
-from noisy_student.executors.settings import ExecutorSettings
+from noisy_student.executors.settings import FILE, ExecutorSettings
 from noisy_student.executors.tasks import TRIES, Call, Outcome, Task, Work, may_pass, perform, why
 from noisy_student.runtime import environment, ray_cluster
-from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.errors import ParamsError, UserError
 from noisy_student.runtime.signals import Requests
 
+_ROOM = 300.0  # seconds for a node that can take a task: of a cluster that grows
 _LOOK = 0.5  # seconds between two looks for requests to stop
 _IN_FLIGHT = 4  # tasks that are handed to Ray for each of its processors: it needs no list of all
 _DIED = (
@@ -47,9 +49,10 @@ def results(
     with ray_cluster.joined(settings.address, processors=processors, what="executor", mend=mend) as head:
         import ray
 
+        room = _Room((work.threads or 1) if settings.address else 1, settings)
         variables = ray_cluster.variables()
         remote = ray.remote(_remote).options(
-            num_cpus=(work.threads or 1) if settings.address else 1,
+            num_cpus=room.processors,
             num_gpus=settings.gpus,
             max_retries=TRIES - 1,
             retry_exceptions=[_Passing],
@@ -69,6 +72,39 @@ def results(
             if requests.pending() is not None:
                 return
             head.check()
+            if not ended:
+                room.check()
+
+
+class _Room:
+    """Whether a node can take a task: Ray itself waits without end for one that can.
+
+    Raises:
+        ParamsError: the small cluster of this machine cannot.
+    """
+
+    def __init__(self, processors: int, settings: ExecutorSettings) -> None:
+        self.processors, self.gpus, self.waits = processors, settings.gpus, bool(settings.address)
+        self.until: float | None = None
+        self.check()
+
+    def check(self) -> None:
+        """Raise ParamsError if there has been none for so long; an autoscaler may bring one."""
+        import ray
+
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if any(node.get("CPU", 0) >= self.processors and node.get("GPU", 0) >= self.gpus for node in nodes):
+            self.until = None
+            return
+        self.until = self.until or time.monotonic() + _ROOM
+        if self.waits and time.monotonic() < self.until:
+            return
+        have = "; ".join(f"{node.get('CPU', 0):g} and {node.get('GPU', 0):g}" for node in nodes) or "none"
+        after = f" after {_ROOM:g} s" if self.waits else ""
+        raise ParamsError(
+            f"executor name: ray: a task takes {self.processors} processors and {self.gpus:g} GPUs of a node, but no "
+            f"node has so many{after} (they have: {have}). Lower gpus in {FILE} or pseudolabel.threads, or add a node."
+        )
 
 
 def _outcome(task, reference):

@@ -7,7 +7,7 @@ experiments find it too. The environment variable EXECUTOR goes over it for one 
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.machine_settings import read
@@ -27,6 +27,13 @@ class ExecutorSettings(BaseModel):
     address: str | None = None  # of a Ray cluster; None: one of this machine's, for as long as the stage runs
     gpus: Annotated[float, Field(ge=0, le=64)] = 0  # ray: that a task takes; 0: Ray counts none, and hides none
 
+    @field_validator("gpus")
+    @classmethod
+    def _whole(cls, gpus):
+        if gpus > 1 and gpus % 1:
+            raise ValueError("a part of one GPU, or a whole number of them")
+        return gpus
+
 
 def load() -> ExecutorSettings:
     """The settings of `executor.yaml` below `$DVC_ROOT`, or here, with those of EXECUTOR over them.
@@ -37,4 +44,9 @@ def load() -> ExecutorSettings:
     settings, where = read(ExecutorSettings, file=FILE, variable=VARIABLE, example=_EXAMPLE, alone="name")
     if settings.address and settings.name != "ray":
         raise ParamsError(f"{where}: an address is of a Ray cluster, but name is {settings.name}. Set name: ray.")
+    if settings.gpus and settings.name != "ray":
+        raise ParamsError(
+            f"{where}: gpus={settings.gpus:g} is for Ray, but name is {settings.name}, whose workers see all GPUs. "
+            "Set name: ray, or leave gpus out."
+        )
     return settings

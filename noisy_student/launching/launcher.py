@@ -16,7 +16,7 @@ from noisy_student.launching import ray
 from noisy_student.launching.faults import too_few_processes
 from noisy_student.launching.process import HERE, RankProcess, name_of, raise_end
 from noisy_student.launching.ranks import PORT, SAVING, LaunchError, Rank, begin_again, missing
-from noisy_student.launching.settings import LaunchSettings, load
+from noisy_student.launching.settings import FILE, LaunchSettings, load
 from noisy_student.runtime import environment
 from noisy_student.runtime.signals import Requests, Stopped, deferred
 
@@ -181,7 +181,13 @@ class _Process(RankProcess):
         self.name = name_of(rank.rank, host)
         self.begun = self.joined = False
         self.command, variables = _command(host, settings)
-        super().__init__(rank, first, self.command, variables, shows_errors=rank.rank == 0)
+        try:
+            super().__init__(rank, first, self.command, variables, shows_errors=rank.rank == 0)
+        except (FileNotFoundError, PermissionError) as error:
+            raise LaunchError(
+                f"{self.name} could not be started: {self.command[0]}: {os.strerror(error.errno or 0)}. Install that "
+                f"program, or set `shell` in {FILE} to the one that reaches the hosts."
+            ) from error
 
     def check_versions(self, theirs):
         """Raise LaunchError if it has other packages."""

@@ -10,15 +10,19 @@ import importlib
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 import traceback
 
 from noisy_student.launching.ranks import Rank, say
+from noisy_student.launching.settings import FILE
 from noisy_student.runtime import console, environment
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.signals import Stopped, number_of, raise_on_sigterm
+
+_FREE = 10.0  # seconds for a rank of an earlier start to let go of its port
 
 
 def main() -> None:
@@ -33,7 +37,8 @@ def main() -> None:
     rank.announce()
     _see_own_devices(rank)
     threading.Thread(target=_obey, daemon=True).start()
-    say(_carried_out(first["module"], first["arguments"]))
+    taken = _port_taken(rank)
+    say({"error": taken} if taken else _carried_out(first["module"], first["arguments"]))
     while True:  # a rank that leaves ends the others: the launcher says when
         time.sleep(60)
 
@@ -65,6 +70,25 @@ def _see_own_devices(rank):
     own = range(first, first + rank.devices)
     names = [str(index) for index in own] if seen is None else seen.split(",")[own.start : own.stop]
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+
+
+def _port_taken(rank):
+    """What to say if another program listens where this rank is to wait for the others; empty if none does."""
+    if rank.rank:
+        return ""
+    port, until = int(rank.address.rpartition(":")[2]), time.monotonic() + _FREE
+    while True:
+        with socket.socket() as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                tried.bind(("", port))
+                return ""
+            except PermissionError:
+                return f"port {port} is the system's own. Give another `port` in {FILE}."
+            except OSError:
+                if time.monotonic() > until:
+                    return f"port {port} is taken on {socket.gethostname()}. Give another `port` in {FILE}."
+        time.sleep(0.5)
 
 
 def _obey():

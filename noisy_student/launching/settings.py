@@ -5,6 +5,7 @@ beside params.yaml, which git ignores, like `executor.yaml`; copies of the proje
 it too. The environment variable LAUNCH goes over it for one command.
 """
 
+import shlex
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,7 +34,7 @@ class LaunchSettings(BaseModel):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     shell: str = "ssh -o BatchMode=yes -o ServerAliveInterval=10 {host}"  # runs a command on a host
     # seconds for all to find one another; JAX waits for a silent one as long, at most 100
-    patience: Annotated[float, Field(gt=0)] = 300.0
+    patience: Annotated[float, Field(gt=0, le=86400)] = 300.0
     restarts: Annotated[int, Field(ge=0)] = 3  # of all processes in a stage, after one has died
 
     @field_validator("hosts", mode="before")
@@ -43,6 +44,15 @@ class LaunchSettings(BaseModel):
         if isinstance(names, list | tuple) and any(not isinstance(n, str) or not n or n.startswith("-") for n in names):
             raise ValueError("names of hosts, none of which begins with -")
         return names
+
+    @field_validator("shell")
+    @classmethod
+    def _splits(cls, shell):
+        try:
+            shlex.split(shell)
+        except ValueError as error:
+            raise ValueError(f"a command as a shell splits it ({str(error).lower()})") from None
+        return shell
 
     @model_validator(mode="after")
     def _shared_out(self):

@@ -50,12 +50,23 @@ def _of_file(path, example):
         values: Any = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, YAMLError) as error:
-        first = str(error).partition("\n")[0]
-        raise ParamsError(f"{path}: cannot be read ({first}). It may hold {example}.") from error
+    except (OSError, ValueError) as error:
+        raise ParamsError(f"{path}: cannot be read ({error}). It may hold {example}.") from error
+    except YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML{_place(error)}. It may hold {example}.") from error
     if values is not None and not isinstance(values, dict):
         raise ParamsError(f"{path}: expected keys with values, found {values!r}. It may hold {example}.")
+    for key, value in (values or {}).items():
+        if isinstance(value, bool):
+            raise ParamsError(f"{path}: {key}: neither true nor false may stand there. It may hold {example}.")
     return values or {}
+
+
+def _place(error):
+    """Where the fault is and what it is, as far as ruamel.yaml knows."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    line = mark.line + 1 if mark else 1
+    return f", line {line}: {problem}" if problem else ""
 
 
 def _of_variable(where, text, alone, example):

@@ -20,6 +20,7 @@ from noisy_student.runtime.errors import ParamsError, UserError
 
 _KNOCK = 10.0  # seconds that a cluster has to answer
 _EVERY = 10.0  # seconds between two looks whether it still does
+_SETTINGS = 4  # the type of HTTP/2's first frame
 _KNOCKS = 3  # in vain, and it is lost: Ray itself would end this process after a minute or more, without a clean end
 
 
@@ -71,7 +72,7 @@ def _connect(address, processors, what, options):
             ray.init(address="local", num_cpus=processors, include_dashboard=False, **options)
             return
         try:
-            _knock(address)
+            _knock(address, speaks=True)
             ray.init(address=address, **options)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             first = str(error).strip().partition("\n")[0]
@@ -113,11 +114,24 @@ class Head:
         self.next = time.monotonic() + _EVERY
 
 
-def _knock(address):
-    """Raise OSError where nobody listens: Ray would try for minutes."""
+def _knock(address, *, speaks=False):
+    """Raise OSError where nobody listens, or, if asked for, what listens is no Ray: Ray would try for minutes."""
     host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=_KNOCK).close()
+    if not (host and port.isdecimal()):
+        return
+    with socket.create_connection((host.rpartition("/")[2].strip("[]"), int(port)), timeout=_KNOCK) as there:
+        if speaks and os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_http2(there):
+            raise OSError("another program listens there")
+
+
+def _speaks_http2(there):
+    """Whether a server answers as gRPC's do, with its settings: RFC 9113, section 3.4; Ray's head is one."""
+    there.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0)))
+    answer = b""
+    with contextlib.suppress(OSError):
+        while len(answer) < 4 and (more := there.recv(9)):
+            answer += more
+    return len(answer) >= 4 and answer[3] == _SETTINGS
 
 
 def variables() -> dict[str, str]:

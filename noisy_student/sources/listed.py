@@ -12,7 +12,7 @@ from noisy_student.sources import remote
 
 TAR = (".tar", ".tar.gz", ".tgz")
 MOST = 10_000_000  # names of one list, ranges written out
-_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?")
+_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,18}))?")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _FORM = (
     "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, "
@@ -60,12 +60,13 @@ def read_list(path: Path) -> list[Listed]:
             continue
         for name in expanded(text, most=MOST - len(files), where=f"{path}, line {number}"):
             file = Listed(_located(path, name, number), number)
-            if file.name in files:
-                first, shown = files[file.name].line, remote.shown(name)
+            key = file.name if remote.is_url(name) else os.path.realpath(file.name)
+            if key in files:
+                first, shown = files[key].line, remote.shown(name)
                 raise DataError(
                     f"{path}, line {number}: {shown} is there already, in line {first}. Remove one of them."
                 )
-            files[file.name] = file
+            files[key] = file
     if not files:
         raise DataError(f"{path}: names no file. {_FORM}")
     return list(files.values())
@@ -88,13 +89,13 @@ def _located(path, name, number):
     if name.startswith("pipe:"):
         raise DataError(f"{where}: commands are not run. Write the URL itself, e.g. s3://bucket/pool-000.tar.")
     if remote.is_url(name):
-        remote.check_protocol(name, where)
+        remote.check_url(name, where)
         return name
     local = path.parent / name
-    if local.is_file():
+    if os.path.isfile(local):  # `Path.is_file` fails with names that are too long
         return str(local)
-    found = "a folder" if local.is_dir() else "no such file"
-    elsewhere = Path(name).is_file() and f" There is one below {Path.cwd()}: write {Path(name).absolute()}."
+    found = "a folder" if os.path.isdir(local) else "no such file"
+    elsewhere = os.path.isfile(name) and f" There is one below {Path.cwd()}: write {Path(name).absolute()}."
     raise DataError(f"{where}: {found} (paths are relative to {path.parent}).{elsewhere or ' Correct the list.'}")
 
 
@@ -136,9 +137,10 @@ class _Numbers(Sequence):
         size = abs(int(step or 1)) or 1
         up = int(first) <= int(last)
         self.numbers = range(int(first), int(last) + (1 if up else -1), size if up else -size)
+        self.length = abs(int(last) - int(first)) // size + 1  # `len` of a range ends at 2 ** 63
 
     def __len__(self):
-        return min(len(self.numbers), MOST + 1)
+        return min(self.length, MOST + 1)
 
     def __getitem__(self, place):
         return f"{self.numbers[place]:0{self.width}d}"

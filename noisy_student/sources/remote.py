@@ -48,13 +48,26 @@ def shown(name: str) -> str:
     """A name for messages and records, which others may see: without a login, and without what a URL is signed by."""
     if not _is_http(name):
         return name
-    parts = urllib.parse.urlsplit(name)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme, host, path = name.partition("://")[0].lower(), "...", ""
+    with contextlib.suppress(ValueError):  # no URL
+        _, host, path, *_ = urllib.parse.urlsplit(name)
+    return f"{scheme}://{host.rpartition('@')[2]}{path}"
 
 
-def check_protocol(url: str, where: str) -> None:
-    """Raise DataError, which begins with `where`, if a URL's protocol is unknown or needs a package."""
+def check_url(url: str, where: str) -> None:
+    """Raise DataError, which begins with `where`, if a URL is none, or its protocol is unknown or needs a package."""
     protocol = url.partition("://")[0].lower()
+    if protocol in PACKAGES:
+        wrong = ""
+        try:
+            parts = urllib.parse.urlsplit(url)
+            wrong = "" if parts.netloc else "no host, or no bucket, after ://"
+            if _is_http(url):
+                parts.port  # noqa: B018, fails where it is none
+        except ValueError as error:
+            wrong = str(error)
+        if wrong:
+            raise DataError(f"{where}: not a URL ({wrong}). Correct the list.")
     if importlib.util.find_spec("fsspec") is None:
         raise DataError(f"{where}: needs the Python package fsspec. Run `pip install -r {REQUIREMENTS}`.")
     import fsspec
@@ -82,6 +95,8 @@ def known(name: str) -> Known:
     """
     if not is_url(name):
         facts = os.stat(name)
+        if not os.access(name, os.R_OK):
+            raise DataError(f"{name}: may not be read. Correct its permissions, or the list.")
         return Known(facts.st_size, f"{facts.st_mtime_ns}")
     with _in_words(name):
         system, path = _of(name)

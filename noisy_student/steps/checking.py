@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from noisy_student.executors import settings as executing
 from noisy_student.launching import faults as of_devices
 from noisy_student.launching import settings as launching
 from noisy_student.models.checks import network_faults
@@ -92,6 +93,7 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     params.refuse(wrong, where)
     installed.check_backend(settings.backend)
     installed.check_packages(settings.backend)
+    executing.load()
     params.refuse(_shared_faults(settings), where)
 
 
@@ -136,7 +138,15 @@ def notes(settings: params.Params) -> list[str]:
     lines += _skipped_depth(settings)
     classes = len(contents(settings.data).classes)
     for place, chosen in _labellings(settings):
-        if classes and 0 < chosen.threshold < 1 / classes:
+        if chosen.reassign:
+            own = settings.generations[place.split(".")[1]] if "." in place else {}
+            given = [name for name in ("threshold", "max_confidence") if name in own.get("pseudolabel", {})]
+            surplus = [*(f"pseudolabel.{name}" for name in given), *(["balance"] if "balance" in own else [])]
+            if surplus:
+                lines.append(
+                    f"{place}.reassign takes the images of its teacher; {', '.join(surplus)} chooses none there"
+                )
+        elif classes and 0 < chosen.threshold < 1 / classes:
             least = f"of {classes} classes the most probable has at least {1 / classes:.3g}"
             lines.append(f"{place}.threshold={chosen.threshold} keeps every image: {least}")
         if chosen.test_time_augmentation == "flip" and not settings.augmentation.flip:
@@ -346,9 +356,17 @@ def _class_faults(settings: params.Params, classes: int | None) -> list[str]:
         for name in ("labelled", "validation", "test")
         if (count := getattr(settings.data, name)) and count < classes  # validation may be 0
     ]
-    return wrong + [
-        f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "
-        f"{1 / classes:.3g}, so no image would be left. Raise it"
-        for place, chosen in _labellings(settings)
-        if chosen.max_confidence <= 1 / classes
-    ]
+    return (
+        wrong
+        + [
+            f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "
+            f"{1 / classes:.3g}, so no image would be left. Raise it"
+            for place, chosen in _labellings(settings)
+            if chosen.max_confidence <= 1 / classes
+        ]
+        + [
+            f"{place}.keep={chosen.keep}: there are {classes} classes. Give a lower number, or all"
+            for place, chosen in _labellings(settings)
+            if chosen.keep != "all" and chosen.keep >= classes
+        ]
+    )

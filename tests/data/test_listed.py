@@ -7,6 +7,7 @@ import http.server
 import importlib.util
 import io
 import json
+import os
 import socket
 import subprocess
 import tarfile
@@ -22,7 +23,7 @@ from PIL import Image
 from noisy_student.executors.running import ShardError
 from noisy_student.runtime.errors import DataError, UserError
 from noisy_student.settings.schema import DataParams
-from noisy_student.sources import listed_pool, reading_tasks
+from noisy_student.sources import listed_pool, reading_tasks, remote
 from noisy_student.sources.listed import expanded, read_list
 from noisy_student.sources.prepare import prepare
 from noisy_student.sources.staging import remembering_reader
@@ -42,7 +43,10 @@ def test_too_many_names_are_refused_before_they_are_made():
     began = time.monotonic()
     with pytest.raises(DataError, match="more than 10,000,000 names"):
         expanded("{0..99999999999}/{0..9}.tar")
+    with pytest.raises(DataError, match="more than 10,000,000 names"):
+        expanded("{-999999999999999999..999999999999999999}.tar")
     assert time.monotonic() - began < 1
+    assert expanded(text := f"{{0..{'9' * 5000}}}.tar") == [text]  # no number: Python reads none of so many digits
 
 
 @pytest.fixture
@@ -329,6 +333,15 @@ LISTS = {
     "an unknown protocol": (b"ftq://host/a.tar", "line 1: ftq://host/a.tar: unknown protocol ftq://"),
     "a program": (b"pipe:curl -s http://x/a.tar", "commands are not run"),
     "a file twice": (b"a.tar\na.tar", "line 2: a.tar is there already, in line 1"),
+    "a file by two names": (b"a.tar\nsub/../a.tar", r"line 2: sub/\.\./a\.tar is there already, in line 1"),
+    "a name that is too long": (b"\n" + b"x" * 5000, "line 2: x+: no such file"),
+    "a port that is none": (
+        b"http://me:secret@host:99999/a.tar",
+        r"line 1: http://host:99999/a\.tar: not a URL \(Port",
+    ),
+    "half an address": (b"http://me:secret@[::1/a.tar", r"line 1: http://\.\.\.: not a URL \(Invalid IPv6"),
+    "a URL without a host": (b"\nhttp://", r"line 2: http://: not a URL \(no host"),
+    "a URL without a bucket": (b"s3:///a.tar", r"line 1: s3:///a\.tar: not a URL \(no host, or no bucket"),
     "a package that is missing": (b"dropbox://a/b.tar", "needs another Python package"),
 }
 
@@ -337,9 +350,17 @@ LISTS = {
 def test_lists_that_cannot_be_meant(project, images, case):
     content, words = LISTS[case]
     (project / "a.tar").write_bytes(tar_of(images))
+    (project / "sub").mkdir()
     (project / "pool.txt").write_bytes(content)
     with pytest.raises(DataError, match=words):
         read_list(Path("pool.txt"))
+
+
+def test_what_may_not_be_read_is_said_before_anything_is(project, images, monkeypatch):
+    (project / "a.tar").write_bytes(tar_of(images))
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("a.tar"))  # root may read all
+    with pytest.raises(DataError, match=r"a\.tar: may not be read\. Correct its permissions"):
+        remote.known("a.tar")
 
 
 TARS = {

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,24 @@ def test_a_host_that_refuses():
         launched("rank_work", "facts", title="t")
 
 
+def test_a_shell_that_is_not_there():
+    _write("hosts: [here, away]\nshell: no-such-ssh {host}\n")
+    with pytest.raises(LaunchError, match=r"rank 0 \(host here\) could not be started: no-such-ssh: No such.*`shell`"):
+        launched("rank_work", "facts", title="t")
+
+
+def test_a_port_that_another_program_has(capfd):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        _write(f"port: {port}\n")
+        with pytest.raises(UserError, match=rf"^port {port} is taken on .*Give another `port` in launch\.yaml"):
+            launched("rank_work", "facts", title="t")
+    assert "begin again" not in capfd.readouterr().err
+    assert launched("rank_work", "facts", title="t")["restarts"] == 0  # it is free now
+
+
 def test_other_packages_are_refused(monkeypatch):
     from noisy_student.runtime import environment
 
@@ -143,7 +162,12 @@ def test_no_rank_outlives_a_killed_launcher(tmp_path):
         ("", "workers=2,address=h:6379", ["an address is of a Ray cluster", "name: ray"]),
         ("hosts: [-oProxyCommand=x]", "", ["hosts", "begins with -"]),
         ("- a", "", ["expected keys with values"]),
-        ("a: [", "", ["cannot be read"]),
+        ("a: [", "", ["not valid YAML, line 1: expected"]),
+        ("port: 1\nport: 2", "", ["line 2", "duplicate key"]),
+        ("workers: true", "", ["workers: neither true nor false"]),
+        ("patience: .inf", "", ["patience", "less than or equal to 86400"]),
+        ("{hosts: [a, b], shell: ssh '{host}}", "", ["not valid YAML"]),
+        ("", "hosts=a+b,shell=ssh '{host}", ["shell", "no closing quotation"]),
         ("", "2", ["LAUNCH=2", "KEY=VALUE"]),
         ("", "devices=many", ["LAUNCH=devices=many", "devices"]),
     ],
@@ -183,6 +207,10 @@ def test_the_command_gives_its_arguments_to_another(monkeypatch):
     [
         ("none", [], ["distribution: none", "Set it to processes"]),
         ("processes", ["no-such-program"], ["no-such-program: no such command"]),
+        ("processes", [""], ["the command is empty"]),
+        ("processes", ["/"], ["/: cannot be run (Permission denied)"]),
+        ("processes", ["--ray", "", "true"], ["--ray names nothing"]),
+        ("processes", ["--hosts", ",", "true"], ["--hosts names nothing (found ',')"]),
         ("processes", ["--workers", "3", "--hosts", "a,b", "true"], ["workers=3", "2 hosts"]),
         ("devices", ["--devices", "-1", "true"], ["LAUNCH", "devices", "greater than or equal to 1"]),
     ],

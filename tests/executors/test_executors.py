@@ -1,6 +1,8 @@
 """Every executor gives the same files, does nothing twice, and says what went wrong."""
 
+import http.server
 import os
+import threading
 from collections import Counter
 
 import pytest
@@ -203,7 +205,10 @@ def test_where_the_executor_is_said(tmp_path, monkeypatch):
         ("workers: 0", "workers"),
         ("wrokers: 2", "wrokers"),
         ("- ray", "expected keys with values"),
-        ("a: [1", "cannot be read"),
+        ("a: [1", "not valid YAML, line 1"),
+        ("gpus: 1", "gpus=1 is for Ray"),
+        ("name: ray\ngpus: 1.5", "gpus: a part of one GPU, or a whole number"),
+        ("workers: true", "workers: neither true nor false"),
         ("address: 10.0.0.1:6379", "Set name: ray"),
     ],
 )
@@ -226,6 +231,26 @@ def on_ray(test):
 def test_a_cluster_that_does_not_answer_is_named(tasks):
     with pytest.raises(ParamsError, match=r"executor address: 127\.0\.0\.1:9: no Ray cluster answers there"):
         _run(tasks(2), settings=ExecutorSettings(name="ray", address="127.0.0.1:9"))
+
+
+@on_ray
+def test_what_answers_and_is_no_cluster_is_named(tasks):
+    class Page(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        with pytest.raises(ParamsError, match=rf"address: {address}: no Ray .* \(another program listens there\)"):
+            _run(tasks(2), settings=ExecutorSettings(name="ray", address=address))
+        server.shutdown()
+
+
+@on_ray
+def test_gpus_that_no_node_has(tasks):
+    with pytest.raises(ParamsError, match=r"takes 1 processors and 8 GPUs of a node, but no node has so many \(they"):
+        _run(tasks(2), settings=ExecutorSettings(name="ray", workers=2, gpus=8))
 
 
 @on_ray

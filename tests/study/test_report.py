@@ -449,6 +449,20 @@ def test_the_list_says_what_is_missing(folder):
     assert "3 points" in " ".join(line())
 
 
+def test_a_report_says_whether_its_command_would_measure_the_same(folder):
+    study = definition.load("article")
+
+    def said(**others):
+        for arm in study.arms:
+            digest = definition.settings_digest(study.parameters(arm, "digits", 0))
+            rows.add("article", "digits", row(arm, 0, 0.9, settings=others.get(arm, digest)), None)
+        return report.markdown(Findings("article", study, "digits")).partition("with other parameters than")[0][-60:]
+
+    assert "measured" not in said()
+    assert said(noised="0" * 8).endswith("**Of the arms noised were measured ")
+    assert said(noised="0" * 8, clean="1" * 8).endswith("**All arms were measured ")
+
+
 def test_without_rows_the_command_is_named(folder):
     with pytest.raises(UserError, match=r"article\.csv: no row of the control, .*study run article --preset digits"):
         Findings("article", definition.load("article"), "digits")

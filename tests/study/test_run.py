@@ -253,17 +253,19 @@ def test_a_run_reads_images_that_git_does_not_know(project, monkeypatch):
     """They are in the user's folder alone; a run takes place in a clone of it."""
     monkeypatch.chdir(project.folder)
     monkeypatch.setattr("experiments.study.clones.Worker", lambda *given, **options: Mock())
-    for name in ("data/raw/mine", "data/extra/theirs"):
+    for name in ("data/raw/mine", "data/extra/theirs", "data/raw/weights/theirs"):
         (project.folder / name).mkdir(parents=True)
     asked = presets.parameters("digits")
     asked["data"] |= {"source": "folder", "root": "data/raw/mine", "unlabelled_from": "data/pools/later.txt"}
     asked["eval"]["extra_tests"] = {"theirs": "data/extra/theirs"}
+    asked["teacher"]["weights"] = "data/raw/weights/theirs"
     lane = Lane(0, stopped=threading.Event())
     lane.prepare()
     lane.start("one", asked, lane.folder / "log", 0)
     got = YAML(typ="safe", pure=True).load(lane.folder / "params.yaml")
     assert got["data"]["root"] == str(project.folder / "data/raw/mine")
     assert got["eval"]["extra_tests"] == {"theirs": str(project.folder / "data/extra/theirs")}
+    assert got["teacher"]["weights"] == str(project.folder / "data/raw/weights/theirs")
     assert got["data"]["unlabelled_from"] == "data/pools/later.txt"  # there is none: the run will say so
     assert asked["data"]["root"] == "data/raw/mine"  # rows tell settings apart, not folders
     lane.start("two", presets.parameters("digits"), lane.folder / "log", 0)
