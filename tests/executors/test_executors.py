@@ -2,12 +2,16 @@
 
 import http.server
 import os
+import sys
 import threading
+import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from executors_used import ALL, ON_RAY, ONE, TWO, WORKERS
 
+from noisy_student.executors import ray as by_ray
 from noisy_student.executors import settings as configuration
 from noisy_student.executors.running import ShardError, run
 from noisy_student.executors.settings import ExecutorSettings
@@ -251,6 +255,21 @@ def test_what_answers_and_is_no_cluster_is_named(tasks):
 def test_gpus_that_no_node_has(tasks):
     with pytest.raises(ParamsError, match=r"takes 1 processors and 8 GPUs of a node, but no node has so many \(they"):
         _run(tasks(2), settings=ExecutorSettings(name="ray", workers=2, gpus=8))
+
+
+def test_a_cluster_that_may_grow_is_waited_for(monkeypatch):
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}}]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=lambda: nodes))
+    monkeypatch.setattr(by_ray, "_ROOM", 0.2)
+    room = by_ray._Room(4, ExecutorSettings(name="ray", address="auto", gpus=1))
+    nodes.append({"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}})
+    time.sleep(0.3)
+    room.check()  # it has come
+    nodes.pop()
+    room.check()
+    time.sleep(0.3)
+    with pytest.raises(ParamsError, match=r"4 processors and 1 GPUs .* after 0\.2 s \(they have: 2 and 0\)"):
+        room.check()
 
 
 @on_ray
