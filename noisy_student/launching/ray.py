@@ -24,8 +24,10 @@ from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import is_left_over, temporary_name
 from noisy_student.runtime.signals import Requests, Stopped, deferred
 
+THREAD = "ray-train"
 _LOOK = 0.5  # seconds between two looks for messages and for requests to stop
 _LEAVING = 60.0  # seconds for Ray Train to end, when rank 0 has returned
+_ENDING = 20.0  # the same, when its workers are told to leave
 
 
 def launched(module: str, arguments: tuple[str, ...], settings: LaunchSettings, title: str) -> dict[str, Any]:
@@ -43,7 +45,10 @@ def launched(module: str, arguments: tuple[str, ...], settings: LaunchSettings, 
         first = {"module": module, "arguments": list(arguments)}
         run = _Run(settings, title, head, requests)
         run.start(first, given, storage)
-        result = run.wait()
+        try:
+            result = run.wait()
+        finally:
+            run.end()
     return (result or {}) | {"workers": settings.processes, "restarts": run.restarts, "hosts": run.hosts()}
 
 
@@ -70,19 +75,23 @@ class _Board:
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, dict[str, Any]]] = []
-        self.asked = False
+        self.wish = ""
 
-    def say(self, number: int, message: dict[str, Any]) -> bool:
-        """What a rank says; returns whether it is asked to stop."""
+    def say(self, number: int, message: dict[str, Any]) -> str:
+        """What a rank says; returns "stop" if it shall save and end, "leave" if it shall end at once, else nothing."""
         if message:
             self.messages.append((number, message))
-        return self.asked
+        return self.wish
 
     def take(self, stop: bool) -> list[tuple[int, dict[str, Any]]]:
         """What has been said since; `stop`: whether rank 0 shall save and end."""
-        self.asked = stop
+        self.wish = "stop" if stop else ""
         taken, self.messages = self.messages, []
         return taken
+
+    def end(self) -> None:
+        """All shall leave."""
+        self.wish = "leave"
 
 
 class _Run:
@@ -130,7 +139,7 @@ class _Run:
                 failure_config=FailureConfig(max_failures=self.settings.restarts),
             ),
         )
-        self.thread = threading.Thread(target=functools.partial(self._fit, trainer), daemon=True)
+        self.thread = threading.Thread(target=functools.partial(self._fit, trainer), name=THREAD, daemon=True)
         self.thread.start()
 
     def _fit(self, trainer):
@@ -163,6 +172,15 @@ class _Run:
             self.head.check()
             self._see_hosts()
             time.sleep(_LOOK)
+
+    def end(self) -> None:
+        """Let the workers leave, so that Ray Train ends before its cluster does: its thread would end this process."""
+        import ray
+
+        if self.thread.is_alive():
+            with contextlib.suppress(Exception):  # the cluster is gone
+                ray.get(self.board.end.remote(), timeout=_ENDING)
+                self.thread.join(_ENDING)
 
     def hosts(self) -> list[str]:
         """Where the ranks are, in their order, each once."""
@@ -247,14 +265,15 @@ def _carry_out(config: dict[str, Any]) -> None:
     context = get_context()
     number, board = context.get_world_rank(), config["board"]
 
-    def say(message: Mapping[str, Any]) -> bool:
+    def say(message: Mapping[str, Any]) -> str:
         return ray.get(board.say.remote(number, dict(message)))
 
     host = ray.util.get_node_ip_address()
     say({"place": socket.gethostname()})
     if differing := environment.differing(environment.versions(), config["versions"]):
         say({"error": f"has {differing}. Install the same packages on every node."})
-        _wait_for_the_end()
+        _wait_for_the_end(say)
+        return
     settings = LaunchSettings(**config["settings"])
     address = broadcast_from_rank_zero(f"{host}:{settings.port or _free_port()}" if number == 0 else "")
     rank = Rank(
@@ -275,8 +294,8 @@ def _carry_out(config: dict[str, Any]) -> None:
         process.close()
 
 
-def _pass_on(process: RankProcess, say: Callable[[Mapping[str, Any]], bool]) -> None:
-    """Until the rank has returned, or is gone."""
+def _pass_on(process: RankProcess, say: Callable[[Mapping[str, Any]], str]) -> None:
+    """Until the rank has returned, or is gone, or shall leave."""
     from ray.train.collective import barrier
 
     errors, asked = _Errors(process, say), False
@@ -290,15 +309,18 @@ def _pass_on(process: RankProcess, say: Callable[[Mapping[str, Any]], bool]) -> 
                     why = message.get("died") or message["failed"] + process.last_words()
                     say({next(iter(message)): why})
                     raise RuntimeError(why)
-                stop = say(message)
-                if stop and not asked and process.number == 0:
+                wish = say(message)
+                if wish == "leave":
+                    return
+                if wish == "stop" and not asked and process.number == 0:
                     asked = True
                     process.send("stop")
                 if "result" in message:
                     barrier()  # a rank that leaves ends the others
                     return
                 if {"stopped", "memory", "file", "error"} & message.keys():
-                    _wait_for_the_end()
+                    _wait_for_the_end(say)
+                    return
 
 
 class _Errors:
@@ -324,7 +346,7 @@ def _free_port():
     raise UserError(f"no free port from {PORT} to {PORT + 99}; give `port` in {FILE}.")
 
 
-def _wait_for_the_end():
-    """The driver ends this worker: what has gone wrong would go wrong again."""
-    while True:
-        time.sleep(60)
+def _wait_for_the_end(say):
+    """Until the driver lets this worker leave: what has gone wrong would go wrong again."""
+    while say({}) != "leave":
+        time.sleep(_LOOK)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 from launchers import start_patient
 from test_shared import JAX, NOISED, _assert_same, _train
 
+from noisy_student.launching import ray as by_ray
 from noisy_student.launching.launcher import LaunchError, launched
 from noisy_student.runtime import environment
 from noisy_student.runtime.errors import ParamsError, UserError
@@ -32,6 +34,9 @@ def _two_workers(monkeypatch, tmp_path):
     for name in ("DVC_ROOT", "CUDA_VISIBLE_DEVICES", "RAY_TRAIN_V2_ENABLED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
+    yield
+    # one that outlives its cluster ends this process, as soon as there is another cluster
+    assert by_ray.THREAD not in {thread.name for thread in threading.enumerate()}
 
 
 def test_ranks_know_who_they_are_and_rank_0_speaks(capfd):
