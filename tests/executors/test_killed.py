@@ -106,10 +106,11 @@ def test_workers_of_a_dead_driver_end_at_once(tmp_path, settings):
     """Not when their tasks are done, which may take an hour."""
     driver = _start(tmp_path, settings.name, seconds=300)
     _wait(lambda: len(_workers(tmp_path)) == 2)
-    left = psutil.Process(driver.pid).children(recursive=True)
+    workers, left = _workers(tmp_path), psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.communicate()
-    _wait(lambda: not any(map(_is_alive, left)), seconds=60)
+    _wait(lambda: not any(map(_is_alive, workers)), seconds=60)
+    _wait(lambda: not any(map(_is_alive, left)), seconds=180)  # Ray's agents take a minute to see that theirs has died
 
 
 @pytest.mark.parametrize("settings", WORKERS)
