@@ -12,7 +12,7 @@ from noisy_student.sources import remote
 
 TAR = (".tar", ".tar.gz", ".tgz")
 MOST = 10_000_000  # names of one list, ranges written out
-_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,18}))?")
+_RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,18}))?")  # `len` of a range ends at 2 ** 63
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _FORM = (
     "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, "
@@ -137,10 +137,9 @@ class _Numbers(Sequence):
         size = abs(int(step or 1)) or 1
         up = int(first) <= int(last)
         self.numbers = range(int(first), int(last) + (1 if up else -1), size if up else -size)
-        self.length = abs(int(last) - int(first)) // size + 1  # `len` of a range ends at 2 ** 63
 
     def __len__(self):
-        return min(self.length, MOST + 1)
+        return min(len(self.numbers), MOST + 1)
 
     def __getitem__(self, place):
         return f"{self.numbers[place]:0{self.width}d}"

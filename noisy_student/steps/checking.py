@@ -356,17 +356,12 @@ def _class_faults(settings: params.Params, classes: int | None) -> list[str]:
         for name in ("labelled", "validation", "test")
         if (count := getattr(settings.data, name)) and count < classes  # validation may be 0
     ]
-    return (
-        wrong
-        + [
-            f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "
-            f"{1 / classes:.3g}, so no image would be left. Raise it"
-            for place, chosen in _labellings(settings)
-            if chosen.max_confidence <= 1 / classes
-        ]
-        + [
-            f"{place}.keep={chosen.keep}: there are {classes} classes. Give a lower number, or all"
-            for place, chosen in _labellings(settings)
-            if chosen.keep != "all" and chosen.keep >= classes
-        ]
-    )
+    for place, chosen in _labellings(settings):
+        if chosen.max_confidence <= 1 / classes:
+            wrong.append(
+                f"{place}.max_confidence={chosen.max_confidence}: of {classes} classes the most probable has at least "
+                f"{1 / classes:.3g}, so no image would be left. Raise it"
+            )
+        if chosen.keep != "all" and chosen.keep >= classes:
+            wrong.append(f"{place}.keep={chosen.keep}: there are {classes} classes. Give a lower number, or all")
+    return wrong
