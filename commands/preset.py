@@ -94,8 +94,8 @@ def _merged(name, above):
     if name not in names():
         if name == PHOTOS:
             raise ParamsError(
-                f"{PHOTOS} is no file, but written for a folder: run `python -m commands.preset {PHOTOS} --root FOLDER`, "
-                f"or keep values for your images in {FOLDER}/NAME.yaml and name that."
+                f"{PHOTOS} is no file, but written for a folder: run `python -m commands.preset {PHOTOS} --root FOLDER`"
+                f", or keep values for your images in {FOLDER}/NAME.yaml and name that."
             )
         raise ParamsError(f"there is no preset {name!r}; choose one of {', '.join([*names(), PHOTOS])}.")
     if name in above:
