@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments import lock_files
 from noisy_student.runtime import environment, signals
 from noisy_student.settings.params import read_yaml
 
@@ -44,6 +45,7 @@ def dvc(arguments: list[str]) -> int:
             import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
     fork_stages(environment.code_digest(), prepare, ends_all=bool({"--keep-going", "-k"} & set(arguments)))
+    lock_files.read_faster()
     sys.argv = ["dvc", *arguments]
     return cli.main(arguments)
 

@@ -17,6 +17,7 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from experiments import lock_files
 from experiments.forking import CONTEXT, fork_stages, import_libraries
 from noisy_student.runtime import console, environment
 
@@ -120,6 +121,7 @@ def _run(command, log, connection, code):
     from dvc import cli
 
     fork_stages(code)
+    lock_files.read_faster()
     sys.argv = ["dvc", *command]
     sys.exit(cli.main(command))
 
