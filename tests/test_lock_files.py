@@ -45,7 +45,7 @@ def test_libyaml_is_what_dvc_reads_with():
     assert "_ruamel_yaml" in YAML(typ="safe").Parser.__module__
 
 
-@pytest.mark.parametrize("values", [None, {"stages": {name: VALUES for name in NAMES}}], ids=["committed", "of any kind"])
+@pytest.mark.parametrize("values", [None, {"stages": dict.fromkeys(NAMES, VALUES)}], ids=["committed", "of any kind"])
 def test_what_is_written_is_what_the_other_reader_gives(values, counted, tmp_path):
     text = (ROOT / "dvc.lock").read_text(encoding="utf-8") if values is None else _written(values)
     paths = [tmp_path / "dvc.lock", tmp_path / "other.yaml"]
