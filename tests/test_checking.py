@@ -255,6 +255,19 @@ def test_the_command_imports_no_framework_and_is_quick():
     assert time.monotonic() - began < 30  # about 2 s
 
 
+def test_what_only_dvc_cannot_read(tmp_path, monkeypatch):
+    """Stages read it, but DVC's parser would refuse it before the first of them."""
+    from commands import check as command
+
+    text = (ROOT / "params.yaml").read_text()
+    assert "  extra_tests: {}" in text
+    (tmp_path / "params.yaml").write_text(text.replace("  extra_tests: {}", "  extra_tests: {mine: s3://images/test}"))
+    monkeypatch.chdir(tmp_path)
+    assert params.read_yaml("params.yaml")["eval"]["extra_tests"] == {"mine": "s3://images/test"}
+    with pytest.raises(ParamsError, match=r"(?s)DVC cannot read it.*line \d+.*quotes around values with a colon"):
+        command.main()
+
+
 def test_the_digits_settings_for_other_images(photos):
     said = [line for line in checking.notes(photos()) if "the digits'" in line]
     assert len(said) == 1
