@@ -80,7 +80,7 @@ def markdown(findings: Findings) -> str:
     seeds = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     of_all, some = findings.all_rows(), "" if findings.seeds is None else f" --seeds {findings.seeds}"
     parts = [
-        f"# {study.question}",
+        f"# {study.question} ({findings.preset})",
         f"What the paper or the article says: {study.claim}",
         f"`python -m experiments.study run {name} --preset {findings.preset}`: {seeds} seeds an "
         f"arm, {_computing(of_all)}. Written by "
