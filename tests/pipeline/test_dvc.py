@@ -142,12 +142,10 @@ def test_only_what_depends_on_a_change_runs_again(clone):
     _back(clone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values"),
-    [
-        ("gen2", "{teacher: student-gen1}"),
-        pytest.param("control", "{teacher: teacher, student: {mix: none}}", marks=pytest.mark.slow),
-    ],
+    [("gen2", "{teacher: student-gen1}"), ("control", "{teacher: teacher, student: {mix: none}}")],
 )
 def test_a_generation_is_added_without_running_the_first_again(clone, name, values):
     recorded = _recorded(clone)
@@ -168,6 +166,7 @@ def test_a_generation_is_added_without_running_the_first_again(clone, name, valu
     _back(clone)
 
 
+@pytest.mark.slow
 def test_an_extra_test_set_is_measured_and_nothing_else_again(clone):
     rng = np.random.default_rng(0)
     for name in ("0", "1"):

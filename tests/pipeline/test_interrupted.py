@@ -33,6 +33,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(ground, way, victim):
     assert kill.identical
 
 
+@pytest.mark.slow
 def test_the_doctor_mends_a_killed_experiment(ground_of_a_student):
     """HEAD is detached and DVC's notes are stale; afterwards both are as before, and no change is lost.
 
