@@ -1,4 +1,4 @@
-"""Figures that stand in README's sentences are those of the committed rows."""
+"""Figures that stand in sentences of README and docs/robustness.md are those of the committed rows."""
 
 import re
 
@@ -11,11 +11,20 @@ from experiments.study.wording import rounded
 from support import ROOT
 
 
-@pytest.fixture
-def readme(monkeypatch):
-    """README with single spaces, from the repository's root."""
+@pytest.fixture(autouse=True)
+def _at_the_root(monkeypatch):
     monkeypatch.chdir(ROOT)
-    return re.sub(r"\s+", " ", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+def _text(page):
+    """A page with single spaces."""
+    return re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def readme():
+    """README with single spaces."""
+    return _text("README.md")
 
 
 def _findings(name):
@@ -53,7 +62,41 @@ def test_the_peer(readme):
     ten, twenty, forty, hundred, most = (_percent(accuracies) for _, accuracies in sorted(by_labels.items()))
     study = _findings("label-efficiency")
     seeds = {len(accuracies) for accuracies in by_labels.values()} | {len(own) for own in study.rows.values()}
-    assert f"These are {seeds.pop()} of the {study.study.seeds_with('digits')} seeds" in readme
+    assert f"its table are of {seeds.pop()} of the {study.study.seeds_with('digits')} seeds" in readme
     assert not seeds  # all have as many
     few = f"is as good with 20 and 40 labels ({twenty} and {forty} %), better with 10 ({ten} %)"
     assert f"{few}, and worse with 100 and 300 ({hundred} and {most} %)" in readme
+
+
+def test_the_parts_of_self_training(readme):
+    """Noise alone is here the arm that has the same computing."""
+    found = _findings("controls")
+    arms = ("self-training", "supervised-all", "no-noise", "self-distillation")
+    students, noise, labels, distillation = (_percent(found.by_seed(arm)) for arm in arms)
+    assert {len(own) for own in found.rows.values()} == {found.study.seeds_with("digits")} == {10}
+    assert (
+        f"three students reach {students} %, noise alone {noise} %, pseudo-labels without noise {labels} %, "
+        f"self-distillation {distillation} %"
+    ) in readme
+    gain, _ = _of(found, "corruption_error", "supervised-all")
+    assert f"the students err {gain} points less often than noise alone ([10 seeds]" in readme
+
+
+def test_the_robustness_of_self_training():
+    text, found = _text("docs/robustness.md"), _findings("controls")
+    columns = ("accuracy", "corruption_error", "flip_probability", "fgsm_accuracy")
+    clean, corrupted, flips, attacked = (_of(found, column, "supervised-all") for column in columns)
+    lower = f"{corrupted[0]} points lower ({corrupted[1]}; on clean ones {clean[0]})"
+    fewer = f"flips {flips[0]} points less often ({flips[1]})"
+    assert f"{lower}, it {fewer}, and its accuracy under FGSM is {attacked[0]} points higher ({attacked[1]})" in text
+    no_noise, distillation = (_of(found, "corruption_error", arm)[0] for arm in ("no-noise", "self-distillation"))
+    assert f"leave {no_noise} points more error on corrupted images" in text
+    assert f"(self-distillation) {distillation}." in text
+
+
+def _of(found, column, arm):
+    """(by how many points an arm is worse than self-training, the interval)."""
+    difference = next(one.over_seeds for one in found.compared(column) if one.arm == arm)
+    factor = -100 if column.endswith("accuracy") else 100
+    low, high = sorted((factor * difference.low, factor * difference.high))
+    return rounded(factor * difference.mean, 1), f"{rounded(low, 1)} to {rounded(high, 1)}"
