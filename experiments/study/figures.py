@@ -63,7 +63,8 @@ def _interval(arm, estimate, factor, ends=(-np.inf, np.inf), colour=BLACK):
 def _panel(title, arm, *layers, first=()):
     """Marks and their rows, over the arms."""
     below = {"zindex": 0}  # the grid: Vega-Lite draws it above rectangles, and above all else with them
-    x = axis("value", title, scale={"zero": False, "padding": 8}, axis=below)  # padding: marks at the ends are whole
+    scale = {"zero": False, "padding": 8, "nice": False}  # marks at the ends are whole, and no accuracy is above 100 %
+    x = axis("value", title, scale=scale, axis=below)
     color = {"field": "side", "type": "nominal", "scale": None}
     drawn = []
     for mark, rows in layers:
