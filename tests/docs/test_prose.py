@@ -82,6 +82,14 @@ def test_the_parts_of_self_training(readme):
     assert f"the students err {gain} points less often than noise alone ([10 seeds]" in readme
 
 
+def test_the_generations(readme):
+    found = _findings("generations")
+    one, two, three, long = (_percent(found.by_seed(arm)) for arm in ("one", "two", "three", "one-triple"))
+    assert {len(own) for own in found.rows.values()} == {10}
+    reached = f"students one to three reach {one}, {two} and {three} %"
+    assert f"{reached}, one student with the steps of all three {long} % ([10 seeds][generations])" in readme
+
+
 def test_the_robustness_of_self_training():
     text, found = _text("docs/robustness.md"), _findings("controls")
     columns = ("accuracy", "corruption_error", "flip_probability", "fgsm_accuracy")
