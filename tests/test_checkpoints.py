@@ -148,7 +148,7 @@ def test_the_version_of_every_package_that_the_library_imports_counts():
     owners = importlib.metadata.packages_distributions()
     packages = {package for name in foreign for package in owners.get(name, [name])}
     assert {"numpy", "keras", "opencv-python-headless", "numba"} <= packages
-    compute_nothing = {"pydantic", "ruamel.yaml", "tqdm", "psutil", "ray", "fsspec", "aiohttp"}
+    compute_nothing = {"pydantic", "ruamel.yaml", "ruamel.yaml.clib", "tqdm", "psutil", "ray", "fsspec", "aiohttp"}
     assert packages - compute_nothing <= set(environment.PACKAGES)
 
 
