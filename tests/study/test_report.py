@@ -496,23 +496,6 @@ def test_the_head_of_a_study_without_rows_says_so(name):
     assert text == report.without_rows(text, name)
 
 
-def test_readme_says_of_a_noised_teacher_what_the_rows_say(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    found = Findings("article", definition.load("article"), "digits")
-    before, after = (100 * found.by_seed(arm, "teacher_accuracy").mean() for arm in ("clean", "noised"))
-    (teacher,), (student,) = (found.compared(column) for column in ("teacher_accuracy", "accuracy"))
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
-    mean, low, high = _signed(teacher.over_seeds)
-    between = f"95 % interval {low[1:]} to {high[1:]}, {teacher.over_seeds.n} seeds"
-    assert f"from {before:.1f} to {after:.1f} % ({mean} points, {between})" in readme
-    mean, low, high = _signed(student.over_seeds)
-    assert f"no more than the other teacher's ({mean}, {low} to {high[1:]})" in readme
-
-
-def _signed(estimate):
-    return [f"{100 * value:+.1f}" for value in (estimate.mean, estimate.low, estimate.high)]
-
-
 @pytest.mark.parametrize("page", report.PUBLISHED)
 def test_published_tables_are_those_of_the_committed_rows(page, monkeypatch):
     monkeypatch.chdir(ROOT)
