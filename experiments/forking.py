@@ -45,7 +45,7 @@ def dvc(arguments: list[str]) -> int:
             import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
     fork_stages(environment.code_digest(), prepare, ends_all=bool({"--keep-going", "-k"} & set(arguments)))
-    lock_files.read_faster()
+    lock_files.work_faster()
     sys.argv = ["dvc", *arguments]
     return cli.main(arguments)
 

@@ -121,7 +121,7 @@ def _run(command, log, connection, code):
     from dvc import cli
 
     fork_stages(code)
-    lock_files.read_faster()
+    lock_files.work_faster()
     sys.argv = ["dvc", *command]
     sys.exit(cli.main(command))
 
