@@ -2,7 +2,8 @@
 
 DVC reads the whole file twice and writes it anew after every stage, with ruamel.yaml. Of 120 KB, reading takes 0.7 s
 with the reader that keeps comments (dvc.lock has none) and 0.1 s with libyaml; writing takes 0.4 s. Here libyaml reads
-each text once, and of what is written only the stages that have changed are put into words. The bytes are the same.
+what this process has neither read nor written, and of what is written only the stages that have changed are put into
+words. The bytes are the same.
 """
 
 import functools
@@ -13,7 +14,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 NAME = "dvc.lock"
-KEPT = 64  # more than a run's stages
+STAGES = 64  # more than a run has
 SCALARS = (str, int, float, bool, type(None))
 MAPPINGS = (dict, OrderedDict)
 
@@ -25,14 +26,14 @@ def work_faster() -> None:
 
     parse_as_ever, update_as_ever, dump_as_ever = _yaml.parse_yaml, _yaml.parse_yaml_for_update, _yaml._dump
 
-    @functools.lru_cache(2)
-    def pickled(text, path):
-        return pickle.dumps(parse_as_ever(text, path))
+    texts: dict[str, bytes] = {}  # {a text of dvc.lock: its values, pickled}; as many as a run has stages
 
     def parse(text, path, typ="safe"):
         if typ != "safe" or Path(path).name != NAME:
             return parse_as_ever(text, path, typ)
-        return pickle.loads(pickled(text, path))  # the caller may change it
+        if text not in texts:
+            texts[text] = pickle.dumps(parse_as_ever(text, path))
+        return pickle.loads(texts[text])  # the caller may change it
 
     def parse_for_update(text, path):
         return (parse if Path(path).name == NAME else update_as_ever)(text, path)
@@ -42,20 +43,23 @@ def work_faster() -> None:
         dump_as_ever(data, stream)
         return stream.getvalue()
 
-    @functools.lru_cache(KEPT)
+    @functools.lru_cache(STAGES)
     def words_of(entry):
         return words({"stages": json.loads(entry)})
 
     def dump(data, stream):
         if Path(str(getattr(stream, "name", ""))).name != NAME or not data.get("stages") or not _is_tree(data, set()):
             return dump_as_ever(data, stream)
+        parts = []
         for key, value in data.items():
             if key != "stages":
-                stream.write(words({key: value}))
+                parts.append(words({key: value}))
                 continue
-            stream.write("stages:\n")
-            for name, stage in value.items():
-                stream.write(words_of(json.dumps({name: stage})).removeprefix("stages:\n"))
+            stages = [words_of(json.dumps({name: stage})) for name, stage in value.items()]
+            parts += ["stages:\n", *(stage.removeprefix("stages:\n") for stage in stages)]
+        text = "".join(parts)
+        stream.write(text)
+        texts[text] = pickle.dumps(json.loads(json.dumps(data)))
         return None
 
     _yaml.parse_yaml = strictyaml.parse_yaml = parse

@@ -109,6 +109,19 @@ def test_only_stages_that_have_changed_are_put_into_words(counted, tmp_path):
     assert path.read_bytes() == _written(values).encode()
 
 
+def test_what_has_been_written_is_not_read_but_known(counted, tmp_path):
+    path = tmp_path / "dvc.lock"
+    entries = {name: {"cmd": name, "params": {"params.yaml": copy.deepcopy(VALUES)}} for name in NAMES}
+    serialize.dump_yaml(path, {"schema": "2.0", "stages": entries})
+    counted["safe"] = 0
+    known, text = strictyaml.load(str(path))
+    assert counted["safe"] == 0
+    assert repr(known) == repr(serialize.parse_yaml(text, "another name"))  # types too, 1 is not 1.0
+    for number in range(3):
+        serialize.dump_yaml(path, {"schema": "2.0", "stages": {"a": {"cmd": str(number)}}})
+        assert strictyaml.load(str(path))[0]["stages"]["a"]["cmd"] == str(number)
+
+
 def test_what_stages_share_is_written_as_dvc_writes_it(counted, tmp_path):
     shared = [1, 2]
     values = {"schema": "2.0", "stages": {"a": {"cmd": "x", "params": shared}, "b": {"cmd": "y", "params": shared}}}

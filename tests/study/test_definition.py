@@ -16,7 +16,8 @@ from support import ROOT
 NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
 PRESETS = ["digits", "digits-100", "cifar10-cpu-resnet14", "cifar10-cpu"]
 MEASURED = [("digits", "generations"), ("digits-100", "warm-start"), ("cifar10-cpu-resnet14", "article")]
-ONLY = {"cifar10-cpu": ("article", "controls", "each-generation", "generations")}  # others speak of a ResNet's width, or of its steps
+# others speak of a ResNet's width, or of its steps
+ONLY = {"cifar10-cpu": ("article", "controls", "each-generation", "generations")}
 
 
 @pytest.fixture(autouse=True)
