@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from commands import STATUS, at_least_one, new_parser
+from commands import preset as presets
 from experiments.study import definition, pilot, plan, report, run
 from experiments.study.clones import WORK
 from noisy_student.runtime import console, locks, signals
@@ -66,6 +67,7 @@ def main() -> None:
     signals.raise_on_sigterm()
     _let_experiments_be_stopped()
     try:
+        presets.parameters(arguments.preset)  # there is one
         if arguments.command in ("list", "plan"):
             print("\n".join(plan.lines(arguments.preset)))
             return

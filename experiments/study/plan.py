@@ -1,29 +1,38 @@
 """What the studies ask for, and what is missing of it."""
 
-from experiments.study import definition, pilot, rows
+from experiments.study import definition, pilot, rows, run
 from experiments.study.findings import is_current
 from experiments.study.wording import points
-from noisy_student.runtime.errors import ParamsError
+from noisy_student.runtime.errors import UserError
 
 
 def lines(preset: str) -> list[str]:
-    """A head, and two lines a study with a preset.
+    """A head, and two lines a study with a preset; a third where the study cannot be run with it: why.
 
     Raises:
-        UserError: there is no such preset, or a study is not valid.
+        UserError: a study's file is not valid.
     """
     told = [
         f"{'study':20} {'arms':>4} {'seeds':>5} {'of interest from':>18} {'rows missing':>14}  pilot (preset {preset})"
     ]
     for name in definition.names():
         study = definition.load(name)
-        seeds, smallest = study.seeds_with(preset), study.smallest_with(preset)
+        seeds, smallest, fault = study.seeds_with(preset), study.smallest_with(preset), _fault(name, study, preset)
         told.append(
             f"{name:20} {len(study.arms):4} {seeds:5} {f'{points(smallest / 100)} points':>18} "
-            f"{_missing(name, study, preset):>14}  {_pilot(name, preset)}"
+            f"{'not valid' if fault else _missing(name, study, preset):>14}  {_pilot(name, preset)}"
         )
-        told.append(f"    {study.question}")
+        told += [f"    {study.question}", *([f"    {fault}"] if fault else [])]
     return told
+
+
+def _fault(name, study, preset):
+    """Why a study cannot be run with a preset, in one line; nothing if it can."""
+    try:
+        run.jobs_of(name, study, preset, seeds=1)
+    except UserError as error:
+        return " ".join(line.strip() for line in str(error).splitlines()[:2])  # `run` says the rest
+    return ""
 
 
 def _missing(name: str, study: definition.Study, preset: str) -> str:
@@ -32,10 +41,7 @@ def _missing(name: str, study: definition.Study, preset: str) -> str:
     measured = rows.read(name, preset)
     for arm in study.arms:
         seeds = [seed for key, seed in measured if key == arm and seed < study.seeds_with(preset)]
-        try:
-            current = not seeds or is_current(measured[arm, seeds[0]], study, arm, preset)
-        except ParamsError:
-            return "not valid"
+        current = not seeds or is_current(measured[arm, seeds[0]], study, arm, preset)
         missing += study.seeds_with(preset) - (len(seeds) if current else 0)
     return f"{missing} of {asked}"
 

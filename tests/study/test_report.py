@@ -431,6 +431,16 @@ def test_a_pilot_of_equal_runs_says_that_it_cannot_tell(folder):
     assert "run the pilot with more --seeds" in told[2]
 
 
+def test_the_list_says_what_cannot_be_run_with_a_preset(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    told = plan.lines("paper")
+    (at,) = [number for number, line in enumerate(told) if line.startswith("model-size")]
+    assert told[at].endswith("not valid  none")
+    assert "teacher.model.width" in told[at + 2]  # of the EfficientNets there
+    assert told[at + 2].startswith("    study model-size: arm labels-8 with the preset paper:")
+    assert not [line for line in plan.lines("digits") if "not valid" in line]
+
+
 def test_the_list_says_what_is_missing(folder):
     def line():
         (found,) = [line for line in plan.lines("digits") if line.startswith("article")]

@@ -387,6 +387,8 @@ def test_kills_lose_no_finished_arm_and_repeat_none(project, everything):
     [
         (("articel",), "there is no study 'articel'; choose one of article"),
         (("article", "--preset", "digit"), "there is no preset 'digit'"),
+        (("list", "--preset", "digit"), "there is no preset 'digit'"),
+        (("report", "article", "--preset", "digit"), "there is no preset 'digit'"),
         (("article", "-S", "student.steps"), "write KEY=VALUE"),
         (("article", "-S", "teacher.noise=true"), "the study sets teacher.noise"),
         (("article", "-S", "teacher.nose=1"), "teacher.nose: unknown parameter"),
@@ -403,7 +405,8 @@ def test_mistakes_give_one_message(tmp_path, monkeypatch, capsys, arguments, mes
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["study", "run", *arguments])
+    command = () if arguments[0] in ("list", "report") else ("run",)
+    monkeypatch.setattr(sys, "argv", ["study", *command, *arguments])
     monkeypatch.setattr(signals, "raise_on_sigterm", lambda: None)  # of this process
     with pytest.raises(SystemExit) as end:
         main()
