@@ -90,6 +90,17 @@ def test_the_generations(readme):
     assert f"{reached}, one student with the steps of all three {long} % ([10 seeds][generations])" in readme
 
 
+def test_the_noise(readme):
+    found = _findings("noise")
+    lower = {one.arm: one for one in found.compared()}
+    assert {one.over_seeds.n for one in lower.values()} == {18}
+    arms = ("no-randaugment", "noised-labelling")
+    images, labelling = (rounded(-100 * lower[arm].over_seeds.mean, 1) for arm in arms)
+    assert f"without it the first student ends {images} points lower, without stochastic depth or dropout" in readme
+    assert {lower[arm].verdict for arm in ("no-depth", "no-dropout")} == {"equivalent"}
+    assert f"with it, {labelling} points lower ([18 seeds][noise])" in readme
+
+
 def test_the_robustness_of_self_training():
     text, found = _text("docs/robustness.md"), _findings("controls")
     columns = ("accuracy", "corruption_error", "flip_probability", "fgsm_accuracy")
