@@ -37,14 +37,20 @@ LIBRARIES = ("evaluation", "extra_tests", "labelling", "robustness", "training")
 
 def dvc(arguments: list[str]) -> int:
     """Run `dvc` with these arguments in this process, with forked stages; return its exit status."""
-    from dvc import cli
 
     @functools.cache
     def prepare():
         with contextlib.suppress(Exception):  # of a wrong params.yaml stages tell
             import_libraries(read_yaml("params.yaml").get("backend", "tensorflow"))
 
-    fork_stages(environment.code_digest(), prepare, ends_all=bool({"--keep-going", "-k"} & set(arguments)))
+    return dvc_of(environment.code_digest(), arguments, prepare)
+
+
+def dvc_of(code: str, arguments: list[str], prepare: Callable[[], object] = lambda: None) -> int:
+    """The same, with what `fork_stages` takes."""
+    from dvc import cli
+
+    fork_stages(code, prepare, ends_all=bool({"--keep-going", "-k"} & set(arguments)))
     lock_files.work_faster()
     sys.argv = ["dvc", *arguments]
     return cli.main(arguments)

@@ -17,8 +17,7 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from experiments import lock_files
-from experiments.forking import CONTEXT, fork_stages, import_libraries
+from experiments.forking import CONTEXT, dvc_of, import_libraries
 from noisy_student.runtime import console, environment
 
 
@@ -118,12 +117,7 @@ def _run(command, log, connection, code):
     with open(log, "a", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    from dvc import cli
-
-    fork_stages(code)
-    lock_files.work_faster()
-    sys.argv = ["dvc", *command]
-    sys.exit(cli.main(command))
+    sys.exit(dvc_of(code, command))
 
 
 if __name__ == "__main__":

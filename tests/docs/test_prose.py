@@ -101,6 +101,19 @@ def test_the_noise(readme):
     assert f"with it, {labelling} points lower ([18 seeds][noise])" in readme
 
 
+def test_the_goals_on_the_digits():
+    text = _text("docs/performance.md")
+    gain, interval = _of(_findings("controls"), "accuracy", "supervised-all")
+    assert f"+{gain} points, 95 % interval {interval} (10 seeds)" in text
+    students = _findings("label-efficiency").by_seed("student-3-20")
+    peers = [
+        row["accuracy"]
+        for row in rows.read_peers("label-efficiency", "digits")
+        if (row["peer"], row["use"], row["x"]) == ("LabelSpreading, 7-NN, converged", "inductive", 20)
+    ]
+    assert f"{_percent(students)} against {_percent(peers)} % ({len(students)} seeds)" in text
+
+
 def test_the_robustness_of_self_training():
     text, found = _text("docs/robustness.md"), _findings("controls")
     columns = ("accuracy", "corruption_error", "flip_probability", "fgsm_accuracy")
