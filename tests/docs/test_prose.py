@@ -2,11 +2,12 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from experiments.study import definition, rows
 from experiments.study.findings import Findings
-from experiments.study.statistics import mean_over_seeds
+from experiments.study.statistics import difference_over_seeds, mean_over_seeds
 from experiments.study.wording import rounded
 from support import ROOT
 
@@ -53,19 +54,35 @@ def test_what_noise_does_to_a_teacher(readme):
     assert f"{helped}, and its first student no more than the other teacher's ({gain}, {interval})" in readme
 
 
+def _peer(labels):
+    """Accuracies of LabelSpreading by seed."""
+    own = {
+        row["seed"]: row["accuracy"]
+        for row in rows.read_peers("label-efficiency", "digits")
+        if (row["peer"], row["use"], row["x"]) == ("LabelSpreading, 7-NN, converged", "inductive", labels)
+    }
+    return np.array([own[seed] for seed in range(10)])
+
+
 def test_the_peer(readme):
-    by_labels: dict[float, list[float]] = {}
-    for row in rows.read_peers("label-efficiency", "digits"):
-        if (row["peer"], row["use"]) == ("LabelSpreading, 7-NN, converged", "inductive"):
-            by_labels.setdefault(row["x"], []).append(row["accuracy"])
-    assert sorted(by_labels) == [10, 20, 40, 100, 300]
-    ten, twenty, forty, hundred, most = (_percent(accuracies) for _, accuracies in sorted(by_labels.items()))
     study = _findings("label-efficiency")
-    seeds = {len(accuracies) for accuracies in by_labels.values()} | {len(own) for own in study.rows.values()}
-    assert f"its table are of {seeds.pop()} of the {study.study.seeds_with('digits')} seeds" in readme
-    assert not seeds  # all have as many
-    few = f"is as good with 20 and 40 labels ({twenty} and {forty} %), better with 10 ({ten} %)"
-    assert f"{few}, and worse with 100 and 300 ({hundred} and {most} %)" in readme
+    assert {len(own) for own in study.rows.values()} == {study.study.seeds_with("digits")} == {10}
+    ahead = {x: difference_over_seeds(study.by_seed(f"student-3-{x}"), _peer(x)) for x in (10, 20, 40, 100, 300)}
+    assert [x for x, gain in ahead.items() if gain.low < 0 < gain.high] == [10, 20, 40]
+    ten, twenty, forty = (_percent(_peer(x)) for x in (10, 20, 40))
+    hundred, most = (rounded(100 * ahead[x].mean, 1) for x in (100, 300))
+    few = f"is not told apart from student 3 with 10, 20 and 40 labels ({ten}, {twenty} and {forty} %)"
+    assert f"{few}, and is {hundred} and {most} points behind it with 100 and 300 (10 seeds)" in readme
+
+
+def test_where_self_training_stops(readme):
+    study = _findings("label-efficiency")
+    last = {one.arm: one for one in study.compared() if one.arm.startswith("student-3") and "long" not in one.control}
+    gains = {x: last[f"student-3-{x}"] for x in (10, 20, 40, 100, 300)}
+    assert [x for x, one in gains.items() if one.verdict == "better"] == [10, 20, 40, 100]
+    assert gains[300].verdict == "equivalent"
+    assert 0 < gains[300].over_seeds.mean < 0.01
+    assert "pays where labels are few, and stops at 300, where it adds less than one point" in readme
 
 
 def test_the_parts_of_self_training(readme):
@@ -105,13 +122,10 @@ def test_the_goals_on_the_digits():
     text = _text("docs/performance.md")
     gain, interval = _of(_findings("controls"), "accuracy", "supervised-all")
     assert f"+{gain} points, 95 % interval {interval} (10 seeds)" in text
-    students = _findings("label-efficiency").by_seed("student-3-20")
-    peers = [
-        row["accuracy"]
-        for row in rows.read_peers("label-efficiency", "digits")
-        if (row["peer"], row["use"], row["x"]) == ("LabelSpreading, 7-NN, converged", "inductive", 20)
-    ]
-    assert f"{_percent(students)} against {_percent(peers)} % ({len(students)} seeds)" in text
+    students, peers = _findings("label-efficiency").by_seed("student-3-20"), _peer(20)
+    gain, interval = _gain(difference_over_seeds(students, peers))
+    against = f"{_percent(students)} against {_percent(peers)} % (10 seeds)"
+    assert f"{against}, {gain} points, 95 % interval {interval}" in text
 
 
 def test_the_robustness_of_self_training():
