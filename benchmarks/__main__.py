@@ -20,6 +20,7 @@ from noisy_student.runtime.files import write_bytes
 REPORT = Path("docs/benchmarks.md")
 SECTIONS = (
     "training",
+    "kernels",
     "profile",
     "randaugment",
     "feeding",

@@ -74,7 +74,7 @@ def main():
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     from benchmarks import training
 
-    training.NETWORKS["ResNet-20"] = ("resnet", 20, 16, STEPS)
+    training.NETWORKS["ResNet-20"] = (training.NETWORKS["ResNet-20"][0], STEPS)
     portion = training.ours("ResNet-20")
     portion()
     spent, whole = _operations(portion)
