@@ -45,12 +45,9 @@ def steps_of(case):
 def main():
     """Print the section of the report."""
     print("## oneDNN's kernels or TensorFlow's own\n")
-    print(
-        "`python -m benchmarks.kernels`: training steps in float32, batch 128, forward, backward and SGD. TensorFlow takes oneDNN's"
-    )
-    print(
-        "kernels by itself on CPUs with AVX512-VNNI, AVX-VNNI or AMX only; this project switches them on from AVX2 on.\n"
-    )
+    print("`python -m benchmarks.kernels`: training steps in float32, batch 128, forward, backward and SGD. TensorFlow")
+    print("takes oneDNN's kernels by itself on CPUs with AVX512-VNNI, AVX-VNNI or AMX only; this project switches them")
+    print("on from AVX2 on.\n")
     print(machine("tensorflow", "keras"))
     for case in CASES:
         work = functools.partial(steps_of, case)

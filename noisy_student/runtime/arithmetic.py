@@ -107,9 +107,10 @@ def require_pinned() -> None:
 
 
 def prefers_onednn() -> bool:
-    """Whether oneDNN's kernels are faster here than TensorFlow's own, which it takes without AVX512-VNNI, AVX-VNNI or AMX.
+    """Whether TensorFlow is to take oneDNN's kernels, in place of its own.
 
-    On x86-64 with AVX2 they are (`python -m benchmarks.kernels`). Other architectures have other libraries.
+    By itself it does so with AVX512-VNNI, AVX-VNNI or AMX only; with AVX2 they are up to twice as fast, too
+    (`python -m benchmarks.kernels`). Other architectures have other libraries.
     """
     on_x86 = sys.platform == "linux" and platform.machine() in X86
     return on_x86 and "avx2" in cpu().get("instructions", "").split()
