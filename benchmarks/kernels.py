@@ -47,7 +47,7 @@ def main():
     print("## oneDNN's kernels or TensorFlow's own\n")
     print("`python -m benchmarks.kernels`: training steps in float32, batch 128, forward, backward and SGD. TensorFlow")
     print("takes oneDNN's kernels by itself on CPUs with AVX512-VNNI, AVX-VNNI or AMX only; elsewhere")
-    print("`TF_ENABLE_ONEDNN_OPTS=1` asks for them, at the price of bytes that differ from run to run.\n")
+    print("`TF_ENABLE_ONEDNN_OPTS=1` asks for them (what speaks against it: performance.md).\n")
     print(machine("tensorflow", "keras"))
     for case in CASES:
         work = functools.partial(steps_of, case)
