@@ -8,38 +8,27 @@ Without AVX512-VNNI, AVX-VNNI or AMX the latter are what TensorFlow takes by def
 import functools
 
 from benchmarks.harness import compare, machine, table
-from benchmarks.training import BATCH, NETWORKS, portion_of_steps
+from benchmarks.training import NETWORKS, steps_with
 from commands import new_parser
 from noisy_student.runtime import console
 
 ONEDNN, EIGEN = "oneDNN", "Eigen"
-CASES = {  # parameters, side of the images, steps a turn
-    "ResNet-8, 8 x 8 pixels (the default's student)": ({"name": "resnet", "depth": 8, "width": 16}, 8, 100),
-    **{f"{name}, 32 x 32 pixels": (own, 32, min(steps, 4)) for name, (own, steps) in NETWORKS.items()},
+CASES = {  # parameters, steps a turn, side of the images
+    "ResNet-8, 8 x 8 pixels (the default's student)": ({"name": "resnet", "depth": 8, "width": 16}, 100, 8),
+    **{f"{name}, 32 x 32 pixels": (own, min(steps, 4), 32) for name, (own, steps) in NETWORKS.items()},
 }
 
 
-def steps_of(case):
+def contestant(case):
     """A portion of the library's training steps."""
     from noisy_student import backends
 
     backends.select("tensorflow")
-    import numpy as np
-    import tensorflow as tf
-
     from commands import preset as presets
-    from noisy_student.models.build import build
     from noisy_student.settings.params import check
-    from noisy_student.settings.schema import ModelParams
-    from noisy_student.training.train import compile_for_training
 
-    own, side, steps = CASES[case]
-    model = build(ModelParams(**own), classes=10, image_size=side, precision="float32")
-    compile_for_training(model, check(presets.parameters("digits")).student, rate=0.1, round_steps=steps)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, side, side, 3), np.uint8)
-    batch = images, np.eye(10, dtype=np.float32)[rng.integers(0, 10, BATCH)]
-    return portion_of_steps(model, tf.data.Dataset.from_tensors(batch).repeat(), steps)
+    own, steps, side = CASES[case]
+    return steps_with(check(presets.parameters("digits")).student, own, steps, precision="float32", side=side)
 
 
 def main():
@@ -50,7 +39,7 @@ def main():
     print("`TF_ENABLE_ONEDNN_OPTS=1` asks for them (what speaks against it: performance.md).\n")
     print(machine("tensorflow", "keras"))
     for case in CASES:
-        work = functools.partial(steps_of, case)
+        work = functools.partial(contestant, case)
         environments = {name: {"TF_ENABLE_ONEDNN_OPTS": value} for name, value in ((ONEDNN, "1"), (EIGEN, "0"))}
         results = compare({ONEDNN: work, EIGEN: work}, environments=environments)
         print(f"\n{case}\n")

@@ -17,11 +17,11 @@ NETWORKS = {  # parameters, steps a turn
 }
 
 
-def _batch():
+def _batch(side):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (BATCH, 32, 32, 3), np.uint8)
+    images = rng.integers(0, 256, (BATCH, side, side, 3), np.uint8)
     return images, np.eye(10, dtype=np.float32)[rng.integers(0, 10, BATCH)]
 
 
@@ -39,10 +39,10 @@ def portion_of_steps(model, dataset, steps):
     return portion
 
 
-def _portion(model, steps):
+def _portion(model, steps, side=32):
     import tensorflow as tf
 
-    return portion_of_steps(model, tf.data.Dataset.from_tensors(_batch()).repeat(), steps)
+    return portion_of_steps(model, tf.data.Dataset.from_tensors(_batch(side)).repeat(), steps)
 
 
 def ours(network):
@@ -56,22 +56,22 @@ def ours(network):
 def steps_of(network, *, precision):
     """A portion of the library's training steps; the backend is selected."""
     from commands import preset as presets
+    from noisy_student.settings.params import check
+
+    training = check(presets.parameters("cifar10-cpu-resnet14")).teacher
+    return steps_with(training, *NETWORKS[network], precision=precision)
+
+
+def steps_with(training, own, steps, *, precision, side=32):
+    """The same of any network, images and parameters of a training."""
     from noisy_student import backends
     from noisy_student.models.build import build
-    from noisy_student.settings.params import check
     from noisy_student.settings.schema import ModelParams
     from noisy_student.training.train import compile_for_training
 
-    own, steps = NETWORKS[network]
-    training = check(presets.parameters("cifar10-cpu-resnet14")).teacher
-    model = build(
-        ModelParams(**own),
-        classes=10,
-        image_size=32,
-        precision=backends.resolve_precision(precision),
-    )
+    model = build(ModelParams(**own), classes=10, image_size=side, precision=backends.resolve_precision(precision))
     compile_for_training(model, training, rate=0.1, round_steps=steps)
-    return _portion(model, steps)
+    return _portion(model, steps, side)
 
 
 def stock_keras(network, precision):
