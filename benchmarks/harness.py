@@ -144,9 +144,10 @@ def _short(rate):
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
-# A convolution, at which oneDNN tells which instructions it takes.
+# A convolution, at which oneDNN tells which instructions it takes; TensorFlow as this project sets it up.
 PROBES = {
-    "tensorflow": "import tensorflow as l; l.nn.conv2d(l.ones([1, 8, 8, 3]), l.ones([3, 3, 3, 4]), 1, 'SAME')",
+    "tensorflow": "from noisy_student import backends; backends.select('tensorflow'); "
+    "import tensorflow as l; l.nn.conv2d(l.ones([1, 8, 8, 3]), l.ones([3, 3, 3, 4]), 1, 'SAME')",
     "torch": "import torch as l; l.nn.functional.conv2d(l.ones(1, 3, 8, 8), l.ones(4, 3, 3, 3))",
 }
 

@@ -35,8 +35,8 @@ def main():
     """Print the section of the report."""
     print("## oneDNN's kernels or TensorFlow's own\n")
     print("`python -m benchmarks.kernels`: training steps in float32, batch 128, forward, backward and SGD. TensorFlow")
-    print("takes oneDNN's kernels by itself on CPUs with AVX512-VNNI, AVX-VNNI or AMX only; elsewhere")
-    print("`TF_ENABLE_ONEDNN_OPTS=1` asks for them (what speaks against it: performance.md).\n")
+    print("takes oneDNN's kernels by itself on CPUs with AVX512-VNNI, AVX-VNNI or AMX only; stages set")
+    print("`TF_ENABLE_ONEDNN_OPTS=1` on all CPUs with AVX2.\n")
     print(machine("tensorflow", "keras"))
     for case in CASES:
         work = functools.partial(contestant, case)

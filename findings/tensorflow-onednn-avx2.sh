@@ -6,8 +6,7 @@
 # Seen on an AMD EPYC with AVX2: by default no primitive of oneDNN runs. With TF_ENABLE_ONEDNN_OPTS=1 they do, and the
 # gradient of a 3x3 convolution (256 to 256 channels, 3 x 3 places, batch 128) takes a tenth of the time. Nothing in the
 # log says that the slower kernels are in use; with oneDNN it says that they are. Release notes name the instruction sets.
-# For us: docs/performance.md says what the switch brings, and why it is not set for you
-# (tensorflow-onednn-wrong-gradient.sh).
+# For us: stages set the switch; docs/performance.md says what it brings.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -7,11 +7,14 @@ import signal
 
 import pytest
 
+from noisy_student.runtime import arithmetic
 from support import ROOT, digits_100, made_once, with_values
 
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if arithmetic.prefers_onednn():  # tests import Keras before stages choose TensorFlow's kernels
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background: what tests start would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

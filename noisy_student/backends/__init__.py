@@ -23,13 +23,16 @@ _STARTUP = re.compile(rb"I0000 |WARNING: All log messages before absl|E0000 .*fa
 # what Keras reads at its import, besides keras.json; limits of steps end trainings early, without a word
 KERAS_VARIABLES = ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH", "KERAS_NNX_ENABLED")
 
+_chose_onednn = False  # whether TensorFlow was loaded with oneDNN's kernels because this module said so
+
 
 def select(name: str, arithmetic: str = "fast") -> None:
     """Make Keras use a framework; call it before anything imports `keras`.
 
-    Sets the environment variables KERAS_BACKEND and, unless it is set, TF_CPP_MIN_LOG_LEVEL (2 hides
-    TensorFlow's information and warnings, but for a few lines from before its log is set up). What else the user has
-    configured of Keras would change results, and does not count: neither keras.json nor `KERAS_VARIABLES`.
+    Sets the environment variables KERAS_BACKEND and, unless they are set, TF_CPP_MIN_LOG_LEVEL (2 hides
+    TensorFlow's information and warnings, but for a few lines from before its log is set up) and, where that is faster
+    and TensorFlow not loaded yet, TF_ENABLE_ONEDNN_OPTS (1). What else the user has configured of Keras would change
+    results, and does not count: neither keras.json nor `KERAS_VARIABLES`.
 
     Args:
         name: `backend` of params.yaml.
@@ -50,7 +53,7 @@ def select(name: str, arithmetic: str = "fast") -> None:
         portable.require_pinned()
     os.environ["KERAS_BACKEND"] = name
     if name == "tensorflow":
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        _set_up_tensorflow()
     _import_keras_as_it_comes(quiet=name == "tensorflow")
     if name == "jax":
         # before anything asks for devices: then it is too late
@@ -68,8 +71,18 @@ def import_early(name: str) -> None:
     """Import what `select` will, in a process that is forked later: without a look at devices, which starts drivers."""
     check_backend(name)
     os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    _set_up_tensorflow()
     _import_keras_as_it_comes(quiet=name == "tensorflow")
+
+
+def _set_up_tensorflow():
+    """The variables that it reads while it is loaded; in a process forked afterwards, too, so that records agree."""
+    global _chose_onednn
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if "tensorflow" not in sys.modules:
+        _chose_onednn = portable.prefers_onednn() and "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+    if _chose_onednn:
+        os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 
 
 def _import_keras_as_it_comes(*, quiet):

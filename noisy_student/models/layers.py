@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import KerasTensor
 
+from noisy_student.models.convolution import SubsampledConv2D
 from noisy_student.models.normalisation import FusedBatchNormalization
 from noisy_student.models.stochastic_depth import AlwaysOnStochasticDepth, SkippableBranch, StochasticDepth
 from noisy_student.runtime.seeds import derive_seed
@@ -53,7 +54,8 @@ class Layers:
         l2: float = 0.0,
     ) -> KerasTensor:
         """A convolution with 'same' padding: (N, H, W, C) -> (N, ceil(H / stride), ..., filters)."""
-        return keras.layers.Conv2D(
+        kind = SubsampledConv2D if self.mode == "train" and kernel == 1 and stride > 1 else keras.layers.Conv2D
+        return kind(
             filters,
             kernel,
             use_bias=bias,

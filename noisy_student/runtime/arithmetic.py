@@ -21,6 +21,7 @@ _OWN_PROCESS = (
     "arithmetic: portable has to be set up before NumPy and TensorFlow are loaded: run a stage as a process of "
     "its own (python -m stages.teacher), or start Python with noisy_student.runtime.arithmetic.SWITCHES set."
 )
+X86 = ("x86_64", "AMD64")
 THREADS = 2  # kernels share sums out among so many, on every machine
 
 SWITCHES = {
@@ -105,11 +106,21 @@ def require_pinned() -> None:
         raise ParamsError(_OWN_PROCESS)
 
 
+def prefers_onednn() -> bool:
+    """Whether TensorFlow is to take oneDNN's kernels, in place of its own.
+
+    By itself it does so with AVX512-VNNI, AVX-VNNI or AMX only; with AVX2 they are up to twice as fast, too
+    (`python -m benchmarks.kernels`). Other architectures have other libraries.
+    """
+    on_x86 = sys.platform == "linux" and platform.machine() in X86
+    return on_x86 and "avx2" in cpu().get("instructions", "").split()
+
+
 def _check_cpu():
     machine = platform.machine()
     has = cpu().get("instructions", "").split()
     missing = [name for name in ("avx2", "fma") if name not in has]
-    if sys.platform != "linux" or machine not in ("x86_64", "AMD64") or missing:
+    if sys.platform != "linux" or machine not in X86 or missing:
         found = f"{sys.platform} {machine}" + (f" without {' and '.join(missing)}" if missing else "")
         raise ParamsError(
             f"params.yaml says arithmetic: portable, which is for Linux on x86-64 CPUs with AVX2 and FMA; this is "
