@@ -51,6 +51,11 @@ def use_preset(folder: Path, name: str) -> None:
     Path(folder, "params.yaml").write_text(presets.fresh(presets.parameters(name)), encoding="utf-8")
 
 
+def use_its_own_preset(folder: Path, name: str) -> None:
+    """Write the earlier commit's params.yaml of a preset, by its own command."""
+    _call([sys.executable, "-m", "commands.preset", name], folder)
+
+
 def change(folder: Path, **changes: object) -> None:
     """Change values of a params.yaml, by keys with __ in place of points; other values and unknown keys stay."""
     yaml, path = YAML(), folder / "params.yaml"

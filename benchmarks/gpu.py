@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.goal import Reached, watched
 from noisy_student.runtime import console
 from noisy_student.runtime.files import write_json
 from noisy_student.sources.adapters.cifar10 import NAME, SHA256
@@ -41,10 +42,6 @@ TINY = {  # a rehearsal: everything runs, no figure means anything
     "pseudolabel.threshold": 0.0,
     "balance.on_empty": "skip",
 }
-
-
-class Reached(Exception):
-    """The accuracy that was aimed at."""
 
 
 def peak(device, given=None):
@@ -135,28 +132,25 @@ def cifar10(options, result):
     """Seconds of the teacher's training until it validates at the goal: compilation and validations count."""
     from noisy_student.settings import params
     from noisy_student.steps.training import train_teacher
-    from noisy_student.training import train
     from stages import prepare
 
     if "prepared" not in result:
         prepare.main()
         result |= {"prepared": True, "goal": options.goal, "curve": [], "seconds": 0.0}
         yield
-    before, began, validate = result["seconds"], time.perf_counter(), train.validate
+    before, began = result["seconds"], time.perf_counter()
 
-    def noted(*arguments, **keywords):
-        metrics = validate(*arguments, **keywords)
-        result["curve"].append([before + time.perf_counter() - began, metrics["validation_accuracy"]])
+    def seen(accuracy):
+        result["curve"].append([before + time.perf_counter() - began, accuracy])
         result["seconds"] = result["curve"][-1][0]
         options.save()
-        if metrics["validation_accuracy"] >= options.goal:
+        if accuracy >= options.goal:
             raise Reached
-        return metrics
 
-    train.validate = noted
     result["reached"] = False
     try:
-        train_teacher(params.load())
+        with watched(seen):
+            train_teacher(params.load())
     except Reached:
         result |= {"reached": True, "seconds_to_goal": result["curve"][-1][0]}
     finally:

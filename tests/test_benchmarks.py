@@ -1,14 +1,16 @@
 """The benchmarks themselves are run by hand; here only that what they name is there."""
 
 import importlib.util
+import shutil
 import sys
 from argparse import Namespace
 
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import gpu, predict
+from benchmarks import gpu, predict, reaching
 from benchmarks.__main__ import REPORT, SECTIONS
+from benchmarks.goal import Reached, watched
 from benchmarks.harness import Result, machine
 from benchmarks.report import MACHINE, parse
 from benchmarks.stages import SCRIPTS
@@ -108,3 +110,35 @@ def test_what_was_begun_with_other_options_is_not_gone_on_with(tmp_path):
     gpu.check_options(Namespace(**given, minutes=1))  # the time limit may be another
     with pytest.raises(SystemExit, match=r"was begun with --goal 0.94, now 0.9; --epochs 30, now 5\. Give another"):
         gpu.check_options(Namespace(**given | {"goal": 0.9, "epochs": 5}))
+
+
+def test_the_way_to_an_accuracy_leads_over_all_generations_that_learn_from_pseudo_labels(tmp_path):
+    """Not over noise alone, which stands beside them."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    keys = ("gen1", "gen2", "gen3")
+    expected = [f"{stage} {key}" for key in keys for stage in ("pseudolabel", "balance", "student")]
+    assert reaching.stages(tmp_path) == ["teacher", *expected]
+
+
+def test_a_watched_training_tells_every_validation_and_ends_where_it_is_told_to(monkeypatch):
+    from noisy_student.training import train
+
+    def validate(accuracy):
+        return {"validation_accuracy": accuracy}
+
+    def seen(accuracy):
+        told.append(accuracy)
+        if accuracy >= 0.5:
+            raise Reached
+
+    def training():
+        with watched(seen):
+            for accuracy in (0.2, 0.4, 0.5, 0.9):
+                train.validate(accuracy)
+
+    told = []
+    monkeypatch.setattr(train, "validate", validate)
+    with pytest.raises(Reached):
+        training()
+    assert told == [0.2, 0.4, 0.5]
+    assert train.validate is validate
