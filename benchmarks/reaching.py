@@ -125,8 +125,8 @@ def main():
     print(f"## Seconds to an accuracy\n\n`python -m benchmarks.reaching{' --trial' if arguments.trial else ''}`\n")
     print(
         f"Training and labelling with `{preset}` of commit {earlier.COMMIT} to the end, where it validates at "
-        f"{100 * goal:.2f} % in the mean of {len(seeds)} seeds, and with the present one until it validates so. Chosen by "
-        "validation images; no test image is read.\n"
+        f"{100 * goal:.2f} % in the mean of {len(seeds)} seeds, and with the present one until it validates so. Chosen "
+        "by validation images; no test image is read.\n"
     )
     print(machine("tensorflow", "keras"))
     print(
