@@ -71,7 +71,7 @@ def main() -> None:
         if arguments.command in ("list", "plan"):
             print("\n".join(plan.lines(arguments.preset)))
             return
-        names = definition.names() if arguments.studies == ["all"] else arguments.studies
+        names = definition.names_for(arguments.preset) if arguments.studies == ["all"] else arguments.studies
         studies = {name: definition.load(name) for name in names}
         if arguments.command == "report":
             _report(studies, arguments)

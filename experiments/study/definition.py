@@ -24,7 +24,7 @@ FOLDER = Path("studies")
 RESULTS = Path("docs/studies")
 OWN = "own-"  # what stands for a preset where the parameters are those of params.yaml begins so ...
 OWN_RESULTS = Path("metrics/verdict")  # ... and its rows, which git ignores, lie here
-HOME = "digits"  # the preset whose result stands at the head of a study's file
+HOME = "digits"  # the preset whose result stands at the head of a study's file, as a rule
 # parameters that change no result, or name the same images
 MACHINE = ("data.root", "data.sha256", "checkpoint.every_minutes", "release")
 
@@ -88,6 +88,7 @@ class Study(Layer):
             study runs; a number, or {preset: number} with a number for `OTHER`.
         seeds: how many are asked for, counted from 0; as many as a pilot asks for; likewise.
         over: the parameter on the horizontal axis of the picture with lines, see `lines`; null: there is none.
+        only: the presets that it is for, the one at the head of its file first; empty: every one.
     """
 
     question: Line
@@ -99,6 +100,7 @@ class Study(Layer):
     smallest_difference: Annotated[dict[str, Points], ByPreset]
     seeds: Annotated[dict[str, Count], ByPreset]
     over: str | None = None
+    only: list[str] = Field(default_factory=list)
     arms: Annotated[dict[str, Arm], Field(min_length=2)]
 
     @model_validator(mode="after")
@@ -131,6 +133,15 @@ class Study(Layer):
         named = self.arms[arm].control or self.control
         return [control for control in ([named] if isinstance(named, str) else named) if control != arm]
 
+    @property
+    def home(self) -> str:
+        """The preset whose result stands at the head of its file."""
+        return self.only[0] if self.only else HOME
+
+    def is_for(self, preset: str) -> bool:
+        """Whether it can be run with a preset; with parameters of the user's own always."""
+        return not self.only or preset in self.only or preset.startswith(OWN)
+
     def seeds_with(self, preset: str) -> int:
         """How many seeds are asked for with a preset."""
         return self.seeds.get(preset, self.seeds[OTHER])
@@ -158,8 +169,10 @@ class Study(Layer):
 
         Raises:
             ParamsError: a parameter does not exist, is out of its range, or is both set by the study and in
-                `changes`.
+                `changes`; or the study is for other presets.
         """
+        if not self.is_for(preset):
+            raise ParamsError(f"it is for {' and '.join(self.only)}, not {preset}: add --preset {self.home}.")
         changes = changes or {}
         for name in changes:
             for own in (*self.sets(preset), "seed", "data.seed"):
@@ -248,6 +261,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def names_for(preset: str) -> list[str]:
+    """The studies that can be run with a preset."""
+    return [name for name in names() if load(name).is_for(preset)]
+
+
 def load(name: str) -> Study:
     """Read a study.
 
@@ -265,6 +283,7 @@ def load(name: str) -> Study:
         ]
         raise UserError(f"{path}:\n  " + "\n  ".join(faults)) from error
     named = [("presets", preset) for layer in (study, *study.arms.values()) for preset in layer.presets]
+    named += [("only", preset) for preset in study.only]
     named += [(key, preset) for key in BY_PRESET for preset in getattr(study, key)]
     for key, preset in sorted(set(named)):
         if preset in (*presets.names(), *([OTHER] if key in BY_PRESET else [])):

@@ -62,7 +62,7 @@ def _stem(findings):
 
 def _write_quotes(findings):
     """Write what quotes a report: the head of its study's file, and the tables of `PUBLISHED`."""
-    if findings.preset == HOME:
+    if findings.preset == findings.study.home:
         path = FOLDER / f"{findings.name}.yaml"
         write_bytes(path, with_head(path.read_text(encoding="utf-8"), findings).encode())
     for page in map(Path, PUBLISHED):
@@ -185,10 +185,10 @@ def _against(findings, one):
 
 
 def with_head(text: str, findings: Findings) -> str:
-    """The text of a study's file with its command, duration and result (of the preset `HOME`) as first comments."""
+    """The text of a study's file with its command, duration and result (of its `home`) as first comments."""
     of_all = findings.all_rows()
     lines = [
-        f"python -m experiments.study run {findings.name}",
+        _command(findings.name, findings.study),
         f"{_computing(of_all)}. Test accuracy in %; differences, 95 % intervals:",
     ]
     for arm in findings.rows:
@@ -198,9 +198,13 @@ def with_head(text: str, findings: Findings) -> str:
     return "".join(f"# {line}\n" for line in lines) + _HEAD.sub("", text, count=1)
 
 
-def without_rows(text: str, name: str) -> str:
-    """The text of a study's file whose first comments say that the preset `HOME` has no rows of it."""
-    return f"# python -m experiments.study run {name}\n# {_NO_ROWS}\n" + _HEAD.sub("", text, count=1)
+def without_rows(text: str, name: str, study: Study) -> str:
+    """The text of a study's file whose first comments say that there are no rows of it with its `home`."""
+    return f"# {_command(name, study)}\n# {_NO_ROWS}\n" + _HEAD.sub("", text, count=1)
+
+
+def _command(name, study):
+    return f"python -m experiments.study run {name}" + ("" if study.home == HOME else f" --preset {study.home}")
 
 
 def published(text: str) -> str:

@@ -17,7 +17,7 @@ NAMES = sorted(path.stem for path in (ROOT / "studies").glob("*.yaml"))
 PRESETS = ["digits", "digits-100", "cifar10-cpu-resnet14", "cifar10-cpu"]
 MEASURED = [("digits", "generations"), ("digits-100", "warm-start"), ("cifar10-cpu-resnet14", "article")]
 # others speak of a ResNet's width, or of its steps
-ONLY = {"cifar10-cpu": ("article", "controls", "each-generation", "generations")}
+ONLY = {"cifar10-cpu": ("article", "controls", "each-generation", "generations", "natural-images")}
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +28,10 @@ def at_root(monkeypatch):
 @pytest.mark.parametrize(("name", "preset"), [(n, preset) for preset in PRESETS for n in ONLY.get(preset, NAMES)])
 def test_every_arm_is_valid_and_another_one(name, preset):
     study = definition.load(name)
+    if not study.is_for(preset):
+        with pytest.raises(UserError, match=rf"{name}: it is for [\w -]+, not {preset}: add --preset {study.home}\."):
+            run.jobs_of(name, study, preset, seeds=1)
+        return
     jobs = run.jobs_of(name, study, preset, seeds=1)
     assert len(jobs) == len(study.arms)
     assert len({job.experiment for job in jobs}) == len({job.settings for job in jobs})
@@ -55,6 +59,13 @@ def test_controls_cost_the_same(preset):
     assert images("supervised") == expected + teacher.steps * teacher.batch_size
     students = len(study.parameters("self-training", preset, 0)["generations"])
     assert images("supervised-all") == students * expected + teacher.steps * teacher.batch_size
+
+
+def test_studies_of_other_presets_are_left_out_of_all():
+    of_digits, of_cifar10 = (definition.names_for(preset) for preset in ("digits", "cifar10-cpu"))
+    assert {*NAMES} - {*of_digits} == {"natural-images"}
+    assert {*NAMES} - {*of_cifar10} == {"label-efficiency"}
+    assert definition.names_for("own-0123") == NAMES  # with a user's own parameters it is the user's choice
 
 
 def test_noise_alone_sees_as_many_images_as_what_it_is_compared_with():
