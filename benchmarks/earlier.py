@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,13 @@ def few_steps(folder: Path) -> None:
     for role in ("teacher", "student"):
         change(folder, **{f"{role}__{key}": value for key, value in FEW.items()})
     change(folder, pseudolabel__threshold=0.0, balance__on_empty="skip")
+
+
+def seconds_of(command: list[str], folder: Path) -> float:
+    """How long a command takes in a folder; what it prints goes to standard error."""
+    began = time.perf_counter()
+    _call(command, folder)
+    return time.perf_counter() - began
 
 
 def accuracy(folder: Path, model: str) -> float:

@@ -11,9 +11,7 @@ import contextlib
 import importlib
 import json
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 from benchmarks import earlier
@@ -37,19 +35,15 @@ def stages(folder):
 
 
 def run(folder, stage):
-    """Seconds of a stage, run as DVC runs it; what it prints goes to standard error."""
+    """Seconds of a stage, run as DVC runs it."""
     name, *generation = stage.split()
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", f"stages.{name}", *generation], cwd=folder, stdout=sys.stderr, check=True)
-    return time.perf_counter() - began
+    return earlier.seconds_of([sys.executable, "-m", f"stages.{name}", *generation], folder)
 
 
 def run_until(folder, stage, goal):
     """Seconds of a stage, and the accuracy with which its training reached the goal; None: it ended before."""
-    began = time.perf_counter()
     command = [sys.executable, "-m", "benchmarks.reaching", "--stage", stage, "--goal", repr(goal)]
-    subprocess.run(command, cwd=folder, stdout=sys.stderr, check=True)
-    seconds, note = time.perf_counter() - began, folder / REACHED
+    seconds, note = earlier.seconds_of(command, folder), folder / REACHED
     if not note.exists():
         return seconds, None
     return seconds, json.loads(note.read_text(encoding="utf-8"))

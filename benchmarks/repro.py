@@ -6,9 +6,7 @@ python -m benchmarks.repro --trial     # with hardly any training: shows that it
 """
 
 import statistics
-import subprocess
 import sys
-import time
 
 from ruamel.yaml import YAML
 
@@ -50,11 +48,9 @@ def _of_what_is_known(known, values):
 
 
 def seconds_of(command, folder, seed):
-    """How long it takes from nothing with this seed; what it prints goes to standard error."""
+    """How long it takes from nothing with this seed."""
     earlier.change(folder, seed=seed)
-    began = time.perf_counter()
-    subprocess.run(command, cwd=folder, stdout=sys.stderr, check=True)
-    return time.perf_counter() - began
+    return earlier.seconds_of(command, folder)
 
 
 def main():

@@ -71,8 +71,10 @@ def main() -> None:
         if arguments.command in ("list", "plan"):
             print("\n".join(plan.lines(arguments.preset)))
             return
-        names = definition.names_for(arguments.preset) if arguments.studies == ["all"] else arguments.studies
-        studies = {name: definition.load(name) for name in names}
+        if arguments.studies == ["all"]:
+            studies = definition.studies_for(arguments.preset)
+        else:
+            studies = {name: definition.load(name) for name in arguments.studies}
         if arguments.command == "report":
             _report(studies, arguments)
             return

@@ -261,9 +261,14 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def names_for(preset: str) -> list[str]:
-    """The studies that can be run with a preset."""
-    return [name for name in names() if load(name).is_for(preset)]
+def studies_for(preset: str) -> dict[str, Study]:
+    """{name: study} of all that can be run with a preset.
+
+    Raises:
+        UserError: a study's file is not valid.
+    """
+    studies = {name: load(name) for name in names()}
+    return {name: study for name, study in studies.items() if study.is_for(preset)}
 
 
 def load(name: str) -> Study:

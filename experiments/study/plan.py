@@ -15,8 +15,7 @@ def lines(preset: str) -> list[str]:
     told = [
         f"{'study':20} {'arms':>4} {'seeds':>5} {'of interest from':>18} {'rows missing':>14}  pilot (preset {preset})"
     ]
-    for name in definition.names_for(preset):
-        study = definition.load(name)
+    for name, study in definition.studies_for(preset).items():
         seeds, smallest, fault = study.seeds_with(preset), study.smallest_with(preset), _fault(name, study, preset)
         told.append(
             f"{name:20} {len(study.arms):4} {seeds:5} {f'{points(smallest / 100)} points':>18} "

@@ -62,10 +62,21 @@ def test_controls_cost_the_same(preset):
 
 
 def test_studies_of_other_presets_are_left_out_of_all():
-    of_digits, of_cifar10 = (definition.names_for(preset) for preset in ("digits", "cifar10-cpu"))
+    of_digits, of_cifar10 = (definition.studies_for(preset) for preset in ("digits", "cifar10-cpu"))
     assert {*NAMES} - {*of_digits} == {"natural-images"}
     assert {*NAMES} - {*of_cifar10} == {"label-efficiency"}
-    assert definition.names_for("own-0123") == NAMES  # with a user's own parameters it is the user's choice
+    assert [*definition.studies_for("own-0123")] == NAMES  # with a user's own parameters it is the user's choice
+
+
+def test_noise_alone_on_natural_images_sees_as_many_images_as_teacher_and_all_students():
+    study = definition.load("natural-images")
+    assert {*study.changes("cifar10-cpu")} == {"eval.robustness", "generations.noise-only"}
+    for arm in study.arms:
+        settings = params.check(study.parameters(arm, "cifar10-cpu", 0))
+        alone, *students = (settings.generation(key).student for key in ("noise-only", "gen1", "gen2"))
+        seen = sum(each.steps * (each.batch_size + each.unlabelled_batch_size) for each in students)
+        assert (alone.mix, alone.noise) == ("none", True)
+        assert alone.steps * alone.batch_size == settings.teacher.steps * settings.teacher.batch_size + seen
 
 
 def test_noise_alone_sees_as_many_images_as_what_it_is_compared_with():
