@@ -1,6 +1,8 @@
 """dvc.yaml is true: whatever a stage imports or reads is a dependency of it."""
 
 import functools
+import hashlib
+import json
 import shutil
 import subprocess
 
@@ -26,6 +28,40 @@ def test_stages_are_the_pipeline():
 
 def test_every_imported_file_is_a_dep():
     assert differences(DVC_YAML, ROOT) == {}
+
+
+def _digest(path):
+    """(MD5, bytes, files) of what Git tracks at a path, as dvc.lock writes them of a file or a folder."""
+    listed = subprocess.run(["git", "ls-files", "-z", path], cwd=ROOT, capture_output=True, text=True, check=True)
+    names = sorted(name for name in listed.stdout.split("\0") if name)
+    contents = {name: (ROOT / name).read_bytes() for name in names}
+    sums = {name: hashlib.md5(content).hexdigest() for name, content in contents.items()}
+    size = sum(map(len, contents.values()))
+    if names == [path]:
+        return sums[path], size, None
+    below = [{"md5": sums[name], "relpath": name.removeprefix(f"{path}/")} for name in names]
+    return f"{hashlib.md5(json.dumps(below).encode()).hexdigest()}.dir", size, len(names)
+
+
+def test_the_committed_run_is_of_the_committed_files():
+    """If not: run `make repro` and commit dvc.lock with metrics/."""
+    locked, fresh = YAML(typ="safe").load(ROOT / "dvc.lock")["stages"], functools.cache(_digest)
+    tracked = ("noisy_student/", "stages/", "presets", "metrics/")
+    entries = [
+        (name, entry)
+        for name, stage in locked.items()
+        for entry in stage["deps"] + stage["outs"]
+        if entry["path"].startswith(tracked) and not entry["path"].startswith(("metrics/plots/", "metrics/tables/"))
+    ]
+    assert {entry["path"].split("/")[0] for _, entry in entries} == {"noisy_student", "stages", "presets", "metrics"}
+    seen = {(name, entry["path"]): (entry["md5"], entry["size"], entry.get("nfiles")) for name, entry in entries}
+    stale = {key for key, value in seen.items() if value != fresh(key[1])}
+    assert stale == set()
+    values = YAML(typ="safe").load(ROOT / "params.yaml")
+    used = {key: value for stage in locked.values() for key, value in stage["params"]["params.yaml"].items()}
+    assert used
+    for key, value in used.items():
+        assert functools.reduce(lambda node, name: node[name], key.split("."), values) == value, key
 
 
 def test_import_walk_by_hand(tmp_path):
