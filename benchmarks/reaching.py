@@ -97,14 +97,15 @@ def main():
         return
     preset, seeds = ("digits-100", [0]) if arguments.trial else ("cifar10-cpu", arguments.seeds)
     root = str(Path(arguments.cifar10).resolve())
-    source = {} if arguments.trial else {"data__root": root, "data__sha256": arguments.sha256}
+    source = {"data__root": root, "data__sha256": arguments.sha256, "data__validation": 2000}
     with earlier.both() as (old, new):
         earlier.use_preset(new, preset)
         earlier.use_its_own_preset(old, "digits" if arguments.trial else preset)
         for folder in (old, new):
-            earlier.change(folder, **source)
             if arguments.trial:
                 earlier.few_steps(folder)
+            else:
+                earlier.change(folder, **source)
         before = []
         for seed in seeds:
             earlier.change(old, seed=seed, data__seed=seed)
