@@ -40,11 +40,12 @@ SECTIONS = (
 )
 HEAD = """# Benchmarks
 
-Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant runs
-in a process of its own, they take turns, and a table shows the median of at least five turns each, where it says nothing
-else: on a shared machine only ratios within one table count. A table says on which CPU it was made (name,
-instruction sets, cores; newer ones also which of them oneDNN takes, where it is used) and on which day, and
-stays when another CPU's is added below it. What the figures mean and where the time goes: [performance.md](performance.md).
+Written by `make bench` (`python -m benchmarks`), which needs `requirements-bench.txt`. Every contestant
+runs in a process of its own, they take turns, and a table shows the median of at least five turns each,
+where it says nothing else: on a shared machine only ratios within one table count. A table says on which
+CPU it was made (name, instruction sets, cores; newer ones also which of them oneDNN takes, where it is
+used) and on which day, and stays when another CPU's is added below it. What the figures mean and where the
+time goes: [performance.md](performance.md).
 """
 
 
