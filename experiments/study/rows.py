@@ -38,6 +38,7 @@ Row = dict[str, Any]  # {column: value}; numbers are floats, but the seed; None:
 
 PILOT = ".pilot"  # ends the name of the rows of a study's pilot
 _SEPARATOR = "; "  # of the facts in the column "machine"
+csv.field_size_limit(2**31 - 1)  # a cell holds four bytes for every test image, as base64
 
 
 def table_path(study: str, preset: str) -> Path:

@@ -22,7 +22,7 @@ from experiments.study.definition import results_of
 from experiments.study.run import Job, Runner, pending, report_failures
 from experiments.study.wording import duration
 from experiments.verdict.answer import outside_sentence, picture, sentence
-from experiments.verdict.measured import labels_used, outside_of
+from experiments.verdict.measured import facts_of
 from experiments.verdict.plan import ARMS, STUDY, Plan, plan
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime import console, locks, signals
@@ -93,13 +93,14 @@ def answer(planned: Plan, jobs: list[Job]) -> None:
     seeds = sorted({job.seed for job in jobs})
     accuracies = {arm: np.array([measured[arm, seed]["accuracy"] for seed in seeds]) for arm in ARMS}
     runs = list({job.experiment: job for job in jobs}.values())
-    said = sentence(accuracies, labels=labels_used(runs[0]))
+    facts = facts_of(planned, runs)
+    said = sentence(accuracies, labels=facts[0].labels)
     path = results_of(planned.preset) / "verdict.png"
     save_chart(path, picture(accuracies, said))
     print()
     for arm, values in accuracies.items():
         print(f"{arm:8} " + "  ".join(f"{100 * value:.2f} %" for value in values))
-    estimates = [found for job in runs if (found := outside_of(planned, job))]
+    estimates = [one.outside for one in facts if one.outside]
     print(f"\n{said}.\n{outside_sentence(estimates)}.\n\n{path}")
 
 

@@ -26,6 +26,7 @@ from noisy_student.steps.checking import check
 
 STUDY = "verdict"
 ARMS = "teacher", "noise", "student"
+AT_RANDOM: Tree = {"init": "random", "freeze_blocks": None}
 ROUNDS = 20  # of the control's training, at most, where epochs are turned into steps
 
 
@@ -39,7 +40,7 @@ class Plan:
         control: key of the generation that has noise alone.
         look: key of a generation that is there for what the last student, its teacher, says of the pool; one step long.
         images: how many pass through networks in all trainings of a run.
-        preset: what the rows are filed under; other parameters or images give another.
+        preset: what the rows are filed under; other parameters, images or code give another.
     """
 
     parameters: Tree
@@ -112,7 +113,7 @@ def _control(settings, chain):
     last = settings.generation(chain[-1]).student
     batch_size = last.batch_size + (last.unlabelled_batch_size if last.mix == "ratio" else 0)
     every, steps = control_steps(settings, chain, batch_size)
-    own = {"mix": "none", "init": "random", "batch_size": batch_size, "epochs": None, "steps": steps}
+    own = {"mix": "none", "batch_size": batch_size, "epochs": None, "steps": steps, **AT_RANDOM}
     given["student"] = given.get("student", {}) | own | {"validate_every": every}
     if last.schedule.plateau_from_epoch is not None:  # it takes epochs
         schedule = given["student"].get("schedule", {})
@@ -124,7 +125,7 @@ def _look(settings, chain):
     """The generation that has the last student label the pool, and no student to speak of."""
     short: Tree = {
         "mix": "ratio",
-        "init": "random",
+        **AT_RANDOM,
         "epochs": None,
         "steps": 1,
         "validate_every": 1,
@@ -135,6 +136,7 @@ def _look(settings, chain):
     if settings.student.progressive.image_size is not None:  # it takes several rounds
         short["progressive"] = {"image_size": None}
     kept = {"threshold": 0.0, "max_confidence": 1.0, "noise": False, "test_time_augmentation": "none"}
+    kept |= {"reassign": False}
     return {"teacher": Model(chain[-1]).name, "student": short, "pseudolabel": kept, "balance": {"enabled": False}}
 
 
@@ -190,7 +192,7 @@ def _counts(data: DataParams):
 
 
 def _digest(parameters):
-    """Eight hex digits of parameters and images: the latter by the names, sizes and dates of their files."""
+    """Eight hex digits of parameters, images (by the names, sizes and dates of their files) and code."""
     data = parameters["data"]
     roots = [data["root"]] + [data["unlabelled_from"]] * (data["unlabelled_from"] not in POOLS)
     files = [
@@ -199,5 +201,5 @@ def _digest(parameters):
         for path in [Path(root), *sorted(Path(root).rglob("*"))]  # a list of files is itself one
         if path.is_file() and (stat := path.stat())
     ]
-    whole = [settings_digest(parameters), data["root"], files]
+    whole = [settings_digest(parameters), data["root"], files, environment.code_digest()]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:8]

@@ -116,3 +116,28 @@ def test_other_images_are_another_verdict_and_paths_are_absolute(values, tmp_pat
     Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "photos/train/cat/0.png")
     assert plan(values).preset != first.preset
     assert plan(with_values(values, {"student.ema": 0.5})).preset != plan(values).preset
+
+
+def test_other_code_is_another_verdict(values, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stages").mkdir()
+    first = plan(values).preset
+    (tmp_path / "stages/new.py").write_text("seed = 1")
+    assert plan(values).preset != first
+
+
+def test_a_student_with_frozen_blocks_has_a_control_whose_blocks_all_learn(values):
+    values = with_values(values, {"student.init": "teacher", "student.freeze_blocks": 1})
+    assert control(plan(values)).freeze_blocks is None
+    own = {"gen1": {"teacher": "teacher", "student": {"init": "teacher", "freeze_blocks": 2}}}
+    planned = plan(generations(with_values(values, {"student.freeze_blocks": None}), **own))
+    settings = check(planned.parameters)
+    assert [settings.generation(key).student.freeze_blocks for key in ("gen1", planned.control)] == [2, None]
+    assert settings.generation(planned.look).student.freeze_blocks is None
+
+
+def test_the_last_student_labels_the_whole_pool_whatever_the_others_do(values):
+    values = with_values(values, {"pseudolabel.reassign": True})
+    values = generations(values, gen1={"teacher": "teacher", "pseudolabel": {"reassign": False}})
+    planned = plan(values)
+    assert not check(planned.parameters).generation(planned.look).pseudolabel.reassign
