@@ -230,7 +230,7 @@ def _assign(tree, new, section):
             _assign(there, value, params.section_of(field.annotation) if field else None)
         elif not isinstance(value, dict):
             tree[key] = value
-        elif json.dumps(there) != json.dumps(value):
+        elif json.dumps(there, default=str) != json.dumps(value):
             tree[key] = _styled(key, value)
         for comment in tree.ca.items.get(key, []):
             if hasattr(comment, "column"):
@@ -365,7 +365,7 @@ def _write(name, new, *, anew):
 
 
 def _show(side):
-    return json.dumps(side[0], ensure_ascii=False).strip('"') if side else "(absent)"
+    return json.dumps(side[0], ensure_ascii=False, default=str).strip('"') if side else "(absent)"
 
 
 if __name__ == "__main__":

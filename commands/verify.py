@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,9 @@ def _weights(data):
 def _compare_arrays(name, first, second):
     if first.shape != second.shape or first.dtype != second.dtype:
         return f"{name} is {first.dtype} {first.shape}, now {second.dtype} {second.shape}"
+    if first.dtype.names:
+        parts = (_compare_arrays(f"{name}'s {part}", first[part], second[part]) for part in first.dtype.names)
+        return next(filter(None, parts), None)
     different = np.flatnonzero(np.ravel(first) != np.ravel(second))
     if not different.size:
         return None
@@ -149,9 +153,17 @@ def verify(stage: str) -> bool:
 
 def _check_reachable(deps):
     """Raise UserError if images lie outside at a relative path, which leads elsewhere from a copy."""
-    root = read_yaml("params.yaml")["data"]["root"]
-    if any(path.is_absolute() for path in deps) and not Path(root).is_absolute():
-        raise UserError(f"data.root={root} leads out of this folder: give an absolute path, then verify.")
+    outside = {path for path in deps if path.is_absolute()}
+    for name, place in _places(read_yaml("params.yaml")).items():
+        if not os.path.isabs(place) and Path(os.path.abspath(place)) in outside:
+            raise UserError(f"{name}={place} leads out of this folder: give an absolute path, then verify.")
+
+
+def _places(values):
+    """{parameter: file or folder} of a stage's input, which may lie anywhere."""
+    found = {f"data.{name}": values["data"][name] for name in ("root", "unlabelled_from")}
+    found["teacher.weights"] = values["teacher"]["weights"]
+    return found | {f"eval.extra_tests.{name}": place for name, place in values["eval"]["extra_tests"].items()}
 
 
 def parser() -> argparse.ArgumentParser:

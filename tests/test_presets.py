@@ -237,6 +237,15 @@ def test_command_writes_and_says_what_changed(tmp_path):
     assert "Before that: data.root=data/raw/cifar10: no such file or folder" in done.stdout  # not in tmp_path
 
 
+def test_a_date_in_the_file_before_is_shown_as_it_is(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("  root: data/raw/digits", "  root: 2024-01-01", 1))
+    (tmp_path / "presets").symlink_to(ROOT / "presets")
+    done = _run(tmp_path, "digits")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "data.root: 2024-01-01 -> data/raw/digits\n" in done.stdout
+
+
 def test_command_writes_a_whole_file_where_there_is_none_and_on_request(tmp_path):
     (tmp_path / "presets").symlink_to(ROOT / "presets")
     assert _run(tmp_path, "paper-digits").returncode == 0

@@ -1,10 +1,15 @@
 """What `commands.verify` says of two files; tests/pipeline runs it on real stages."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from commands import verify
 from noisy_student.runtime.errors import UserError
+from support import with_values
 
 
 @pytest.fixture
@@ -49,9 +54,36 @@ def test_a_damaged_file_differs(folders, name):
     assert compared(folders)[name].startswith("one of the two cannot be read")
 
 
-def test_images_that_a_copy_cannot_reach(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["data.root", "data.unlabelled_from", "teacher.weights", "eval.extra_tests.sketches"])
+def test_images_that_a_copy_cannot_reach(name, digits, tmp_path, monkeypatch):
+    """Another one, at an absolute path, is within reach."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text("data: {root: ../images}\n")
-    monkeypatch.setattr(verify, "stage_files", lambda stage: ([tmp_path.parent / "images"], []))
-    with pytest.raises(UserError, match=r"data\.root=\.\./images leads out of this folder"):
+    others = {"data.root": "/images", "data.unlabelled_from": "/pool", "eval.extra_tests": {"photos": "/photos"}}
+    if name.startswith("eval."):
+        others["eval.extra_tests"] = {"photos": "/photos", "sketches": "../images"}
+    else:
+        others[name] = "../images"
+    YAML().dump(with_values(digits, others), tmp_path / "params.yaml")
+    deps = [tmp_path.parent / "images", Path("/images"), Path("/pool"), Path("/photos"), Path("data/raw/weights")]
+    monkeypatch.setattr(verify, "stage_files", lambda stage: (deps, []))
+    with pytest.raises(UserError, match=rf"^{re.escape(name)}=\.\./images leads out of this folder"):
         verify.verify("prepare")
+
+
+def test_images_inside_beside_a_pool_outside_are_within_reach(digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = with_values(digits, {"data.root": "data/raw/cifar10", "data.unlabelled_from": "/images/pool"})
+    YAML().dump(values, tmp_path / "params.yaml")
+    verify._check_reachable([Path("data/raw/cifar10"), Path("/images/pool")])
+
+
+def test_labels_of_the_best_classes_are_compared_field_by_field(folders):
+    dtype = np.dtype([("confidence", np.float32), ("classes", np.int16, (2,))])
+    first = np.zeros(3, dtype)
+    second = first.copy()
+    second["classes"][1] = [0, 7]
+    for folder, array in zip(folders, (first, second), strict=True):
+        np.save(folder / "out/shard-00000.npy", array)
+    said = compared(folders)["shard-00000.npy"]
+    assert said.startswith("array's classes differs in 1 of 6 values, first at (1, 1)")
+    assert said.endswith("largest difference 7")

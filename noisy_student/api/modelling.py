@@ -143,9 +143,8 @@ def pseudo_label(
     Raises:
         UserError: they are no such images, or the model gives NaN.
     """
-    options = {"batch_size": batch_size, "test_time_augmentation": test_time_augmentation}
     with arguments.speaking_of_arguments("pseudo_label"):
-        PseudoLabelParams(**arguments.plain(options))
+        PseudoLabelParams(**arguments.plain({"test_time_augmentation": test_time_augmentation}))
     mirrored = test_time_augmentation == "flip"
     return _predict("pseudo_label", model, images, batch_size=batch_size, mirrored=mirrored)
 
@@ -192,6 +191,8 @@ def _penalties(network):
 
 def _predict(function, model, images, **options):
     model, pixels = of_keras(model), arguments.images(images, "images")
+    with arguments.speaking_of_arguments(function):
+        PseudoLabelParams(**arguments.plain({"batch_size": options["batch_size"]}))
     if not len(pixels):
         return np.empty((0, len(model.classes)), np.float32)
     from noisy_student.inference.predict import predict_probs

@@ -5,6 +5,7 @@ Nothing is listed as a whole but the names in one folder, so that memory does no
 
 import errno
 import glob
+import lzma
 import os
 import stat
 import struct
@@ -29,6 +30,7 @@ MOST_ZIP_MEMBERS = 300_000  # of which Python's zipfile keeps 0.7 kB each
 LARGEST_MEMBER = 2**30  # bytes, unpacked
 UNIT = 4096  # files that one worker reads; whole batches
 _PORTION, _PORTION_BYTES = 32, 16 * 2**20  # files that a thread is given together, and bytes of archives in them
+_UNPACKING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _HEADERS = 22 + 65535  # bytes of a ZIP archive's end in which its last header begins
 
 
@@ -135,9 +137,7 @@ def _of(path):
         cause = missing if isinstance(error, FileNotFoundError) else getattr(error, "strerror", None) or str(error)
         if not matches:
             yield ImageFile(path, None, cause)
-        for match in matches:
-            if not os.path.isdir(match) or "**" not in path:  # else the files below it match too
-                yield from _of(match)
+        yield from _matched(matches)
         return
     if stat.S_ISDIR(kind):
         yield from _below(path)
@@ -147,6 +147,18 @@ def _of(path):
         yield Archive(path)
     else:
         yield ImageFile(path, Path(path))
+
+
+def _matched(matches):
+    """Files that a pattern matches, and those below folders that it matches, each once."""
+    folders = {os.path.normpath(match) for match in matches if os.path.isdir(match)}
+    alone = {os.path.normpath(match) for match in matches} - folders
+    for match in matches:
+        place = os.path.normpath(match)
+        if place in alone:
+            yield from _of(match)
+        elif folders.isdisjoint(map(str, Path(place).parents)):  # else its files come with that folder's
+            yield from (file for file in _below(match) if os.path.normpath(file.name) not in alone)
 
 
 def _below(root):
@@ -204,7 +216,7 @@ def _zip_member(path, archive, member):
         return ImageFile(name, None, f"{member.file_size:,} bytes unpacked, more than {LARGEST_MEMBER:,}")
     try:
         return ImageFile(name, InMemory(archive.read(member)))
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*_UNPACKING, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         return ImageFile(name, None, str(error) or type(error).__name__)
 
 

@@ -17,6 +17,7 @@ from noisy_student.runtime.types import Floats, Labels, Mask
 
 TABLE, SHEETS = "labels.csv", {True: "accepted.png", False: "uncertain.png"}
 _EACH, _SIDE = 8, 96  # images of a class on a sheet, and their pixels
+_LONGEST_NAME, _LONGEST_STEM = 140, 120  # bytes of a link's name; file systems allow 255
 
 
 class PseudoLabels(NamedTuple):
@@ -40,8 +41,17 @@ class PseudoLabels(NamedTuple):
 
 def check_new(folder: Path) -> None:
     """Raise DataError unless a folder is not there yet, or is empty: a person's corrections may lie in it."""
+    if not folder.name:
+        raise DataError(f"{folder}: no name of a new folder. Give one, such as labels.")
     if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists already. Name another folder, or move it away.")
+
+
+def check_apart(first: Path, second: Path) -> None:
+    """Raise DataError if one folder is the other, or lies in it."""
+    one, other = first.resolve(), second.resolve()
+    if one == other or one in other.parents or other in one.parents:
+        raise DataError(f"--out {first} and --into {second}: one is the other, or lies in it. Give two folders.")
 
 
 def check_class_names(classes: Sequence[str]) -> None:
@@ -107,7 +117,9 @@ def lay_out(folder: Path, root: Path, found: PseudoLabels, classes: Sequence[str
 def _free(folder, name, taken):
     """A path of that name, shortened where file systems allow no longer ones, which no other link has."""
     stem, suffix = os.path.splitext(name)
-    stem, suffix = stem[-120:], suffix[:20]
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        stem = os.fsencode(stem)[-_LONGEST_STEM:].decode(errors="ignore").lstrip(".") or "image"
+        suffix = os.fsencode(suffix)[: _LONGEST_NAME - _LONGEST_STEM].decode(errors="ignore")
     number, path = 1, folder / f"{stem}{suffix}"
     while path in taken:
         number += 1

@@ -131,3 +131,37 @@ def test_unreadable_files_are_named_and_the_rest_is_labelled(model, photos, call
     assert "unreadable: photos/bad.png: not an image" in done.err
     assert "1 unreadable" in done.out
     assert len(Path("labels/labels.csv").read_text().splitlines()) == 8
+
+
+@pytest.mark.parametrize(
+    ("out", "into"), [("labels", "labels/data"), ("mine/labels", "mine"), ("labels", "./labels"), ("a/../b", "b/c")]
+)
+def test_folders_that_lie_in_each_other_are_refused_at_once(plain, expected, call, out, into):
+    before = sorted(Path().rglob("*"))
+    done = call("label", "photos", plain, "--out", out, "--into", into)
+    assert done.status == 1
+    assert (
+        done.err
+        == f"error: --out {Path(out)} and --into {Path(into)}: one is the other, or lies in it. Give two folders.\n"
+    )
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_folder_without_a_name_is_refused(plain, expected, call, tmp_path, monkeypatch):
+    photos = Path("photos").resolve()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    done = call("label", photos, plain, "--out", ".")
+    assert (done.status, done.err) == (1, "error: .: no name of a new folder. Give one, such as labels.\n")
+
+
+def test_links_have_names_that_file_systems_take(tmp_path):
+    """Three bytes a character; what is left of a name must not hide the link."""
+    names = [f"{'猫' * 60}/{'犬' * 60}.jpg", f"{'a' * 130}/{'b' * 117}...jpg", f"x/{'c' * 100}.{'d' * 100}"]
+    files = [f"photos/{name}" for name in names]
+    found = PseudoLabels.of(files, [0, 0, 0], [0.9, 0.9, 0.9], threshold=0.5)
+    lay_out(tmp_path / "mine", Path("photos"), found, ["cat"])
+    links = sorted((tmp_path / "mine/train/cat").iterdir())
+    assert sorted(os.readlink(link) for link in links) == sorted(map(os.path.abspath, files))
+    assert all(len(os.fsencode(link.name)) <= 150 and not link.name.startswith(".") for link in links)
+    assert f"{'犬' * 40}.jpg" in [link.name for link in links]

@@ -486,3 +486,51 @@ def test_batches_begin_anew_with_each_unit(model, photos, tmp_path, monkeypatch)
     monkeypatch.setattr(files, "UNIT", 3)
     predictor = FilePredictor(open_any(model))
     assert [len(batch.names) for batch in predictor(files.image_files(["photos"]))] == [3, 3, 1]
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """Folders and files, of which none is read."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "a/cats/1.png",
+        "a/cats/old/2.png",
+        "a/cats/.hidden/3.png",
+        "b/cats4.png",
+        "b/dogs/5.png",
+        "cats/6.png",
+    ):
+        path = Path("photos", name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("photos/*/cats", ["a/cats/1.png", "a/cats/old/2.png"]),
+        ("photos/**/cats", ["a/cats/1.png", "a/cats/old/2.png", "cats/6.png"]),
+        ("photos/**/cats*", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "cats/6.png"]),
+        ("pho**", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "b/dogs/5.png", "cats/6.png"]),
+        ("photos/**", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "b/dogs/5.png", "cats/6.png"]),
+        ("photos/**/*", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "b/dogs/5.png", "cats/6.png"]),
+        ("photos/**/*.png", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "b/dogs/5.png", "cats/6.png"]),
+        ("./photos/**/o*", ["a/cats/old/2.png"]),
+        ("photos/**/", ["a/cats/1.png", "a/cats/old/2.png", "b/cats4.png", "b/dogs/5.png", "cats/6.png"]),
+    ],
+)
+def test_a_pattern_gives_every_file_of_what_it_matches_once(tree, pattern, expected):
+    found = [os.path.relpath(file.name, "photos") for file in files.image_files([pattern])]
+    assert sorted(found) == expected
+
+
+def test_a_damaged_member_of_a_zip_is_named_however_it_is_packed(tree):
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile("x.zip", "w", method) as archive:
+            archive.writestr("1.png", np.random.default_rng(0).bytes(4000))
+        content = bytearray(Path("x.zip").read_bytes())
+        content[60:3000] = bytes(2940)
+        Path("x.zip").write_bytes(content)
+        [found] = list(files.image_files(["x.zip"]))
+        assert (found.name, found.file) == ("x.zip/1.png", None), method
+        assert found.cause
