@@ -157,7 +157,7 @@ def test_a_folder_without_a_name_is_refused(plain, expected, call, tmp_path, mon
 
 def test_links_have_names_that_file_systems_take(tmp_path):
     """Three bytes a character; what is left of a name must not hide the link."""
-    names = [f"{'猫' * 60}/{'犬' * 60}.jpg", f"{'a' * 130}/{'b' * 117}...jpg", f"x/{'c' * 100}.{'d' * 100}"]
+    names = [f"{'猫' * 60}/{'犬' * 60}.jpg", f"{'a' * 120}.{'b' * 119}.jpg", f"x/{'c' * 100}.{'d' * 100}"]
     files = [f"photos/{name}" for name in names]
     found = PseudoLabels.of(files, [0, 0, 0], [0.9, 0.9, 0.9], threshold=0.5)
     lay_out(tmp_path / "mine", Path("photos"), found, ["cat"])
