@@ -140,10 +140,8 @@ def test_folders_that_lie_in_each_other_are_refused_at_once(plain, expected, cal
     before = sorted(Path().rglob("*"))
     done = call("label", "photos", plain, "--out", out, "--into", into)
     assert done.status == 1
-    assert (
-        done.err
-        == f"error: --out {Path(out)} and --into {Path(into)}: one is the other, or lies in it. Give two folders.\n"
-    )
+    said = f"--out {Path(out)} and --into {Path(into)}: one is the other, or lies in it. Give two folders."
+    assert done.err == f"error: {said}\n"
     assert sorted(Path().rglob("*")) == before
 
 
