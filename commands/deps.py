@@ -7,6 +7,7 @@ DVC does not follow imports: code that lies in no dependency means stale results
 
 import argparse
 import ast
+import functools
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -43,15 +44,24 @@ def imported_names(path: Path | str, root: Path | str = ".") -> list[str]:
     Raises:
         ValueError: an import is relative.
     """
-    names: list[str] = []
-    for node in _executed(ast.parse((Path(root) / path).read_text(encoding="utf-8"))):
+    names, relative = _imports(_text(Path(root) / path))
+    if relative:
+        raise ValueError(f"{path}:{relative[0]}: use absolute imports, they are followed here")
+    return list(names)
+
+
+@functools.cache  # stages share most of their files
+def _imports(text):
+    """(names, lines of relative imports) of a Python file."""
+    names, relative = list[str](), list[int]()
+    for node in _executed(ast.parse(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.level or node.module is None):
+            relative.append(node.lineno)
         elif isinstance(node, ast.ImportFrom):
-            if node.level or node.module is None:
-                raise ValueError(f"{path}:{node.lineno}: use absolute imports, they are followed here")
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+    return tuple(names), relative
 
 
 def _executed(tree):
@@ -75,13 +85,18 @@ def _files_of(name, root):
     if parts[0] not in PACKAGES:
         return []
     packages = ["/".join(parts[:length]) + "/__init__.py" for length in range(1, len(parts) + 1)]
-    files = [package for package in packages if (root / package).is_file() and _has_code(root / package)]
+    files = [package for package in packages if (root / package).is_file() and _has_code(_text(root / package))]
     module = "/".join(parts) + ".py"
     return [*files, module] if (root / module).is_file() else files
 
 
-def _has_code(path):
-    return any(map(_acts, ast.parse(path.read_text(encoding="utf-8")).body))
+def _text(path):
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def _has_code(text):
+    return any(map(_acts, ast.parse(text).body))
 
 
 def _acts(node):

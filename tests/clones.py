@@ -39,6 +39,7 @@ class Clone:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(folder.parent),
             "DVC_SITE_CACHE_DIR": str(folder.parent / "site-cache"),
+            "DVC_NO_ANALYTICS": "1",
             "COLUMNS": "300",
         }
         for key in ("KERAS_BACKEND", "PYTHONPATH"):

@@ -10,6 +10,9 @@ import pytest
 from noisy_student.runtime import arithmetic
 from support import ROOT, digits_100, made_once, with_values
 
+for place in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # git sets them for its hooks: tests have own repositories
+    os.environ.pop(place, None)
+os.environ["DVC_NO_ANALYTICS"] = "1"
 INSTALLED = [name for name in ("tensorflow", "jax", "torch") if importlib.util.find_spec(name)]
 os.environ.setdefault("KERAS_BACKEND", INSTALLED[0])
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -152,7 +152,7 @@ tf.nn.conv2d(tf.ones([1, 8, 8, 3]), tf.ones([3, 3, 3, 4]), 1, "SAME")
 
 
 @pytest.mark.skipif(not arithmetic.prefers_onednn(), reason="oneDNN is for Linux on x86-64 with AVX2")
-@pytest.mark.parametrize("given", [None, "0"])
+@pytest.mark.parametrize("given", [None, pytest.param("0", marks=pytest.mark.slow)])
 def test_the_kernels_are_those_that_were_chosen(given):
     """oneDNN itself says which of its primitives run."""
     variables = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}

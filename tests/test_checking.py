@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -246,13 +245,11 @@ def test_another_framework_in_the_environment(digits, monkeypatch):
         checking.check_here(checked(digits))
 
 
-def test_the_command_imports_no_framework_and_is_quick():
+def test_the_command_imports_no_framework():
     code = "import sys, commands.check as c; c.main(); print(*sys.modules)"
-    began = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     modules = {name.partition(".")[0] for name in done.stdout.split()}
     assert not modules & {"tensorflow", "jax", "torch", "keras", "numba", "cv2"}
-    assert time.monotonic() - began < 30  # about 2 s
 
 
 def test_what_only_dvc_cannot_read(tmp_path, monkeypatch):

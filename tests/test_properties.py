@@ -101,15 +101,12 @@ def test_a_file_of_any_bytes_is_an_image_or_has_a_cause(data):
         assert (image.shape, image.dtype) == ((8, 8, 3), np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    members=st.dictionaries(
-        st.sampled_from([*cifar10.TRAIN, *cifar10.TEST, cifar10.META, "other"]),
-        st.binary(max_size=40) | st.integers(0, 2).map(lambda n: bytes(n * cifar10.RECORD)),
-    ),
-    flip=st.none() | st.integers(0, 200),
-)
-def test_any_archive_is_read_or_refused(members, flip, monkeypatch_module):
+WHOLE = dict.fromkeys([*cifar10.TRAIN, *cifar10.TEST], bytes(cifar10.RECORD))
+WHOLE[cifar10.META] = "\n".join("abcdefghij").encode()
+
+
+def _read(members, flip, monkeypatch_module):
+    """The labels in an archive; a byte of it is damaged."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, cifar10.NAME)
         with tarfile.open(path, "w:gz") as tar:
@@ -123,10 +120,28 @@ def test_any_archive_is_read_or_refused(members, flip, monkeypatch_module):
             path.write_bytes(data)
         monkeypatch_module.setattr(cifar10, "locate", lambda *arguments, **options: path)
         values = DIGITS["data"] | {"source": "cifar10", "root": folder, "image_size": 32, "sha256": None}
-        with contextlib.suppress(DataError):
-            source = cifar10.load(DataParams(**values))
-            assert source.train.images.shape[1:] == (32, 32, 3)
-            assert len(source.train.images) == len(source.train.labels)
+        source = cifar10.load(DataParams(**values))
+        assert source.train.images.shape[1:] == (32, 32, 3)
+        assert len(source.train.images) == len(source.train.labels)
+        return source.train.labels
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    members=st.dictionaries(
+        st.sampled_from([*WHOLE, "other"]),
+        st.binary(max_size=40) | st.integers(0, 2).map(lambda n: bytes(n * cifar10.RECORD)),
+        max_size=3,
+    ),
+    flip=st.none() | st.integers(0, 200),
+)
+def test_any_archive_is_read_or_refused(members, flip, monkeypatch_module):
+    with contextlib.suppress(DataError):
+        _read(WHOLE | members, flip, monkeypatch_module)
+
+
+def test_a_whole_archive_of_that_kind_is_read(monkeypatch_module):
+    assert _read(WHOLE | {"other": b"x"}, None, monkeypatch_module).tolist() == [0] * 5
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import tarfile
 import threading
-import time
 import urllib.request
 from pathlib import Path
 
@@ -40,12 +39,10 @@ def test_braces_are_those_of_bash(line):
 
 
 def test_too_many_names_are_refused_before_they_are_made():
-    began = time.monotonic()
     with pytest.raises(DataError, match="more than 10,000,000 names"):
         expanded("{0..99999999999}/{0..9}.tar")
     with pytest.raises(DataError, match="more than 10,000,000 names"):
         expanded("{-999999999999999999..999999999999999999}.tar")
-    assert time.monotonic() - began < 1
     assert expanded(text := f"{{0..{'9' * 5000}}}.tar") == [text]  # no number: Python reads none of so many digits
 
 

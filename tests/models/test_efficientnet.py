@@ -75,6 +75,7 @@ def test_multiply_accumulates_are_the_published_ones(size, side, published, b0):
     assert macs(model) / 1e9 == pytest.approx(published, rel=0.05)
 
 
+@slow
 def test_outputs_equal_those_of_keras_applications():
     """Strides, order of layers, padding, squeeze and excitation, normalisation of the input.
 

@@ -32,13 +32,13 @@ def test_every_arm_is_valid_and_another_one(name, preset):
         with pytest.raises(UserError, match=rf"{name}: it is for [\w -]+, not {preset}: add --preset {study.home}\."):
             run.jobs_of(name, study, preset, seeds=1)
         return
-    jobs = run.jobs_of(name, study, preset, seeds=1)
+    jobs, here = run.jobs_of(name, study, preset, seeds=1), params.read_yaml("params.yaml")
     assert len(jobs) == len(study.arms)
     assert len({job.experiment for job in jobs}) == len({job.settings for job in jobs})
     assert len({(job.settings, job.model) for job in jobs}) == len(jobs)  # no two arms do the same
     for job in jobs:
         params.check(job.parameters)
-        changes = presets.overrides(params.read_yaml("params.yaml"), job.parameters)  # DVC can be told so
+        changes = presets.overrides(here, job.parameters)  # DVC can be told so
         assert changes or (preset, job.parameters) == ("digits", presets.parameters("digits"))
 
 

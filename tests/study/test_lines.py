@@ -106,7 +106,9 @@ def test_the_picture_follows_the_rows(project, tmp_path):
 
 def test_committed_pictures_are_those_of_the_committed_rows(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    for path in sorted((ROOT / "docs/studies").glob("*/*.lines.png")):
+    paths = sorted((ROOT / "docs/studies").glob("*/*.lines.png"))
+    assert paths
+    for path in paths:
         preset, name = path.parent.name, path.name.removesuffix(".lines.png")
         save_chart(tmp_path / "again.png", lines.lines(Findings(name, definition.load(name), preset)))
         np.testing.assert_array_equal(Image.open(tmp_path / "again.png"), Image.open(path))

@@ -86,7 +86,9 @@ def test_only_studies_over_numbers_of_labels_have_peers():
 
 def test_committed_rows_can_be_measured_again():
     """One cell of each committed table."""
-    for path in sorted((ROOT / "docs/studies/digits").glob("*.peers.csv")):
+    paths = sorted((ROOT / "docs/studies/digits").glob("*.peers.csv"))
+    assert paths
+    for path in paths:
         name = path.name.removesuffix(".peers.csv")
         cell = [row for row in rows.read_peers(name, "digits") if (row["seed"], row["x"]) == (0, 20)]
         measured = {(row["peer"], row["use"]): row for row in cell}

@@ -335,6 +335,7 @@ def test_a_signal_stops_the_experiment_and_the_next_call_goes_on(project, number
     deadline = time.monotonic() + 60
     while not entries(project, "begun") and time.monotonic() < deadline:
         time.sleep(0.1)
+    assert entries(project, "begun")
     before = state(project)
     if ignored:
         study.send_signal(signal.SIGINT)

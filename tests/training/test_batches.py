@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax
 
@@ -39,6 +39,7 @@ def _noise(**switches):
     return InputNoise(augmentation=augmentation, randaugment=randaugment)
 
 
+@settings(deadline=None)
 @given(rows=st.integers(1, 40), batch_size=st.integers(1, 50), epochs=st.integers(1, 4))
 def test_every_row_is_seen_once_an_epoch(rows, batch_size, epochs):
     stream = ShuffledRows(rows, batch_size=batch_size, seed=3, name="a")
