@@ -57,10 +57,11 @@ def _imports(text):
     for node in _executed(ast.parse(text)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.level or node.module is None):
-            relative.append(node.lineno)
         elif isinstance(node, ast.ImportFrom):
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if node.level or node.module is None:
+                relative.append(node.lineno)
+            else:
+                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return tuple(names), relative
 
 
