@@ -42,6 +42,23 @@ def _gain(difference):
     return rounded(100 * difference.mean, 1, "+"), f"{low} to {high}"
 
 
+def test_natural_images(readme):
+    found = Findings("natural-images", definition.load("natural-images"), "cifar10-cpu")
+    gains = {(one.arm, one.control): one for one in found.compared()}
+    gain = gains["student-1-4000", "noise-4000"]
+    added, interval = _gain(gain.over_seeds)
+    teacher, noise, student = (_percent(found.by_seed(arm)) for arm in ("teacher-4000", "noise-4000", "student-1-4000"))
+    reached = f"a teacher reaches {teacher} %, noise alone {noise} % and a student {student} %"
+    several = f"{gain.over_seeds.n} of {found.study.seeds_with('cifar10-cpu')} seeds so far"
+    added = f"pseudo-labels add {added.removeprefix('+')} points (95 % interval {interval}, [{several}][natural])"
+    assert f"{reached}: at the same computing {added}" in readme
+    measured = mean_over_seeds(found.by_seed("student-1-4000"))
+    cell = (
+        f"{rounded(100 * measured.mean, 2)} % (n = {measured.n}, sd {rounded(100 * measured.deviation, 2)}, [natural])"
+    )
+    assert cell in readme
+
+
 def test_what_noise_does_to_a_teacher(readme):
     found = _findings("article")
     teacher, student = (found.compared(column)[0].over_seeds for column in ("teacher_accuracy", "accuracy"))
