@@ -50,13 +50,14 @@ def test_natural_images(readme):
     teacher, noise, student = (_percent(found.by_seed(arm)) for arm in ("teacher-4000", "noise-4000", "student-1-4000"))
     reached = f"a teacher reaches {teacher} %, noise alone {noise} % and a student {student} %"
     several = f"{gain.over_seeds.n} of {found.study.seeds_with('cifar10-cpu')} seeds so far"
-    added = f"pseudo-labels add {added.removeprefix('+')} points (95 % interval {interval}, [{several}][natural])"
+    points = added.removeprefix("+")
+    added = f"pseudo-labels add {points} points (95 % interval {interval}, [{several}][natural])"
     assert f"{reached}: at the same computing {added}" in readme
     measured = mean_over_seeds(found.by_seed("student-1-4000"))
-    cell = (
-        f"{rounded(100 * measured.mean, 2)} % (n = {measured.n}, sd {rounded(100 * measured.deviation, 2)}, [natural])"
-    )
-    assert cell in readme
+    deviation = rounded(100 * measured.deviation, 2)
+    assert f"{rounded(100 * measured.mean, 2)} % (n = {measured.n}, sd {deviation}, [natural])" in readme
+    goal = f"{student} %, {points} points above noise alone, 95 % interval {interval} ({several})"
+    assert goal in _text("docs/performance.md")
 
 
 def test_what_noise_does_to_a_teacher(readme):
