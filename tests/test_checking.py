@@ -47,6 +47,7 @@ BY_HAND = {  # what each network is by default, as docs/recipes.md has it
 def test_one_override_changes_the_network_of_every_preset(preset, name, section):
     tree = with_values(presets.parameters(preset), {"data.image_size": 64, f"{section}.image_size": None})
     tree["student"]["finetune"]["freeze_blocks"] = None  # of a deeper network
+    tree["student"]["init"] = "random"  # from a teacher's weights only its network can start
     before, tree = tree[section]["model"], with_values(tree, {f"{section}.model.name": name})
     for own in tree["generations"].values():
         own.get("student", {}).pop("model", None)  # this is by hand
