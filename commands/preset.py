@@ -230,7 +230,7 @@ def _assign(tree, new, section):
             _assign(there, value, params.section_of(field.annotation) if field else None)
         elif not isinstance(value, dict):
             tree[key] = value
-        elif json.dumps(there, default=str) != json.dumps(value):
+        elif json.dumps(there, default=repr) != json.dumps(value):
             tree[key] = _styled(key, value)
         for comment in tree.ca.items.get(key, []):
             if hasattr(comment, "column"):

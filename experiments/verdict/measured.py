@@ -42,10 +42,10 @@ def facts_of(plan: Plan, jobs: list[Job]) -> list[Facts]:
     """
     path = results_of(plan.preset) / "facts.json"
     known = read_json(path) if path.exists() else {}
-    for job in jobs:
-        if str(job.seed) not in known:
-            known[str(job.seed)] = asdict(Facts(_labels_used(plan, job), outside_of(plan, job)))
-    write_json(path, known)
+    new = [job for job in jobs if str(job.seed) not in known]
+    if new:
+        known |= {str(job.seed): asdict(Facts(_labels_used(plan, job), outside_of(plan, job))) for job in new}
+        write_json(path, known)
     found = [known[str(job.seed)] for job in jobs]
     return [Facts(one["labels"], Outside(**one["outside"]) if one["outside"] else None) for one in found]
 

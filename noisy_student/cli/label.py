@@ -60,7 +60,6 @@ def run(arguments: argparse.Namespace) -> int:
         labelling.check_new(folder)
     if arguments.into:
         labelling.check_apart(arguments.out, arguments.into)
-    if arguments.into:
         labelling.check_class_names(described.classes)
     predictor = FilePredictor(model, on_unreadable=cli.name_unreadable)
     found = _label(predictor, arguments)

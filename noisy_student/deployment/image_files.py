@@ -151,10 +151,10 @@ def _of(path):
 
 def _matched(matches):
     """Files that a pattern matches, and those below folders that it matches, each once."""
-    folders = {os.path.normpath(match) for match in matches if os.path.isdir(match)}
-    alone = {os.path.normpath(match) for match in matches} - folders
-    for match in matches:
-        place = os.path.normpath(match)
+    places = {match: os.path.normpath(match) for match in matches}
+    folders = {place for match, place in places.items() if os.path.isdir(match)}
+    alone = {*places.values()} - folders
+    for match, place in places.items():
         if place in alone:
             yield from _of(match)
         elif folders.isdisjoint(map(str, Path(place).parents)):  # else its files come with that folder's

@@ -28,8 +28,8 @@ def readme():
     return _text("README.md")
 
 
-def _findings(name):
-    return Findings(name, definition.load(name), "digits")
+def _findings(name, preset="digits"):
+    return Findings(name, definition.load(name), preset)
 
 
 def _percent(values):
@@ -43,7 +43,7 @@ def _gain(difference):
 
 
 def test_natural_images(readme):
-    found = Findings("natural-images", definition.load("natural-images"), "cifar10-cpu")
+    found = _findings("natural-images", "cifar10-cpu")
     gains = {(one.arm, one.control): one for one in found.compared()}
     gain = gains["student-1-4000", "noise-4000"]
     added, interval = _gain(gain.over_seeds)
