@@ -114,6 +114,14 @@ def test_recipe_shows_what_differs_beside_the_default_and_what_matters(facts):
     assert not {"`student.schedule.decay_rate`", "`student.optimizer.rho`"} & set(recipe)  # of others
 
 
+def test_which_weights_they_are(facts, changed):
+    last = replace(facts, settings=changed(student__select_by="last"))
+    tuned = {"finetune": {"image_size": 10, "steps": 1200, "before": {}, "after": {}}}
+    assert "the weights are those of step 1,600, the last.\n" in card(last)
+    both = "the last, then fine-tuned for 1,200 steps on images of 10 pixels.\n"
+    assert f"the weights are those of step 1,600, {both}" in card(replace(last, summary=facts.summary | tuned))
+
+
 def test_a_generations_own_values_count(facts, changed):
     own = {"teacher": "teacher", "student": {"steps": 800}, "noise": {"dropout": 0.25}}
     recipe = _rows(card(replace(facts, settings=changed(generations={"gen1": own}))), "Recipe")

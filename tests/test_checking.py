@@ -101,6 +101,14 @@ def test_no_two_networks_share_a_parameter():
 # --- before the first stage ------------------------------------------------------------------------
 
 KNOWN = {
+    "a crop that may show nothing": (
+        {"augmentation.crop": 16},
+        r"augmentation\.crop=16: .* images of 16 pixels some crops show nothing of them\. Give less than 16",
+    ),
+    "the same of images that grow": (
+        {"data.image_size": 32, "augmentation.crop": 16, "student.progressive.image_size": 16},
+        r"augmentation\.crop=16: .* images of 16 pixels",
+    ),
     "fewer labels than classes": ({"data.labelled": 9}, r"data\.labelled=9: there are 10 classes"),
     "fewer validation images than classes": ({"data.validation": 4}, r"data\.validation=4: there are 10 classes"),
     "a confidence that none can have": (

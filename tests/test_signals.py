@@ -1,12 +1,15 @@
 """A stage notices that the DVC that started it is gone, whatever shell stands between them."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from noisy_student.runtime.signals import Stopped, deferred
 from support import ROOT
 
 STAGE = """
@@ -68,3 +71,21 @@ def test_without_dvc_nobody_is_an_orphan(tmp_path):
         check=True,
     )
     assert found.stdout == "False\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_nobody_served_is_handed_to_the_block_around(number):
+    with deferred() as outer:
+        with deferred() as inner:
+            os.kill(os.getpid(), number)
+            assert (inner.pending(), outer.pending()) == (number, None)
+        assert outer.pending() == number
+
+
+def test_a_signal_that_was_served_is_not():
+    with deferred() as outer:
+        with contextlib.suppress(Stopped), deferred() as inner:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise Stopped("saved", inner.pending())
+        assert inner.pending() == signal.SIGINT
+        assert outer.pending() is None

@@ -171,9 +171,9 @@ def colours(image: Image.Image, path: Path, known: Header, levels: Levels) -> tu
         return image, None
     rgb = values[..., 2::-1]
     depth = depth_of(rgb, known, levels)
-    if depth is None or depth.levels == DEEP:
+    if depth is None or (depth.levels == DEEP and "transparency" not in image.info):
         return image, depth
-    bands = to_8_bits(rgb, depth.levels)
+    bands = (rgb >> 8).astype(np.uint8) if depth.levels == DEEP else to_8_bits(rgb, depth.levels)  # as Pillow has it
     alpha = np.full(bands.shape[:2], 255, np.uint8)
     if values.shape[2] == 4 and image.has_transparency_data:
         own = values[..., 3]

@@ -78,6 +78,12 @@ class Requests:
     def __init__(self) -> None:
         self.signal: int | None = None
 
+    def note(self, number: int, frame: object) -> None:
+        """Handle a signal: the first one is kept, a second one acts at once."""
+        if self.signal is not None:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        self.signal = number
+
     def pending(self) -> int | None:
         """The number of the signal that asks to stop, or None; an orphan is asked by SIGHUP."""
         return signal.SIGHUP if self.signal is None and is_orphaned() else self.signal
@@ -100,21 +106,20 @@ def deferred() -> Iterator[Requests]:
 
     Yields:
         `Requests`, to be asked at moments at which the work can be saved. Outside of the main thread,
-        where Python handles no signals, it never asks to stop.
+        where Python handles no signals, it never asks to stop. A signal that came too late for such a moment is handed
+        to the block around this one, if there is another.
     """
     requests = Requests()
-
-    def handler(number, frame):
-        if requests.signal is not None:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        requests.signal = number
-
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: old for number in numbers if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in before:
-        signal.signal(number, handler)
+        signal.signal(number, requests.note)
     try:
         yield requests
     finally:
         for number, old in before.items():
             signal.signal(number, old if old is not None else signal.SIG_DFL)
+    around = {number: getattr(old, "__self__", None) for number, old in before.items()}
+    for number, outer in around.items():
+        if number == requests.signal and isinstance(outer, Requests):
+            outer.note(number, None)

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from noisy_student.runtime import layout
+from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import DataError, DownloadError
 from noisy_student.runtime.files import sha256 as file_sha256
 from noisy_student.runtime.progress import bar
@@ -42,9 +42,19 @@ def locate(name: str, *, url: str, root: Path, sha256: str) -> Path:
                 "Delete it, so that it is downloaded; if it is the build you want, set data.sha256 to its hash."
             )
         return own
-    if downloaded.is_file() and file_sha256(downloaded) == sha256:
+    if _is_whole(downloaded, sha256):
         return downloaded
-    return fetch(url, path=downloaded, sha256=sha256)
+    try:
+        with locks.held(downloaded.with_name(f".{name}.lock"), what=f"the download of {name}"):
+            if _is_whole(downloaded, sha256):  # another process has made it meanwhile
+                return downloaded
+            return fetch(url, path=downloaded, sha256=sha256)
+    except OSError as error:
+        raise _not_there(url, downloaded, error) from error
+
+
+def _is_whole(path, sha256):
+    return path.is_file() and file_sha256(path) == sha256
 
 
 def fetch(url: str, *, path: Path, sha256: str, timeout: float = 30.0) -> Path:
@@ -65,7 +75,7 @@ def fetch(url: str, *, path: Path, sha256: str, timeout: float = 30.0) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         _transfer_with_retries(url, part, sha256, timeout)
     except OSError as error:
-        raise DownloadError(f"{url}: cannot be downloaded to {path} ({error}). {_by_hand(path)}") from error
+        raise _not_there(url, path, error) from error
     actual = file_sha256(part)
     if actual != sha256:
         part.unlink()
@@ -76,6 +86,10 @@ def fetch(url: str, *, path: Path, sha256: str, timeout: float = 30.0) -> Path:
         )
     os.replace(part, path)
     return path
+
+
+def _not_there(url, path, error):
+    return DownloadError(f"{url}: cannot be downloaded to {path} ({error}). {_by_hand(path)}")
 
 
 def _by_hand(path):
@@ -104,6 +118,15 @@ def _transfer_with_retries(url, part, sha256, timeout):
     raise ConnectionError("the server refuses every range of the file")
 
 
+def _total(answer, present):
+    """Bytes of the whole file, `present` of which are there; None if the server does not say."""
+    whole = re.fullmatch(r"bytes \d+-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if answer.status == 206 and whole:  # what it sends may be less than all the rest
+        return int(whole[1])
+    length = answer.headers.get("Content-Length", "")
+    return present + int(length) if length.isdecimal() else None
+
+
 def _transfer(url, part, timeout):
     """Append to `part` what is missing; raise ConnectionError if the connection ends early."""
     present = part.stat().st_size if part.exists() else 0
@@ -116,8 +139,7 @@ def _transfer(url, part, timeout):
         elif not re.match(rf"bytes {present}-", answer.headers.get("Content-Range", "")):
             part.unlink(missing_ok=True)
             raise ConnectionError("the server sent another range than was asked for")
-        length = answer.headers.get("Content-Length")
-        total = None if length is None else present + int(length)
+        total = _total(answer, present)
         shown = bar(total=total, name=part.stem, unit="byte", initial=present)
         with part.open("ab" if present else "wb") as file, shown:
             while chunk := answer.read(CHUNK):

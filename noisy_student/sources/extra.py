@@ -32,7 +32,7 @@ def load_extra(
     """
     check_input_path(f"eval.extra_tests.{name}", str(path))
     path, where = Path(path), f"eval.extra_tests.{name}={path}"
-    arrays = sorted(path.glob("*.npy"))
+    arrays = sorted(array for array in path.glob("*.npy") if not array.name.startswith("."))
     if arrays:
         return _pair(arrays, where, len(classes), size), list(range(len(classes)))
     read = MemoryReader(size=size, resize=resize, levels=levels)

@@ -97,7 +97,8 @@ def _read_official(folder, val):
     except Exception as error:  # a damaged file makes the parser raise almost anything
         raise DataError(f"{meta}: cannot be read as the devkit's synsets ({error!r}). Get it again.") from error
     numbers = _lines(path)
-    names = sorted(entry.name for entry in val.iterdir() if entry.suffix.lower() in IMAGES)
+    entries = (entry for entry in val.iterdir() if not entry.name.startswith("."))
+    names = sorted(entry.name for entry in entries if entry.suffix.lower() in IMAGES)
     if len(numbers) != len(names):
         raise DataError(
             f"{path}: {len(numbers):,} lines for {len(names):,} images in val/, expected one for each, in the order of "

@@ -13,6 +13,7 @@ from noisy_student.sources import remote
 TAR = (".tar", ".tar.gz", ".tgz")
 MOST = 10_000_000  # names of one list, ranges written out
 _RANGE = re.compile(r"(-?\d{1,18})\.\.(-?\d{1,18})(?:\.\.(-?\d{1,18}))?")  # `len` of a range ends at 2 ** 63
+_LETTERS = re.compile(r"([a-z](?=\.\.[a-z])|[A-Z](?=\.\.[A-Z]))\.\.([A-Za-z])(?:\.\.(-?\d{1,18}))?")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _FORM = (
     "data.unlabelled_from takes a folder, or a text file with a path or a URL of a .tar file or an image in each line, "
@@ -46,7 +47,7 @@ def read_list(path: Path) -> list[Listed]:
     """The files that a list names, in its order; a .tar file is a list of itself.
 
     Lines that are empty or begin with # do not count. Ranges and choices in braces are written out as bash does it:
-    {000..099}, {a,b}. Paths are relative to the list's folder.
+    {000..099}, {a..d}, {a,b}. Paths are relative to the list's folder.
 
     Raises:
         DataError: it cannot be read, names nothing, names a file twice, or what cannot be a file here.
@@ -125,6 +126,10 @@ def _choices(match) -> Sequence[str]:
     inner = match[1]
     if limits := _RANGE.fullmatch(inner):
         return _Numbers(*limits.groups())
+    if limits := _LETTERS.fullmatch(inner):
+        first, last, step = ord(limits[1]), ord(limits[2]), abs(int(limits[3] or 1)) or 1
+        codes = range(first, last + 1, step) if first <= last else range(first, last - 1, -step)
+        return [chr(code) for code in codes]
     return inner.split(",") if "," in inner else [match[0]]
 
 

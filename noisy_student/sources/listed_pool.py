@@ -4,6 +4,7 @@ One task of the executor a .tar file (or some image files): it reads them, and l
 kept in a .tar of ours, beside the checkpoints, with an index. Nothing else of what was read is kept.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -97,11 +98,13 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     for group in groups:
         expected = [facts[file] for file in group if file.is_tar]
         names, lines = [file.name for file in group], [file.line for file in group]
-        digest = hashlib.blake2b(json.dumps([names, expected, common]).encode(), digest_size=12).hexdigest()
+        seen = expected or [_seen(name) for name in names]
+        digest = hashlib.blake2b(json.dumps([names, seen, common]).encode(), digest_size=12).hexdigest()
         title = f"line {lines[0]}" if lines[0] == lines[-1] else f"lines {lines[0]} to {lines[-1]}"
         size = sum(each.bytes or 0 for each in expected)
         tasks.append(Task(title, folder / f"shard-{digest}.tar", size, {"names": names, "is_tar": bool(expected)}))
     folder.mkdir(parents=True, exist_ok=True)
+    _forget_unreadable(tasks)
     executor = configuration.load()
     common["shown"] = len(tasks) == 1 and in_this_process(executor, None)
     work = Work(Call(f"{__name__}:{read_files.__name__}", {**common, "folder": os.path.abspath(folder)}))
@@ -112,6 +115,23 @@ def read_listed(path: Path, data: DataParams, folder: Path) -> ListedImages:
     images.files = _identity(files, facts)
     images.record = report.for_record()
     return images
+
+
+def _seen(name):
+    """Size and time of a local image file; another one of its name is read anew."""
+    if remote.is_url(name):
+        return None
+    with contextlib.suppress(OSError):
+        facts = os.stat(name)
+        return [facts.st_size, facts.st_mtime_ns]
+    return None
+
+
+def _forget_unreadable(tasks):
+    """Remove what was read of image files of which some could not be: at a URL they may be there now."""
+    for task in tasks:
+        if not task.arguments["is_tar"] and task.output.exists() and Kept.of(task.output).unreadable:
+            task.output.unlink()
 
 
 def _run(work, tasks, executor, title, folder):

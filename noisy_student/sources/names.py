@@ -39,8 +39,8 @@ def class_folders(split: Path) -> dict[str, Path]:
     """
     by_name: dict[str, Path] = {}
     for path in folders(split):
-        if not path.name.isprintable():  # nor encodable as UTF-8
-            raise DataError(f"{split}: the folder name {path.name!a} cannot be printed. Rename it.")
+        if not path.name.isprintable() or not path.name.strip():  # nor encodable as UTF-8
+            raise DataError(f"{split}: the folder name {path.name!a} cannot be printed, or is blank. Rename it.")
         name = normal(path.name)
         if name in by_name:
             raise DataError(

@@ -5,6 +5,7 @@ Credentials, endpoints and proxies are those of the protocol's own library: AWS_
 """
 
 import contextlib
+import ftplib
 import importlib.util
 import os
 import re
@@ -46,8 +47,12 @@ def is_url(name: str) -> bool:
 
 def shown(name: str) -> str:
     """A name for messages and records, which others may see: without a login, and without what a URL is signed by."""
-    if not _is_http(name):
+    if not is_url(name):
         return name
+    if not _is_http(name):
+        scheme, _, rest = name.partition("://")
+        host, slash, path = rest.partition("/")
+        return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
     scheme, host, path = name.partition("://")[0].lower(), "...", ""
     with contextlib.suppress(ValueError):  # no URL
         _, host, path, *_ = urllib.parse.urlsplit(name)
@@ -103,7 +108,7 @@ def known(name: str) -> Known:
         facts = system.info(path)
         if facts.get("type") == "directory":
             raise DataError(
-                f"{shown(name)}: a folder. Name the files in it, e.g. {name.rstrip('/')}/pool-{{000..099}}.tar."
+                f"{shown(name)}: a folder. Name the files in it, e.g. {shown(name).rstrip('/')}/pool-{{000..099}}.tar."
             )
         etag = next(
             (str(facts[key]) for key in ("ETag", "etag", "md5Hash", "Last-Modified", "LastModified") if facts.get(key)),
@@ -173,9 +178,12 @@ def _reason(error):
     status = getattr(error, "status", None)
     if status in _PASSING:
         return "passing"
-    if isinstance(error, FileNotFoundError) or status in (404, 410):
+    answer = str(error)[:3] if isinstance(error, ftplib.Error) else ""  # FTP's own statuses
+    if isinstance(error, FileNotFoundError) or status in (404, 410) or answer in _NO_SUCH_FILE:
         return "missing"
     if isinstance(error, PermissionError) or status in (401, 403) or type(error).__name__ in _NO_CREDENTIALS:
+        return "forbidden"
+    if answer.startswith("5"):
         return "forbidden"
     packages = type(error).__module__.partition(".")[0]
     network = isinstance(error, OSError | EOFError) or packages in (
@@ -184,11 +192,17 @@ def _reason(error):
         "aiobotocore",
         "gcsfs",
         "google",
+        "ftplib",
+        "paramiko",
     )
     return "passing" if network or isinstance(error, TimeoutError) else ""
 
 
-_NO_CREDENTIALS = ("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound")
+_NO_CREDENTIALS = (
+    *("NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"),
+    *("AuthenticationException", "BadAuthenticationType", "PasswordRequiredException"),  # paramiko's
+)
+_NO_SUCH_FILE = ("550", "553")  # of FTP
 
 
 def _rights(url):

@@ -181,11 +181,20 @@ def _recipe(facts):
     yield (
         f"Computed in {facts.summary['precision']} with the backend {facts.settings.backend}; the weights are those of "
         f"step {best['step']:,}"
-        + (", the last." if chosen.student.select_by == "last" else f", best by validation {chosen.student.select_by}.")
+        + (", the last" if chosen.student.select_by == "last" else f", best by validation {chosen.student.select_by}")
+        + _tuned(facts.summary)
+        + "."
     )
     if not facts.balanced:
         yield "No pseudo-labels: a control, which learned from the labelled images alone."
     yield from _table(("parameter", "here", "default, where it differs"), _parameters(facts))
+
+
+def _tuned(summary):
+    if "finetune" not in summary:
+        return ""
+    tuned = summary["finetune"]
+    return f", then fine-tuned for {tuned['steps']:,} steps on images of {tuned['image_size']} pixels"
 
 
 def _parameters(facts):

@@ -72,6 +72,7 @@ def check(values: dict[str, Any], where: str = "params.yaml") -> params.Params:
     wrong = [*source_faults(settings.data), *network_faults(settings), *_rule_faults(settings)]
     wrong += _class_faults(settings, ADAPTERS[settings.data.source].RULES.classes)
     wrong += [line for used, line in _unused(settings) if not used]
+    wrong += _crop_faults(settings)
     params.refuse(wrong, where)
     return settings
 
@@ -95,6 +96,20 @@ def check_here(settings: params.Params, where: str = "params.yaml") -> None:
     installed.check_packages(settings.backend)
     executing.load()
     params.refuse(_shared_faults(settings), where)
+
+
+def _crop_faults(settings):
+    """A crop that may show nothing of an image."""
+    crop, sides = settings.augmentation.crop, [settings.data.image_size]
+    for _, training in _trainings(settings):
+        tuned = training.finetune.image_size if training.finetune.epochs and training.finetune.augment else None
+        sides += filter(None, (training.image_size, training.progressive.image_size, tuned))
+    if crop < min(sides):
+        return []
+    return [
+        f"augmentation.crop={crop}: with so much around images of {min(sides)} pixels some crops show nothing of them. "
+        f"Give less than {min(sides)}; 4 is usual at 32 pixels"
+    ]
 
 
 def _shared_faults(settings):

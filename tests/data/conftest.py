@@ -104,6 +104,7 @@ class Server:
         files: content by name.
         ranges: whether Range requests are honoured.
         cuts: after how many bytes each of the next answers is cut.
+        most: bytes of an answer to a request for a range.
         block: ranges begin at a multiple of this, whatever was asked.
         garbled: how many of the next answers are no HTTP.
         statuses: error statuses of the next answers.
@@ -114,7 +115,7 @@ class Server:
     def __init__(self, url):
         self.url = url
         self.files, self.ranges, self.cuts, self.statuses = {}, True, [], []
-        self.block, self.garbled = 1, 0
+        self.block, self.garbled, self.most = 1, 0, None
         self.requests, self.sent = [], 0
 
 
@@ -149,11 +150,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if start >= len(content):
             return self.send_error(416)
         self.send_response(206 if start else 200)
+        body = content[start:][: state.most if start else None]
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        body = content[start:]
         body = body[: state.cuts.pop(0)] if state.cuts else body
         state.sent += len(body)  # before the client can see the end
         self.wfile.write(body)

@@ -2,9 +2,13 @@
 
 import hashlib
 import socket
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from noisy_student.runtime import locks
 from noisy_student.runtime.errors import DataError, DownloadError
 from noisy_student.sources import download
 from noisy_student.sources.download import downloads_dir, fetch, locate
@@ -205,3 +209,47 @@ def test_downloads_dir_without_dvc(monkeypatch, tmp_path):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     assert downloads_dir().resolve() == tmp_path / "data/prepared/downloads"
+
+
+def test_a_server_that_sends_less_than_the_rest_is_asked_again(server, path):
+    server.most = 400_000
+    part(path, CONTENT[:200_000])
+    get(server, path)
+    assert_only_the_file(path)
+    assert [asked for _, asked in server.requests] == ["bytes=200000-", "bytes=600000-", "bytes=1000000-"]
+
+
+def test_lengths_by_hand():
+    def total(status, present, **headers):
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return download._total(SimpleNamespace(status=status, headers=named), present)
+
+    assert total(206, 10, Content_Range="bytes 10-19/100", Content_Length="10") == 100
+    assert total(206, 10, Content_Range="bytes 10-19/*", Content_Length="10") == 20
+    assert total(200, 0, Content_Length="30") == 30
+    assert total(200, 0, Content_Length="abc") is None
+    assert total(200, 0) is None
+
+
+def test_two_processes_download_once(server, path, tmp_path, monkeypatch, capfd):
+    """The one that comes second waits, and takes what the first has made."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    path = downloads_dir() / "file.bin"
+    found = []
+
+    def second():
+        found.append(locate("file.bin", url=f"{server.url}/file.bin", root=tmp_path / "none", sha256=SHA256))
+
+    thread = threading.Thread(target=second)
+    with locks.held(path.with_name(".file.bin.lock"), what="the first"):
+        thread.start()
+        said, end = "", time.monotonic() + 60
+        while "the download of file.bin: already at work" not in said and time.monotonic() < end:
+            said += capfd.readouterr().err
+        path.write_bytes(CONTENT)
+    thread.join()
+    assert (found, server.requests) == ([path], [])
+    path.unlink()
+    second()
+    assert path.read_bytes() == CONTENT
+    assert len(server.requests) == 1

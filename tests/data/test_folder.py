@@ -140,7 +140,7 @@ def test_a_single_class_is_refused(tmp_path, data_params):
         load_source(data_params(source="folder", root=str(tmp_path)))
 
 
-@pytest.mark.parametrize("name", [b"a\nb", b"\xff"])
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff", b" ", "\u2003".encode()])
 def test_a_class_that_cannot_be_printed_is_refused(tmp_path, data_params, name):
     for split in ("train", "test"):
         for folder in (name, b"other"):

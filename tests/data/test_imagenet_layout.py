@@ -97,6 +97,7 @@ def test_an_unreadable_image_keeps_the_others_labels(root, data_params):
 def test_stray_files_are_skipped(root, data_params):
     _devkit(root)
     (root / "val/Thumbs.db").write_bytes(b"x")
+    (root / f"val/._{VAL[0][0]}").write_bytes(b"of a Mac")
     (root / "val/notes: old.txt").write_bytes(b"x")
     source = load_source(data_params(source="folder", root=str(root)))
     assert source.test.labels.tolist() == [2, 0, 2]

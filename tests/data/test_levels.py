@@ -294,3 +294,16 @@ def test_an_extra_test_set_goes_by_the_same_rule(folders, tmp_path):
         load_extra("mine", tmp_path / "set", **options)
     extra, _ = load_extra("mine", tmp_path / "set", levels=4096, **options)
     assert extra.images[:, 4, 4, 0].tolist() == [249, 56]
+
+
+def test_a_transparent_colour_of_16_bits(tmp_path):
+    """All of its bits count, of the key and of the pixels."""
+    key = np.array([0x1234, 0x5678, 0x9ABC], np.uint16)
+    values = np.random.default_rng(0).integers(0, 65536, (8, 8, 3)).astype(np.uint16)
+    values[0, 0], values[0, 1], values[0, 2] = key, (0x3400, 0x7800, 0xBC00), key + 1
+    write_colours(tmp_path / "a.png", values)
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(data[:33] + _chunk(b"tRNS" + key.astype(">u2").tobytes()) + data[33:])
+    expected = (values >> 8).astype(np.uint8)
+    expected[0, 0] = 255
+    np.testing.assert_array_equal(scaled(tmp_path / "a.png"), expected)

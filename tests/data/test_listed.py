@@ -1,6 +1,7 @@
 """A pool as a list of .tar files and images: the splits are those of the same images in a folder, to the byte."""
 
 import contextlib
+import ftplib
 import functools
 import hashlib
 import http.server
@@ -29,10 +30,11 @@ from noisy_student.sources.staging import remembering_reader
 
 NO_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
 RAY = [pytest.param("name=ray,workers=2", marks=[pytest.mark.slow, NO_RAY], id="ray")]
+LETTERS = ("p-{a..d}.tar", "{D..A}", "{a..g..3}", "{z..x}{1..2}", "{a..}", "{a..1}")
 LINES = ("a{000..003}.tar", "{08..11}", "{3..1}", "{a,b,c}-{1..2}.tar", "{x}", "plain", "{-1..1}", "{1..9..4}", "{,b}c")
 
 
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("line", LINES + LETTERS)
 def test_braces_are_those_of_bash(line):
     bash = subprocess.run(["bash", "-c", f"printf '%s\\n' {line}"], capture_output=True, text=True, check=True)
     assert expanded(line) == bash.stdout.splitlines()
@@ -471,3 +473,66 @@ def test_a_file_that_has_changed_is_read_again(project, images, expected):
         (project / name).write_bytes(content)
     prepared(parameters("pool.txt"))
     assert digests(project / "out") == expected()
+
+
+def test_image_files_that_were_damaged_are_read_again(project, images, expected):
+    """After a `prepare` that failed, as it keeps what was read."""
+    whole = expected()
+    for name, content in images.items():
+        (project / name).write_bytes(content[:40])
+    (project / "pool.txt").write_text("\n".join(images))
+    with pytest.raises(DataError, match=r"no readable image in its files \(40 unreadable\)"):
+        prepared(parameters("pool.txt"))
+    for name, content in images.items():
+        (project / name).write_bytes(content)
+    prepared(parameters("pool.txt"))
+    assert digests(project / "out") == whole
+
+
+def test_an_image_file_that_has_changed_is_read_again_and_others_are_not(project, images, monkeypatch):
+    names = list(images)[:3]
+    for name in names:
+        (project / name).write_bytes(images[name])
+    (project / "pool.txt").write_text("\n".join(names))
+    first = listed_pool.read_listed(project / "pool.txt", parameters("pool.txt"), project / "kept")
+    (project / names[1]).write_bytes(images[names[0]] + b"more")
+    again = listed_pool.read_listed(project / "pool.txt", parameters("pool.txt"), project / "kept")
+    assert np.array_equal(np.stack(list(again[:])), np.stack(list(first[:]))[[0, 0, 2]])
+
+    def read_files(output, **arguments):
+        raise AssertionError(arguments)
+
+    monkeypatch.setattr(listed_pool, "read_files", read_files)
+    listed_pool.read_listed(project / "pool.txt", parameters("pool.txt"), project / "kept")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ftp://me:secret@host/a@2x.tar", "ftp://host/a@2x.tar"),
+        ("sftp://me@host:22/p.tar?x=1", "sftp://host:22/p.tar?x=1"),
+        ("s3://bucket/a@b.tar", "s3://bucket/a@b.tar"),
+        ("HTTPS://me:secret@host/p.tar?signed=1", "https://host/p.tar"),
+        ("photos/a@b.png", "photos/a@b.png"),
+        ("C:\\a@b.png", "C:\\a@b.png"),
+    ],
+)
+def test_no_login_is_shown(name, expected):
+    assert remote.shown(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("530 Login incorrect.", r"ftp://host/p\.tar: may not be read \(530 Login incorrect\)"),
+        ("550 No such file.", r"ftp://host/p\.tar: there is no such file"),
+        ("421 Too many users.", r"ftp://host/p\.tar: cannot be read \(421 Too many users\)"),
+    ],
+)
+def test_what_an_ftp_server_answers(answer, message, monkeypatch):
+    def fail(url, **options):
+        raise (ftplib.error_temp if answer.startswith("4") else ftplib.error_perm)(answer)
+
+    monkeypatch.setattr(remote, "_of", fail)
+    with pytest.raises((DataError, remote.PassingError), match=f"^{message}"):
+        remote.known("ftp://me:secret@host/p.tar")

@@ -164,6 +164,7 @@ def test_a_pair_of_arrays(tmp_path):
     images = photographs(32, 5)
     np.save(tmp_path / "cifar10.1_v6_data.npy", images)
     np.save(tmp_path / "cifar10.1_v6_labels.npy", np.array([2, 0, 1, 1, 2], np.int32))
+    (tmp_path / "._cifar10.1_v6_data.npy").write_bytes(b"of a Mac")
     found, present = _extra(tmp_path)
     assert np.array_equal(found.images, images)
     assert found.labels.dtype == np.int64
