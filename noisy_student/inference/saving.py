@@ -2,6 +2,7 @@
 
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -149,7 +150,15 @@ def _check_archive(path):
             if unpacked > INFLATION * packed:
                 raise DataError(f"{path}: {packed:,} bytes that unpack to {unpacked:,}, no model of ours. {MEND}")
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
         raise DataError(f"{path}: truncated, or not a .keras file ({error}). {MEND}") from error
     if missing:
         raise DataError(f"{path}: not a .keras file, {', '.join(sorted(missing))} is missing in it. {MEND}")

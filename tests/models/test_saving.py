@@ -198,6 +198,18 @@ def flip_bit(path):
     path.write_bytes(data)
 
 
+def pack_and_damage(path, method):
+    """Pack the members anew, with bytes in their midst that no unpacking makes sense of."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 2] = bytes(len(data) // 2 - len(data) // 3)
+    path.write_bytes(data)
+
+
 def change_config(path, change):
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
@@ -220,6 +232,9 @@ DAMAGES = {
     "empty": (lambda path: path.write_bytes(b""), "truncated, or not a .keras file"),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), "truncated, or not a .keras file"),
     "text": (lambda path: path.write_text("a model"), "truncated, or not a .keras file"),
+    "deflated": (lambda path: pack_and_damage(path, zipfile.ZIP_DEFLATED), "truncated, or not|checksum of"),
+    "bzip2": (lambda path: pack_and_damage(path, zipfile.ZIP_BZIP2), "truncated, or not|checksum of"),
+    "lzma": (lambda path: pack_and_damage(path, zipfile.ZIP_LZMA), "truncated, or not|checksum of"),
     "flipped": (flip_bit, "checksum of model.weights.h5"),
     "no weights": (lambda path: rewrite(path, "model.weights.h5", None), "model.weights.h5 is missing"),
     "cut weights": (lambda path: rewrite(path, "model.weights.h5", b"\x89HDF"), "can load in safe mode"),
