@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 CODE = ("benchmarks", "commands", "noisy_student", "presets", "stages", "data/pools", "dvc.yaml", "params.yaml")
 STEPS = {"utilisation": 0.25, "labelling": 0.1, "cifar10": 1.0, "cifar10-4k": 1.0}  # at most so much of the time left
 OF_IMAGES = ("cifar10", "cifar10-4k")  # what needs CIFAR-10
+FLAGS = ("XLA_FLAGS", "JAX_PLATFORMS")  # variables that change what is measured
 GRACE = 30  # seconds in which a step that is stopped saves what it has done
 # Dense bfloat16 TFLOP/s by vendors' data sheets; the first name that the device's contains.
 PEAKS = {"H200": 989, "H100 PCIe": 756, "H100": 989, "A100": 312}
@@ -89,9 +90,7 @@ def utilisation(options, result):
         def __getitem__(self, index):
             return self.batch
 
-    for size in sizes:
-        if str(size) in done:  # by an earlier call
-            continue
+    def timed(size):
         model = build(own, mode="train", classes=10, image_size=32, precision=precision)
         compile_for_training(model, training, rate=0.001, round_steps=steps)
         seconds = []
@@ -99,11 +98,23 @@ def utilisation(options, result):
             began = time.perf_counter()
             model.fit(Constant(size), verbose=0, shuffle=False)
             seconds.append(time.perf_counter() - began)
+        return seconds
+
+    for size in sizes:
+        if str(size) in done:  # by an earlier call
+            continue
+        try:
+            seconds = timed(size)
+        except Exception as error:
+            if not done:
+                raise
+            result["stopped_at"] = f"batch {size}: {str(error)[:300]}"  # too large for the memory, as a rule
+            return
         rate = steps * size / statistics.median(seconds[1:])
         share = rate * flops / (most * 1e12) if most else None
         done[str(size)] = {"images_per_second": rate, "tflops": rate * flops / 1e12, "utilisation": share}
+        result["best"] = max(done.values(), key=lambda measured: measured["tflops"])
         yield
-    result["best"] = max(done.values(), key=lambda measured: measured["tflops"])
 
 
 def labelling(options, result):
@@ -233,6 +244,7 @@ def run_step(options):
     try:
         signals.raise_on_sigterm()
         backends.select("jax")
+        result["flags"] = {name: os.environ.get(name, "") for name in FLAGS}  # as they are for this step
         for _ in WORK[options.step](options, result):
             options.save()
         result["complete"] = True
@@ -285,7 +297,10 @@ def measure(options):
     out = Path(options.out).resolve()
     out.mkdir(parents=True, exist_ok=True)
     done = {}
-    for step, share in STEPS.items():
+    # once more from the beginning: what a step's share of the time was too short for is gone on with in what is left
+    for step, share in [*STEPS.items(), *((step, 1.0) for step in STEPS)]:
+        if "failed" in done.get(step, {}):
+            continue
         target, left = out / f"{step}.json", deadline - time.monotonic()
         done[step] = json.loads(target.read_text()) if target.exists() else {"complete": False}
         possible = bool(options.cifar10) or step not in OF_IMAGES
@@ -310,9 +325,10 @@ def check_options(options):
         SystemExit: they are others.
     """
     path = Path(options.out, "options.json")
-    given = {name: getattr(options, name) for name in ("sha256", "goal", "epochs", "peak", "tiny")}
+    given = {f"--{name}": getattr(options, name) for name in ("sha256", "goal", "epochs", "peak", "tiny")}
+    given |= {name: os.environ.get(name, "") for name in FLAGS}
     begun = json.loads(path.read_text(encoding="utf-8")) if path.exists() else given
-    others = [f"--{name} {value}, now {given[name]}" for name, value in begun.items() if value != given[name]]
+    others = [f"{name} {value}, now {given[name]}" for name, value in begun.items() if value != given.get(name)]
     if others:
         sys.exit(f"error: {options.out} was begun with {'; '.join(others)}. Give another --out, or those options.")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -322,8 +338,7 @@ def check_options(options):
 def _facts(options):
     from noisy_student.runtime import environment
 
-    flags = {name: os.environ[name] for name in ("XLA_FLAGS", "JAX_PLATFORMS") if name in os.environ}
-    return {"tiny": options.tiny, "versions": environment.versions(), "cpu": environment.cpu()["name"], "flags": flags}
+    return {"tiny": options.tiny, "versions": environment.versions(), "cpu": environment.cpu()["name"]}
 
 
 def main():

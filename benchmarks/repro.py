@@ -79,7 +79,9 @@ def main():
         "commit has the nearest parameters that it knows: it chooses checkpoints by the loss of 200 further labels.\n"
     )
     print(machine("tensorflow", "keras", "dvc"))
-    print(f"\n| | seconds: mean of {rounds} | fastest to slowest | ratio | test accuracy, %: {', '.join(MODELS)} |")
+    of_seeds = "seed 1" if rounds == 1 else f"mean of seeds 1 to {rounds}"
+    accuracies = f"test accuracy, % ({of_seeds}): {', '.join(MODELS)}"
+    print(f"\n| | seconds: mean of {rounds} | fastest to slowest | ratio | {accuracies} |")
     print("|---|---:|---:|---:|---|")
     for name, spent in timed.items():
         mean, accuracies = (

@@ -93,10 +93,9 @@ def main():
     print(
         "The digits with 100 labels, one student, all steps of training. The earlier commit starts a process for every"
     )
-    print(
-        "stage and measures robustness in every study; now stages are forked from one worker, whose imports are in its"
-    )
-    print("first run, and robustness is measured where a study reports it.\n")
+    print("stage and measures robustness in every study; now stages are forked from one worker (its imports, once a")
+    print("study, are in its first run, which the median leaves out), and robustness is measured where a study reports")
+    print("it.\n")
     print(machine("tensorflow", "keras", "dvc"))
     print(
         f"\n| median of {rounds} runs | processor seconds | seconds | test accuracy, % | ratio of processor seconds |"

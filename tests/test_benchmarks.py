@@ -1,6 +1,7 @@
 """The benchmarks themselves are run by hand; here only that what they name is there."""
 
 import importlib.util
+import json
 import shutil
 import sys
 from argparse import Namespace
@@ -104,12 +105,49 @@ def test_make_bench_keeps_other_cpus_tables_and_other_sections(tmp_path, monkeyp
     assert parse(written)["training"].tables.keys() == parse(OLD)["training"].tables.keys()
 
 
-def test_what_was_begun_with_other_options_is_not_gone_on_with(tmp_path):
+def test_what_was_begun_with_other_options_is_not_gone_on_with(tmp_path, monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
     given = {"out": str(tmp_path / "new"), "sha256": "a", "goal": 0.94, "epochs": 30, "peak": None, "tiny": False}
     gpu.check_options(Namespace(**given, minutes=8))
     gpu.check_options(Namespace(**given, minutes=1))  # the time limit may be another
     with pytest.raises(SystemExit, match=r"was begun with --goal 0.94, now 0.9; --epochs 30, now 5\. Give another"):
         gpu.check_options(Namespace(**given | {"goal": 0.9, "epochs": 5}))
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops=false")
+    with pytest.raises(SystemExit, match=r"was begun with XLA_FLAGS , now --xla_gpu_deterministic_ops=false\. Give"):
+        gpu.check_options(Namespace(**given, minutes=8))
+
+
+def test_what_a_stopped_utilisation_has_measured_counts():
+    result = {}
+    next(gpu.utilisation(Namespace(tiny=True, peak=1.0), result))
+    assert result["best"] == result["batches"]["8"]
+    assert result["best"]["utilisation"] == pytest.approx(result["best"]["tflops"])
+    assert result["best"]["tflops"] == pytest.approx(
+        result["best"]["images_per_second"] * result["flops_an_image"] / 1e12
+    )
+
+
+def test_steps_whose_share_of_the_time_was_too_short_are_gone_on_with(tmp_path, monkeypatch):
+    """The first call of each step ends unfinished, labelling fails; the second one ends what can be ended."""
+    called = []
+
+    def limited(command, folder, seconds):
+        step = command[-1]
+        called.append(step)
+        complete = called.count(step) == 2
+        (tmp_path / f"{step}.json").write_text(json.dumps({"complete": complete, "flags": {"XLA_FLAGS": "x"}}))
+        return 1 if step == "labelling" else 0
+
+    monkeypatch.setattr(gpu, "_limited", limited)
+    monkeypatch.setattr(gpu, "_workspace", lambda options, step: tmp_path)
+    options = Namespace(minutes=1, out=str(tmp_path), cifar10=None, given=[], tiny=True)
+    assert not gpu.measure(options)
+    assert called == ["utilisation", "labelling", "utilisation"]
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    assert (found["utilisation"]["complete"], found["labelling"]["failed"]) == (True, 1)
+    assert found["cifar10"]["left_out"] == "no --cifar10"
+    assert found["utilisation"]["flags"] == {"XLA_FLAGS": "x"}
+    assert "flags" not in found
 
 
 def test_the_way_to_an_accuracy_leads_over_all_generations_that_learn_from_pseudo_labels(tmp_path):

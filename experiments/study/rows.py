@@ -140,6 +140,23 @@ def add(study: str, preset: str, row: Row, outcomes: Outcomes | None) -> None:
     _put(table_path(study, preset), new, KEYS, needed=_NEEDED)
 
 
+def refuse_other_images(study: str, preset: str, arm: str, outcomes: Outcomes | None) -> None:
+    """Make sure that a run of an arm was tested on the images of the arm's rows, where seeds do not draw them.
+
+    Raises:
+        UserError: it was not; the source's archive is another one, `data.sha256` does not tell rows apart.
+    """
+    if outcomes is None:
+        return
+    for (other, seed), known in read_outcomes(study, preset).items():
+        if other == arm and not np.array_equal(known.images, outcomes.images):
+            raise UserError(
+                f"it was tested on other images than seed {seed} of {arm} in {outcomes_path(study, preset)}: the "
+                "archive of the source is another one. Give that one (data.root, data.sha256), or remove the study's "
+                "CSV files and measure all seeds on yours."
+            )
+
+
 def _put(path, new, keys, needed=None):
     rows = _read(path, new, keys, needed)
     rows[tuple(str(new[key]) for key in keys)] = new

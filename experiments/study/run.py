@@ -1,5 +1,7 @@
 """Running a study: every arm and seed is a DVC experiment; what is done already is not run again."""
 
+import hashlib
+import json
 import math
 import sys
 import threading
@@ -64,11 +66,14 @@ class Job:
 
     @cached_property
     def experiment(self) -> str:
-        """Name of the DVC experiment: it tells whether a record is that of these parameters and this code.
+        """Name of the DVC experiment: it tells whether a record is that of these parameters, archive and code.
 
         Arms that differ only in their model are one experiment.
         """
-        digest = f"{settings_digest(self.carried_out)[:4]}{self.code[:4]}"
+        settings, archive = settings_digest(self.carried_out), self.carried_out["data"]["sha256"]
+        if archive is not None:
+            settings = hashlib.sha256(json.dumps([settings, archive], sort_keys=True).encode()).hexdigest()
+        digest = f"{settings[:4]}{self.code[:4]}"
         return f"{self.study}-{self.run}-{self.preset}-seed{self.seed}-{digest}"
 
 
@@ -225,6 +230,8 @@ class Runner:
         with self._writing:
             try:
                 row, outcomes = rows.measure(job.experiment, job.carried_out, job.model, job.teacher)
+                if job.carried_out["data"]["test"] is None:  # all of the source's, with every seed
+                    rows.refuse_other_images(job.study, job.preset, job.arm, outcomes)
             except (OSError, KeyError, ValueError, DvcException, UserError) as error:
                 with log.open("a", encoding="utf-8") as file:
                     file.write(f"\nno complete record of experiment {job.experiment}: {error!r}\n")

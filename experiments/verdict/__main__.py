@@ -33,12 +33,17 @@ from noisy_student.steps.checking import check, check_project
 RUN = 60  # seconds for starting stages and measuring models ...
 SECONDS = 2e-4  # ... and for an image in training, on two cores: ResNet-8 of width 16 at 16 pixels
 PIXELS = 16 * 16
+LACKING = (
+    "The teacher started from pretrained weights; noise alone, another network, could not: part of it may be theirs.\n"
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """That of this command."""
     own = new_parser("experiments.verdict", __doc__)
-    own.add_argument("--seeds", type=at_least_one, default=3, metavar="N", help="one gives no verdict; default: 3")
+    own.add_argument(
+        "--seeds", type=at_least_one, default=3, metavar="N", help="below three there is no verdict; default: 3"
+    )
     own.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="runs at a time; default: 1")
     return own
 
@@ -101,15 +106,16 @@ def answer(planned: Plan, jobs: list[Job]) -> None:
     for arm, values in accuracies.items():
         print(f"{arm:8} " + "  ".join(f"{100 * value:.2f} %" for value in values))
     estimates = [one.outside for one in facts if one.outside]
-    print(f"\n{said}.\n{outside_sentence(estimates)}.\n\n{path}")
+    print(f"\n{said}.\n{LACKING if planned.lacks else ''}{outside_sentence(estimates)}.\n\n{path}")
 
 
 def _told(planned):
     control = check(planned.parameters).generation(planned.control).student
     models = ["teacher", *(f"student-{key}" for key in planned.chain)]
+    start, seen = ("from the teacher's weights, ", "the students") if planned.inherits else ("", "all of them")
     return (
-        f"{', '.join(models)}; noise alone: {control.steps:,} steps of {control.batch_size:,} labelled images, as many "
-        "images as all of them see"
+        f"{', '.join(models)}; noise alone: {start}{control.steps:,} steps of {control.batch_size:,} labelled images, "
+        f"as many images as {seen} see"
     )
 
 

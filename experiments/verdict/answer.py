@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.study.statistics import Estimate, difference_over_seeds, seeds_needed
+from experiments.study.statistics import FEWEST_SEEDS, Estimate, difference_over_seeds, seeds_needed
 from experiments.study.wording import rounded
 from experiments.verdict.outside import Outside
 from noisy_student.drawing.canvas import BLACK, BLUE, GREY, VERMILLION
@@ -27,9 +27,10 @@ def sentence(accuracies: Mapping[str, Floats], *, labels: int) -> str:
     difference = difference_over_seeds(accuracies["student"], accuracies["noise"])
     points, of = rounded(abs(100 * difference.mean), 1), f"{labels:,} labels, {difference.n} seeds"
     signed = rounded(100 * difference.mean, 1, sign="+")
-    if difference.n < 2:
-        what = "more" if difference.mean >= 0 else "less"
-        return f"self-training ends {points} points {what} than noise alone, {labels:,} labels, one seed: no verdict"
+    if difference.n < FEWEST_SEEDS:
+        what = "above" if difference.mean >= 0 else "below"
+        count = "one seed" if difference.n == 1 else f"{difference.n} seeds"
+        return f"self-training ends {points} points {what} noise alone, {labels:,} labels, {count}: no verdict"
     if np.isnan(difference.low):
         same = "self-training and noise alone differ by the same"
         return (

@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import copy
 import io
+import os
 import re
 import shutil
 import sys
@@ -64,6 +65,9 @@ def main() -> None:
         rows = [_row(planned, job) for job in jobs]
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt as interrupt:
+        print("stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(128 + signals.number_of(interrupt))
     write_csv(TABLE, rows)
     page = PAGE.read_text(encoding="utf-8")
     write_bytes(PAGE, _MARKED.sub(lambda _: f"{table(rows)}\n", page).encode())
@@ -85,8 +89,11 @@ def plans(seeds: int, values: dict[str, Any] | None = None) -> tuple[Plan, list[
             values, arm = copy.deepcopy(planned.parameters), f"share-{round(100 * share)}"
             values["seed"] = values["data"]["seed"] = seed
             folder = Path.cwd() / POOLS / f"{planned.preset}-{arm}-{seed}"
-            shutil.rmtree(folder, ignore_errors=True)  # of an earlier call, perhaps with other images
-            write_pool(folder, params.check(values).data, share)
+            if not folder.exists():  # its name tells parameters and code apart; a run of an earlier call may read it
+                begun = folder.with_name(f"{folder.name}.{os.getpid()}")
+                shutil.rmtree(begun, ignore_errors=True)
+                write_pool(begun, params.check(values).data, share)
+                begun.rename(folder)
             values["data"]["unlabelled_from"] = str(folder)
             teacher = values["generations"][planned.chain[-1]]["teacher"]
             jobs.append(Job("known", planned.preset, arm, seed, planned.student.name, teacher, arm, values, code))

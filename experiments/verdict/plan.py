@@ -21,6 +21,7 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings.params import Params
 from noisy_student.settings.schema import POOLS, DataParams, StudentParams, TrainingParams
+from noisy_student.sources.listed import read_list
 from noisy_student.sources.prepare import prepare
 from noisy_student.steps.checking import check
 
@@ -39,6 +40,8 @@ class Plan:
         chain: keys of the generations from the teacher to the last student.
         control: key of the generation that has noise alone.
         look: key of a generation that is there for what the last student, its teacher, says of the pool; one step long.
+        inherits: whether noise alone starts from the teacher's weights, which are pretrained ones.
+        lacks: whether the teacher starts from pretrained weights and noise alone, another network, cannot.
         images: how many pass through networks in all trainings of a run.
         preset: what the rows are filed under; other parameters, images or code give another.
     """
@@ -47,6 +50,8 @@ class Plan:
     chain: tuple[str, ...]
     control: str
     look: str
+    inherits: bool
+    lacks: bool
     images: int
     preset: str
 
@@ -86,7 +91,11 @@ def plan(values: Tree) -> Plan:
     parameters = with_absolute_folders(parameters)
     alone = check(parameters, where="the parameters of the verdict").generation(control).student
     images = 2 * (alone.steps or 0) * alone.batch_size
-    return Plan(parameters, chain, control, look, images, f"{OWN}{_digest(parameters)}")
+    pretrained, inherits = settings.teacher.init == "pretrained", alone.init == "teacher"
+    if inherits and settings.teacher.steps:  # an estimate of the time: of epochs the counts are not known here
+        images += settings.teacher.steps * settings.teacher.batch_size
+    preset = f"{OWN}{_digest(parameters)}"
+    return Plan(parameters, chain, control, look, inherits, pretrained and not inherits, images, preset)
 
 
 def chain_of(settings: Params) -> tuple[str, ...]:
@@ -108,12 +117,18 @@ def chain_of(settings: Params) -> tuple[str, ...]:
 
 
 def _control(settings, chain):
-    """The generation with noise alone: as the last student's, but labels only, and as many images as all others see."""
+    """The generation with noise alone: as the last student's, but labels only, and as many images as all others see.
+
+    What a pretrained teacher hands on is not what pseudo-labels add: then it starts from the teacher, too, if it is the
+    same network, and sees as many images as the students.
+    """
     given = copy.deepcopy(settings.generations[chain[-1]])
     last = settings.generation(chain[-1]).student
     batch_size = last.batch_size + (last.unlabelled_batch_size if last.mix == "ratio" else 0)
-    every, steps = control_steps(settings, chain, batch_size)
-    own = {"mix": "none", "batch_size": batch_size, "epochs": None, "steps": steps, **AT_RANDOM}
+    inherits = settings.teacher.init == "pretrained" and last.model == settings.teacher.model
+    every, steps = control_steps(settings, chain, batch_size, with_teacher=not inherits)
+    start = {"init": "teacher", "freeze_blocks": last.freeze_blocks} if inherits else AT_RANDOM
+    own = {"mix": "none", "batch_size": batch_size, "epochs": None, "steps": steps, **start}
     given["student"] = given.get("student", {}) | own | {"validate_every": every}
     if last.schedule.plateau_from_epoch is not None:  # it takes epochs
         schedule = given["student"].get("schedule", {})
@@ -146,14 +161,18 @@ def _free(name, taken):
     return name
 
 
-def control_steps(settings: Params, chain: tuple[str, ...], batch_size: int) -> tuple[int, int]:
+def control_steps(
+    settings: Params, chain: tuple[str, ...], batch_size: int, *, with_teacher: bool = True
+) -> tuple[int, int]:
     """(steps between validations, steps) of the training with noise alone.
 
-    It sees as many images as the teacher and the students of the chain, their fine-tuning (and less its own) counted.
+    It sees as many images as the teacher (if it counts) and the students of the chain, their fine-tuning (and less its
+    own) counted.
     Where trainings are given in epochs, the splits are cut to count images, and every image of the pool counts once an
     epoch, however many are kept: then it sees at least as many.
     """
-    trainings = [settings.teacher, *(settings.generation(key).student for key in chain)]
+    students = [settings.generation(key).student for key in chain]
+    trainings: list[TrainingParams] = [settings.teacher, *students] if with_teacher else [*students]
     last = trainings[-1]
     in_epochs = any(training.steps is None or training.finetune.epochs for training in trainings)
     counts = _counts(settings.data) if in_epochs else {"labelled": 0, "unlabelled": 0}
@@ -192,9 +211,12 @@ def _counts(data: DataParams):
 
 
 def _digest(parameters):
-    """Eight hex digits of parameters, images (by the names, sizes and dates of their files) and code."""
+    """Eight hex digits of parameters, images and weights (by the names, sizes and dates of their files) and code."""
     data = parameters["data"]
-    roots = [data["root"]] + [data["unlabelled_from"]] * (data["unlabelled_from"] not in POOLS)
+    roots = [data["root"], *([parameters["teacher"]["weights"]] if parameters["teacher"]["init"] != "random" else [])]
+    roots += [data["unlabelled_from"]] * (data["unlabelled_from"] not in POOLS)
+    if data["unlabelled_from"] not in POOLS and (pool := Path(data["unlabelled_from"])).is_file():
+        roots += [file.name for file in read_list(pool)]
     files = [
         (path.as_posix(), stat.st_size, stat.st_mtime_ns)
         for root in roots

@@ -94,6 +94,7 @@ def test_rehearsal_from_the_bundle_stopped_and_gone_on(tmp_path):
     measured = json.loads(out.read_text())
     assert all(measured[step]["complete"] for step in STEPS), measured
     assert measured["utilisation"]["best"]["images_per_second"] > 0
+    assert "--xla_gpu_deterministic_ops=true" in measured["utilisation"]["flags"]["XLA_FLAGS"]
     assert measured["labelling"]["images"] == 100
     assert (measured["cifar10"]["reached"], len(measured["cifar10"]["curve"])) == (False, 2)
     assert measured["cifar10-4k"]["test_accuracy"].keys() == {"teacher", "student-gen1"}

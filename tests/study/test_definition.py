@@ -194,6 +194,19 @@ def test_robustness_is_measured_where_it_is_reported_and_no_row_is_another_for_i
         assert job.experiment.endswith(f"{named}{job.code[:4]}")
 
 
+def test_the_record_of_another_archive_is_not_taken():
+    study, names = definition.load("article"), set()
+    for sha256 in (None, "a" * 64, "b" * 64):
+        (job,) = [
+            job
+            for job in run.jobs_of("article", study, "cifar10-cpu", seeds=1, changes={"data.sha256": sha256})
+            if job.arm == "clean"
+        ]
+        names.add(job.experiment)
+        assert job.settings == definition.settings_digest(study.parameters("clean", "cifar10-cpu", 0))
+    assert len(names) == 3
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -118,6 +118,42 @@ def test_other_images_are_another_verdict_and_paths_are_absolute(values, tmp_pat
     assert plan(with_values(values, {"student.ema": 0.5})).preset != plan(values).preset
 
 
+def test_other_weights_and_listed_images_are_another_verdict(values, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((8, 8, 3), ord(name[0]), np.uint8)).save(tmp_path / name)
+    (tmp_path / "pool.txt").write_text("a.png\nb.png\n")
+    (tmp_path / "w.weights.h5").write_bytes(b"weights")
+    monkeypatch.setattr("experiments.verdict.plan.check", params.check)  # the file holds no weights
+    listed = with_values(values, {"data.unlabelled_from": "pool.txt", "data.unlabelled": None})
+    weighed = with_values(values, {"teacher.init": "pretrained", "teacher.weights": "w.weights.h5"})
+    first, second = plan(listed).preset, plan(weighed).preset
+    assert (plan(listed).preset, plan(weighed).preset) == (first, second)
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "b.png")
+    (tmp_path / "w.weights.h5").write_bytes(b"other weights")
+    assert plan(listed).preset != first
+    assert plan(weighed).preset != second
+
+
+def test_what_a_pretrained_teacher_hands_on_is_not_counted_as_gain(values, monkeypatch):
+    monkeypatch.setattr("experiments.verdict.plan.check", params.check)  # there is no file of weights
+    values = with_values(values, {"teacher.init": "pretrained", "teacher.weights": "w.h5", "student.init": "teacher"})
+    values = with_values(values, {"student.steps": 100, "student.validate_every": 50, "student.freeze_blocks": 1})
+    planned, learned = plan(values), params.check(values).student
+    alone = params.check(planned.parameters).generation(planned.control).student
+    assert (alone.init, alone.freeze_blocks, planned.inherits, planned.lacks) == ("teacher", 1, True, False)
+    images = 100 * (learned.batch_size + learned.unlabelled_batch_size)  # of the student, not the teacher's
+    assert alone.steps * alone.batch_size == images
+    teacher = params.check(values).teacher
+    assert planned.images == 2 * images + teacher.steps * teacher.batch_size
+    wider = with_values(values, {"student.init": "random", "student.freeze_blocks": None, "student.model.width": 32})
+    planned = plan(wider)
+    assert (planned.inherits, planned.lacks) == (False, True)
+    assert params.check(planned.parameters).generation(planned.control).student.init == "random"
+    plain = plan(with_values(values, {"teacher.init": "random"}))
+    assert (plain.inherits, plain.lacks) == (False, False)
+
+
 def test_other_code_is_another_verdict(values, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stages").mkdir()
