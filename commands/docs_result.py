@@ -57,10 +57,15 @@ def picture(evaluated: dict[str, Any], images: dict[str, int]) -> dict[str, Any]
     return chart(
         "What self-training adds to noise alone",
         chain,
-        below=f"default run, seed 0: {counted}; bars: 95 % intervals over test images",
+        below=f"default run, seed 0: {counted}; bars, band: 95 % intervals",
         description=f"Test accuracy of the default run: {told}",
         **_SIZE,
         layer=[
+            {
+                "data": {"values": [alone]},
+                "mark": {"type": "rect", "opacity": 0.12},
+                "encoding": {"y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color},
+            },
             {"mark": {"type": "line", "color": BLUE, "strokeWidth": 2}, "encoding": {"x": x, "y": y}},
             {"mark": "rule", "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}},
             {"mark": point, "encoding": {"x": x, "y": y, "color": color}},
@@ -85,7 +90,7 @@ def picture(evaluated: dict[str, Any], images: dict[str, int]) -> dict[str, Any]
 def _shown(name):
     """A model's name in the words of the field."""
     if name == NOISE_ONLY:
-        return "noise alone, as many training images"
+        return "noise alone, as long as teacher and one student"
     return name.replace("student-gen", "student ")
 
 

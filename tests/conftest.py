@@ -72,3 +72,14 @@ def workspace(finished, tmp_path, monkeypatch):
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     return tmp_path / "project"
+
+
+@pytest.fixture(scope="module")
+def one_block():
+    """ResNets of one block, with a shortcut, in place of three: most of a short training goes into making its graph."""
+    from noisy_student.models.network import staged
+    from noisy_student.models.networks.resnet import ResNet
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResNet, "blocks", lambda network: staged([(2 * network.width, 1, 2)]))
+        yield

@@ -105,7 +105,7 @@ def _run(folder, values, calls):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, digits):
+def runs(tmp_path_factory, digits, one_block):
     """What each stage opened in a small workspace, made twice in the same folder."""
     folder, small = tmp_path_factory.mktemp("project"), with_values(digits, SMALL)
     _write_images(folder / "data/raw")

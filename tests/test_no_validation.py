@@ -23,6 +23,7 @@ from noisy_student.steps.results import labels_line
 from small import OF_GENERATION, SMALL, stage
 from support import ROOT, set_params, with_values
 
+pytestmark = pytest.mark.usefixtures("one_block")
 VALUES = SMALL | {
     "data.labelled": 20,
     "data.validation": 0,
@@ -40,7 +41,7 @@ MODELS = (TEACHER, Model("gen1"), Model("noise-only"))
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, digits):
+def done(tmp_path_factory, digits, one_block):
     """A workspace in which all stages have run; not to be changed."""
     folder = tmp_path_factory.mktemp("none")
     (folder / "params.yaml").write_text(presets.fresh(with_values(digits, VALUES)))

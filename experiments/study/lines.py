@@ -15,7 +15,7 @@ from noisy_student.drawing.charts import axis, chart
 _COLOURS = (GREY, VERMILLION, ORANGE, SKY, "#3A8FC7", BLUE, PURPLE)
 _USE = "inductive"  # peers that have not seen the test images, as our models have not
 _OF_PEERS = {
-    ("LabelSpreading, 7-NN, converged", _USE): BLACK,
+    ("LabelSpreading, 7-NN, converged", _USE): "#8C510A",
     ("SelfTrainingClassifier", _USE): GREEN,
 }
 _WIDTH, _HEIGHT = 520, 380  # pixels
@@ -23,8 +23,17 @@ _LETTERS = 14  # pixels from a name to the one below
 _APART = 1.012  # factor on the horizontal axis between the bars of two lines
 
 
+def are_there(findings: Findings) -> bool:
+    """Whether there are lines to draw: rows of arms at two values at least."""
+    values = {findings.value_over(arm) for arm in findings.rows if findings.study.arms[arm].line}
+    return len(values - {None}) > 1
+
+
 def lines(findings: Findings) -> dict[str, Any]:
-    """Means over seeds with their 95 % intervals, as Vega-Lite; an arm without a number is a level."""
+    """Means over seeds with their 95 % intervals, as Vega-Lite; an arm without a number is a level.
+
+    A line joins neighbouring values only. Peers below all of ours are left out, and told.
+    """
     points, levels, drawn = [], [], _lines_of(findings)
     for place, (name, (color, dashed, by_x)) in enumerate(drawn.items()):
         for x, estimate in by_x.items():
@@ -38,18 +47,39 @@ def lines(findings: Findings) -> dict[str, Any]:
                 look | {"x": x, "shifted": shifted, "mean": estimate.mean, "low": low, "high": min(100, high)}
             )
     values = sorted({point["x"] for point in points})
-    bottom = 10 * int(max(0, min(point["low"] for point in points)) // 10)
+    bottom = 10 * int(max(0, min(point["low"] for point in points if not point["dashed"])) // 10)
+    _number_the_parts(points, values)
     scales = {"x": [values[0] / 1.1, values[-1] * 1.1], "y": [bottom, 100]}
     return chart(
         f"{findings.study.question} ({findings.preset})",
         [],
-        below="means over seeds with 95 % intervals; dashed: scikit-learn on the same pixels; dotted: all labels",
+        below="; ".join(_explained(points, levels, bottom)),
         description="Test accuracy over the number of labels, a line a model: " + "; ".join(_told(points)),
         width=_WIDTH,
         height=_HEIGHT,
         view={"stroke": None},
         layer=_layers(points, levels, values, scales),
     )
+
+
+def _number_the_parts(points, values):
+    """Give the points of a line between which a value is missing different parts; in the order of the values."""
+    for name in {point["line"] for point in points}:
+        own = sorted((point for point in points if point["line"] == name), key=lambda point: point["x"])
+        for number, point in enumerate(own):
+            point["part"] = values.index(point["x"]) - number
+
+
+def _explained(points, levels, bottom):
+    """What the picture's marks are, as far as they are in it."""
+    yield "means over seeds with 95 % intervals"
+    if any(point["dashed"] for point in points):
+        yield "dashed: scikit-learn on the same pixels"
+    if levels:
+        yield f"dotted: {', '.join(level['line'] for level in levels)}"
+    for point in points:
+        if point["mean"] < bottom:
+            yield f"below the picture: {point['line']}, {point['mean']:.0f} % at {point['x']:g}"
 
 
 def _lines_of(findings):
@@ -85,7 +115,7 @@ def _layers(points, levels, values, scales):
     dash = {"condition": {"test": "datum.dashed", "value": [5, 4]}, "value": [1, 0]}
     shifted = x | {"field": "shifted"}
     ends = _names_apart([point for point in points if point["x"] == values[-1]] + levels, scales["y"])
-    line = {"x": shifted, "y": y, "color": color, "detail": {"field": "line"}, "strokeDash": dash}
+    line = {"x": shifted, "y": y, "color": color, "detail": [{"field": "line"}, {"field": "part"}], "strokeDash": dash}
     bar = {"x": shifted, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}
     level = {"y": y, "color": color}
     name = {"y": y | {"field": "place"}, "text": {"field": "line"}, "color": color, "x": {"value": _WIDTH}}
@@ -100,9 +130,9 @@ def _layers(points, levels, values, scales):
             "mark": {"type": "rule", "strokeWidth": 1, "opacity": 0.6, "clip": True},
             "encoding": bar,
         },
-        {"data": {"values": points}, "mark": {"type": "line", "strokeWidth": 2.2}, "encoding": line},
+        {"data": {"values": points}, "mark": {"type": "line", "strokeWidth": 2.2, "clip": True}, "encoding": line},
         {
-            "data": {"values": points},
+            "data": {"values": [point for point in points if point["mean"] >= scales["y"][0]]},
             "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1, "tooltip": True},
             "encoding": {"x": shifted, "y": y, "color": color},
         },

@@ -47,7 +47,7 @@ def write(name: str, study: Study, preset: str, *, seeds: int | None = None) -> 
     findings = Findings(name, study, preset, seeds)
     target = RESULTS / preset / _stem(findings)
     save_chart(target.with_suffix(".png"), figures.arms(findings))
-    if study.over:
+    if lines.are_there(findings):
         save_chart(target.with_suffix(".lines.png"), lines.lines(findings))
     write_bytes(target.with_suffix(".md"), markdown(findings).encode())
     if seeds is None:
@@ -87,7 +87,7 @@ def markdown(findings: Findings) -> str:
         f"`python -m experiments.study report {name} --preset {findings.preset}{some}` from "
         f"[the rows]({name}.csv).",
         stated(findings),
-        f"![{study.question}]({_stem(findings)}.lines.png)" if study.over else "",
+        f"![{study.question}]({_stem(findings)}.lines.png)" if lines.are_there(findings) else "",
         gain_table(findings) if study.over else "",
         main_table(findings),
         _LEGEND,

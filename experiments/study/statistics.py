@@ -123,6 +123,16 @@ def seeds_to_decide(difference: Estimate, smallest: float) -> int | None:
     return wanted
 
 
+def interval_of_equivalence(difference: Estimate) -> tuple[float, float]:
+    """(low, high) of the 90 % interval: *equivalent* is said where it lies within the smallest difference of interest.
+
+    NaN where there is no interval.
+    """
+    half = (difference.high - difference.low) / 2
+    half *= stats.t.ppf(1 - ALPHA, difference.n - 1) / stats.t.ppf(1 - ALPHA / 2, difference.n - 1)
+    return difference.mean - half, difference.mean + half
+
+
 def p_of_difference(difference: Estimate) -> float:
     """p of the two-sided paired t-test that the mean difference is 0; NaN without an interval."""
     return float(2 * special.stdtr(difference.n - 1, -abs(_t(difference, 0.0))))
@@ -183,7 +193,8 @@ def _fewest(power_of: Callable[[int], float], power: float, most: int) -> int:
 def _power_of_difference(n, effect):
     """Of a true difference of so many deviations."""
     bound, shift = stats.t.isf(ALPHA / 2, n - 1), effect * math.sqrt(n)
-    return stats.nct.sf(bound, n - 1, shift) + stats.nct.cdf(-bound, n - 1, shift)
+    opposite = stats.nct.cdf(-bound, n - 1, shift)  # NaN for large shifts (SciPy 1.17.1), where it is below 1e-9
+    return stats.nct.sf(bound, n - 1, shift) + np.nan_to_num(opposite)
 
 
 def _power_of_equivalence(n, smallest, truth):

@@ -303,7 +303,10 @@ def _robustness(facts):
         yield "Not measured (`eval.robustness: off`)."
         return
     how = "a sample of the test images" if measured["robustness"] == "fast" else "all test images"
-    yield f"On {how}, changed; a ratio of 1 is the teacher's level ([what is measured](../../docs/robustness.md))."
+    yield (
+        f"On {how}, changed. A ratio to the teacher is the mean of one for each kind of corruption or sequence; 1 is "
+        "its level ([what is measured](../../docs/robustness.md))."
+    )
     rows = [
         ("error on clean images", percent(measured["clean_error"]), _ratio(None), ""),
         (

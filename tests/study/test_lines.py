@@ -82,6 +82,37 @@ def test_a_line_a_model_with_means_and_intervals_by_hand(project):
     assert "teacher 61.5 % at 10, 62.0 % at 20" in chart["description"]
 
 
+def test_only_neighbouring_values_are_joined(project):
+    values = lines.lines(Findings(STUDY, project, "digits"))["layer"][2]["data"]["values"]
+    parts = {name: [p["part"] for p in values if p["line"] == name] for name in ("student 3", "noise alone, long")}
+    assert parts["student 3"] == [0] * 5
+    first, *rest = parts["noise alone, long"]  # 20, then 100 and 300
+    assert len(rest) == 2
+    assert rest[0] == rest[1] != first
+
+
+def test_peers_below_the_picture_are_told(project):
+    chart = lines.lines(Findings(STUDY, project, "digits"))
+    assert chart["layer"][2]["encoding"]["y"]["scale"]["domain"] == [50, 100]  # teachers begin at 61.5 - 2.5
+    assert "below" not in str(chart["title"])
+    path = rows.peers_path(STUDY, "digits")
+    path.write_text(path.read_text().replace("0.5", "0.2"))
+    chart = lines.lines(Findings(STUDY, project, "digits"))
+    assert chart["layer"][2]["encoding"]["y"]["scale"]["domain"] == [50, 100]
+    assert "below the picture: SelfTrainingClassifier, " in str(chart["title"])
+    shown = chart["layer"][3]["data"]["values"]
+    assert min(point["mean"] for point in shown) > 50
+
+
+def test_one_value_is_no_line(project, tmp_path):
+    table = rows.table_path(STUDY, "digits")
+    head, *measured = table.read_text().splitlines(keepends=True)
+    table.write_text(head + "".join(row for row in measured if row.partition(",")[0].endswith("-20")))
+    report.write(STUDY, project, "digits")
+    assert not list((tmp_path / "docs/studies/digits").glob("*.lines.png"))
+    assert "lines.png" not in (tmp_path / "docs/studies/digits/label-efficiency.md").read_text()
+
+
 def test_names_at_the_ends_lie_apart_and_in_the_order_of_the_lines(project):
     names = lines.lines(Findings(STUDY, project, "digits"))["layer"][4]["data"]["values"]
     assert len(names) == 9

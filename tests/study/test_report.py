@@ -1,12 +1,13 @@
 """Rows and what is made of them; the committed reports are those of the committed rows."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.study import columns, definition, figures, pilot, plan, report, rows, tables, wording
+from experiments.study import columns, definition, figures, pilot, plan, report, rows, run, tables, wording
 from experiments.study.findings import Compared, Findings
 from experiments.study.statistics import decide, mean_over_seeds
 from noisy_student.runtime.errors import UserError
@@ -161,6 +162,26 @@ def test_the_table_by_hand(folder):
     images = tables.images_table(found).splitlines()[-1]
     # 6 of 300 gained, none lost
     assert images.startswith("| teacher with noise | teacher without noise | 300 | +2.00 | +0.")
+
+
+@pytest.mark.parametrize(("test", "refused"), [(None, True), (500, False)])
+def test_a_run_on_another_archive_is_no_further_seed(folder, tmp_path, monkeypatch, test, refused):
+    """Where every seed is tested on all test images of the source; others are cut anew by every seed."""
+    rows.add("article", "digits", row("clean", 0, 0.9), outcomes([True, False]))
+    measured = row("clean", 1, 0.8), outcomes([True, True], first=7)
+    monkeypatch.setattr(rows, "measure", lambda *_: measured)
+    carried_out = {"data": {"test": test}}
+    job = SimpleNamespace(
+        experiment="e", carried_out=carried_out, model="m", teacher="t", study="article", preset="digits", arm="clean"
+    )
+    job.seed, job.settings = 1, "0" * 8
+    monkeypatch.setattr(run.environment, "commit", lambda: "c" * 40)
+    added = run.Runner(1, say=print)._run_one(None, None, job, tmp_path / "log", collected=True)
+    assert (added is None, ("clean", 1) in rows.read("article", "digits")) == (refused, not refused)
+    if refused:
+        assert "tested on other images than seed 0 of clean" in (tmp_path / "log").read_text()
+        rows.refuse_other_images("article", "digits", "noised", measured[1])  # of another arm
+        rows.refuse_other_images("article", "digits", "clean", outcomes([False, False]))
 
 
 def test_an_arm_with_two_controls_has_two_lines(folder):
@@ -330,7 +351,9 @@ def test_the_picture_shows_every_seed_and_the_interval(folder):
     np.testing.assert_allclose(list(found.values()), [(90, 92, 94), (91, 95, 96)])
     ends = [[92 - 4.9683, 92 + 4.9683], [94 - 6.5724, 100]]  # t(0.975, 2) = 4.3027; no accuracy is above 1
     np.testing.assert_allclose([(row["low"], row["high"]) for row in spans], ends, atol=1e-3)
-    _, bands, controls, spans, means = rows[1]
+    _, bands, controls, spans, inner, means = rows[1]
+    half = 2.919986 / np.sqrt(3)  # t(0.95, 2); the differences are 1, 3 and 2
+    np.testing.assert_allclose([(inner[0]["low"], inner[0]["high"])], [(2 - half, 2 + half)], atol=1e-3)
     assert [(row["arm"], row["value"]) for row in controls] == [(next(iter(found)), 0)]
     np.testing.assert_allclose([(spans[0]["low"], spans[0]["high"])], [(2 - 2.4841, 2 + 2.4841)], atol=1e-3)
     assert spans[0]["side"] == "#222222"  # undecided

@@ -15,6 +15,7 @@ from noisy_student.training.batches import TrainingBatches
 from noisy_student.training.shares import teacher_shares
 from support import with_values
 
+pytestmark = pytest.mark.usefixtures("one_block")
 CLASSES = 3
 GROWING = {  # with all that has a state; rounds of 4 steps
     "precision": "float32",
