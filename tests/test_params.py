@@ -240,7 +240,15 @@ def test_a_section_whose_name_decides_may_leave_out_what_has_a_default(digits):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [1", "not valid YAML"), ("seed: 1\nseed: 2\n", "not valid YAML"), ("- 1\n", "must hold sections")],
+    [
+        ("a: [1", "not valid YAML"),
+        ("seed: 1\nseed: 2\n", "not valid YAML"),
+        ("release: 2024-13-45\n", "not valid YAML"),  # no such month
+        (f"seed: {'1' * 5000}\n", "not valid YAML"),
+        (f"seed: {'[' * 3000}{']' * 3000}\n", "not valid YAML"),
+        ("- 1\n", "must hold sections"),
+    ],
+    ids=lambda given: given[:20].strip(),
 )
 def test_unreadable_yaml(tmp_path, text, message):
     path = tmp_path / "params.yaml"

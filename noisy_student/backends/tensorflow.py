@@ -105,7 +105,8 @@ def cond(condition: Tensor, yes: Callable[[], Any], no: Callable[[], Any]) -> An
 def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
     """A thread makes the next two batches while the present one trains.
 
-    Keras' own way from a PyDataset leaves tf.data's tuning on, whose threads take the cores from the training.
+    Keras' own way from a PyDataset leaves tf.data's tuning on, whose threads take the cores from the training. What
+    making a batch raises is kept as `batches.error`.
     """
     example = batches[0]
     flat = tf.nest.flatten(example)
@@ -113,8 +114,12 @@ def feed(batches: keras.utils.PyDataset) -> tf.data.Dataset:
     one = threading.Lock()  # shared batches: Keras leaves an iterator behind, which still fetches
 
     def made(index):
-        with one:
-            return tf.nest.flatten(batches[int(index)])
+        try:
+            with one:
+                return tf.nest.flatten(batches[int(index)])
+        except Exception as error:
+            batches.error = error  # of which TensorFlow makes an error of its own
+            raise
 
     def fetch(index):
         arrays = tf.numpy_function(made, [index], [array.dtype for array in flat])

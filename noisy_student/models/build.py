@@ -163,6 +163,60 @@ def transfer_weights(source: keras.Model, target: keras.Model) -> None:
     normalise(target, **normalisation_of(source))
 
 
+def start_from(source: keras.Model, target: keras.Model) -> None:
+    """`transfer_weights`, so that at inference both give the same, with whatever stochastic depth.
+
+    There a branch is multiplied by its survival probability: where these differ its last layer is scaled.
+    """
+    transfer_weights(source, target)
+    before, after = survival_of(source), survival_of(target)
+    scale_branches(target, {block: before.get(block, 1.0) / after[block] for block in after})
+
+
+def survival_of(network: keras.Model) -> dict[str, float]:
+    """{name: survival probability} of the blocks with a shortcut of a network that `build` made."""
+    layers, survival = {layer.name: layer for layer in network.layers}, {}
+    for name, layer in layers.items():
+        block = name.removesuffix("_add")
+        if block == name:
+            continue
+        if not isinstance(layer, SkippableBranch):
+            layer = layers.get(f"{block}_survival")  # none: it always survives
+        kind = "scale" if isinstance(layer, keras.layers.Rescaling) else "survival_probability"
+        survival[block] = float(getattr(layer, kind, 1.0))
+    return survival
+
+
+def scale_branches(network: keras.Model, factors: dict[str, float]) -> None:
+    """Multiply what residual branches give, by the last layer with weights of each.
+
+    Args:
+        factors: {block: above 0}; of 1 nothing is touched.
+    """
+    for block, factor in factors.items():
+        if factor == 1.0:
+            continue
+        end = _end_of_branch(network, block)
+        for name in ("gamma", "beta", "kernel", "bias"):
+            weight = getattr(end, name, None)
+            if weight is not None:
+                weight.assign(weight * factor)
+
+
+def _end_of_branch(network, block):
+    """Its last layer with weights."""
+    add = network.get_layer(f"{block}_add")
+    if isinstance(add, SkippableBranch):
+        network, tensor = add.branch, add.branch.output
+    else:
+        tensor = add.input[1]
+    while True:
+        layer = next(layer for layer in network.layers if layer.output is tensor)
+        if layer.weights:
+            return layer
+        tensor = layer.input
+
+
 def check_weights_fit(one: keras.Model, other: keras.Model, *, where: str) -> None:
     """Raise ParamsError unless two builds of a network for other image sizes have equal weights.
 

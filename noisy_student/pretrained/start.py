@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from noisy_student.inference.saving import load, read_description
-from noisy_student.models.build import LOGITS, block_survival, build, model_noise, normalisation_of, normalise
+from noisy_student.models.build import LOGITS, build, normalisation_of, normalise, scale_branches, survival_of
 from noisy_student.pretrained import fitting
 from noisy_student.pretrained.files import KINDS, PARAMETER, Stored
 from noisy_student.runtime.errors import DataError, ParamsError
@@ -26,8 +26,8 @@ def pretrained(
     """A network for the teacher with the weights of a file, and what the record of the run says of it.
 
     The last layer is the file's if it has as many classes, and these ones where it names them, else that of a random
-    start. For un-noised images the network gives what the file's own gives, also where stochastic depth will act: there
-    the branches of another project's network are divided by their survival probability, by which ours are multiplied.
+    start. For un-noised images the network gives what the file's own gives, with whatever stochastic depth it was
+    trained; `start_from` sees to the one with which it will be.
 
     Args:
         path: see `files.find`.
@@ -47,19 +47,17 @@ def pretrained(
             weights = {layer: stored.read(layer) for layer in stored.shapes}
             told |= {"mean": list(stored.mean), "deviation": list(stored.deviation), **stored.config}
             normalise(network, **_normalisation(network, stored))
-        noise = model_noise(params.noise if teacher.noise else None)
-        survival = block_survival(teacher.model, noise.get("survival_probability", 1.0))
-        for block, probability in survival.items():
-            scale, offset, *statistics = weights[f"{block}_project_bn"]
-            weights[f"{block}_project_bn"] = [scale / probability, offset / probability, *statistics]
+        survival = {}
     else:
         own = _load(path)
+        survival = survival_of(own)
         weights = {layer.name: layer.get_weights() for layer in own.layers if layer.weights}
         normalise(network, **normalisation_of(own))
         described = read_description(path)  # None: an older file
         if described is not None and described.classes != tuple(classes):
             weights.pop(LOGITS)
     kept = _fill(network, weights, path)
+    scale_branches(network, survival)
     head = "its last layer too" if kept else f"a new last layer for {len(classes)} classes"
     print(f"{TEACHER.name}: starts from {path} ({told['origin']}, SHA-256 {digest[:12]}...), {head}", flush=True)
     return network, told | {"last_layer": "kept" if kept else "new"}

@@ -250,7 +250,7 @@ def read_yaml(path: Path | str) -> dict[str, Any]:
         raise ParamsError(f"{path}: no such file. Run from the repository's root.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ParamsError(f"{path}: cannot be read ({error}).") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # a day that no month has, a number of 5,000 digits
         raise ParamsError(f"{path}: not valid YAML.\n{error}\nMend the line named above.") from error
     if not isinstance(value, dict):
         raise ParamsError(f"{path}: must hold sections such as data: and teacher:, found {value!r}.")

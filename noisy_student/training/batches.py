@@ -91,6 +91,7 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__()
         self.shares, self.noise, self.in_graph, self.round_steps, self.seed = shares, noise, in_graph, round_steps, seed
         self.round = 0
+        self.error: Exception | None = None  # what making a batch raised, where a framework puts another in its place
         stored = shares[0].examples.shape[0]
         self._resized_to = image_size if image_size not in (None, stored) and not noise.resizes else None
         self.done = 0  # steps of the round that were taken before, when a training goes on within one

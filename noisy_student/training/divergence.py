@@ -48,38 +48,38 @@ def guessing_limit(share: float, images: int) -> float:
 
 
 def check_learning(phase: Phase, history: list[dict[str, Any]], labels: Labels, *, batch_size: int) -> None:
-    """Raise DivergenceError if nothing is learned; the labels are the validation's, or the labelled images'.
+    """Raise DivergenceError if nothing is learned; `labels` are those of the validation images, if there are any.
 
     That is so if in `PATIENCE` validations in a row, after `EVIDENCE` images, neither the training's accuracy nor
     the validation's exceeds `guessing_limit`, nor is the validation loss below the labels' `entropy` by the share
-    `GAIN` (where one class is most of the images, accuracies tell little). Without validation images it is the
-    training's accuracy alone that tells, unless one class is most of the images.
+    `GAIN` (where one class is most of the images, accuracies tell little). Classes are as frequent as they are in the
+    batches and in the validation images: a student learns from balanced pseudo-labels, whatever is frequent elsewhere.
+    Without validation images it is the training's accuracy alone that tells, unless one class is most of the images.
     """
     warmup = phase.training.schedule.warmup * phase.steps
     rows = [row for row in history if row["step"] > warmup][-PATIENCE:]
     if len(rows) < PATIENCE or (rows[-1]["step"] - warmup) * batch_size < EVIDENCE:
         return
-    share = float(np.bincount(labels).max() / len(labels))
     last, section = rows[-1], _section(phase.name)
-    limits = {"train_accuracy": guessing_limit(share, phase.round_steps * batch_size)}
-    validated = last["validation_loss"] is not None
+    limits = {"train_accuracy": guessing_limit(phase.largest_class, phase.round_steps * batch_size)}
+    validated, right, largest, highest_loss = last["validation_loss"] is not None, "", "", 0.0
     if validated:
+        share, highest_loss = float(np.bincount(labels).max() / len(labels)), (1 - GAIN) * entropy(labels)
         limits["validation_accuracy"] = guessing_limit(share, len(labels))
-    elif share > MOST:
+        right = f" and {100 * last['validation_accuracy']:.1f} % of the validation images"
+        largest = f" and {100 * share:.1f} % of the validation images"
+    elif phase.largest_class > MOST:
         return
-    highest_loss = (1 - GAIN) * entropy(labels)
     for row in rows:
         if validated and row["validation_loss"] < highest_loss:
             return
         if any(row[name] > limit for name, limit in limits.items()):
             return
-    which = "validation" if validated else "labelled"
-    right = f" and {100 * last['validation_accuracy']:.1f} % of the validation images" if validated else ""
     raise DivergenceError(
         f"{phase.name}: nothing is learned. At step {last['step']} (learning rate "
         f"{last['learning_rate']:.3g}), {PATIENCE} or more validations after the warm-up, "
         f"{100 * last['train_accuracy']:.1f} % of the training images are right{right}; the largest class is "
-        f"{100 * share:.1f} % of the {which} images; no model is saved.\n"
+        f"{100 * phase.largest_class:.1f} % of the training images{largest}; no model is saved.\n"
         f"Lower {section}.optimizer.learning_rate (or raise it, if it is tiny), raise "
         f"{section}.schedule.warmup, or look whether the labels belong to the images."
     )

@@ -6,7 +6,10 @@ import numpy as np
 
 from noisy_student.data.probs import AtRows, ShardedProbs
 from noisy_student.data.views import Images
-from noisy_student.runtime.types import Labels, Pixels, Probs, Rows
+from noisy_student.runtime.types import Floats, Labels, Pixels, Probs, Rows
+
+MOST_COUNTED = 100_000  # examples
+_PIECE = 4096  # of which distributions are read at once
 
 
 def one_hot(labels: Labels, classes: int, *, smoothing: float = 0.0) -> Probs:
@@ -32,6 +35,18 @@ class Examples:
         """Write the given rows into n images and targets, where the caller wants them."""
         raise NotImplementedError
 
+    def classes_of(self, rows: Rows) -> Labels:
+        """(n,) the classes that the targets of the given rows aim at most."""
+        raise NotImplementedError
+
+    def frequencies(self) -> Floats:
+        """(K,) how frequent each class is; of many examples, of `MOST_COUNTED` that lie evenly among them."""
+        rows = np.unique(np.linspace(0, len(self) - 1, min(len(self), MOST_COUNTED)).round().astype(np.int64))
+        counts = np.zeros(self.classes)
+        for piece in np.array_split(rows, -(-len(rows) // _PIECE)):
+            counts += np.bincount(self.classes_of(piece), minlength=self.classes)
+        return counts / len(rows)
+
     def take(self, rows: Rows) -> tuple[Pixels, Probs]:
         """New arrays of the images and the targets of the given rows."""
         images = np.empty((len(rows), *self.shape), np.uint8)
@@ -54,6 +69,10 @@ class LabelledExamples(Examples):
         """See `Examples`."""
         _gather(self.images, rows, images)
         targets[...] = one_hot(self.labels[rows], self.classes, smoothing=self.smoothing)
+
+    def classes_of(self, rows: Rows) -> Labels:
+        """See `Examples`."""
+        return self.labels[rows]
 
 
 class PseudoLabelledExamples(Examples):
@@ -84,6 +103,10 @@ class PseudoLabelledExamples(Examples):
         if self.kind == "hard":
             targets[...] = one_hot(targets.argmax(axis=1), self.classes, smoothing=self.smoothing)
 
+    def classes_of(self, rows: Rows) -> Labels:
+        """See `Examples`."""
+        return self.probs[self.rows[rows]].argmax(axis=1)
+
 
 class ConcatenatedExamples(Examples):
     """Several sets of examples as one (the article's way to join labelled and pseudo-labelled)."""
@@ -101,6 +124,14 @@ class ConcatenatedExamples(Examples):
         for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
             here = np.flatnonzero((rows >= start) & (rows < stop))
             images[here], targets[here] = part.take(rows[here] - start)
+
+    def classes_of(self, rows: Rows) -> Labels:
+        """See `Examples`."""
+        found = np.empty(len(rows), np.int64)
+        for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
+            here = np.flatnonzero((rows >= start) & (rows < stop))
+            found[here] = part.classes_of(rows[here] - start)
+        return found
 
 
 def _gather(images, rows, out):

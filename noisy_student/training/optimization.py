@@ -112,9 +112,10 @@ class SlowBody:
     def _apply_weight_decay(self, variables: list[Any]) -> None:
         body, last = _body_and_last(variables)
         usual = self.weight_decay
-        super()._apply_weight_decay(last)  # type: ignore[misc]  # of the optimizer that it is mixed into
-        self.weight_decay = usual and usual * self.body_rate
-        super()._apply_weight_decay(body)  # type: ignore[misc]
+        for part, share in ((last, 1.0), (body, self.body_rate)):
+            if any(map(self._use_weight_decay, part)):  # type: ignore[attr-defined]  # on PyTorch Keras takes no empty list
+                self.weight_decay = usual and usual * share
+                super()._apply_weight_decay(part)  # type: ignore[misc]  # of the optimizer that it is mixed into
         self.weight_decay = usual
 
     def _backend_update_step(self, grads: list[Tensor], trainable_variables: list[Any], learning_rate: Tensor) -> None:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime.seeds import derive_seed
@@ -44,6 +45,12 @@ class Phase:
     def rate(self) -> float | WarmUpDecay:
         """The learning rate."""
         return make_schedule(self.training, steps=self.steps)
+
+    @functools.cached_property
+    def largest_class(self) -> float:
+        """The accuracy in training of who says the same class of every image: the most frequent one of its batches."""
+        counts = [share.batch_size * share.examples.frequencies() for share in self.shares]
+        return float(np.sum(counts, axis=0).max() / sum(share.batch_size for share in self.shares))
 
     def rate_at(self, step: int, optimizer: keras.optimizers.Optimizer) -> float:
         """The learning rate of a step, counted from 1, that the optimizer has just taken."""

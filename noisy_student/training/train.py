@@ -18,6 +18,7 @@ from noisy_student.models.build import (
     fit_to_images,
     freeze,
     model_noise,
+    start_from,
     transfer_weights,
 )
 from noisy_student.models.checks import check_training
@@ -136,7 +137,7 @@ def _fit_phase(
     training, size = phase.training, phase.image_size
     network = _network(phase, params, classes=classes, size=size)
     if initial is not None:
-        transfer_weights(initial, network)
+        start_from(initial, network)
     else:
         fit_to_images(network, training.model, at_size(labelled.images, size))
     if phase.frozen is not None:
@@ -152,7 +153,7 @@ def _fit_phase(
         fitted = network if end == phase.rounds else _smaller(network, phase, params, classes=classes, size=pixels)
         model, batches = _behind_input_noise(fitted, phase, params, size=pixels, part=sharing.part)
         compile_for_training(model, training, rate=phase.rate, round_steps=phase.round_steps)
-        options = {"labels": labelled.labels, "followed": followed, "state": state, "end": end, "fitted": fitted}
+        options = {"followed": followed, "state": state, "end": end, "fitted": fitted}
         options["sharing"] = sharing
         fit_rounds(phase, model, network, batches, validation, checkpoints, **options)
     _report(phase, state)
@@ -222,7 +223,6 @@ def fit_rounds(
         model: compiled, that is fitted.
         network: what gives logits for images: `model`, or what it puts behind noise.
         validation: at the size of the phase; may be empty.
-        labels: of the labelled images: they tell how frequent classes are where there are no validation images.
         followed: whether the state is saved at the end in any case.
         state: to go on from; None: that of the start.
         end: rounds that are done when the loop ends, for another model to go on; None: all of the phase.
@@ -230,7 +230,6 @@ def fit_rounds(
         sharing: with whom the batches are shared.
     """
     training, state, end = phase.training, state or State(), end or phase.rounds
-    known = validation.labels if labels is None or len(validation.labels) else labels
     feed = functools.cache(lambda steps: backends.current().feed(batches))  # fewer steps: the rest of a round
     done = state.step(phase)
     with (
@@ -241,7 +240,12 @@ def fit_rounds(
         while len(state.history) < end and not _ended(phase, state.history):
             # go to the round and fit it, or what is left of it
             batches.round, batches.done = len(state.history), state.index
-            logs = model.fit(feed(batches.num_batches), callbacks=[within], verbose=0, shuffle=False).history
+            try:
+                logs = model.fit(feed(batches.num_batches), callbacks=[within], verbose=0, shuffle=False).history
+            except Exception:
+                if batches.error is not None:
+                    raise batches.error from None
+                raise
             first, last = batches.round * phase.round_steps + 1, (batches.round + 1) * phase.round_steps
             rate = phase.rate_at(last, model.optimizer)
             check_finite(phase.name, "loss", logs["loss"][0], steps=(first, last), rate=rate)
@@ -272,7 +276,7 @@ def fit_rounds(
             shown.set_postfix(**_in_short(row))
 
             # obey the rules, and save what has become of the training
-            check_learning(phase, state.history, known, batch_size=batches.batch_size)
+            check_learning(phase, state.history, validation.labels, batch_size=batches.batch_size)
             if plateau.reduces(state.history, training.schedule):
                 model.optimizer.learning_rate = plateau.FACTOR * float(model.optimizer.learning_rate)
             save(natural=True, now=followed and _ended(phase, state.history))

@@ -4,12 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student.models.build import block_survival, build, transfer_weights
+from noisy_student.models.build import block_survival, build, start_from, survival_of, transfer_weights
 from noisy_student.runtime.errors import ParamsError
 from noisy_student.settings.schema import ModelParams
 from support import sized
 
 ARTICLE = pytest.param("article_resnet50", None, None, marks=pytest.mark.slow)
+TINY = ModelParams(name="efficientnet", width_coefficient=0.25, depth_coefficient=0.5, small_images=True)
 NAMES = [("resnet", 8, 4), ("wide_resnet", 10, 1), ARTICLE]
 
 
@@ -129,6 +130,30 @@ def test_survival_of_the_blocks():
     model = build(params, classes=2, image_size=8, survival_probability=0.4)
     found = {name: model.get_layer(f"{name}_add").survival_probability for name in survival}
     assert found == survival
+
+
+@pytest.mark.parametrize(
+    "network", [sized("resnet", 8, 4), sized("wide_resnet", 10, 1), TINY], ids=lambda own: own.name
+)
+@pytest.mark.parametrize("coin", ["batch", "sample"])
+@pytest.mark.parametrize(("before", "after"), [(1.0, 0.5), (0.5, 1.0), (0.8, 0.6)])
+def test_a_start_gives_the_same_with_other_stochastic_depth(network, coin, before, after, images, run):
+    """At inference; and the model that is saved from it gives it, too."""
+    options = {"classes": 4, "image_size": 16, "coin": coin}
+    source = build(network, mode="inference", survival_probability=before, seed=1, **options)
+    rng = np.random.default_rng(0)
+    source.set_weights([w + rng.uniform(-0.05, 0.05, w.shape) for w in source.get_weights()])
+    trained = build(network, mode="train", survival_probability=after, seed=2, **options)
+    start_from(source, trained)
+    assert survival_of(trained) == pytest.approx(block_survival(network, after))
+    assert survival_of(source) == pytest.approx(block_survival(network, before))
+    expected = run(source, images)
+    np.testing.assert_allclose(softmax(run(trained, images, training=False)), expected, atol=1e-5)
+    final = build(network, mode="inference", survival_probability=after, **options)
+    transfer_weights(trained, final)
+    np.testing.assert_allclose(run(final, images), expected, atol=1e-5)
+    transfer_weights(source, final)
+    assert np.abs(run(final, images) - expected).max() > 5e-5  # so it matters
 
 
 @pytest.mark.parametrize(("name", "depth", "width"), NAMES)

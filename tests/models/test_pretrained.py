@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 
 from noisy_student.inference import saving
 from noisy_student.inference.description import Description
-from noisy_student.models.build import build, transfer_weights
+from noisy_student.models.build import build, start_from, transfer_weights
 from noisy_student.models.networks.efficientnet import EfficientNet
 from noisy_student.pretrained import fitting, timm_files
 from noisy_student.pretrained.files import find
@@ -212,7 +212,7 @@ def test_stochastic_depth_does_not_change_what_the_weights_give(tiny, digits):
     final = build(
         noised.teacher.model, classes=CLASSES, image_size=SIDE, mode="inference", survival_probability=0.5, seed=9
     )
-    transfer_weights(network, final)
+    start_from(network, final)
     assert [layer.name for layer in final.layers if layer.name.endswith("_survival")]
     assert_equal_outputs(outputs(in_float64(final), images()), expected)
 

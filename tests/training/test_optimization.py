@@ -248,6 +248,21 @@ def test_plateau_sleeps_before_its_first_epoch(digits):
     assert _by_ours(losses, awake) == ([4, 7], 8)
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+def test_a_last_layer_learns_alone_where_all_else_is_frozen(digits, name):
+    chosen = {"name": name, "learning_rate": 0.1, "weight_decay": 0.1}
+    optimizer = _optimizer(digits, optimizer=chosen, schedule={"name": "cosine"}, body_rate=0.2)
+    layer = keras.layers.Dense(2, name="logits")
+    layer.build((None, 4))
+    optimizer.build(layer.trainable_weights)
+    before = [keras.ops.convert_to_numpy(variable) for variable in layer.trainable_weights]
+    ones = [keras.ops.ones(variable.shape) for variable in layer.trainable_weights]
+    optimizer.apply(ones, layer.trainable_weights)
+    after = [keras.ops.convert_to_numpy(variable) for variable in layer.trainable_weights]
+    assert all((one != other).all() for one, other in zip(before, after, strict=True))
+    assert optimizer.weight_decay == 0.1
+
+
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
 def test_the_body_moves_as_by_a_smaller_rate(digits, name, ema):

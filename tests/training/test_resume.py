@@ -19,7 +19,10 @@ from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DivergenceError
 from noisy_student.settings import params
 from noisy_student.training import train, within_round
+from noisy_student.training.batches import Share
 from noisy_student.training.divergence import check_learning, entropy, guessing_limit
+from noisy_student.training.examples import ConcatenatedExamples, LabelledExamples, PseudoLabelledExamples
+from noisy_student.training.phases import Phase
 from noisy_student.training.shares import student_shares
 from noisy_student.training.snapshots import Arrays, State
 from support import with_values
@@ -248,25 +251,68 @@ def test_one_class_of_nearly_all_images_is_no_reason_to_stop(share, loss, stoppe
     row = {"step": 0, "learning_rate": 0.1, "train_accuracy": 0.88, "validation_accuracy": 0.94}
     history = [row | {"step": step, "validation_loss": loss} for step in (200, 300, 400)]
     training = SimpleNamespace(schedule=SimpleNamespace(warmup=0.25))  # 100 steps
-    phase = SimpleNamespace(name="student-gen1", training=training, round_steps=100, steps=400)
+    phase = SimpleNamespace(name="student-gen1", training=training, round_steps=100, steps=400, largest_class=share)
     with pytest.raises(DivergenceError) if stopped else contextlib.nullcontext():
         check_learning(phase, history, labels, batch_size=128)
+
+
+@pytest.mark.parametrize(
+    ("minority", "mix", "train_accuracy", "validation_accuracy", "loss", "stopped"),
+    [  # the best that there is of two overlapping classes, if both are equally frequent among the pseudo-labels
+        (0.02, "ratio", 0.879, 0.944, 0.149, False),
+        (0.02, "pseudo", 0.933, 0.933, 0.166, False),
+        (0.05, "pseudo", 0.880, 0.880, 0.281, False),
+        (0.05, "ratio", 0.840, 0.919, 0.208, False),
+        (0.02, "ratio", 0.620, 0.980, 0.098, True),  # says the larger class of every image
+        (0.02, "pseudo", 0.500, 0.980, 0.098, True),
+    ],
+)
+def test_a_student_of_balanced_labels_is_not_held_against_unbalanced_images(
+    minority, mix, train_accuracy, validation_accuracy, loss, stopped
+):
+    def examples(small):
+        labels = np.repeat([0, 1], [200 - round(200 * small), round(200 * small)])
+        return LabelledExamples(np.zeros((200, 2, 2, 3), np.uint8), labels, classes=2)
+
+    own, pseudo = Share("labelled", examples(minority), 32), Share("pseudo", examples(0.5), 96)
+    shares = [own, pseudo] if mix == "ratio" else [pseudo]
+    training = SimpleNamespace(schedule=SimpleNamespace(warmup=0.25))
+    phase = Phase("student-gen1", training, shares, image_size=2, round_steps=100, rounds=4, seed=0)
+    assert phase.largest_class == pytest.approx(0.5 if mix == "pseudo" else 0.25 * (1 - minority) + 0.75 * 0.5)
+    row = {"learning_rate": 0.1, "train_accuracy": train_accuracy, "validation_accuracy": validation_accuracy}
+    history = [row | {"step": step, "validation_loss": loss} for step in (200, 300, 400)]
+    labels = np.repeat([0, 1], [2000 - round(2000 * minority), round(2000 * minority)])
+    with pytest.raises(DivergenceError) if stopped else contextlib.nullcontext():
+        check_learning(phase, history, labels, batch_size=128)
+
+
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_how_frequent_classes_are_among_targets_by_hand(kind, monkeypatch):
+    probs = np.array([[0.6, 0.4, 0], [0, 0.9, 0.1], [0.2, 0.3, 0.5]], np.float32)
+    images, rows = np.zeros((3, 2, 2, 3), np.uint8), np.array([0, 1, 1, 1, 2, 1])
+    pseudo = PseudoLabelledExamples(images, probs, rows, kind=kind, smoothing=0.1)
+    np.testing.assert_allclose(pseudo.frequencies(), [1 / 6, 4 / 6, 1 / 6])
+    labelled = LabelledExamples(images, np.array([2, 2, 0]), classes=3)
+    both = ConcatenatedExamples([labelled, pseudo])
+    np.testing.assert_allclose(both.frequencies(), [2 / 9, 4 / 9, 3 / 9])
+    monkeypatch.setattr("noisy_student.training.examples._PIECE", 2)
+    np.testing.assert_allclose(both.frequencies(), [2 / 9, 4 / 9, 3 / 9])
+    monkeypatch.setattr("noisy_student.training.examples.MOST_COUNTED", 3)
+    np.testing.assert_allclose(pseudo.frequencies(), [1 / 3, 2 / 3, 0])  # rows 0, 2 and 5
 
 
 @pytest.mark.parametrize(("share", "accuracy", "stopped"), [(0.1, 0.12, True), (0.1, 0.2, False), (0.9, 0.8, False)])
 def test_without_validation_images_the_training_tells(share, accuracy, stopped):
     """Of 12,800 images three standard deviations are 0.8 points; where most are of one class nothing is concluded."""
-    size = round(200 * share)
-    labels = np.concatenate([np.zeros(size, int), 1 + np.arange(200 - size) % 9])
     row = {"learning_rate": 0.1, "train_accuracy": accuracy - 0.02, "validation_accuracy": None}
     history = [row | {"step": step, "validation_loss": None} for step in (200, 300, 400)]
     training = SimpleNamespace(schedule=SimpleNamespace(warmup=0.25))
-    phase = SimpleNamespace(name="teacher", training=training, round_steps=100, steps=400)
+    phase = SimpleNamespace(name="teacher", training=training, round_steps=100, steps=400, largest_class=share)
     expected = pytest.raises(
         DivergenceError, match=r"10\.0 % of the training images are right; the largest class is 10\.0"
     )
     with expected if stopped else contextlib.nullcontext():
-        check_learning(phase, history, labels, batch_size=128)
+        check_learning(phase, history, np.zeros(0, np.int64), batch_size=128)
 
 
 def test_a_new_field_of_the_state_is_saved_and_restored(tmp_path):

@@ -1,5 +1,6 @@
 """Whole trainings on a few images: determinism, the best checkpoint, averages, divergence."""
 
+import itertools
 from types import SimpleNamespace
 
 import keras
@@ -12,9 +13,10 @@ from noisy_student.inference import metrics
 from noisy_student.inference.predict import predict_probs
 from noisy_student.models.networks.whitened_convnet import whitening_filters
 from noisy_student.noise.pipeline import no_input_noise
-from noisy_student.runtime.errors import DivergenceError, ParamsError
+from noisy_student.runtime.errors import DataError, DivergenceError, ParamsError
 from noisy_student.settings import params
 from noisy_student.training.batches import TrainingBatches
+from noisy_student.training.examples import LabelledExamples
 from noisy_student.training.phases import main_phase, round_length
 from noisy_student.training.shares import student_shares, teacher_shares
 from noisy_student.training.train import fit_rounds, train
@@ -302,6 +304,22 @@ def test_checkpoints_are_chosen_by_loss_or_by_accuracy(digits, select_by, best):
     state = fit_rounds(phase, model, model, batches, validation)
     assert [row["validation_accuracy"] for row in state.history] == [1.0, 0.75]
     assert (state.best_weights, state.best["step"]) == (best, 3 * (best + 1))
+
+
+@pytest.mark.parametrize("error", [DataError("shard-00000.tar: damaged"), OSError(5, "Input/output error")], ids=str)
+def test_what_making_a_batch_raises_is_raised_as_it_is(digits, monkeypatch, error):
+    """TensorFlow makes an error of its own of it, which no stage knows for a user's."""
+    calls, whole = itertools.count(), LabelledExamples.write
+
+    def write(examples, rows, images, targets):
+        if next(calls) > 3:
+            raise error
+        whole(examples, rows, images, targets)
+
+    monkeypatch.setattr(LabelledExamples, "write", write)
+    with pytest.raises(type(error)) as caught:
+        _teacher(_settings(digits))
+    assert caught.value is error
 
 
 @pytest.mark.parametrize("ema", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
