@@ -217,6 +217,28 @@ def test_stochastic_depth_does_not_change_what_the_weights_give(tiny, digits):
     assert_equal_outputs(outputs(in_float64(final), images()), expected)
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.5, 1.0), (1.0, 0.5), (0.5, 0.8)])
+def test_nor_what_a_file_of_this_project_gives(digits, tmp_path, before, after):
+    """Whatever it was trained with."""
+    noised = settings(digits, TINY, teacher__noise=True, noise__stochastic_depth__survival_probability=after)
+    options = {"classes": CLASSES, "image_size": SIDE, "mode": "inference"}
+    own = build(noised.teacher.model, survival_probability=before, seed=3, **options)
+    draw = np.random.default_rng(2)
+    for layer in own.layers:
+        if layer.name.endswith("_bn"):
+            scale, offset, *rest = layer.get_weights()
+            layer.set_weights([draw.uniform(0.5, 1.5, scale.shape), draw.uniform(-0.5, 0.5, offset.shape), *rest])
+    saving.save(own, tmp_path / "own.keras")
+    network, _ = pretrained(noised, tmp_path / "own.keras", classes=NAMES, image_size=SIDE)
+    expected = outputs(own, images())
+    np.testing.assert_allclose(outputs(network, images()), expected, atol=1e-5)
+    final = build(noised.teacher.model, survival_probability=after, seed=9, **options)
+    start_from(network, final)
+    np.testing.assert_allclose(outputs(final, images()), expected, atol=1e-5)
+    transfer_weights(own, final)
+    assert np.abs(outputs(final, images()) - expected).max() > 5e-5  # so it matters
+
+
 @pytest.mark.parametrize("mode", ["train", "inference", "noised"])
 def test_the_normalisation_of_the_origin_goes_with_the_weights(mode, tmp_path):
     model = ModelParams(name="resnet", depth=8, width=4)
