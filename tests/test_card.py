@@ -1,6 +1,7 @@
 """The model card: every figure in it is worked out by hand from what stages wrote."""
 
 import hashlib
+import html
 import json
 import re
 import subprocess
@@ -8,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
+from commands import preset as presets
 from noisy_student.data.labelled import LabelledImages
 from noisy_student.runtime import layout
 from noisy_student.runtime.layout import TEACHER, Model
 from noisy_student.settings import params
+from noisy_student.settings.params import check
 from noisy_student.settings.schema import PHOTOGRAPHS, DataParams
 from noisy_student.sources import provenance
 from noisy_student.sources.adapters import ADAPTERS
@@ -114,6 +118,38 @@ def test_recipe_shows_what_differs_beside_the_default_and_what_matters(facts):
     assert not {"`student.schedule.decay_rate`", "`student.optimizer.rho`"} & set(recipe)  # of others
 
 
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("cifar10-article", ["`student.schedule.plateau_from_epoch`", "251", "empty"]),
+        ("paper-digits", ["`student.schedule.decay_every`", "0.02", "0.00685714"]),
+    ],
+)
+def test_what_only_another_schedule_takes_is_shown_too(facts, preset, expected):
+    settings = check(presets.parameters(preset))
+    assert expected in _rows(card(replace(facts, settings=settings)), "Recipe")
+
+
+def test_reassigned_labels_have_no_filter(facts, changed):
+    again = {"teacher": "student-gen1", "pseudolabel": {"reassign": True}}
+    settings = changed(generations={"gen1": {"teacher": "teacher"}, "gen2": again})
+    text = card(replace(facts, settings=settings, student=Model("gen2")))
+    names = [row[0] for row in _rows(text, "Recipe")]
+    assert {"`pseudolabel.reassign`", "`pseudolabel.kind`"} <= set(names)
+    assert not {"`pseudolabel.threshold`", "`balance.enabled`"} & set(names)
+
+
+@pytest.mark.parametrize("name", ["<other>", "__init__", "*a*", "a_b_c", "[x](y)", "`c`", "&amp;", "\\d", "~~e~~"])
+def test_names_of_classes_are_shown_as_they_are(facts, name):
+    recall = [{"class": name, "recall": 0.5}]
+    data = facts.data | {"classes": {name: {"test": 4}}}
+    text = card(replace(facts, classes=[name], measured=facts.measured | {"recall": recall}, data=data))
+    page = MarkdownIt().enable("table").render(text.partition("---\n\n")[2])
+    cells = [html.unescape(re.sub(r"<[^>]*>", "", cell)) for cell in re.findall("<td>(.*?)</td>", page)]
+    assert cells.count(name) == 2  # beside "classes" and among the recalls
+    assert f"The class {html.escape(name, quote=False)} is found least often" in page
+
+
 def test_which_weights_they_are(facts, changed):
     last = replace(facts, settings=changed(student__select_by="last"))
     tuned = {"finetune": {"image_size": 10, "steps": 1200, "before": {}, "after": {}}}
@@ -191,7 +227,12 @@ def test_robustness_measured_and_off(facts):
     rows = _rows(text, "Robustness")
     assert ["error on corrupted images", "20.00 %", "0.500", "500"] in rows
     assert ["accuracy under PGD, 4/255", "70.00 %", "", "200"] in rows
-    assert "The worst corruptions: frost (40.00 % wrong), snow (30.00 % wrong), blur (20.00 % wrong)." in text
+    worst = "frost (40.00 % wrong), snow (30.00 % wrong), blur (20.00 % wrong)."
+    assert f"The worst of the 4 corruptions (the mean is of the 15 standard ones): {worst}" in text
+    assert "On a sample of the test images, changed. A ratio" in text
+    others = measured | {"robustness": "full", "corruptions": "published", "clean_images": "others, of the test split"}
+    published = "On the published corrupted images (the clean ones are others, of the test split), changed. A ratio"
+    assert published in card(replace(facts, robustness=others))
     assert "Not measured (`eval.robustness: off`)." in card(facts)
 
 

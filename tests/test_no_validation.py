@@ -118,6 +118,12 @@ def test_the_page_tells_the_control_from_a_generation(here):
     svg = page.partition('<svg class="pipeline"')[2].partition("</svg>")[0]
     # teacher; three in gen1; one of the control; between rows: to gen1 and to eval, none to the control
     assert svg.count('marker-end="url(#head)"') == 1 + 2 + 1 + 2
+    # its name is not taken for a word of a caption
+    noise = page.partition('<section id="noise"')[2].partition("</section>")[0]
+    assert re.findall(r'alt="(.*?)"', noise) == ["Input noise: images, and fresh draws of their noise"]
+    shown = re.findall(r'src="(data:image/png[^"]*)"', page)
+    assert len(shown) > 4
+    assert len(set(shown)) == len(shown)
 
 
 def test_curves_without_validation_show_the_training_alone():

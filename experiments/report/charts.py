@@ -6,6 +6,7 @@ from typing import Any
 from experiments.report.gather import Generation, Model
 from noisy_student.drawing import charts
 from noisy_student.drawing.charts import axis, by_model, chart
+from noisy_student.robustness.severities import EXTRA
 
 
 def learning_curves(models: Sequence[Model]) -> dict[str, Any]:
@@ -17,6 +18,8 @@ def learning_curves(models: Sequence[Model]) -> dict[str, Any]:
 def confidence_histogram(generation: Generation) -> dict[str, Any]:
     """How confident the teacher is on the pool."""
     bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+    if generation.pseudolabel.reassign:  # all that was labelled is learned from
+        bounds = {"threshold": 0.0, "max_confidence": 1.0}
     return charts.confidence_histogram(generation.confidence, **bounds)
 
 
@@ -27,7 +30,8 @@ def attacks(models: Sequence[Model]) -> dict[str, Any]:
 
 def corruption_errors(models: Sequence[Model]) -> dict[str, Any]:
     """Mean error on each kind of corrupted images."""
-    return _by_kind(models, "corruption_error", "Error on corrupted test images, by corruption", "error, %")
+    title = "Error on corrupted test images, by corruption"
+    return _by_kind(models, "corruption_error", title, "error, %", extra=EXTRA)
 
 
 def flip_probabilities(models: Sequence[Model]) -> dict[str, Any]:
@@ -36,10 +40,10 @@ def flip_probabilities(models: Sequence[Model]) -> dict[str, Any]:
     return _by_kind(models, "flip_probability", title, "flip probability, %")
 
 
-def _by_kind(models, metric, title, label):
-    """A dot for each model and kind of change."""
+def _by_kind(models, metric, title, label, extra=()):
+    """A dot for each model and kind of change; the mean leaves out those that are `extra`."""
     rows = [
-        {"model": model.name, "kind": name.replace("_", " "), "value": 100 * value}
+        {"model": model.name, "kind": name.replace("_", " ") + " (extra)" * (name in extra), "value": 100 * value}
         for model in models
         for name, value in model.robustness[metric].items()
     ]
@@ -48,7 +52,7 @@ def _by_kind(models, metric, title, label):
     return chart(
         title,
         rows,
-        below=f"the mean: {means}",
+        below=f"the mean{' (extra ones left out)' * bool(extra)}: {means}",
         width=480,
         height={"step": 18},
         mark={"type": "point", "filled": True, "size": 70, "opacity": 1, "tooltip": True},

@@ -74,7 +74,7 @@ class Run:
         data: the content of metrics/data.json.
         models: the teacher first.
         reliability: rows of {model, lower, upper, count, confidence, accuracy}.
-        pictures: {caption: path of a PNG} of the test images and of the noise.
+        pictures: {"test" | "noise" | "robustness": {caption: path of a PNG}}.
         record: the content of metrics/run.json.
         missing: {model of params.yaml that has not been measured: why}.
     """
@@ -85,7 +85,7 @@ class Run:
     models: list[Model]
     generations: list[Generation]
     reliability: list[Row]
-    pictures: dict[str, Path]
+    pictures: dict[str, dict[str, Path]]
     record: dict[str, dict[str, Any]]
     missing: dict[str, str]
 
@@ -215,17 +215,19 @@ def _generation(settings, key):
 
 
 def _test_pictures(settings, keys):
-    pictures = {"Input noise: images, and fresh draws of their noise": layout.TEACHER.evaluation_plots / "noise.png"}
+    test, plots = {}, layout.TEACHER.evaluation_plots
     for key in keys:
         student = layout.Model(key)
         first, second = settings.generation(key).teacher, student.name
         for wrong, right in ((first, second), (second, first)):
             path = student.evaluation_plots / f"{wrong}-wrong-{right}-right.png"
-            pictures[f"Test images that {wrong} gets wrong and {right} gets right"] = path
+            test[f"Test images that {wrong} gets wrong and {right} gets right"] = path
     corrupted = layout.TEACHER.robustness_plots / "corruptions.png"
-    if corrupted.exists():
-        pictures["Corruptions of test images, by severity"] = corrupted
-    return pictures
+    return {
+        "test": test,
+        "noise": {"Input noise: images, and fresh draws of their noise": plots / "noise.png"},
+        "robustness": {"Corruptions of test images, by severity": corrupted} if corrupted.exists() else {},
+    }
 
 
 def _damaged(path, what):

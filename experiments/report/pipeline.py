@@ -30,7 +30,7 @@ def picture(run: Run) -> Markup:
             selected += f", {_percent(right)} right"
         rows.append(
             [
-                ("pseudolabel", f"{generation.teacher} labels {images['unlabelled']:,} images"),
+                ("pseudolabel", f"{generation.teacher} labels {_labelled(generation):,} images"),
                 ("balance", selected),
                 (generation.student, accuracy[generation.student]),
             ]
@@ -38,6 +38,11 @@ def picture(run: Run) -> Markup:
     measured = any(model.robustness is not None for model in run.models)
     rows.append([("eval, robustness" if measured else "eval", f"{images['test']:,} test images")])
     return Markup(_svg(rows, colours(accuracy), _follows(run)))
+
+
+def _labelled(generation):
+    """How many images have a pseudo-label: of a pool of which only what is learned from is labelled, those."""
+    return round(sum(row["images"] for row in generation.confidence))
 
 
 def _follows(run):

@@ -31,7 +31,7 @@ def shuffle_pixels(images: Pixels, shifts: Ints, reach: int) -> None:
 
 @njit(**_OPTIONS)
 def weigh_shifted(images: Pixels, down: Ints, right: Ints, weights: Floats) -> Pixels:
-    """Weighted sums of shifted copies, cut off to whole grey levels; outside lies the edge's pixel.
+    """Weighted sums of shifted copies, rounded to whole grey levels; outside lies the edge's pixel.
 
     With shifts (N, W) and weights (W,) that sum to 1: pixel (y, x) takes (y + down, x + right).
     """
@@ -46,7 +46,7 @@ def weigh_shifted(images: Pixels, down: Ints, right: Ints, weights: Floats) -> P
                         from_y = min(max(y + down[i, w], 0), height - 1)
                         from_x = min(max(x + right[i, w], 0), width - 1)
                         total += weights[w] * images[i, from_y, from_x, c]
-                    out[i, y, x, c] = np.uint8(total + 1e-9)
+                    out[i, y, x, c] = np.uint8(total + 0.5)
     return out
 
 

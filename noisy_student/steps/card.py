@@ -4,6 +4,7 @@ After Mitchell et al. 2019, "Model Cards for Model Reporting" (arXiv:1810.03993)
 the commit stand in metrics/run.json.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,6 +113,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> Iterator[st
         yield f"| {' | '.join(_cell(value) for value in row)} |"
 
 
+def _named(name):
+    """A class's name as it is, whatever of it Markdown would take for its own."""
+    return re.sub(r"([\\`*_<\[\]&~])", r"\\\1", name)
+
+
 def _cell(value):
     return str(value).replace("|", "\\|").replace("\n", " ")
 
@@ -143,7 +149,7 @@ def _model(facts):
         ("output", f"probabilities (N, {len(facts.classes)})"),
         (
             "classes, in this order",
-            ", ".join(facts.classes[:LISTED]) + (", ..." if len(facts.classes) > LISTED else ""),
+            ", ".join(map(_named, facts.classes[:LISTED])) + (", ..." if len(facts.classes) > LISTED else ""),
         ),
         ("file", f"`{facts.student.path.as_posix()}`, Keras 3; loads in safe mode without this repository"),
         ("SHA-256 of the file", f"`{facts.digest}`"),
@@ -199,13 +205,13 @@ def _tuned(summary):
 
 def _parameters(facts):
     """Rows of the important parameters, and of all that differ from their defaults."""
-    here, defaults = (dict(_flat(_used(params, chosen))) for params, chosen in _both(facts))
+    here, defaults = ({name: rest for name, *rest in _flat(_used(*both))} for both in _both(facts))
     rows = []
     of_pool = () if facts.chosen.student.mix == "ratio" else ("student.unlabelled_ratio", "student.unlabelled_weight")
-    for name, value in here.items():
+    for name, (value, own) in here.items():
         if name in of_pool:
             continue
-        default = defaults.get(name, value)
+        default, _ = defaults.get(name, (own, None))  # what only another optimizer takes has a default of its own
         if value != default or (name in IMPORTANT and value is not None):
             rows.append((f"`{name}`", _text(value), _text(default) if value != default else ""))
     return rows
@@ -224,22 +230,32 @@ def _used(params, chosen):
     if chosen.student.noise:
         sections["noise"] = chosen.noise
     if chosen.student.uses_pseudo_labels:
-        sections |= {"pseudolabel": chosen.pseudolabel, "balance": chosen.balance}
+        sections["pseudolabel"] = chosen.pseudolabel
+        if chosen.pseudolabel.reassign:  # nothing is filtered then
+            sections["pseudolabel"] = {name: getattr(chosen.pseudolabel, name) for name in ("reassign", "kind")}
+        else:
+            sections["balance"] = chosen.balance
     return sections
 
 
 def _flat(section, place=""):
-    """Yield (dotted name, value) of all parameters in a section that are in use."""
-    items = (
-        section.items() if isinstance(section, dict) else ((name, getattr(section, name)) for name in _names(section))
-    )
-    for name, value in items:
+    """Yield (dotted name, value, default where the section is not the default's) of all parameters that are in use."""
+    if isinstance(section, dict):
+        items = [(name, value, value) for name, value in section.items()]
+    else:
+        fields = type(section).model_fields
+        items = [
+            (name, value, fields[name].default if name in fields and not fields[name].is_required() else value)
+            for name in _names(section)
+            for value in (getattr(section, name),)
+        ]
+    for name, value, own in items:
         if f"{place}{name}" in UNSHOWN:
             continue
-        if isinstance(value, Section):
+        if isinstance(value, Section) or (isinstance(value, dict) and not place):
             yield from _flat(value, f"{place}{name}.")
         else:
-            yield f"{place}{name}", value
+            yield f"{place}{name}", value, own
 
 
 def _names(section):
@@ -280,7 +296,7 @@ def _recalls(facts):
         ranked = ranked[:FEWEST]
     else:
         yield "Recall by class, the lowest first:"
-    rows = [(name, f"{images:,}", percent(recall), span(interval)) for name, images, recall, interval in ranked]
+    rows = [(_named(name), f"{images:,}", percent(recall), span(interval)) for name, images, recall, interval in ranked]
     yield from _table(("class", "test images", "recall", "95 % interval, %"), rows)
 
 
@@ -303,6 +319,8 @@ def _robustness(facts):
         yield "Not measured (`eval.robustness: off`)."
         return
     how = "a sample of the test images" if measured["robustness"] == "fast" else "all test images"
+    if measured.get("clean_images", "the same") != "the same":
+        how = "the published corrupted images (the clean ones are others, of the test split)"
     yield (
         f"On {how}, changed. A ratio to the teacher is the mean of one for each kind of corruption or sequence; 1 is "
         "its level ([what is measured](../../docs/robustness.md))."
@@ -328,7 +346,8 @@ def _robustness(facts):
     yield from _table(("", "here", "ratio to `teacher`", "images"), rows)
     worst = sorted(measured["corruption_error"].items(), key=lambda item: -item[1])[:3]
     yield ""
-    yield f"The worst corruptions: {', '.join(f'{name} ({percent(error)} wrong)' for name, error in worst)}."
+    of_all = f"of the {len(measured['corruption_error'])} corruptions (the mean is of the 15 standard ones)"
+    yield f"The worst {of_all}: {', '.join(f'{name} ({percent(error)} wrong)' for name, error in worst)}."
 
 
 def _ratio(value):
@@ -347,13 +366,13 @@ def _limiting(facts):
     yield f"Every image gets one of the {len(facts.classes):,} classes, whatever it shows: there is none for others."
     yield "The test images are of the same source as the training images: on images from elsewhere expect less."
     yield f"One training, seed {facts.settings.seed}: the intervals are about the choice of test images, not the seed."
-    yield f"The class {name} is found least often: {percent(recall)} (95 % interval {span(interval)} %)."
+    yield f"The class {_named(name)} is found least often: {percent(recall)} (95 % interval {span(interval)} %)."
     yield f"Confidence is off by {100 * facts.measured['ece']:.1f} points on average (expected calibration error)."
     if not facts.data["images"]["validation"]:
         yield "There were no validation images: nothing watched over this training."
     unlearned = [row["class"] for row in facts.balanced if row["when"] == "balanced" and not row["images"]]
     if unlearned:
-        shown = ", ".join(unlearned[:LISTED]) + (", ..." if len(unlearned) > LISTED else "")
+        shown = ", ".join(map(_named, unlearned[:LISTED])) + (", ..." if len(unlearned) > LISTED else "")
         yield f"No pseudo-label was used of {len(unlearned):,} of the classes: {shown}."
     unknown = [
         split for split, about in facts.splits.items() if about["licence"] is None and facts.data["images"][split]

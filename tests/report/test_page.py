@@ -7,6 +7,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from browser import CHROMIUM, needs_chromium, one_browser, visit
 from experiments.report import __main__ as report
+from experiments.report import charts
 from experiments.report.gather import gather
 from experiments.report.page import render, render_studies
 from experiments.study import rows
@@ -23,6 +25,7 @@ from noisy_student.runtime import run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_csv, write_json
 from noisy_student.settings import params
+from noisy_student.settings.schema import PseudoLabelParams
 from support import ROOT, set_params
 
 ALL_DRAWN = "document.querySelectorAll('.chart').length == document.querySelectorAll('[data-drawn], .failed').length"
@@ -94,6 +97,26 @@ def studies_page(whole, tmp_path):
 def _one_browser():
     with one_browser() if CHROMIUM else contextlib.nullcontext():
         yield
+
+
+def test_corruptions_beyond_the_standard_ones_are_marked():
+    errors = {"fog": 0.2, "speckle_noise": 0.6}
+    model = SimpleNamespace(name="teacher", robustness={"corruption_error": errors, "mean_corruption_error": 0.2})
+    drawn = charts.corruption_errors([model])
+    assert [row["kind"] for row in drawn["data"]["values"]] == ["fog", "speckle noise (extra)"]
+    assert "the mean (extra ones left out): teacher 20.0 %" in str(drawn["title"])
+
+
+def test_reassigned_labels_are_shown_without_a_filter():
+    rows = [{"lower": 0.6, "upper": 0.65, "label": "right", "images": 3, "kept": 3}]
+    shown = {}
+    for reassign in (False, True):
+        bounds = PseudoLabelParams(threshold=0.75, reassign=reassign)
+        drawn = charts.confidence_histogram(SimpleNamespace(pseudolabel=bounds, confidence=rows))
+        shown[reassign] = str(drawn["title"])
+    assert "dashed: threshold 0.75" in shown[False]
+    assert "dashed: threshold 0" in shown[True]
+    assert "0.75" not in shown[True]
 
 
 @needs_chromium

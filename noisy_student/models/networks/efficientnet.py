@@ -98,6 +98,11 @@ class EfficientNet(Network):
     depth_coefficient: Coefficient | None = parameter(None, "how many times deeper than B0")
     small_images: bool = parameter(False, "for images of 32 pixels, strides of 8 in all in place of 32")
 
+    @property
+    def title(self) -> str:
+        """As of every network; with other strides it is another one."""
+        return super().title + "_small_images" * self.small_images
+
     @model_validator(mode="before")
     @classmethod
     def _default_size(cls, given: Any) -> Any:
