@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from commands import new_parser, plots_template
-from noisy_student.runtime import checkpoints, console, layout
+from noisy_student.runtime import checkpoints, console, layout, locks
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import is_left_over
 from noisy_student.settings import params
@@ -77,7 +77,12 @@ def _is_ours(command):
     if any(Path(word).name == "dvc" for word in command[:2]):
         return True
     after = dict(itertools.pairwise(command)).get("-m", "")
-    return after == "dvc" or after.startswith("stages.")
+    return after in ("dvc", "commands.repro") or after.startswith("stages.")
+
+
+def works_elsewhere() -> bool:
+    """Whether a stage of this folder holds its lock: perhaps on another machine or in another container."""
+    return any(map(locks.is_held, sorted(checkpoints.root().glob("locks/*.lock"))))
 
 
 def identity(running: list[Process]) -> list[Finding]:
@@ -104,6 +109,8 @@ def head(running: list[Process]) -> list[Finding]:
         return [("ok", "git's HEAD is detached, but not by DVC" if detached else "no killed experiment")]
     if running:
         return [("ok", "something runs in this folder, see below; look again when it has ended")]
+    if works_elsewhere():
+        return [("ok", "a stage of this folder runs on another machine; look again when it has ended")]
     lines = []
     if not _git("symbolic-ref", "--quiet", "HEAD"):
         branch = _branch_before()
@@ -141,7 +148,7 @@ def _branch_before():
 
 def leftovers(running: list[Process]) -> list[Finding]:
     """Folders of killed experiments in .dvc/tmp/exps."""
-    if running:
+    if running or works_elsewhere():
         return []
     lines, top = [], Path(".dvc/tmp/exps")  # of the queue, and of --temp
     for folder in sorted([*top.glob("tmp*"), *top.glob("standalone/tmp*")]):

@@ -4,11 +4,14 @@ python -m commands.repro --keep-going     # arguments are those of `dvc repro`, 
 """
 
 import argparse
+import signal
 import sys
 
 from commands import new_parser
 from experiments import forking
 from noisy_student.runtime import console
+
+INTERRUPTED, WRONG_ARGUMENTS = 252, 254  # DVC's; an error is 255
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,7 +22,14 @@ def parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run DVC in this process."""
     parser().parse_known_args()  # prints the help
-    sys.exit(forking.dvc(["repro", *sys.argv[1:]]))
+    sys.exit(status_of(forking.dvc(["repro", *sys.argv[1:]])))
+
+
+def status_of(code: int) -> int:
+    """The exit status that every command has for what DVC's own stands for."""
+    if code in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM):
+        return code
+    return {INTERRUPTED: 128 + signal.SIGINT, WRONG_ARGUMENTS: 2}.get(code, 1)
 
 
 if __name__ == "__main__":

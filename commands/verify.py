@@ -23,11 +23,14 @@ from dvc.exceptions import DvcException
 
 from commands import new_parser
 from experiments.workspace import copy_project, run_stage, stage_files
+from noisy_student.executors import settings as executor
+from noisy_student.launching import settings as launching
 from noisy_student.runtime import console, environment, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.params import read_yaml
 
 TIMES = ("finished", "seconds")
+SHARED_OUT = Path(executor.FILE), Path(launching.FILE)  # which git ignores: how work is shared out here
 
 
 def compare_files(first: Path, second: Path) -> str | None:
@@ -133,7 +136,7 @@ def verify(stage: str) -> bool:
     then = run_record.read().get(stage)
     with tempfile.TemporaryDirectory(prefix="verify-") as temporary:
         folder = Path(temporary)
-        copy_project(folder, extra=[*deps, layout.DOWNLOADS])
+        copy_project(folder, extra=[*deps, layout.DOWNLOADS, *filter(Path.exists, SHARED_OUT)])
         print(f"running {stage} again in {folder}", flush=True)
         if run_stage(stage, folder):
             raise UserError(f"{stage} failed, see above.")

@@ -288,3 +288,16 @@ def test_a_file_that_cannot_be_read_now_is_not_removed(tmp_path, monkeypatch, ca
         assert kept.newest() is None
     assert "cannot be read" in capsys.readouterr().err
     assert kept.newest()[0] == 2
+
+
+def test_what_keeps_a_checkpoint_from_being_written_is_not_always_room(tmp_path, monkeypatch, capsys):
+    def forbidden(descriptor):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "fsync", forbidden)
+    kept = Checkpoints(tmp_path / "kept", every_minutes=0)
+    assert not kept.save(1, {"a": np.zeros(3)}, {})
+    said = capsys.readouterr().err
+    assert "no checkpoint could be written ([Errno 13] Permission denied); the work goes on without it. Mend " in said
+    assert "room" not in said
+    assert list(kept.folder.iterdir()) == []

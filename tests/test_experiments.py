@@ -9,8 +9,9 @@ from datetime import datetime
 import pytest
 from dvc.repo.experiments.serialize import ExpExecutor, ExpRange, ExpState, SerializableError, SerializableExp
 
-from commands import experiments
+from commands import doctor, experiments
 from commands.experiments import COLUMNS, rows
+from noisy_student.runtime import checkpoints, locks
 from support import ROOT, with_values
 
 MEASURED = {"teacher": {"accuracy": 0.5}, "student-gen1": {"accuracy": 0.75, "pseudo_label_accuracy": 0.875}}
@@ -132,6 +133,27 @@ def test_where_there_are_none_one_message_says_why(tmp_path, prepared, said, mon
     assert done.returncode == 1
     assert done.stderr.startswith(said), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_leaves_what_runs_on_another_machine(tmp_path, monkeypatch):
+    """Its processes are not to be seen here, the lock of its stage is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    folder = tmp_path / ".dvc/tmp/exps/standalone/tmpabc"
+    folder.mkdir(parents=True)
+    with locks.held(checkpoints.root() / "locks/teacher.lock", what="x"):
+        assert doctor.leftovers([]) == []
+        assert folder.is_dir()
+        monkeypatch.setattr(doctor, "_git", lambda *arguments: f"{doctor.EXEC}/EXEC_MERGE")
+        ((state, said),) = doctor.head([])
+        assert (state, "runs on another machine" in said) == ("ok", True)
+    ((state, _),) = doctor.leftovers([])
+    assert (state, folder.exists()) == ("mended", False)
+
+
+def test_the_doctor_knows_make_repro():
+    assert doctor._is_ours(["python", "-m", "commands.repro", "--keep-going"])
+    assert not doctor._is_ours(["python", "-m", "commands.doctor"])
 
 
 def test_the_doctor_says_so_too(tmp_path):

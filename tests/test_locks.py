@@ -1,5 +1,7 @@
 """Locks: one at a time, gone with their process."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -56,6 +58,24 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     assert not locks.is_held(path)
     with locks.held(path, what="x"):
         assert path.read_text() == str(os.getpid())
+
+
+def test_who_asks_needs_no_exclusive_lock(tmp_path, monkeypatch):
+    """NFS gives none for a file that is open for reading, and whoever lists must not look like a stage at work."""
+    path, flock = tmp_path / "a.lock", fcntl.flock
+
+    def nfs(file, how):
+        if how & fcntl.LOCK_EX and "+" not in file.mode and "w" not in file.mode:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        return flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    with locks.held(path, what="x"):
+        assert locks.is_held(path)
+    assert not locks.is_held(path)
+    with path.open("rb") as other:
+        flock(other, fcntl.LOCK_SH)
+        assert not locks.is_held(path)
 
 
 def test_an_error_lets_go(tmp_path):

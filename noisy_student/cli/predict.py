@@ -149,8 +149,10 @@ def _writer(arguments, classes) -> Iterator:
     if arguments.csv is None:
         yield lambda batch: _print(batch, classes, arguments.top or 1, arguments.threshold)
         return
+    path = Path(os.path.realpath(arguments.csv))  # where a link leads to
+    special = path.exists() and not path.is_file()  # a pipe or a device, which nothing may take the place of
     with (
-        atomic_path(arguments.csv) as temporary,
+        contextlib.nullcontext(path) if special else atomic_path(path) as temporary,
         # names of files may be no text
         temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
     ):
@@ -158,7 +160,8 @@ def _writer(arguments, classes) -> Iterator:
         file.write(",".join(map(_quoted, _head(arguments, classes, top))) + "\n")
         yield lambda batch: _tabulate(file, batch, quoted, top, arguments)
         file.flush()
-        os.fsync(file.fileno())
+        if not special:
+            os.fsync(file.fileno())
 
 
 def _head(arguments, classes, top):

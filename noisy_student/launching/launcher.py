@@ -22,7 +22,7 @@ from noisy_student.runtime.signals import Requests, Stopped, deferred
 
 _LOOK = 0.5  # seconds between two looks for requests to stop
 _CAUSE = 2.0  # seconds to find out who died, when a rank fails because of it
-_PASSED_ON = ("XLA_FLAGS", "JAX_PLATFORMS", "KERAS_BACKEND", "DVC_ROOT", "CUDA_VISIBLE_DEVICES", "NCCL_SOCKET_IFNAME")
+_PASSED_ON = ("KERAS_BACKEND", "DVC_ROOT", "NCCL_SOCKET_IFNAME")  # besides what decides rounding
 
 
 def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _command(host, settings):
     path = environment.python_path()
     if host in (None, "localhost"):
         return list(HERE), {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, "PYTHONPATH": path}
-    given = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    given = {name: os.environ[name] for name in (*_PASSED_ON, *environment.VARIABLES) if name in os.environ}
     variables = {"TF_CPP_MIN_LOG_LEVEL": "3", **given, "PYTHONPATH": path}
     settled = [f"{name}={value}" for name, value in variables.items()]
     there = f"cd {shlex.quote(os.getcwd())} && exec {shlex.join(['env', *settled, *HERE])}"

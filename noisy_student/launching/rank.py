@@ -9,7 +9,6 @@ end; it ends when its input does, so that none outlives its launcher, on whateve
 import importlib
 import json
 import os
-import signal
 import socket
 import sys
 import threading
@@ -20,7 +19,13 @@ from noisy_student.launching.ranks import Rank, say
 from noisy_student.launching.settings import FILE
 from noisy_student.runtime import console, environment
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.signals import Stopped, number_of, raise_on_sigterm
+from noisy_student.runtime.signals import (
+    Stopped,
+    ask_to_stop,
+    leave_to_the_launcher,
+    number_of,
+    raise_on_sigterm,
+)
 
 _FREE = 10.0  # seconds for a rank of an earlier start to let go of its port
 
@@ -34,6 +39,7 @@ def main() -> None:
     if first is None:
         os._exit(0)
     rank = Rank(**first["rank"])
+    leave_to_the_launcher()
     rank.announce()
     _see_own_devices(rank)
     threading.Thread(target=_obey, daemon=True).start()
@@ -94,7 +100,7 @@ def _port_taken(rank):
 def _obey():
     for line in sys.stdin:
         if line.strip() == "stop":
-            os.kill(os.getpid(), signal.SIGTERM)
+            ask_to_stop()
     os._exit(0)  # not by the interpreter: with its peers gone, JAX's end would take minutes
 
 

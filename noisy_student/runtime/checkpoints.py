@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from noisy_student.runtime import declared_code, environment, locks
+from noisy_student.runtime.errors import FULL
+from noisy_student.runtime.files import temporary_name
 
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{32})\.npz")  # number, checksum
 DIGITS = 24  # of a digest
@@ -80,7 +82,7 @@ class Checkpoints:
             Whether it was written.
         """
         began = time.monotonic() if since is None else since
-        temporary = self.folder / f".tmp-{os.getpid()}-{number:012d}.npz"
+        temporary = self.folder / temporary_name(f"{number:012d}.npz")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb+") as file:
@@ -96,9 +98,10 @@ class Checkpoints:
                 old.unlink(missing_ok=True)
             return True
         except OSError as error:
+            mend = "Make room" if error.errno in FULL else "Mend what is wrong"
             _warn(
                 f"no checkpoint could be written ({error}); the work goes on without it. "
-                f"Make room in {self.folder.parent.parent}."
+                f"{mend} in {self.folder.parent.parent}."
             )
             return False
         finally:

@@ -42,12 +42,12 @@ def held(path: Path, *, what: str, wait: bool = True) -> Iterator[int]:
 
 
 def is_held(path: Path) -> bool:
-    """Whether some process holds the lock of this file."""
+    """Whether some process holds the lock of this file, or another user's may."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # on NFS an exclusive one needs a file open for writing
     except FileNotFoundError:
         return False
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):
         return True
     return False

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import psutil
 
 _DVC_STAGE = "DVC_STAGE"  # the variable in which DVC tells a stage its name
+_ASKED = signal.SIGUSR1  # by the launcher
 
 
 class Terminated(KeyboardInterrupt):
@@ -57,6 +58,31 @@ def remember_parent(dvc: int) -> None:
     _LINK = psutil.Process(), dvc
 
 
+def leave_to_the_launcher() -> None:
+    """Take this process for one of several of a training: its launcher is asked to stop, and lets one save.
+
+    A signal that reaches all of them would end those first that save nothing, and with them the training; and it would
+    be the second one for the one that saves. So all are deaf to signals, but for `ask_to_stop`.
+    """
+    global _LINK
+    _LINK = None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(_ASKED, _stop)
+
+
+def ask_to_stop() -> None:
+    """Do in such a process what SIGTERM does in others; from any thread, any number of times."""
+    os.kill(os.getpid(), _ASKED)
+
+
+def _stop(number, frame):
+    if not _ACTIVE:
+        raise Terminated
+    if _ACTIVE[-1].signal is None:
+        _ACTIVE[-1].signal = signal.SIGTERM
+
+
 def is_orphaned() -> bool:
     """Whether the DVC that started this stage was killed.
 
@@ -89,6 +115,9 @@ class Requests:
         return signal.SIGHUP if self.signal is None and is_orphaned() else self.signal
 
 
+_ACTIVE: list[Requests] = []  # of the blocks of `deferred` in which the main thread is, the innermost last
+
+
 def raise_on_sigterm() -> None:
     """Let SIGTERM raise `Terminated`, so that temporary files are removed and locks are let go."""
 
@@ -110,16 +139,19 @@ def deferred() -> Iterator[Requests]:
         to the block around this one, if there is another.
     """
     requests = Requests()
-    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: old for number in numbers if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in before:
         signal.signal(number, requests.note)
+    _ACTIVE.append(requests)
     try:
         yield requests
     finally:
+        _ACTIVE.remove(requests)
         for number, old in before.items():
             signal.signal(number, old if old is not None else signal.SIG_DFL)
-    around = {number: getattr(old, "__self__", None) for number, old in before.items()}
-    for number, outer in around.items():
-        if number == requests.signal and isinstance(outer, Requests):
-            outer.note(number, None)
+    if requests.signal is not None and _ACTIVE:
+        _ACTIVE[-1].note(requests.signal, None)

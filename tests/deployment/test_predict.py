@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import stat
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -486,6 +488,21 @@ def test_batches_begin_anew_with_each_unit(model, photos, tmp_path, monkeypatch)
     monkeypatch.setattr(files, "UNIT", 3)
     predictor = FilePredictor(open_any(model))
     assert [len(batch.names) for batch in predictor(files.image_files(["photos"]))] == [3, 3, 1]
+
+
+def test_a_pipe_and_a_link_stay_what_they_are(call, model, photos):
+    """Whoever reads the pipe gets the table; the file that a link names gets it, and the link stays."""
+    call("predict", model, "photos", "--csv", "plain.csv")
+    os.mkfifo("pipe")
+    Path("disk").mkdir()
+    Path("link.csv").symlink_to("disk/table.csv")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE)
+    call("predict", model, "photos", "--csv", "pipe")
+    assert reader.communicate(timeout=60)[0] == Path("plain.csv").read_bytes()
+    assert stat.S_ISFIFO(os.stat("pipe").st_mode)
+    call("predict", model, "photos", "--csv", "link.csv")
+    assert Path("link.csv").is_symlink()
+    assert Path("disk/table.csv").read_bytes() == Path("plain.csv").read_bytes()
 
 
 @pytest.fixture

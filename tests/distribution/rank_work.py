@@ -26,6 +26,11 @@ def facts(rank):
     return {"rank": rank.rank, "of": rank.workers, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
 
 
+def variable(rank, name):
+    """The value of a variable in rank 0's environment."""
+    return {"value": os.environ.get(name)}
+
+
 def lost(rank):
     """Never find the others."""
     time.sleep(600)
@@ -88,9 +93,11 @@ def buggy(rank):
 
 
 def patient(rank, folder):
-    """Work until it is asked to stop, then save."""
+    """Work until it is asked to stop, then save, which takes rank 0 a while."""
     (Path(folder) / f"pid-{rank.rank}").write_text(str(os.getpid()))
     with deferred() as requests:
         while requests.pending() is None:
             time.sleep(0.05)
+        time.sleep(1.0 if rank.rank == 0 else 0.0)
+    (Path(folder) / f"saved-{rank.rank}").touch()
     raise Stopped("saved at step 7. Run the same command again to go on.", requests.pending())

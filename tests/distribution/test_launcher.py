@@ -48,6 +48,13 @@ def test_hosts_are_reached_through_a_shell(monkeypatch):
     assert (found["of"], found["gpus"]) == (4, "4,5")
 
 
+def test_hosts_are_told_what_decides_rounding(monkeypatch, tmp_path):
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+    bare = f"env -i PATH={os.environ['PATH']} HOST={{host}} sh -c"  # as ssh: nothing is inherited
+    _write(f"hosts: [one, two]\nshell: {bare}\n")
+    assert launched("rank_work", "variable", "NVIDIA_TF32_OVERRIDE", title="t")["value"] == "0"
+
+
 def test_ranks_are_shared_out_among_hosts_in_order():
     settings = LaunchSettings(workers=6, hosts=("a", "b", "c"))
     assert [settings.host_of(rank) for rank in range(6)] == ["a", "a", "b", "b", "c", "c"]
@@ -135,11 +142,14 @@ def test_other_packages_are_refused(monkeypatch):
         launched("rank_work", "facts", title="t")
 
 
-def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
+@pytest.mark.parametrize("to_all", [False, True], ids=["to the launcher", "to all processes of the job"])
+def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path, to_all):
     launcher, ranks = start_patient(tmp_path)
-    launcher.send_signal(signal.SIGTERM)
+    for process in [*reversed(ranks * to_all), launcher]:
+        process.send_signal(signal.SIGTERM)
     said = launcher.communicate(timeout=60)[1].decode()
     assert "Stopped: saved at step 7" in said
+    assert [path.name for path in tmp_path.glob("saved-*")] == ["saved-0"]
     assert not any(rank.is_running() for rank in ranks)
 
 

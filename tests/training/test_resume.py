@@ -232,7 +232,9 @@ def test_a_full_disk_costs_the_checkpoint_but_not_the_training(digits, tmp_path,
     monkeypatch.setattr(os, "fsync", full)
     kept = Checkpoints(tmp_path / "kept", every_minutes=0)
     _assert_same(whole, _train(settings, kept))
-    assert "No space left on device" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert f"Make room in {kept.folder.parent.parent}" in said
     assert not list(kept.folder.iterdir())
 
 
