@@ -1,6 +1,7 @@
 """What `commands.verify` says of two files; tests/pipeline runs it on real stages."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +88,22 @@ def test_labels_of_the_best_classes_are_compared_field_by_field(folders):
     said = compared(folders)["shard-00000.npy"]
     assert said.startswith("array's classes differs in 1 of 6 values, first at (1, 1)")
     assert said.endswith("largest difference 7")
+
+
+def test_how_work_is_shared_out_goes_along(tmp_path, monkeypatch):
+    """Git ignores the file, and a training that two processes share needs it in the copy, too."""
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    Path(".gitignore").write_text("/launch.yaml\n")
+    Path("launch.yaml").write_text("workers: 2\n")
+    seen = []
+
+    def run_stage(stage, folder):
+        seen.extend(path.name for path in folder.glob("*.yaml"))
+        return 1
+
+    monkeypatch.setattr(verify, "stage_files", lambda stage: ([], []))
+    monkeypatch.setattr(verify, "run_stage", run_stage)
+    with pytest.raises(UserError, match="teacher failed"):
+        verify.verify("teacher")
+    assert seen == ["launch.yaml"]
