@@ -1,6 +1,7 @@
 """What `commands.verify` says of two files; tests/pipeline runs it on real stages."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ruamel.yaml import YAML
 
 from commands import verify
 from noisy_student.runtime.errors import UserError
-from support import with_values
+from support import ROOT, with_values
 
 
 @pytest.fixture
@@ -96,6 +97,7 @@ def test_how_work_is_shared_out_goes_along(tmp_path, monkeypatch):
     subprocess.run(["git", "init", "-q"], check=True)
     Path(".gitignore").write_text("/launch.yaml\n")
     Path("launch.yaml").write_text("workers: 2\n")
+    shutil.copy(ROOT / "params.yaml", ".")
     seen = []
 
     def run_stage(stage, folder):
@@ -106,4 +108,4 @@ def test_how_work_is_shared_out_goes_along(tmp_path, monkeypatch):
     monkeypatch.setattr(verify, "run_stage", run_stage)
     with pytest.raises(UserError, match="teacher failed"):
         verify.verify("teacher")
-    assert seen == ["launch.yaml"]
+    assert sorted(seen) == ["launch.yaml", "params.yaml"]
