@@ -1,7 +1,7 @@
 """The picture of a study with `over`: accuracy over a parameter, as a rule the number of labels, a line a model."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import Any
 
 from experiments.study.findings import Findings
@@ -10,9 +10,10 @@ from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
-# Okabe and Ito's, in the order of the lines: teacher, two controls, students from light to dark, one more control;
-# dashes tell peers apart too, and every line has its name at its end
-_COLOURS = (GREY, VERMILLION, ORANGE, SKY, "#3A8FC7", BLUE, PURPLE)
+# Okabe and Ito's, in the order of the lines: the teacher and controls, students from light to dark; dashes tell peers
+# apart too, and every line has its name at its end
+_COLOURS = (GREY, VERMILLION, ORANGE, PURPLE)
+_STUDENTS = (SKY, "#3A8FC7", BLUE)  # the last one is always the same
 _USE = "inductive"  # peers that have not seen the test images, as our models have not
 _OF_PEERS = {
     ("LabelSpreading, 7-NN, converged", _USE): "#8C510A",
@@ -48,8 +49,9 @@ def lines(findings: Findings) -> dict[str, Any]:
             )
     values = sorted({point["x"] for point in points})
     bottom = 10 * int(max(0, min(point["low"] for point in points if not point["dashed"])) // 10)
+    top = 10 * -int(-max([point["high"] for point in points] + [level["mean"] for level in levels]) // 10)
     _number_the_parts(points, values)
-    scales = {"x": [values[0] / 1.1, values[-1] * 1.1], "y": [bottom, 100]}
+    scales = {"x": [values[0] / 1.1, values[-1] * 1.1], "y": [bottom, min(100, top)]}
     return chart(
         f"{findings.study.question} ({findings.preset})",
         [],
@@ -91,10 +93,10 @@ def _lines_of(findings):
         if line:
             by_x = found.setdefault(line, {})
             by_x[findings.value_over(key)] = mean_over_seeds(100 * findings.by_seed(key))
-    drawn = {
-        name: (BLACK if None in by_x else _COLOURS[place % len(_COLOURS)], False, by_x)
-        for place, (name, by_x) in enumerate(found.items())
-    }
+    students = [name for name in found if name.startswith("student")]
+    colours = dict(zip(reversed(students), cycle(reversed(_STUDENTS)), strict=False))
+    colours |= dict(zip([name for name in found if name not in students], cycle(_COLOURS), strict=False))
+    drawn = {name: (BLACK if None in by_x else colours[name], False, by_x) for name, by_x in found.items()}
     return drawn | {name: (_OF_PEERS[name, use], True, by_x) for (name, use), by_x in _of_peers(findings).items()}
 
 

@@ -46,18 +46,29 @@ def _gain(difference):
 def test_natural_images(readme):
     found = _findings("natural-images", "cifar10-cpu")
     gains = {(one.arm, one.control): one for one in found.compared()}
-    gain = gains["student-1-4000", "noise-4000"]
-    added, interval = _gain(gain.over_seeds)
-    teacher, noise, student = (_percent(found.by_seed(arm)) for arm in ("teacher-4000", "noise-4000", "student-1-4000"))
-    reached = f"a teacher reaches {teacher} %, noise alone {noise} % and a student {student} %"
-    several = f"{gain.over_seeds.n} of {found.study.seeds_with('cifar10-cpu')} seeds so far"
-    points = added.removeprefix("+")
-    added = f"pseudo-labels add {points} points (95 % interval {interval}, [{several}][natural])"
-    assert f"{reached}: at the same computing {added}" in readme
+    few, many = (gains[f"student-1-{labels}", f"noise-{labels}"] for labels in (1000, 4000))
+    seeds = found.study.seeds_with("cifar10-cpu")
+    assert few.over_seeds.n == many.over_seeds.n < seeds  # else "so far" is wrong
+    several = f"{many.over_seeds.n} of {seeds} seeds so far"
+    arms = ("teacher", "noise", "student-1")
+    (a, b, c), (teacher, noise, student) = (
+        [_percent(found.by_seed(f"{arm}-{labels}")) for arm in arms] for labels in (1000, 4000)
+    )
+    reached = f"a teacher reaches {a} %, noise alone {b} % and a student {c} %"
+    assert f"{reached}, with 4,000 labels {teacher}, {noise} and {student} %. At the same computing" in readme
+    added, within = _gain(few.over_seeds)
+    points, interval = _gain(many.over_seeds)
+    added, points = added.removeprefix("+"), points.removeprefix("+")
+    both = f"{added} points (95 % interval {within}) and {points} points ({interval}; [{several}][natural])"
+    assert f"pseudo-labels add {both}" in readme
+    short = f"On CIFAR-10 pseudo-labels add {added} points with 1,000 labels and {points} points with 4,000."
+    assert short in _text("docs/studies.md")
     measured = mean_over_seeds(found.by_seed("student-1-4000"))
     deviation = rounded(100 * measured.deviation, 2)
     assert f"{rounded(100 * measured.mean, 2)} % (n = {measured.n}, sd {deviation}, [natural])" in readme
     goal = f"{student} %, {points} points above noise alone, 95 % interval {interval} ({several})"
+    assert goal in _text("docs/performance.md")
+    goal = f"with 1,000 labels 4 points: {added}, {within} ({several})"
     assert goal in _text("docs/performance.md")
 
 

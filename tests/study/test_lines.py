@@ -120,6 +120,16 @@ def test_names_at_the_ends_lie_apart_and_in_the_order_of_the_lines(project):
     assert [name["mean"] for name in names] == sorted((name["mean"] for name in names), reverse=True)
     assert max(np.diff(places)) < -1  # points: letters are 14 pixels high
     assert len({name["color"] for name in names}) >= 8
+    assert {name["line"]: name["color"] for name in names}["student 3"] == "#0072B2"
+
+
+def test_the_axis_ends_above_what_is_there(project):
+    """Students end at 101 - cut to 100; without them and the level at 99 noise alone at 86 + 2.5."""
+    table = rows.table_path(STUDY, "digits")
+    head, *measured = table.read_text().splitlines(keepends=True)
+    table.write_text(head + "".join(row for row in measured if not row.startswith(("student", "all"))))
+    found = lines.lines(Findings(STUDY, project, "digits"))
+    assert found["layer"][2]["encoding"]["y"]["scale"]["domain"] == [50, 90]
 
 
 def test_the_picture_follows_the_rows(project, tmp_path):
