@@ -118,7 +118,7 @@ def test_where_self_training_stops(readme):
     gains = {x: last[f"student-3-{x}"] for x in (10, 20, 40, 100, 300)}
     assert [x for x, one in gains.items() if one.verdict == "better"] == [10, 20, 40, 100]
     assert gains[300].verdict == "equivalent"
-    assert gains[300].p_holm > 0.05
+    assert gains[300].p > 0.05  # after Holm's correction
     counted = f"at 300 labels no longer so with all {len(study.compared())} comparisons of the study counted"
     assert counted in readme
     assert "pays where labels are few, and hardly at 300" in readme
