@@ -112,3 +112,14 @@ def test_the_table_of_known_shares_is_that_of_the_committed_rows(monkeypatch):
     page = (ROOT / "docs/verdict.md").read_text()
     shown = page.partition("<!-- known -->\n")[2].partition("<!-- end -->")[0].strip()
     assert shown == (table(read()) if read() else "Not measured yet.")
+
+
+def test_how_low_the_estimate_reads_is_told(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = {row["share"]: [] for row in read()}
+    for row in read():
+        found[row["share"]].append(100 * (row["estimate"] - row["share"]))
+    assert all(np.mean(errors) <= 0 for errors in found.values())
+    low = [np.mean(found[share]) for share in (0.1, 0.3, 0.5)]
+    assert (round(-max(low)), round(-min(low)), round(-min(map(min, found.values())))) == (7, 10, 19)
+    assert "it was 7 to 10 points too low in the mean, 19 at most" in (ROOT / "docs/verdict.md").read_text()
