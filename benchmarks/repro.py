@@ -80,8 +80,8 @@ def main():
     )
     print(machine("tensorflow", "keras", "dvc"))
     of_seeds = "seed 1" if rounds == 1 else f"mean of seeds 1 to {rounds}"
-    accuracies = f"test accuracy, % ({of_seeds}): {', '.join(MODELS)}"
-    print(f"\n| | seconds: mean of {rounds} | fastest to slowest | ratio | {accuracies} |")
+    head = f"test accuracy, % ({of_seeds}): {', '.join(MODELS)}"
+    print(f"\n| | seconds: mean of {rounds} | fastest to slowest | ratio | {head} |")
     print("|---|---:|---:|---:|---|")
     for name, spent in timed.items():
         mean, accuracies = (

@@ -17,10 +17,7 @@ def learning_curves(models: Sequence[Model]) -> dict[str, Any]:
 
 def confidence_histogram(generation: Generation) -> dict[str, Any]:
     """How confident the teacher is on the pool."""
-    bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
-    if generation.pseudolabel.reassign:  # all that was labelled is learned from
-        bounds = {"threshold": 0.0, "max_confidence": 1.0}
-    return charts.confidence_histogram(generation.confidence, **bounds)
+    return charts.confidence_histogram(generation.confidence, **generation.pseudolabel.bounds)
 
 
 def attacks(models: Sequence[Model]) -> dict[str, Any]:

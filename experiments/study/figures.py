@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from experiments.study.findings import Findings
-from experiments.study.statistics import interval_of_equivalence, mean_over_seeds
+from experiments.study.statistics import mean_over_seeds, within_90
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
 
@@ -27,9 +27,8 @@ def arms(findings: Findings) -> dict[str, Any]:
         _interval(names[arm], one.over_seeds, 100, colour=_COLOURS[one.verdict]) for arm, one in compared.items()
     ]
     inner = [
-        row
-        | dict(zip(("low", "high"), _ends(100, *interval_of_equivalence(one.over_seeds), row["value"]), strict=True))
-        for row, one in zip(differences, compared.values(), strict=True)
+        _interval(names[arm], within_90(one.over_seeds), 100, colour=_COLOURS[one.verdict])
+        for arm, one in compared.items()
     ]
     smallest = {arm: findings.study.smallest_with(findings.preset, arm) for arm in names}
     bands = [{"arm": names[arm], "low": -points, "high": points} for arm, points in smallest.items()]
@@ -64,13 +63,8 @@ def arms(findings: Findings) -> dict[str, Any]:
 def _interval(arm, estimate, factor, ends=(-np.inf, np.inf), colour=BLACK):
     """A row: a mean with its interval, where there is one, and the colour that says what it decides."""
     mean = factor * estimate.mean
-    low, high = np.clip(_ends(factor, estimate.low, estimate.high, mean), *ends)
+    low, high = np.clip(np.nan_to_num([factor * estimate.low, factor * estimate.high], nan=mean), *ends)
     return {"arm": arm, "value": float(mean), "low": float(low), "high": float(high), "side": colour}
-
-
-def _ends(factor, low, high, mean):
-    """The ends of a bar; where there is no interval, its mean twice."""
-    return [float(end) for end in np.nan_to_num([factor * low, factor * high], nan=mean)]
 
 
 def _panel(title, arm, *layers, first=()):

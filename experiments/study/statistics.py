@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -123,14 +123,11 @@ def seeds_to_decide(difference: Estimate, smallest: float) -> int | None:
     return wanted
 
 
-def interval_of_equivalence(difference: Estimate) -> tuple[float, float]:
-    """(low, high) of the 90 % interval: *equivalent* is said where it lies within the smallest difference of interest.
-
-    NaN where there is no interval.
-    """
+def within_90(difference: Estimate) -> Estimate:
+    """With its 90 % interval: *equivalent* is said where it lies within the smallest difference of interest."""
     half = (difference.high - difference.low) / 2
     half *= stats.t.ppf(1 - ALPHA, difference.n - 1) / stats.t.ppf(1 - ALPHA / 2, difference.n - 1)
-    return difference.mean - half, difference.mean + half
+    return replace(difference, low=difference.mean - half, high=difference.mean + half)
 
 
 def p_of_difference(difference: Estimate) -> float:

@@ -11,9 +11,7 @@ import argparse
 import contextlib
 import copy
 import io
-import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -34,7 +32,7 @@ from experiments.verdict.measured import outside_of
 from experiments.verdict.plan import Plan, plan
 from noisy_student.runtime import console, environment, signals
 from noisy_student.runtime.errors import UserError
-from noisy_student.runtime.files import read_csv, write_bytes, write_csv
+from noisy_student.runtime.files import new_folder, read_csv, write_bytes, write_csv
 from noisy_student.settings import params
 from noisy_student.settings.schema import DataParams
 from noisy_student.sources import photographs
@@ -90,10 +88,8 @@ def plans(seeds: int, values: dict[str, Any] | None = None) -> tuple[Plan, list[
             values["seed"] = values["data"]["seed"] = seed
             folder = Path.cwd() / POOLS / f"{planned.preset}-{arm}-{seed}"
             if not folder.exists():  # its name tells parameters and code apart; a run of an earlier call may read it
-                begun = folder.with_name(f"{folder.name}.{os.getpid()}")
-                shutil.rmtree(begun, ignore_errors=True)
-                write_pool(begun, params.check(values).data, share)
-                begun.rename(folder)
+                with new_folder(folder) as begun:
+                    write_pool(begun, params.check(values).data, share)
             values["data"]["unlabelled_from"] = str(folder)
             teacher = values["generations"][planned.chain[-1]]["teacher"]
             jobs.append(Job("known", planned.preset, arm, seed, planned.student.name, teacher, arm, values, code))

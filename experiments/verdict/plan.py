@@ -167,9 +167,8 @@ def control_steps(
     """(steps between validations, steps) of the training with noise alone.
 
     It sees as many images as the teacher (if it counts) and the students of the chain, their fine-tuning (and less its
-    own) counted.
-    Where trainings are given in epochs, the splits are cut to count images, and every image of the pool counts once an
-    epoch, however many are kept: then it sees at least as many.
+    own) counted. Where trainings are given in epochs, the splits are cut to count images, and every image of the pool
+    counts once an epoch, however many are kept: then it sees at least as many.
     """
     students = [settings.generation(key).student for key in chain]
     trainings: list[TrainingParams] = [settings.teacher, *students] if with_teacher else [*students]
@@ -214,9 +213,8 @@ def _digest(parameters):
     """Eight hex digits of parameters, images and weights (by the names, sizes and dates of their files) and code."""
     data = parameters["data"]
     roots = [data["root"], *([parameters["teacher"]["weights"]] if parameters["teacher"]["init"] != "random" else [])]
-    roots += [data["unlabelled_from"]] * (data["unlabelled_from"] not in POOLS)
-    if data["unlabelled_from"] not in POOLS and (pool := Path(data["unlabelled_from"])).is_file():
-        roots += [file.name for file in read_list(pool)]
+    if (pool := data["unlabelled_from"]) not in POOLS:
+        roots += [pool, *(file.name for file in read_list(Path(pool)))] if Path(pool).is_file() else [pool]
     files = [
         (path.as_posix(), stat.st_size, stat.st_mtime_ns)
         for root in roots

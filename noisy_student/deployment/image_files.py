@@ -5,7 +5,6 @@ Nothing is listed as a whole but the names in one folder, so that memory does no
 
 import errno
 import glob
-import lzma
 import os
 import stat
 import struct
@@ -21,6 +20,7 @@ from typing import IO, NamedTuple
 
 from noisy_student.data.images import InMemory, Reading, resize_image, try_image
 from noisy_student.runtime import environment
+from noisy_student.runtime.errors import UNPACKING
 from noisy_student.runtime.files import files_below
 from noisy_student.settings.schema import Levels
 
@@ -30,7 +30,6 @@ MOST_ZIP_MEMBERS = 300_000  # of which Python's zipfile keeps 0.7 kB each
 LARGEST_MEMBER = 2**30  # bytes, unpacked
 UNIT = 4096  # files that one worker reads; whole batches
 _PORTION, _PORTION_BYTES = 32, 16 * 2**20  # files that a thread is given together, and bytes of archives in them
-_UNPACKING = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _HEADERS = 22 + 65535  # bytes of a ZIP archive's end in which its last header begins
 
 
@@ -216,7 +215,7 @@ def _zip_member(path, archive, member):
         return ImageFile(name, None, f"{member.file_size:,} bytes unpacked, more than {LARGEST_MEMBER:,}")
     try:
         return ImageFile(name, InMemory(archive.read(member)))
-    except (*_UNPACKING, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (*UNPACKING, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         return ImageFile(name, None, str(error) or type(error).__name__)
 
 

@@ -2,9 +2,7 @@
 
 import io
 import json
-import lzma
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import keras
 from pydantic import ValidationError
 
 from noisy_student.inference.description import FORMAT, KEY, Description
-from noisy_student.runtime.errors import DataError
+from noisy_student.runtime.errors import UNPACKING, DataError
 from noisy_student.runtime.files import atomic_path
 
 # Keras writes the time of saving into the metadata and into the zip directory.
@@ -150,15 +148,7 @@ def _check_archive(path):
             if unpacked > INFLATION * packed:
                 raise DataError(f"{path}: {packed:,} bytes that unpack to {unpacked:,}, no model of ours. {MEND}")
             damaged = archive.testzip()
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-        EOFError,
-    ) as error:
+    except (*UNPACKING, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise DataError(f"{path}: truncated, or not a .keras file ({error}). {MEND}") from error
     if missing:
         raise DataError(f"{path}: not a .keras file, {', '.join(sorted(missing))} is missing in it. {MEND}")

@@ -1,7 +1,15 @@
 """Errors that a user can mend: one clear message each, never a traceback."""
 
 import errno
+import lzma
+import zipfile
+import zlib
 
+UNPACKING = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)  # what a damaged archive of zipfile's raises, beside OSError
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # no space left, or none for this user, or for so large a file
 
 

@@ -473,6 +473,13 @@ class PseudoLabelParams(Section):
         "none", "none | flip: the mean of what the teacher says of an image and of its mirror image"
     )
 
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The filter that acts: `threshold` and `max_confidence`; none where all that is labelled is learned from."""
+        if self.reassign:
+            return {"threshold": 0.0, "max_confidence": 1.0}
+        return {"threshold": self.threshold, "max_confidence": self.max_confidence}
+
     @model_validator(mode="after")
     def _check(self):
         if self.max_confidence <= self.threshold:

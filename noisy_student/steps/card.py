@@ -243,12 +243,7 @@ def _flat(section, place=""):
     if isinstance(section, dict):
         items = [(name, value, value) for name, value in section.items()]
     else:
-        fields = type(section).model_fields
-        items = [
-            (name, value, fields[name].default if name in fields and not fields[name].is_required() else value)
-            for name in _names(section)
-            for value in (getattr(section, name),)
-        ]
+        items = [(name, getattr(section, name), _default(section, name)) for name in _names(section)]
     for name, value, own in items:
         if f"{place}{name}" in UNSHOWN:
             continue
@@ -256,6 +251,12 @@ def _flat(section, place=""):
             yield from _flat(value, f"{place}{name}.")
         else:
             yield f"{place}{name}", value, own
+
+
+def _default(section, name):
+    """Of a parameter; its value where it has no default."""
+    field = type(section).model_fields.get(name)
+    return getattr(section, name) if field is None or field.is_required() else field.default
 
 
 def _names(section):

@@ -55,10 +55,10 @@ def evaluate_student(params: Params, key: str) -> None:
     tables = [*TABLES]
     if generation.student.uses_pseudo_labels:
         probs, truth = inputs.probs(key), open_truth(layout.TRUTH, classes=len(names))
-        bounds = generation.pseudolabel.model_dump(include={"threshold", "max_confidence"})
+        bounds = generation.pseudolabel.bounds
         pool, rows = inputs.pool, inputs.labelled_rows(key)
-        if rows is not None:  # all that was labelled is learned from
-            pool, truth, bounds = Some(pool, rows), truth[rows], {"threshold": 0.0, "max_confidence": 1.0}
+        if rows is not None:
+            pool, truth = Some(pool, rows), truth[rows]
         draw_pseudo_labels(student, pool, probs, truth, names, bounds=bounds)
         evaluated |= pseudo_label_quality(probs, truth, **bounds)
         tables.append("confidence.csv")

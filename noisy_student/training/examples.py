@@ -121,17 +121,21 @@ class ConcatenatedExamples(Examples):
 
     def write(self, rows: Rows, images: Pixels, targets: Probs) -> None:
         """See `Examples`."""
-        for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
-            here = np.flatnonzero((rows >= start) & (rows < stop))
-            images[here], targets[here] = part.take(rows[here] - start)
+        for part, here, own in self._shared_out(rows):
+            images[here], targets[here] = part.take(own)
 
     def classes_of(self, rows: Rows) -> Labels:
         """See `Examples`."""
         found = np.empty(len(rows), np.int64)
+        for part, here, own in self._shared_out(rows):
+            found[here] = part.classes_of(own)
+        return found
+
+    def _shared_out(self, rows):
+        """Yield (part, which of the rows are its, their numbers in it)."""
         for part, start, stop in zip(self.parts, self.starts[:-1], self.starts[1:], strict=True):
             here = np.flatnonzero((rows >= start) & (rows < stop))
-            found[here] = part.classes_of(rows[here] - start)
-        return found
+            yield part, here, rows[here] - start
 
 
 def _gather(images, rows, out):

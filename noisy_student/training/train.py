@@ -29,7 +29,6 @@ from noisy_student.noise.pipeline import input_noise, no_input_noise
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.progress import bar
-from noisy_student.runtime.types import Labels
 from noisy_student.settings.params import Params
 from noisy_student.settings.schema import TrainingParams
 from noisy_student.training import plateau
@@ -210,7 +209,6 @@ def fit_rounds(
     validation: LabelledImages,
     checkpoints: Checkpoints | None = None,
     *,
-    labels: Labels | None = None,
     followed: bool = False,
     state: State | None = None,
     end: int | None = None,
