@@ -84,6 +84,7 @@ def seconds_of(command: list[str], folder: Path) -> float:
     return time.perf_counter() - began
 
 
-def accuracy(folder: Path, model: str) -> float:
-    """Test accuracy of a model of the last run, %."""
-    return 100 * json.loads(Path(folder, "metrics/eval.json").read_text(encoding="utf-8"))[model]["accuracy"]
+def tested(folder: Path, model: str) -> dict:
+    """What the last run measured of a model on test images; accuracy in %."""
+    measured = json.loads(Path(folder, "metrics/eval.json").read_text(encoding="utf-8"))[model]
+    return measured | {"accuracy": 100 * measured["accuracy"]}

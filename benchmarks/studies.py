@@ -1,6 +1,6 @@
 """What a run of a study on the digits costs: today's forked stages against the way of an earlier commit.
 
-python -m benchmarks.studies          # three runs of each, minutes on two idle cores
+python -m benchmarks.studies          # five runs of each, minutes on two idle cores
 python -m benchmarks.studies --trial  # with hardly any training: shows that it works
 """
 
@@ -18,16 +18,18 @@ from commands import new_parser
 from experiments.study.worker import Worker
 from noisy_student.runtime import console
 
-ROUNDS = 3
+ROUNDS = 5
+TESTED = ("accuracy", "nll", "ece")
 MODEL = "student-gen1"
 
 
 def spent(run, folder, seed):
-    """(processor seconds, seconds, test accuracy in %) of a run, all of whose processes have ended."""
+    """(processor seconds, seconds, what of TESTED was measured) of a run, all of whose processes have ended."""
     earlier.change(folder, seed=seed)
     began = time.perf_counter()
     processor = run(f"run{seed}")
-    return processor, time.perf_counter() - began, earlier.accuracy(folder, MODEL)
+    seconds, measured = time.perf_counter() - began, earlier.tested(folder, MODEL)
+    return processor, seconds, *(measured[name] for name in TESTED)
 
 
 def by_dvc(folder):
@@ -97,15 +99,14 @@ def main():
     print("study, are in its first run, which the median leaves out), and robustness is measured where a study reports")
     print("it.\n")
     print(machine("tensorflow", "keras", "dvc"))
-    print(
-        f"\n| median of {rounds} runs | processor seconds | seconds | test accuracy, % | ratio of processor seconds |"
-    )
-    print("|---|---:|---:|---:|---:|")
+    costs = "processor seconds | seconds | ratio of processor seconds"
+    print(f"\n| median of {rounds} runs | {costs} | test accuracy, % | NLL | ECE |\n|---{6 * '|---:'}|")
     first = None
     for name, measured in timed.items():
-        processor, seconds, accuracy = (statistics.median(column) for column in zip(*measured, strict=True))
+        processor, seconds, accuracy, nll, ece = (statistics.median(column) for column in zip(*measured, strict=True))
         first = first or processor
-        print(f"| {name} | {processor:.1f} | {seconds:.1f} | {accuracy:.1f} | {processor / first:.2f} |")
+        costs = f"{processor:.1f} | {seconds:.1f} | {processor / first:.2f}"
+        print(f"| {name} | {costs} | {accuracy:.1f} | {nll:.3f} | {ece:.3f} |")
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def fresh(new: Tree) -> str:
     """A params.yaml with the values of `new` and the comments of the schema and of the networks."""
-    return rewrite("\n".join([HEADER, *_lines(params.Params, defaults(), set()), ""]), new)
+    return _rewritten("\n".join([HEADER, *_lines(params.Params, defaults(), set()), ""]), new)
 
 
 def _lines(section, tree, told, indent=""):
@@ -180,8 +180,14 @@ def _fields(section: type[Section]) -> Iterator[tuple[str, str, type[Section] | 
 def rewrite(text: str, new: Tree) -> str:
     """The text of a params.yaml with the values of `new`, as DVC writes it: comments stay, a null is left blank.
 
-    `dvc exp run -S` writes the whole file anew, so that only in this form it changes no line but that of the value.
+    `dvc exp run -S` writes the whole file anew, so that only in this form it changes no line but that of the value. A
+    file that gives two sections one mapping (`&name`, `*name`), of which they shall have two, is written afresh.
     """
+    written = _rewritten(text, new)
+    return written if "&" not in text or YAML(typ="safe", pure=True).load(written) == new else fresh(new)
+
+
+def _rewritten(text, new):
     yaml = _yaml()
     tree = yaml.load(text)
     _assign(tree, new, params.Params)
@@ -261,7 +267,7 @@ def overrides(old: Tree, new: Tree) -> list[str]:
     Raises:
         ParamsError: a value would need quoting in a shell, or a generation would come before its teacher.
     """
-    _check_order(old.get(WHOLE, {}), new.get(WHOLE, {}))
+    _check_order(old.get(WHOLE) or {}, new.get(WHOLE) or {})
     return [part for change in _changes(old, new) for part in ("-S", change)]
 
 

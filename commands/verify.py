@@ -22,15 +22,12 @@ import numpy as np
 from dvc.exceptions import DvcException
 
 from commands import new_parser
-from experiments.workspace import copy_project, run_stage, stage_files
-from noisy_student.executors import settings as executor
-from noisy_student.launching import settings as launching
+from experiments.workspace import SHARED_OUT, copy_project, run_stage, stage_files
 from noisy_student.runtime import console, environment, layout, run_record
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.params import read_yaml
 
 TIMES = ("finished", "seconds")
-SHARED_OUT = Path(executor.FILE), Path(launching.FILE)  # which git ignores: how work is shared out here
 
 
 def compare_files(first: Path, second: Path) -> str | None:

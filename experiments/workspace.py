@@ -11,10 +11,13 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from commands.preset import Tree
+from noisy_student.executors import settings as executor
+from noisy_student.launching import settings as launching
 from noisy_student.runtime.errors import UserError
 from noisy_student.settings.schema import POOLS
 
 KERNELS = "noisy_student/noise/kernels/__pycache__"
+SHARED_OUT = Path(executor.FILE), Path(launching.FILE)  # which git ignores: how work is shared out here
 
 
 def stage_files(name: str) -> tuple[list[Path], list[Path]]:

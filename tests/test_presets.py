@@ -310,6 +310,21 @@ def test_overrides_are_what_hydra_makes_of_them(before, after, tmp_path):
     assert _applied(apply_overrides, old, new, tmp_path) == new
 
 
+def test_one_mapping_for_two_sections_holds_a_preset_too():
+    text = "teacher: {model: &network {name: efficientnet, size: b0}}\nstudent: {model: *network}\n"
+    new = {"teacher": {"model": {"name": "efficientnet", "size": "b7"}}, "student": {"model": {"name": "mine"}}}
+    defaults = presets.parameters("digits")
+    whole = defaults | {key: defaults[key] | {"model": new[key]["model"]} for key in new}
+    written = presets.rewrite(presets.fresh(defaults).partition("teacher:")[0] + text, whole)
+    assert YAML(typ="safe", pure=True).load(written) == whole
+
+
+def test_overrides_of_a_file_without_generations():
+    """`generations:` and nothing behind it is null."""
+    new = presets.parameters("digits")
+    assert presets.overrides(new | {"generations": None}, new)[1].startswith("~generations")
+
+
 def test_overrides_between_a_mapping_and_a_scalar(tmp_path):
     from dvc.utils.hydra import apply_overrides
 

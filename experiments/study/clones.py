@@ -18,7 +18,7 @@ from pathlib import Path
 from commands import preset as presets
 from commands.preset import Tree
 from experiments.study.worker import Worker
-from experiments.workspace import copy_project, with_absolute_folders
+from experiments.workspace import SHARED_OUT, copy_project, with_absolute_folders
 from noisy_student.runtime import layout, locks
 from noisy_student.runtime.errors import UserError
 from noisy_student.runtime.files import write_bytes
@@ -91,8 +91,11 @@ class Lane:
         self._forget_what_was_killed()
         call(["git", "fetch", "--quiet", here, "HEAD"], self.folder)
         call(["git", "checkout", "--quiet", "--force", "-B", "study", "FETCH_HEAD"], self.folder)
-        copied = copy_project(self.folder, without=_LEFT_OUT)
-        for name in filter(None, call(["git", "ls-files", "-z"], self.folder).split("\0")):
+        for path in SHARED_OUT:
+            (self.folder / path).unlink(missing_ok=True)
+        copied = copy_project(self.folder, extra=SHARED_OUT, without=_LEFT_OUT)
+        listed = call(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], self.folder)
+        for name in filter(None, listed.split("\0")):
             if name not in copied and not name.startswith(_LEFT_OUT):
                 (self.folder / name).unlink(missing_ok=True)  # it was removed from the workspace
         if Path(".dvc/config.local").is_file():

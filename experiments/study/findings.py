@@ -91,7 +91,8 @@ class Findings:
             command = "pilot" if name.endswith(rows.PILOT) else "run"
             raise UserError(
                 f"{rows.table_path(name, preset)}: no row of the control, arm {study.control}. Run: "
-                f"python -m experiments.study {command} {name.removesuffix(rows.PILOT)} --preset {preset}"
+                f"python -m experiments.study {command} {name.removesuffix(rows.PILOT)} --preset "
+                f"{preset if study.is_for(preset) else study.home}"
             )
         self.rows = {arm: of_arm for arm, of_arm in self.rows.items() if of_arm}
         self._outcomes = rows.read_outcomes(name, preset)
@@ -101,7 +102,7 @@ class Findings:
         return self.study.arms[arm].shown
 
     def with_other_parameters(self) -> list[str]:
-        """The arms that were measured with other parameters than the study and the preset ask for now."""
+        """The arms of which a seed was measured with other parameters than the study and the preset ask for now."""
 
         def is_other(arm, row):
             try:
@@ -109,7 +110,15 @@ class Findings:
             except ParamsError:
                 return True
 
-        return [arm for arm, by_seed in self.rows.items() if is_other(arm, next(iter(by_seed.values())))]
+        return [arm for arm, by_seed in self.rows.items() if any(is_other(arm, row) for row in by_seed.values())]
+
+    def of_peers(self) -> dict[tuple[str, str], dict[float, list[float]]]:
+        """{(peer, use): {value of `Study.over`: test accuracies of the seeds, shares of 1}}, see `peers`."""
+        found: dict[tuple[str, str], dict[float, list[float]]] = {}
+        for row in rows.read_peers(self.name, self.preset):
+            if self.seeds is None or row["seed"] < self.seeds:
+                found.setdefault((row["peer"], row["use"]), {}).setdefault(row["x"], []).append(row["accuracy"])
+        return found
 
     def value_over(self, arm: str) -> float | None:
         """The arm's value of `Study.over`, the parameter on the picture's horizontal axis; None: it has none."""

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from itertools import cycle, pairwise
 from typing import Any
 
+import numpy as np
+
 from experiments.study.findings import Findings
-from experiments.study.rows import read_peers
 from experiments.study.statistics import Estimate, mean_over_seeds
 from noisy_student.drawing.canvas import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION
 from noisy_student.drawing.charts import axis, chart
@@ -97,16 +98,11 @@ def _lines_of(findings):
     colours = dict(zip(reversed(students), cycle(reversed(_STUDENTS)), strict=False))
     colours |= dict(zip([name for name in found if name not in students], cycle(_COLOURS), strict=False))
     drawn = {name: (BLACK if None in by_x else colours[name], False, by_x) for name, by_x in found.items()}
-    return drawn | {name: (_OF_PEERS[name, use], True, by_x) for (name, use), by_x in _of_peers(findings).items()}
-
-
-def _of_peers(findings) -> dict[tuple[str, str], dict[float, Estimate]]:
-    by_peer: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for row in read_peers(findings.name, findings.preset):
-        key = row["peer"], row["use"]
-        if key in _OF_PEERS and (findings.seeds is None or row["seed"] < findings.seeds):
-            by_peer.setdefault(key, {}).setdefault(row["x"], []).append(100 * row["accuracy"])
-    return {key: {x: mean_over_seeds(values) for x, values in by_x.items()} for key, by_x in by_peer.items()}
+    return drawn | {
+        key[0]: (_OF_PEERS[key], True, {x: mean_over_seeds(100 * np.array(shares)) for x, shares in by_x.items()})
+        for key, by_x in findings.of_peers().items()
+        if key in _OF_PEERS
+    }
 
 
 def _layers(points, levels, values, scales):

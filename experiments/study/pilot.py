@@ -63,7 +63,11 @@ def lines(name: str, study: Study, preset: str) -> list[str]:
         need = "cannot be said" if seeds is None else f"more than {MOST_SEEDS}" if seeds > MOST_SEEDS else f"{seeds}"
         told.append(
             f"  {one.shown}, against {findings.shown(one.control)}: deviation {deviation} ({over.n} seeds); "
-            f"of interest from {points(one.smallest)} points; seeds needed: {need}"
+            f"of interest from {points(one.smallest)}; seeds needed: {need}"
+        )
+    if others := findings.with_other_parameters():
+        told.append(
+            f"Of other parameters: {', '.join(others)}. Remove these rows of {path(name, preset)}, run it again."
         )
     if (most := wanted(compared)) is None:
         told.append("The deviation is known of no comparison: run the pilot with more --seeds.")
@@ -74,11 +78,14 @@ def lines(name: str, study: Study, preset: str) -> list[str]:
     return told
 
 
-def asked_for(name: str, study: Study, preset: str) -> list[str]:
-    """A sentence of a report on the pilot that chose the number of seeds; nothing without one."""
+def asked_for(name: str, study: Study, preset: str) -> str:
+    """A sentence of a report: the pilot that chose the number of seeds, or that there was none."""
     measured = rows.read(rows_name(name), preset)
     if not any(arm == study.control for arm, _ in measured):
-        return []
-    most, seeds = wanted(Findings(rows_name(name), study, preset).compared()), len({seed for _, seed in measured})
+        return "Without a pilot."
+    findings, seeds = Findings(rows_name(name), study, preset), len({seed for _, seed in measured})
+    if findings.with_other_parameters():
+        return f"The [pilot]({path(name, preset).name}) measured other parameters."
+    most = wanted(findings.compared())
     asked = "for a number that it could not tell" if most is None else f"for {most}"
-    return [f"The [pilot]({path(name, preset).name}), {seeds} seeds from {FIRST_SEED} on, asked {asked}."]
+    return f"The [pilot]({path(name, preset).name}), {seeds} seeds from {FIRST_SEED} on, asked {asked}."

@@ -18,7 +18,7 @@ def lines(preset: str) -> list[str]:
     for name, study in definition.studies_for(preset).items():
         seeds, smallest, fault = study.seeds_with(preset), study.smallest_with(preset), _fault(name, study, preset)
         told.append(
-            f"{name:20} {len(study.arms):4} {seeds:5} {f'{points(smallest / 100)} points':>18} "
+            f"{name:20} {len(study.arms):4} {seeds:5} {points(smallest / 100):>18} "
             f"{'not valid' if fault else _missing(name, study, preset):>14}  {_pilot(name, preset)}"
         )
         told += [f"    {study.question}", *([f"    {fault}"] if fault else [])]
@@ -35,14 +35,11 @@ def _fault(name, study, preset):
 
 
 def _missing(name: str, study: definition.Study, preset: str) -> str:
-    """Rows that the study asks for and has not, or of other parameters (which the first row of each arm tells)."""
-    asked, missing = study.seeds_with(preset) * len(study.arms), 0
-    measured = rows.read(name, preset)
-    for arm in study.arms:
-        seeds = [seed for key, seed in measured if key == arm and seed < study.seeds_with(preset)]
-        current = not seeds or is_current(measured[arm, seeds[0]], study, arm, preset)
-        missing += study.seeds_with(preset) - (len(seeds) if current else 0)
-    return f"{missing} of {asked}"
+    """Rows that the study asks for and has not, or of other parameters."""
+    seeds, measured = study.seeds_with(preset), rows.read(name, preset)
+    known = [row for (arm, seed), row in measured.items() if arm in study.arms and seed < seeds]
+    current = sum(is_current(row, study, row["arm"], preset) for row in known)
+    return f"{seeds * len(study.arms) - current} of {seeds * len(study.arms)}"
 
 
 def _pilot(name, preset):

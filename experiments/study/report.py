@@ -9,7 +9,15 @@ from experiments.study.definition import FOLDER, HOME, RESULTS, Study
 from experiments.study.findings import Findings, all_findings
 from experiments.study.rows import Row, machines
 from experiments.study.statistics import mean_over_seeds
-from experiments.study.tables import further_table, gain_table, images_table, main_table, other_table, summary
+from experiments.study.tables import (
+    further_table,
+    gain_table,
+    images_table,
+    main_table,
+    other_table,
+    peers_table,
+    summary,
+)
 from experiments.study.wording import conclusion, duration, interval, mean_and_deviation, points, rounded, verdict
 from noisy_student.drawing.canvas import save_chart
 from noisy_student.runtime.errors import UserError
@@ -100,6 +108,7 @@ def markdown(findings: Findings) -> str:
         "seed changes: the choice of images, weights, noise.",
         images_table(findings),
         *further(findings),
+        *peers(findings),
         "## What else was measured",
         other_table(findings),
         "## How it was measured",
@@ -113,19 +122,30 @@ def stated(findings: Findings) -> str:
     """Markdown: what was said before the study ran."""
     study, preset = findings.study, findings.preset
     smallest = sorted({one.smallest for one in findings.compared()})
-    texts = " or ".join(map(points, smallest or [study.smallest_with(preset) / 100]))
+    texts = points(*(smallest or [study.smallest_with(preset) / 100]))
     seeds = study.seeds_with(preset)
-    asked = f"Stated before the runs: differences below {texts} points are of no interest; {seeds} seeds."
+    asked = f"Stated before the runs: differences below {texts} are of no interest; {seeds} seeds."
     fewest = min(map(len, findings.rows.values()))
     if findings.seeds is None and fewest < seeds:
         asked += f" Measured so far: {fewest} of them, whatever came out."
-    return " ".join([asked, *pilot.asked_for(findings.name, study, preset)])
+    return f"{asked} {pilot.asked_for(findings.name, study, preset)}"
 
 
 def further(findings: Findings) -> list[str]:
     """Markdown: heading and table of the other columns that the study compares; nothing without any."""
     table = further_table(findings)
     return ["## Further differences", "Over seeds, as in the first table.", table] if table else []
+
+
+def peers(findings: Findings) -> list[str]:
+    """Markdown: heading, what they are, and table of scikit-learn's classifiers; nothing without any."""
+    table, name = peers_table(findings), findings.name
+    said = (
+        f"`python -m experiments.study.peers {name}`, means with standard deviations over the same seeds, [the rows]"
+        f"({name}.peers.csv): scikit-learn on the same pixels and splits, nothing tuned. Inductive: no test image was "
+        "seen, as by our models. Transductive: the test images were in the graph, without labels."
+    )
+    return ["## Peers", said, table] if table else []
 
 
 def conclusions(findings: Findings) -> list[str]:
@@ -224,6 +244,7 @@ def published(text: str) -> str:
             "arms": main_table,
             "images": images_table,
             "further": further_table,
+            "peers": peers_table,
             "gain": gain_table,
             "other": other_table,
             "verdicts": conclusions_list,

@@ -148,8 +148,9 @@ def refuse_other_images(study: str, preset: str, arm: str, outcomes: Outcomes | 
     """
     if outcomes is None:
         return
+    rows = read(study, preset)  # outcomes whose row was removed count no more
     for (other, seed), known in read_outcomes(study, preset).items():
-        if other == arm and not np.array_equal(known.images, outcomes.images):
+        if other == arm and (other, seed) in rows and not np.array_equal(known.images, outcomes.images):
             raise UserError(
                 f"it was tested on other images than seed {seed} of {arm} in {outcomes_path(study, preset)}: the "
                 "archive of the source is another one. Give that one (data.root, data.sha256), or remove the study's "

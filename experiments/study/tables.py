@@ -1,6 +1,10 @@
 """What a study found, as tables of Markdown."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from experiments.study.columns import METRICS
 from experiments.study.findings import Compared, Findings
@@ -44,14 +48,10 @@ def main_cells(findings: Findings) -> list[list[str]]:
 
 def gain_table(findings: Findings) -> str:
     """Markdown, of a study with `over`: the last line of its picture against its first control, a line a value."""
-    study, compared = findings.study, findings.compared_first()
-    on_lines = [arm for arm in findings.rows if study.arms[arm].line and findings.value_over(arm) is not None]
-    known = [arm for arm in on_lines if arm in compared]
-    if not known:
+    of_last = _of_last_line(findings)
+    if not of_last:
         return "No line of the picture is compared with another."
-    last = study.arms[known[-1]].line
-    of_last = [compared[arm] for arm in known if study.arms[arm].line == last]
-    control = study.arms[of_last[0].control].line
+    control, last = (findings.study.arms[arm].line for arm in (of_last[0].control, of_last[0].arm))
     lines = [
         f"| labelled images | {control}, % | {last}, % | difference, points | 95 % interval | seeds | verdict |",
         "|---:|---:|---:|---:|---|---:|---|",
@@ -62,6 +62,38 @@ def gain_table(findings: Findings) -> str:
         cells += [*_difference(one.over_seeds), f"{one.over_seeds.n}", verdict(one)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def peers_table(findings: Findings) -> str:
+    """Markdown, of a study with peers: their test accuracy over seeds beside that of the picture's last line."""
+    by_peer, of_last = findings.of_peers(), _of_last_line(findings)
+    if not by_peer:
+        return ""
+    of_ours = {findings.value_over(one.arm): findings.by_seed(one.arm) for one in of_last}
+    shown: list[tuple[str | None, str, Mapping[Any, ArrayLike]]] = []
+    if of_last:
+        shown.append((findings.study.arms[of_last[0].arm].line, "ours", of_ours))
+    shown += [(*key, by_x) for key, by_x in by_peer.items()]
+    values = sorted({x for by_x in by_peer.values() for x in by_x})
+    lines = [
+        f"| test accuracy, % | | {' | '.join(f'{x:g} labels' for x in values)} |",
+        "|---|---|" + "---:|" * len(values),
+    ]
+    for name, use, by_x in shown:
+        cells = [mean_and_deviation(mean_over_seeds(by_x[x])) if x in by_x else "" for x in values]
+        lines.append(f"| {name} | {use} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _of_last_line(findings):
+    """Comparisons of the last line of the picture with its first control, one a value."""
+    study, compared = findings.study, findings.compared_first()
+    known = [
+        arm
+        for arm in findings.rows
+        if arm in compared and study.arms[arm].line and findings.value_over(arm) is not None
+    ]
+    return [compared[arm] for arm in known if study.arms[arm].line == study.arms[known[-1]].line]
 
 
 def further_table(findings: Findings) -> str:
@@ -119,7 +151,7 @@ def summary(studies: list[Findings]) -> str:
         for one in findings.compared():
             over = one.over_seeds
             cells = [title, one.shown, findings.shown(one.control), f"{over.n}", *_difference(over)]
-            cells += [points(one.smallest), *_verdict(one)]
+            cells += [points(one.smallest, unit=False), *_verdict(one)]
             verdicts[one.verdict] += 1
             lines.append(f"| {' | '.join(cells)} |")
             title = ""

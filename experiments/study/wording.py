@@ -45,9 +45,14 @@ def interval(estimate: Estimate, sign: str = "", factor: float = 100, most: floa
     return f"{rounded(factor * estimate.low, sign=sign)} to {rounded(min(most, factor * estimate.high), sign=sign)}"
 
 
-def points(share: float) -> str:
-    """A smallest difference of interest as text, in points: "1" or "0.5"."""
-    return f"{round(100 * share, 6):g}"
+def points(*shares: float, unit: bool = True) -> str:
+    """Smallest differences of interest as text: "1 point", "0.5 points" or "1 or 3 points".
+
+    Args:
+        unit: False: the numbers alone.
+    """
+    numbers = [f"{round(100 * share, 6):g}" for share in shares]
+    return " or ".join(numbers) + f" point{'s' * (numbers != ['1'])}" * unit
 
 
 def p_value(p: float, sign: str = "") -> str:
@@ -88,13 +93,13 @@ def conclusion(one: Compared, control: str) -> str:
             return f"{measured}Worse, by at least {rounded(-high)} points according to the interval{_corrected(one.p)}."
         case "equivalent":
             known = "" if low <= 0 <= high else ": not zero, but too small to be of interest"
-            return f"{measured}Equivalent, to within {smallest} points either way{known}{_corrected(one.p)}."
+            return f"{measured}Equivalent, to within {smallest} either way{known}{_corrected(one.p)}."
     worse, better = rounded(max(0.0, -low)), rounded(max(0.0, high))
     needs = verdict(one).removeprefix("undecided: ")
     few = f"fewer than {FEWEST_SEEDS} seeds decide nothing, and " if difference.n < FEWEST_SEEDS else ""
     return (
         f"{measured}Undecided: {few}from {worse} points worse to {better} better remain possible; a verdict to within "
-        f"{smallest} points {needs} at this deviation."
+        f"{smallest} {needs} at this deviation."
     )
 
 

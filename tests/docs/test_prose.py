@@ -185,6 +185,14 @@ def test_the_noise(readme):
     assert f"with it, {labelling} points lower ([18 seeds][noise])" in readme
 
 
+def test_noise_alone_for_as_long_as_all_students(readme):
+    found, means = _findings("label-efficiency"), {}
+    for arm in ("noise-20", "noise-100", "noise-300", "noise-long-20", "noise-long-100", "noise-long-300"):
+        means[arm] = 100 * mean_over_seeds(found.by_seed(arm)).mean
+    more = [rounded(means[f"noise-long-{labels}"] - means[f"noise-{labels}"], 1) for labels in (20, 100, 300)]
+    assert f"it ends {min(more)} to {max(more)} points higher (20, 100 and 300 labels)" in readme
+
+
 def test_the_goals_on_the_digits():
     text = _text("docs/performance.md")
     gain, interval = _of(_findings("controls"), "accuracy", "supervised-all")

@@ -5,13 +5,16 @@ import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
 
+from benchmarks import gpu_bundle
 from benchmarks.gpu import STEPS, peak
 from benchmarks.gpu_bundle import NAME, PACKAGES, build, pinned
 from support import ROOT
@@ -36,6 +39,57 @@ def test_the_bundle_pins_what_the_lock_pins_with_its_hashes():
 def test_a_package_that_the_lock_lacks_is_named():
     with pytest.raises(ValueError, match="keras"):
         pinned(LOCK.replace("\nkeras==", "\nother=="))
+
+
+def _fill(wheels, code="here = True\n"):
+    """A wheel of our own in place of those that are downloaded."""
+    wheels.mkdir(exist_ok=True)
+    with zipfile.ZipFile(wheels / "of_the_bundle-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("of_the_bundle.py", code)
+
+
+def _unpacked(folder):
+    _fill(folder / "wheels")
+    build(folder / "bundle.tar.gz", folder / "wheels")
+    with tarfile.open(folder / "bundle.tar.gz") as tar:
+        tar.extractall(folder, filter="data")
+    return folder / NAME
+
+
+def test_the_bundles_wheels_are_unpacked_once_and_found(tmp_path):
+    bundle = _unpacked(tmp_path)
+    # Python itself is the stand-in for the measurement: it says what it would find
+    (bundle / "code/benchmarks/gpu.py").write_text(
+        "import of_the_bundle, sys; print(of_the_bundle.__file__, sys.argv[1:])"
+    )
+
+    def run():
+        done = subprocess.run(
+            ["bash", str(bundle / "gpu.sh"), "--minutes", "1"],
+            env=os.environ | {"PYTHON": sys.executable},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert run() == f"{bundle / 'site/of_the_bundle.py'} ['--minutes', '1']"
+    (bundle / "site/of_the_bundle.py").write_text("changed = True\n")
+    run()
+    assert (bundle / "site/of_the_bundle.py").read_text() == "changed = True\n"  # not unpacked again
+    (bundle / "site/.complete").unlink()  # as if it had been stopped meanwhile
+    run()
+    assert (bundle / "site/of_the_bundle.py").read_text() == "here = True\n"
+
+
+def test_a_bundle_above_the_limit_is_refused_with_its_size(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_bundle, "download", lambda folder, python: _fill(folder, "#" + "x" * (3 << 19)))
+    monkeypatch.setattr(sys, "argv", ["gpu_bundle", "--to", str(tmp_path / "bundle.tar.gz"), "--python", "3.12"])
+    gpu_bundle.main()
+    assert re.search(r"bundle\.tar\.gz: \d\.\d MiB, for Python 3\.12", capsys.readouterr().out)
+    monkeypatch.setattr(gpu_bundle, "LIMIT", 1 << 10)
+    with pytest.raises(SystemExit, match="error: more than"):
+        gpu_bundle.main()
 
 
 def _archive(folder):
@@ -63,14 +117,8 @@ def _add(tar, name, content):
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed in this environment")
 def test_rehearsal_from_the_bundle_stopped_and_gone_on(tmp_path):
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()  # none: this environment has what they hold
-    build(tmp_path / "bundle.tar.gz", wheels)
-    with tarfile.open(tmp_path / "bundle.tar.gz") as tar:
-        tar.extractall(tmp_path, filter="data")
-    sha256 = _archive(tmp_path / "archive")
-    (tmp_path / NAME / "wheels").rmdir()  # so gpu.sh takes the environment as it is
-    command = ["bash", str(tmp_path / NAME / "code/benchmarks/gpu.sh"), "--sha256", sha256, "--tiny", "--goal", "1.01"]
+    bundle, sha256 = _unpacked(tmp_path), _archive(tmp_path / "archive")  # this environment has what its wheels hold
+    command = ["bash", str(bundle / "gpu.sh"), "--sha256", sha256, "--tiny", "--goal", "1.01"]
     environment = os.environ | {"PYTHON": sys.executable}
     out = tmp_path / "gpu-results" / "gpu.json"
 

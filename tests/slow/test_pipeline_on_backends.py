@@ -11,10 +11,34 @@ from clones import make_clone
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+WHITENED = {"name": "whitened_convnet", "stage1_filters": 8, "stage2_filters": 16, "stage3_filters": 16}
+SAVED = """
+import keras, numpy as np
+model = keras.saving.load_model("models/student-gen1.keras")  # safe mode: no code of anybody's
+assert {type(layer).__module__.partition(".")[0] for layer in model._flatten_layers()} == {"keras"}
+size = model.input_shape[1]
+print(np.asarray(keras.ops.convert_to_numpy(model(np.zeros((1, size, size, 3), np.uint8)))).sum())
+"""
+
+
+@pytest.fixture(params=["tensorflow", "jax", "torch"])
+def backend(request):
+    """Every backend that is installed."""
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed in this environment")
+    return request.param
+
+
+def test_the_whitened_network(backend, tmp_path):
+    clone = make_clone(tmp_path / "project")
+    clone.set(backend=backend, teacher__model=WHITENED, student__model=WHITENED, student__init="teacher")
+    clone.run("dvc", "repro")
+    assert json.loads(clone.read("metrics/eval.json"))["teacher"]["accuracy"] > 0.3  # ten classes, 60 labels
+    said = clone.run("python", "-c", SAVED, KERAS_BACKEND=backend, PYTHONPATH=str(tmp_path))
+    assert float(said.splitlines()[-1]) == pytest.approx(1.0, abs=1e-4)
+
+
 def test_tiny_pipeline(backend, tmp_path):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed in this environment")
     clone = make_clone(tmp_path / "project")
     clone.set(backend=backend, seed=3)
     clone.run("dvc", "repro")

@@ -48,9 +48,26 @@ def test_the_gain_of_the_last_line_by_hand(project):
     assert lines[3] == "| 100 | 76.00 (1.00) | 91.00 (1.00) | +15.00 |  | 3 | undecided: all seeds alike |"
 
 
+def test_the_peers_of_a_report_by_hand(project):
+    said = report.markdown(Findings(STUDY, project, "digits"))
+    _, _, said = said.partition("\n## Peers\n")
+    table = said.partition("\n## ")[0].strip().splitlines()[2:]
+    assert table == [
+        "| test accuracy, % | | 10 labels | 300 labels |",
+        "|---|---|---:|---:|",
+        "| student 3 | ours | 86.50 (1.00) | 101.00 (1.00) |",  # 0.85 + labels / 2000 + 0 to 0.02
+        "| SelfTrainingClassifier | inductive | 51.00 (1.00) | 51.00 (1.00) |",
+        "| SelfTrainingClassifier | transductive | 76.00 (1.00) | 76.00 (1.00) |",
+    ]
+    assert "87.00" not in tables.peers_table(Findings(STUDY, project, "digits", seeds=1))
+    rows.peers_path(STUDY, "digits").unlink()
+    assert "## Peers" not in report.markdown(Findings(STUDY, project, "digits"))
+
+
 def test_seeds_that_are_not_measured_yet_are_told(project):
     said = report.stated(Findings(STUDY, project, "digits"))
     assert "below 1 or 3 points are of no interest; 10 seeds. Measured so far: 3 of them, whatever came out." in said
+    assert said.endswith("whatever came out. Without a pilot.")
     assert "so far" not in report.stated(Findings(STUDY, project, "digits", seeds=2))
 
 

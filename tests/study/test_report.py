@@ -182,6 +182,8 @@ def test_a_run_on_another_archive_is_no_further_seed(folder, tmp_path, monkeypat
         assert "tested on other images than seed 0 of clean" in (tmp_path / "log").read_text()
         rows.refuse_other_images("article", "digits", "noised", measured[1])  # of another arm
         rows.refuse_other_images("article", "digits", "clean", outcomes([False, False]))
+        rows.table_path("article", "digits").unlink()  # as the message advises where parameters are others
+        rows.refuse_other_images("article", "digits", "clean", measured[1])
 
 
 def test_an_arm_with_two_controls_has_two_lines(folder):
@@ -285,6 +287,14 @@ def test_what_may_be_concluded(values, p, verdict, said):
 )
 def test_numbers_are_rounded_alike_whatever_sum_they_stem_from(value, options, shown):
     assert wording.rounded(value, **options) == shown
+
+
+@pytest.mark.parametrize(
+    ("shares", "shown"),
+    [((0.01,), "1 point"), ((0.005,), "0.5 points"), ((0.03,), "3 points"), ((0.01, 0.03), "1 or 3 points")],
+)
+def test_one_point_is_no_points(shares, shown):
+    assert wording.points(*shares) == shown
 
 
 def test_a_report_is_written_whole(folder):
@@ -415,19 +425,28 @@ def test_a_pilot_says_how_many_seeds_and_stays_out_of_the_tables(folder):
     name, study = pilot.rows_name("article"), definition.load("article")
     for arm, values in {"clean": (0.90, 0.92, 0.94), "noised": (0.91, 0.95, 0.96)}.items():
         for seed, value in enumerate(values, pilot.FIRST_SEED):
-            rows.add(name, "digits", row(arm, seed, value), outcomes(np.arange(100) < 100 * value))
+            digest = definition.settings_digest(study.parameters(arm, "digits", seed))
+            rows.add(name, "digits", row(arm, seed, value, settings=digest), outcomes(np.arange(100) < 100 * value))
     told = pilot.lines("article", study, "digits")
+    assert not [line for line in told if "other parameters" in line]
     assert told[1].endswith("deviation 1.00 points (3 seeds); of interest from 3 points; seeds needed: 4")
     assert told[2].startswith("Write `seeds: 4` into studies/article.yaml")
     assert sorted(path.name for path in (folder / "docs/studies/digits").iterdir()) == ["article.pilot.csv"]
     assert report.published("<!-- study: digits/all summary -->\n<!-- end -->\n").splitlines()[1].startswith("No study")
     add_all({"clean": [0.90, 0.92, 0.94], "noised": [0.91, 0.95, 0.96]})
     found = Findings("article", study, "digits")
+    assert "Without a pilot" not in report.markdown(found)
     assert "The [pilot](article.pilot.csv), 3 seeds from 100 on, asked for 4." in report.markdown(found)
     assert [one.over_seeds.n for one in found.compared()] == [3]
     finer = study.model_copy(update={"smallest_difference": {"other": 0.1}})
     assert pilot.lines("article", finer, "digits")[1].endswith("seeds needed: more than 40")
     assert pilot.lines("article", finer, "digits")[2].startswith("Write `seeds: 40`")
+    rows.add(name, "digits", row("noised", pilot.FIRST_SEED + 1, 0.95, settings="0" * 8), None)  # of before an edit
+    told = pilot.lines("article", study, "digits")
+    assert told[2] == (
+        "Of other parameters: noised. Remove these rows of docs/studies/digits/article.pilot.csv, run it again."
+    )
+    assert "The [pilot](article.pilot.csv) measured other parameters." in report.markdown(found)
 
 
 @pytest.mark.parametrize(
@@ -478,7 +497,7 @@ def test_the_list_says_what_is_missing(folder):
     assert [part.strip() for part in line() if part][-2:] == ["14 of 20", "none"]
     rows.add("article", "digits", row("noised", 0, 0.9, settings="0" * 8), None)  # of other parameters
     rows.add(pilot.rows_name("article"), "digits", row("clean", 100, 0.9), None)
-    assert [part.strip() for part in line() if part][-2:] == ["17 of 20", "1 seeds"]
+    assert [part.strip() for part in line() if part][-2:] == ["15 of 20", "1 seeds"]
     assert "3 points" in " ".join(line())
 
 
@@ -494,11 +513,17 @@ def test_a_report_says_whether_its_command_would_measure_the_same(folder):
     assert "measured" not in said()
     assert said(noised="0" * 8).endswith("**Of the arms noised were measured ")
     assert said(noised="0" * 8, clean="1" * 8).endswith("**All arms were measured ")
+    assert "measured" not in said()
+    rows.add("article", "digits", row("noised", 1, 0.9, settings="0" * 8), None)  # another seed
+    assert said().endswith("**Of the arms noised were measured ")
 
 
 def test_without_rows_the_command_is_named(folder):
     with pytest.raises(UserError, match=r"article\.csv: no row of the control, .*study run article --preset digits"):
         Findings("article", definition.load("article"), "digits")
+    only = definition.load("article").model_copy(update={"only": ["paper-digits"]})
+    with pytest.raises(UserError, match=r"no row of the control, .*study run article --preset paper-digits$"):
+        Findings("article", only, "digits")
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: f"{path.parent.name}-{path.stem}")

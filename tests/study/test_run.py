@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -247,6 +248,25 @@ def test_a_damaged_lane_is_made_anew_and_the_workspace_left_alone(project, monke
     assert state(project) == before
     assert (lane.folder / "params.yaml").read_bytes() == project.read("params.yaml")
     assert project.run("git", "-C", str(lane.folder), "branch", "--show-current").strip() == "study"
+
+
+def test_a_lane_has_the_code_and_the_settings_of_the_workspace(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    lane, layers = Lane(0, stopped=threading.Event()), Path("noisy_student/models/layers")
+    layers.mkdir()
+    kept = [layers / "__init__.py", Path("launch.yaml"), Path("executor.yaml")]
+    for path in kept:
+        path.write_text("# mine\n")  # the first is new to git, the others it ignores
+    lane.prepare()
+    assert [(lane.folder / path).read_text() for path in kept] == ["# mine\n"] * 3
+    for path in kept:
+        path.write_text("# changed\n")
+    lane.prepare()
+    assert [(lane.folder / path).read_text() for path in kept] == ["# changed\n"] * 3
+    for path in kept:
+        path.unlink()
+    lane.prepare()
+    assert [(lane.folder / path).exists() for path in kept] == [False] * 3
 
 
 def test_a_run_reads_images_that_git_does_not_know(project, monkeypatch):
