@@ -82,6 +82,16 @@ def test_a_signal_that_nobody_served_is_handed_to_the_block_around(number):
         assert outer.pending() == number
 
 
+def test_a_signal_that_came_before_the_block_asks_in_it_too():
+    with deferred() as outer:
+        os.kill(os.getpid(), signal.SIGINT)
+        with deferred() as inner:
+            assert inner.pending() == signal.SIGINT
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)  # the second one acts at once
+        assert outer.pending() == signal.SIGINT
+
+
 def test_a_signal_that_was_served_is_not():
     with deferred() as outer:
         with contextlib.suppress(Stopped), deferred() as inner:

@@ -1,9 +1,10 @@
 """All tasks of a stage by the executor of this machine."""
 
+import contextlib
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,7 +92,11 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
         return report
     images, left = sum(task.size for task in tasks), sum(task.size for task in missing)
     failed: list[Outcome] = []
-    with bar(total=images, name=title, unit=unit, initial=images - left) as shown, deferred() as requests:
+    with (
+        bar(total=images, name=title, unit=unit, initial=images - left) as shown,
+        deferred() as requests,
+        _counted(title, tasks),
+    ):
         if in_process:
             results = local.here(work, missing, requests)
         else:
@@ -108,7 +113,7 @@ def run(work: Work, tasks: Sequence[Task], settings: ExecutorSettings, *, title:
             done += outcome.task.size
             _show(shown, outcome.task.size, report, len(tasks), _speed(done / (time.monotonic() - began), unit))
         if (asked := requests.pending()) is not None and len(report.seconds) + len(failed) < len(missing):
-            raise Stopped(_stopped(title, report, len(tasks)), asked)
+            raise Stopped(title, asked)  # `_counted` says the rest
     _raise(title, failed, report, len(tasks))
     return report
 
@@ -129,9 +134,16 @@ def _speed(rate, unit):
     return f"{rate:,.{0 if rate >= 100 else 1}f} {unit}s/s"
 
 
-def _stopped(title, report, total):
-    done = report.skipped + len(report.seconds)
-    return f"{title}: stopped; {done} of {total} shards are done. Run the same command again to go on."
+@contextlib.contextmanager
+def _counted(title: str, tasks: Sequence[Task]) -> Iterator[None]:
+    """Let the message count what is there, whoever stops: `run`, or the task that is done in this process."""
+    try:
+        yield
+    except Stopped as stop:
+        done = f"{sum(task.output.exists() for task in tasks)} of {len(tasks)} shards are done"
+        saved = f", {stop.saved} of another are saved" if stop.saved else ""
+        message = f"{title}: stopped; {done}{saved}. Run the same command again to go on."
+        raise Stopped(message, stop.number) from None
 
 
 def _raise(title, failed, report, total):

@@ -1,5 +1,6 @@
 """A shard's task: a function's name, paths and numbers; what it gives is a file."""
 
+import contextlib
 import importlib
 import platform
 import time
@@ -33,7 +34,8 @@ class Work:
 
     Attributes:
         call: is called with the path of a temporary file, which it writes, and with the task's arguments besides its
-            own; may return {name: number}, of which there are sums in the end.
+            own; may return {name: number}, of which there are sums in the end, or a context manager that gives them
+            and is left when the file is in its place.
         start: what a new process calls before its first task; None: nothing.
         threads: processors that a worker may use; None: all of its machine.
     """
@@ -89,8 +91,10 @@ def perform(call: Call, output: str | Path, arguments: dict[str, Any]) -> dict[s
     began = time.monotonic()
     details: dict[str, Any] = {}
     if not Path(output).exists():  # else its worker died between the last two steps, before it could say so
-        with atomic_path(output) as temporary:
+        with contextlib.ExitStack() as until_there, atomic_path(output) as temporary:
             details = call(temporary, **arguments) or {}
+            if isinstance(details, contextlib.AbstractContextManager):
+                details = until_there.enter_context(details)
     facts = {"host": platform.node(), "cpu": environment.cpu()["name"], "details": details}
     return {"seconds": time.monotonic() - began, **facts}
 

@@ -154,8 +154,10 @@ class _Shards:
         if self.checkpoints.save(self.saved, {"probs": self.out[self.saved : end]}, {}, done=done):
             self.saved = end
         if asked is not None:
-            saved = f"{self.saved:,} of {len(self.out):,} rows are saved"
-            raise Stopped(f"{self.name}: stopped; {saved}. Run the same command again to go on.", asked)
+            saved = f"{self.saved:,} of {len(self.out):,} rows"
+            raise Stopped(
+                f"{self.name}: stopped; {saved} are saved. Run the same command again to go on.", asked, saved
+            )
 
 
 def fitting(model: keras.Model, images: Images, *, name: str = "predict") -> Images:

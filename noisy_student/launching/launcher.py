@@ -49,10 +49,12 @@ def launched(module: str, *arguments: str, title: str) -> dict[str, Any]:
     with deferred() as requests:
         while True:
             try:
-                with _Ranks(module, arguments, settings) as ranks:
-                    result = ranks.wait(requests)
+                with _Ranks(module, arguments, settings, requests) as ranks:
+                    result = ranks.wait()
+            except Stopped as stop:  # whom we asked does not know by which signal we were
+                raise Stopped(str(stop), requests.pending() or stop.number) from None
             except _Death as death:
-                begin_again(f"{title}: {death}", restarts, settings.restarts)
+                begin_again(f"{title}: {death}", restarts, settings.restarts, requests.pending())
                 restarts += 1
                 continue
             facts = {"workers": settings.processes, "restarts": restarts}
@@ -66,8 +68,8 @@ class _Death(Exception):
 class _Ranks:
     """The processes of one start."""
 
-    def __init__(self, module, arguments, settings):
-        self.settings = settings
+    def __init__(self, module, arguments, settings, requests: Requests):
+        self.settings, self.requests = settings, requests
         self.first = {"module": module, "arguments": list(arguments)}
 
     def __enter__(self):
@@ -103,7 +105,7 @@ class _Ranks:
             devices=settings.devices or (1 if several else None),
         )
 
-    def wait(self, requests: Requests) -> dict[str, Any] | None:
+    def wait(self) -> dict[str, Any] | None:
         """What rank 0 returns."""
         asked_until = None
         while True:
@@ -113,13 +115,11 @@ class _Ranks:
                 self._consider(rank, message)
             if time.monotonic() > self.until and not all(rank.joined for rank in self.all):
                 raise self._missing()
-            if asked_until is None and requests.pending() is not None:
+            if asked_until is None and self.requests.pending() is not None:
                 self.all[0].send("stop")
                 asked_until = time.monotonic() + SAVING
             if asked_until is not None and time.monotonic() > asked_until:
-                raise Stopped(
-                    "rank 0 did not answer; what was saved before is kept.", requests.pending() or signal.SIGTERM
-                )
+                raise Stopped("rank 0 did not answer; what was saved before is kept.", signal.SIGTERM)
 
     def _messages(self):
         """(rank, message) of those that have said something, or are gone."""
@@ -154,7 +154,7 @@ class _Ranks:
                     self._died(rank, message["died"])
 
     def _died(self, rank, why):
-        if not rank.begun:
+        if not rank.begun and self.requests.pending() is None:
             raise LaunchError(
                 f"{rank.name} could not be started ({why}){rank.last_words()}. Command: {shlex.join(rank.command)}. "
                 "Mend that and run the same command again."

@@ -42,16 +42,17 @@ def main() -> None:
     leave_to_the_launcher()
     rank.announce()
     _see_own_devices(rank)
-    threading.Thread(target=_obey, daemon=True).start()
-    taken = _port_taken(rank)
-    say({"error": taken} if taken else _carried_out(first["module"], first["arguments"]))
+    say(_carried_out(rank, first["module"], first["arguments"]))
     while True:  # a rank that leaves ends the others: the launcher says when
         time.sleep(60)
 
 
-def _carried_out(module, arguments):
+def _carried_out(rank, module, arguments):
     """What the launcher is told in the end."""
     try:
+        threading.Thread(target=_obey, daemon=True).start()  # "stop" may be there already
+        if taken := _port_taken(rank):
+            return {"error": taken}
         return {"result": importlib.import_module(module).main(*arguments)}
     except UserError as error:
         return {"error": str(error)}

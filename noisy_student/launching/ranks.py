@@ -10,6 +10,7 @@ from typing import Any
 
 from noisy_student.launching.settings import FILE
 from noisy_student.runtime.errors import UserError
+from noisy_student.runtime.signals import Stopped
 
 VARIABLE = "NOISY_STUDENT_RANK"
 PORT = 29400  # of rank 0, where no free one can be looked for, or the first that is tried
@@ -43,12 +44,18 @@ class LaunchError(UserError):
     """The processes of a training cannot be started, or one dies again and again."""
 
 
-def begin_again(why: str, restarts: int, limit: int) -> None:
+def begin_again(why: str, restarts: int, limit: int, asked: int | None) -> None:
     """Say that all ranks begin again.
 
+    Args:
+        asked: the number of the signal that asks to stop, if there is one.
+
     Raises:
+        Stopped: there is one.
         LaunchError: that has been so often enough.
     """
+    if asked is not None:
+        raise unsaved(why, asked)
     if restarts == limit:
         raise too_often(why, restarts)
     again = f"all begin again from the last checkpoint (restart {restarts + 1} of {limit})"
@@ -60,6 +67,13 @@ def too_often(why: str, restarts: int) -> LaunchError:
     return LaunchError(
         f"{why}, after {restarts} restarts; what was saved is kept. Mend that and run the same command again, or raise "
         f"restarts in {FILE}."
+    )
+
+
+def unsaved(why: str, asked: int) -> Stopped:
+    """What says that a rank was gone before all was saved."""
+    return Stopped(
+        f"{why} when asked to stop; what was saved before is kept. Run the same command again to go on.", asked
     )
 
 

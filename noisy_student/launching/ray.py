@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from noisy_student.launching.process import HERE, RankProcess, name_of, raise_end
-from noisy_student.launching.ranks import PORT, SAVING, LaunchError, Rank, begin_again, missing, too_often
+from noisy_student.launching.ranks import PORT, SAVING, LaunchError, Rank, begin_again, missing, too_often, unsaved
 from noisy_student.launching.settings import FILE, LaunchSettings
 from noisy_student.runtime import checkpoints, environment, ray_cluster
 from noisy_student.runtime.errors import UserError
@@ -47,6 +47,8 @@ def launched(module: str, arguments: tuple[str, ...], settings: LaunchSettings, 
         run.start(first, given, storage)
         try:
             result = run.wait()
+        except Stopped as stop:  # whom we asked does not know by which signal we were
+            raise Stopped(str(stop), requests.pending() or stop.number) from None
         finally:
             run.end()
     return (result or {}) | {"workers": settings.processes, "restarts": run.restarts, "hosts": run.hosts()}
@@ -205,7 +207,8 @@ class _Run:
 
     def _begin_again(self):
         """A rank is there for the second time: Ray Train has started all of them anew."""
-        begin_again(f"{self.title}: {self._cause()}", self.restarts, self.settings.restarts)
+        why, asked = f"{self.title}: {self._cause()}", self.requests.pending()
+        begin_again(why, self.restarts, self.settings.restarts, asked)
         self.restarts += 1
         self.places, self.begun, self.joined, self.causes = {}, set(), set(), []
         self.until = time.monotonic() + self.settings.patience
@@ -219,7 +222,8 @@ class _Run:
     def _failed(self):
         """Why Ray Train has ended without a result."""
         if self.causes or self.restarts or self.places:
-            return too_often(f"{self.title}: {self._cause()}", self.settings.restarts)
+            why, asked = f"{self.title}: {self._cause()}", self.requests.pending()
+            return too_often(why, self.settings.restarts) if asked is None else unsaved(why, asked)
         first = str(self.over or "no reason given").strip().rpartition("\n")[2]
         return LaunchError(f"{self.title}: Ray Train ended ({first}). Mend that and run the same command again.")
 

@@ -22,10 +22,12 @@ class Stopped(Exception):
     Args:
         message: where it goes on.
         cause: the number of the signal, or the KeyboardInterrupt that it raised.
+        saved: how much of the present part is saved, e.g. "8 of 11 rows", for who counts the parts.
     """
 
-    def __init__(self, message: str, cause: int | KeyboardInterrupt) -> None:
+    def __init__(self, message: str, cause: int | KeyboardInterrupt, saved: str = "") -> None:
         super().__init__(message)
+        self.saved = saved
         self.number = number_of(cause) if isinstance(cause, KeyboardInterrupt) else cause
 
 
@@ -99,20 +101,30 @@ def is_orphaned() -> bool:
 
 
 class Requests:
-    """Whether the work shall stop; see `deferred`."""
+    """Whether the work shall stop; see `deferred`.
 
-    def __init__(self) -> None:
+    Attributes:
+        signal: the number of the one that came in this block.
+        around: those of the block around it.
+    """
+
+    def __init__(self, around: "Requests | None" = None) -> None:
         self.signal: int | None = None
+        self.around = around
 
     def note(self, number: int, frame: object) -> None:
         """Handle a signal: the first one is kept, a second one acts at once."""
-        if self.signal is not None:
+        if self._noted() is not None:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         self.signal = number
 
     def pending(self) -> int | None:
-        """The number of the signal that asks to stop, or None; an orphan is asked by SIGHUP."""
-        return signal.SIGHUP if self.signal is None and is_orphaned() else self.signal
+        """The number of the signal that asks to stop, in this block or one around it; an orphan is asked by SIGHUP."""
+        noted = self._noted()
+        return signal.SIGHUP if noted is None and is_orphaned() else noted
+
+    def _noted(self):
+        return self.signal if self.signal is not None or self.around is None else self.around._noted()
 
 
 _ACTIVE: list[Requests] = []  # of the blocks of `deferred` in which the main thread is, the innermost last
@@ -136,12 +148,12 @@ def deferred() -> Iterator[Requests]:
     Yields:
         `Requests`, to be asked at moments at which the work can be saved. Outside of the main thread,
         where Python handles no signals, it never asks to stop. A signal that came too late for such a moment is handed
-        to the block around this one, if there is another.
+        to the block around this one, if there is another; else it is `signal` still.
     """
-    requests = Requests()
     if threading.current_thread() is not threading.main_thread():
-        yield requests
+        yield Requests()
         return
+    requests = Requests(_ACTIVE[-1] if _ACTIVE else None)
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: old for number in numbers if (old := signal.getsignal(number)) is not signal.SIG_IGN}
     for number in before:
@@ -154,4 +166,5 @@ def deferred() -> Iterator[Requests]:
         for number, old in before.items():
             signal.signal(number, old if old is not None else signal.SIG_DFL)
     if requests.signal is not None and _ACTIVE:
-        _ACTIVE[-1].note(requests.signal, None)
+        late, requests.signal = requests.signal, None
+        _ACTIVE[-1].note(late, None)

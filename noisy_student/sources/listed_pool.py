@@ -33,7 +33,7 @@ from noisy_student.runtime.progress import Shown, Silent, bar
 from noisy_student.settings.schema import DataParams, Levels
 from noisy_student.sources import remote
 from noisy_student.sources.listed import Listed, read_list
-from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, ahead, keep
+from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, ahead, keep, left
 from noisy_student.sources.remote import Known, PassingError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".webp")  # members of a .tar that are images; others are metadata
@@ -128,9 +128,12 @@ def _seen(name):
 
 
 def _forget_unreadable(tasks):
-    """Remove what was read of image files of which some could not be: at a URL they may be there now."""
+    """Remove what was read of image files of which some could not be: at a URL they may be there now.
+
+    What is damaged goes too, see `reading_tasks.left`.
+    """
     for task in tasks:
-        if not task.arguments["is_tar"] and task.output.exists() and Kept.of(task.output).unreadable:
+        if (kept := left(task.output)) and kept.unreadable and not task.arguments["is_tar"]:
             task.output.unlink()
 
 

@@ -5,6 +5,7 @@ Both lie beside the checkpoints of the stage prepare, so that a later process fi
 
 import functools
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ from noisy_student.data.images import InMemory, encode, pixel_key, try_image
 from noisy_student.data.levels import Depth
 from noisy_student.data.shards import TarWriter
 from noisy_student.runtime import environment
+from noisy_student.runtime.errors import UNPACKING
 from noisy_student.runtime.files import atomic_path
 from noisy_student.settings.schema import Levels
 
@@ -80,9 +82,21 @@ class Kept:
     @classmethod
     def of(cls, path: Path) -> "Kept":
         """Read it from the index beside a .tar."""
-        with np.load(_facts(path), allow_pickle=False) as content:
+        with _facts(path).open("rb") as file, np.load(file, allow_pickle=False) as content:
             meta = json.loads(content["meta"].tobytes())
             return cls(path, content["index"], content["keys"], meta["unreadable"], meta["depths"])
+
+
+def left(path: Path) -> Kept | None:
+    """What a task has left, if it was done; one whose index cannot be read is not, and its .tar is removed."""
+    if not path.exists():
+        return None
+    try:
+        return Kept.of(path)
+    except (OSError, ValueError, KeyError, EOFError, *UNPACKING) as error:
+        print(f"prepare: {_facts(path)} cannot be read ({error}); its images are read again", flush=True)
+        path.unlink()
+        return None
 
 
 def _facts(path):
@@ -117,6 +131,8 @@ def keep(output: Path, results: Iterable[tuple[str, Read]], encoding: str, folde
             keys=np.array(keys, "S32"),
             meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
         )
+        file.flush()
+        os.fsync(file.fileno())  # before the .tar has its name, which says that all is done
     return {"images": len(index), "unreadable": len(meta["unreadable"])}
 
 

@@ -23,7 +23,7 @@ from noisy_student.runtime.errors import DataError
 from noisy_student.runtime.progress import bar
 from noisy_student.runtime.signals import Stopped, deferred
 from noisy_student.settings.schema import DataParams, Levels
-from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, add_record, read_paths
+from noisy_student.sources.reading_tasks import GROUP, Form, Kept, Read, add_record, left, read_paths
 
 STOPPED = "prepare: stopped; the image files that were read need not be read again. Run it again."
 _CHUNK = 256  # files that are handed to the threads together
@@ -124,6 +124,7 @@ class ShardReader:
             digest = hashlib.blake2b(json.dumps([group, form]).encode(), digest_size=12).hexdigest()
             title = f"image files {number * GROUP + 1:,} to {number * GROUP + len(group):,}"
             output = self.folder / f"shard-{digest}.tar"
+            left(output)  # so that one with a damaged index is made anew
             tasks.append(Task(title, output, len(group), {"paths": [str(key[0]) for key in group]}))
         call = Call(f"{read_paths.__module__}:{read_paths.__name__}", {**form, "folder": os.path.abspath(self.folder)})
         add_record(self.record, run(Work(call), tasks, executor, title="read image files").for_record())

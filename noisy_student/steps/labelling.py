@@ -1,8 +1,9 @@
 """The teacher labels the unlabelled pool (paper, algorithm 1, step 2)."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from noisy_student.runtime.errors import ParamsError
 from noisy_student.runtime.files import write_array
 from noisy_student.runtime.layout import Model
 from noisy_student.runtime.seeds import derive_seed, image_keys
+from noisy_student.runtime.signals import Stopped, deferred
 from noisy_student.runtime.types import Pixels, Rows, Tensor
 from noisy_student.settings.params import GenerationParams, Params, check, refuse
 
@@ -95,6 +97,7 @@ def shard_ranges(rows: int, *, images: int, batch: int) -> list[tuple[int, int]]
     return [(first, min(first + size, rows)) for first in range(0, rows, size)]
 
 
+@contextlib.contextmanager
 def label_shard(
     output: Path,
     *,
@@ -106,14 +109,19 @@ def label_shard(
     batch_size: int,
     folder: str,
     shown: bool,
-) -> dict[str, int]:
+) -> Iterator[dict[str, int]]:
     """Write the distributions over some rows of the pool; what an executor does for each shard.
+
+    It is left when the shard is in its place: only then the saved rows go, and a late signal acts.
 
     Args:
         digest: of all that the labels depend on: with the same one a worker keeps the model that it has.
         first, end: the first row, and the one after the last.
         folder: of the stage's checkpoints.
         shown: whether this process shows how far it is.
+
+    Raises:
+        Stopped: Ctrl-C or SIGTERM; the rows done were saved, or the shard is in its place.
     """
     settings, inputs = check(params), Inputs()
     pool, rows = _to_label(inputs, settings.generation(generation))
@@ -121,21 +129,25 @@ def label_shard(
     saved = Checkpoints(Path(folder), every_minutes=settings.checkpoint.every_minutes, keep=None).within(
         f"rows-{first}"
     )
-    with labels_writer(output, images=end - first, classes=len(inputs.classes), keep=labeller.own.keep) as out:
-        predict_probs(
-            labeller.model,
-            Stretch(pool, first, end),
-            batch_size=batch_size,
-            out=out,
-            name=name if shown else f"{name}, images {first:,} to {end - 1:,}",
-            noise=labeller.noise_of(np.arange(first, end) if rows is None else rows[first:end]),
-            mirrored=labeller.own.test_time_augmentation == "flip",
-            checkpoints=saved,
-            forward=labeller.forward,
-            shown=shown,
-        )
-    shutil.rmtree(saved.folder, ignore_errors=True)
-    return {"resumed_from": saved.resumed_from}
+    with deferred() as requests:
+        with labels_writer(output, images=end - first, classes=len(inputs.classes), keep=labeller.own.keep) as out:
+            predict_probs(
+                labeller.model,
+                Stretch(pool, first, end),
+                batch_size=batch_size,
+                out=out,
+                name=name if shown else f"{name}, images {first:,} to {end - 1:,}",
+                noise=labeller.noise_of(np.arange(first, end) if rows is None else rows[first:end]),
+                mirrored=labeller.own.test_time_augmentation == "flip",
+                checkpoints=saved,
+                forward=labeller.forward,
+                shown=shown,
+            )
+        yield {"resumed_from": saved.resumed_from}
+        shutil.rmtree(saved.folder, ignore_errors=True)
+    if requests.signal is not None:  # it came after the last moment to save, and nobody else has it
+        done = f"all {end - first:,} rows are labelled"
+        raise Stopped(f"{name}: stopped; {done}. Run the same command again to go on.", requests.signal)
 
 
 LABEL = f"{__name__}:{label_shard.__name__}"

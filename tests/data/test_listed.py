@@ -462,6 +462,23 @@ def test_after_a_mistake_only_what_is_missing_is_read(project, images, expected,
     assert digests(project / "out") == expected()
 
 
+@pytest.mark.parametrize("bytes_left", [0, 1000])
+def test_what_was_read_is_read_again_if_its_index_is_damaged(project, images, expected, bytes_left):
+    """As after a power failure."""
+    whole, good = expected(), halves(images)
+    (project / "p-000.tar").write_bytes(good["p-000.tar"])
+    (project / "p-001.tar").write_bytes(b"no tar")
+    (project / "pool.txt").write_text("p-{000..001}.tar\n")
+    with pytest.raises(ShardError, match="1 of 2 shards failed, 1 are done and kept"):
+        prepared(parameters("pool.txt"))
+    (index,) = project.rglob("facts-*.npz")
+    index.write_bytes(index.read_bytes()[:bytes_left])
+    (project / "p-001.tar").write_bytes(good["p-001.tar"])
+    _, read = prepared(parameters("pool.txt"))
+    assert read.record["shards_done_before"] == 0
+    assert digests(project / "out") == whole
+
+
 def test_a_file_that_has_changed_is_read_again(project, images, expected):
     good = halves(images)
     (project / "p-000.tar").write_bytes(tar_of(dict(list(images.items())[:2])))

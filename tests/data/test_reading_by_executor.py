@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -109,11 +110,34 @@ def test_what_was_read_is_not_read_again_unless_it_changes(project, monkeypatch)
     assert read.record["shards_done_before"] == read.record["shards"] == 6
 
     stop()
+    for index in Path("checkpoints").rglob("facts-*.npz"):
+        index.write_bytes(b"")  # as after a power failure
+    found, _, read = _prepared("out", data)
+    assert (found, read.record["shards_done_before"]) == (expected, 0)
+
+    stop()
     Image.new("RGB", (9, 9), "red").save("images/train/a/0.png")
     found, _, read = _prepared("out", data)
     assert read.record["shards_done_before"] == 5
     monkeypatch.delenv("EXECUTOR")
     assert found == _prepared("alone", data)[0] != expected
+
+
+def test_the_index_is_on_the_disk_as_a_whole_before_its_images_count(tmp_path, monkeypatch):
+    forced, real = {}, os.fsync
+
+    def fsync(descriptor):
+        facts = os.fstat(descriptor)
+        forced[facts.st_ino] = facts.st_size
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    reading_tasks.keep(
+        tmp_path / "shard-0.tar", [("a.png", reading_tasks.Read(b"a", b"b", None, None))], "png", tmp_path
+    )
+    for name in ("shard-0.tar", "facts-shard-0.npz"):
+        facts = (tmp_path / name).stat()
+        assert forced.get(facts.st_ino) == facts.st_size, name
 
 
 def test_where_nothing_can_be_kept(project, monkeypatch):

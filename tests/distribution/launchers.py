@@ -1,4 +1,4 @@
-"""A launcher in a process of its own, whose ranks work until they are asked to stop."""
+"""A launcher in a process of its own, as a stage has it, whose ranks work until they are asked to stop."""
 
 import os
 import subprocess
@@ -11,16 +11,22 @@ import psutil
 from support import ROOT
 
 HERE = Path(__file__).parent
-_PATIENT = (
-    "import sys; from noisy_student.launching.launcher import launched; from noisy_student.runtime import signals\n"
-    "signals.raise_on_sigterm(); launched('rank_work', 'patient', sys.argv[1], title='t')"
-)
+_PATIENT = """
+from noisy_student.launching.launcher import launched
+from stages.entry import run
+
+def main():
+    launched("rank_work", "patient", {folder!r}, title="t")
+
+run(main, recorded=False)
+"""
 
 
 def start_patient(folder, seconds=60):
     """(launcher, its two ranks), when they are at work."""
     environment = {**os.environ, "PYTHONPATH": f"{HERE}:{ROOT}"}
-    launcher = subprocess.Popen([sys.executable, "-c", _PATIENT, str(folder)], env=environment, stderr=subprocess.PIPE)
+    command = [sys.executable, "-c", _PATIENT.format(folder=str(folder))]
+    launcher = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     files, until = [folder / f"pid-{rank}" for rank in range(2)], time.monotonic() + seconds
     while not all(file.exists() and file.read_text() for file in files):
         assert time.monotonic() < until

@@ -101,3 +101,17 @@ def patient(rank, folder):
         time.sleep(1.0 if rank.rank == 0 else 0.0)
     (Path(folder) / f"saved-{rank.rank}").touch()
     raise Stopped("saved at step 7. Run the same command again to go on.", requests.pending())
+
+
+def dying(rank, folder, number):
+    """Rank 0 has its launcher asked to stop by this signal, once, and is killed when it is to save."""
+    mark = Path(folder) / "asked"
+    with deferred() as requests:
+        if rank.rank == 0:
+            if mark.exists():
+                return {}
+            mark.touch()
+            os.kill(os.getppid(), int(number))
+        while requests.pending() is None:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -110,7 +110,8 @@ def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path):
     launcher, ranks = start_patient(tmp_path, seconds=120)
     launcher.send_signal(signal.SIGTERM)
     said = launcher.communicate(timeout=90)[1].decode()
-    assert "Stopped: saved at step 7" in said
+    assert "interrupted: saved at step 7" in said
+    assert launcher.returncode == 128 + signal.SIGTERM
     assert psutil.wait_procs(ranks, timeout=30)[1] == []
 
 

@@ -1,5 +1,6 @@
 """Processes of a training are started, watched and ended; what is wrong is one message."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,9 +12,11 @@ import psutil
 import pytest
 from launchers import start_patient
 
+from noisy_student.launching import ray as by_ray
 from noisy_student.launching.launcher import LaunchError, launched
 from noisy_student.launching.settings import LaunchSettings, load
 from noisy_student.runtime.errors import ParamsError, UserError
+from noisy_student.runtime.signals import Requests, Stopped
 from support import ROOT
 
 HERE = Path(__file__).parent
@@ -142,15 +145,90 @@ def test_other_packages_are_refused(monkeypatch):
         launched("rank_work", "facts", title="t")
 
 
-@pytest.mark.parametrize("to_all", [False, True], ids=["to the launcher", "to all processes of the job"])
-def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path, to_all):
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [
+        pytest.param(signal.SIGTERM, False, id="SIGTERM to the launcher"),
+        pytest.param(signal.SIGTERM, True, id="SIGTERM to all processes of the job"),
+        pytest.param(signal.SIGINT, False, id="Ctrl-C"),
+    ],
+)
+def test_a_signal_lets_rank_0_save_and_ends_all(tmp_path, number, to_all):
+    """With the exit status of that signal: by 130 alone `experiments.forking` knows Ctrl-C."""
     launcher, ranks = start_patient(tmp_path)
     for process in [*reversed(ranks * to_all), launcher]:
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
     said = launcher.communicate(timeout=60)[1].decode()
-    assert "Stopped: saved at step 7" in said
+    assert "interrupted: saved at step 7" in said
+    assert launcher.returncode == 128 + number
     assert [path.name for path in tmp_path.glob("saved-*")] == ["saved-0"]
     assert not any(rank.is_running() for rank in ranks)
+
+
+def test_a_rank_that_dies_when_asked_to_stop_is_no_reason_to_begin_again(tmp_path, capfd):
+    message = r"^t: rank 0 died \(killed: signal 9.*\) when asked to stop; what was saved before is kept\. Run the same"
+    with pytest.raises(Stopped, match=message) as stop:
+        launched("rank_work", "dying", str(tmp_path), str(int(signal.SIGINT)), title="t")
+    assert stop.value.number == signal.SIGINT
+    assert "begin again" not in capfd.readouterr().err
+
+
+def test_ranks_that_are_asked_to_stop_while_they_start_do(capfd):
+    """Rank 0 finds its port taken, and waits ten seconds for it: "stop" is there by then."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ask = "test {host} = one && mkdir asked && kill -INT $PPID"  # once
+        _write(f"port: {other.getsockname()[1]}\nhosts: [one, two]\nshell: sh -c '{ask}; exec sh -c \"$0\"'\n")
+        with pytest.raises(Stopped, match="nothing was written") as stop:
+            launched("rank_work", "facts", title="t")
+    assert stop.value.number == signal.SIGINT
+    said = capfd.readouterr().err
+    assert "begin again" not in said
+    assert "Traceback" not in said
+
+
+def test_ranks_that_end_before_they_begin_as_they_are_asked_to_stop():
+    """As where SIGTERM reaches all processes of a job."""
+    _write("hosts: [one, two]\nshell: sh -c 'test {host} = one && kill -TERM $PPID && exit 143; sleep 600'\n")
+    with pytest.raises(Stopped, match=r"rank 0 \(host one\) died \(status 143\) when asked to stop") as stop:
+        launched("rank_work", "facts", title="t")
+    assert stop.value.number == signal.SIGTERM
+
+
+def test_on_ray_too_the_signal_is_that_of_the_launcher(monkeypatch):
+    """Without Ray, whose part is played here."""
+
+    class Run:
+        def __init__(self, *_):
+            pass
+
+        def wait(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            raise Stopped("saved at step 7.", signal.SIGTERM)
+
+        start = end = lambda *_: None
+
+    monkeypatch.setenv("RAY_TRAIN_V2_ENABLED", "1")
+    monkeypatch.setattr(by_ray, "_Run", Run)
+    monkeypatch.setattr(by_ray.ray_cluster, "joined", lambda *_, **__: contextlib.nullcontext())
+    with pytest.raises(Stopped, match="saved at step 7") as stop:
+        by_ray.launched("rank_work", (), LaunchSettings(name="ray", workers=2), "t")
+    assert stop.value.number == signal.SIGINT
+
+
+def test_on_ray_too_a_rank_that_dies_when_asked_to_stop_is_no_reason_to_begin_again():
+    requests = Requests()
+    requests.note(signal.SIGINT, None)
+    run = by_ray._Run(LaunchSettings(name="ray", workers=2), "t", None, requests)
+    run._consider(0, {"place": "a"})
+    run._consider(0, {"died": "status 1"})
+    message = r"^t: rank 0 \(host a\) died \(status 1\) when asked to stop"
+    with pytest.raises(Stopped, match=message) as stop:
+        run._consider(0, {"place": "b"})  # Ray Train has started it anew ...
+    assert stop.value.number == signal.SIGINT
+    with pytest.raises(Stopped, match=message):
+        raise run._failed()  # ... or may not any more
 
 
 def test_no_rank_outlives_a_killed_launcher(tmp_path):

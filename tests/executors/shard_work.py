@@ -1,5 +1,6 @@
 """What the tests of executors let workers do; each call leaves a line in a log, so that nothing is done in secret."""
 
+import contextlib
 import os
 import signal
 import time
@@ -77,6 +78,15 @@ def stopped(output, *, number, log, driver):
         os.kill(driver, signal.SIGTERM)
     time.sleep(0.05)
     Path(output).write_bytes(b"%d\n" % number)
+
+
+@contextlib.contextmanager
+def staying(output, *, number, log):
+    """Is left when the file is in its place."""
+    Path(output).touch()
+    place = Path(log).parent / f"out/{number}.txt"
+    yield {"too soon": int(place.exists())}
+    note(log, f"left {number} {place.exists()}")
 
 
 def even(output, *, number, log):

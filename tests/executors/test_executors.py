@@ -162,6 +162,16 @@ def test_workers_that_are_asked_to_stop_save_first(tasks, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize("settings", ALL)
+def test_what_a_task_does_at_its_end_it_does_when_its_file_is_there(tasks, tmp_path, settings):
+    report = _run(tasks(3), "staying", settings=settings)
+    assert report.totals == {"too soon": 0}
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert sorted(line.rpartition(" ")[0] for line in lines if line.startswith("left")) == [
+        f"left {n} True" for n in range(3)
+    ]
+
+
 def test_a_file_that_is_whole_is_not_made_again(tasks, tmp_path):
     """Its worker died before it could say so."""
     (task,) = tasks(1)

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import signal
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +18,7 @@ from noisy_student.runtime import checkpoints, layout
 from noisy_student.runtime.checkpoints import Checkpoints
 from noisy_student.runtime.errors import DataError, ParamsError
 from noisy_student.runtime.files import read_array, write_array, write_json
+from noisy_student.runtime.signals import Stopped
 from noisy_student.settings import params
 from noisy_student.steps import labelling
 from noisy_student.steps.labelling import label_pool, shard_ranges
@@ -127,6 +131,70 @@ def test_a_killed_labelling_goes_on_within_its_shard(settings, monkeypatch, keep
     assert label_pool(whole, "gen1")["resumed_from_row"] == 12
     assert labelled == [8, 7]
     assert _files() == expected
+
+
+def test_a_kill_before_a_shard_is_in_its_place_costs_no_saved_row(settings, monkeypatch):
+    whole, real = settings(pseudolabel__shard_images=8), os.replace
+    label_pool(whole, "gen1")
+    expected = _files()
+
+    def replace(source, target):
+        if Path(target).name == "shard-00001.npy":
+            raise _Killed
+        real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(_Killed):
+            label_pool(whole, "gen1")
+    assert checkpoints.present()[0]["done"] == "1 shard, 4 of 8 rows"
+    assert [path.name for path in Path("checkpoints").glob("*/*/rows-*")] == ["rows-8"]  # not those of the whole shard
+    assert label_pool(whole, "gen1")["resumed_from_row"] == 12
+    assert _files() == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "said", "rows"),
+    [(131_072, "all 23 rows are labelled", 23), (8, r"2 of 3 shards are done", 16)],
+    ids=["one shard", "shards"],
+)
+def test_a_signal_too_late_to_save_rows_waits_for_the_shard(settings, monkeypatch, images, said, rows):
+    """It comes when all rows are labelled and their file is not yet whole."""
+    whole, predict, labelled = settings(pseudolabel__shard_images=images), labelling.predict_probs, []
+    label_pool(whole, "gen1")
+    expected = _files()
+
+    def interrupted(model, part, **options):
+        predict(model, part, **options)
+        labelled.append(len(part))
+        if sum(labelled) == rows:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "predict_probs", interrupted)
+        with pytest.raises((Stopped, KeyboardInterrupt), match=rf"^pseudolabel gen1: stopped; {said}\. Run") as stop:
+            label_pool(whole, "gen1")
+    assert stop.value.number == signal.SIGINT
+    assert label_pool(whole, "gen1")["resumed_from_row"] == rows
+    assert _files() == expected
+
+
+def test_one_process_that_is_stopped_says_how_many_shards_are_done(settings, monkeypatch):
+    """Ctrl-C comes in the first of the second shard's three batches, which is saved; the next one is, too."""
+    saved, real = [], Checkpoints.save
+
+    def save_and_ask(self, *arguments, **options):
+        saved.append(arguments[0])
+        if len(saved) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, *arguments, **options)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_ask)
+    message = r"^pseudolabel gen1: stopped; 1 of 2 shards are done, 8 of 11 rows of another are saved\. Run the same"
+    with pytest.raises(Stopped, match=message) as stop:
+        label_pool(settings(pseudolabel__shard_images=12), "gen1")
+    assert stop.value.number == signal.SIGINT
+    assert checkpoints.present()[0]["done"] == "1 shard, 8 of 11 rows"
 
 
 def test_the_most_probable_classes_alone(settings):
