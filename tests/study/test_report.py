@@ -464,10 +464,12 @@ def test_seeds_that_a_comparison_of_a_pilot_needs(values, seeds):
 
 
 def test_a_pilot_of_equal_runs_says_that_it_cannot_tell(folder):
+    study = definition.load("article")
     for arm in ("clean", "noised"):
         for seed in (100, 101):
-            rows.add(pilot.rows_name("article"), "digits", row(arm, seed, 0.9), None)
-    told = pilot.lines("article", definition.load("article"), "digits")
+            digest = definition.settings_digest(study.parameters(arm, "digits", seed))
+            rows.add(pilot.rows_name("article"), "digits", row(arm, seed, 0.9, settings=digest), None)
+    told = pilot.lines("article", study, "digits")
     assert "deviation unknown" in told[1]
     assert "seeds needed: cannot be said" in told[1]
     assert "run the pilot with more --seeds" in told[2]

@@ -253,7 +253,9 @@ def test_a_damaged_lane_is_made_anew_and_the_workspace_left_alone(project, monke
 def test_a_lane_has_the_code_and_the_settings_of_the_workspace(project, monkeypatch):
     monkeypatch.chdir(project.folder)
     lane, layers = Lane(0, stopped=threading.Event()), Path("noisy_student/models/layers")
-    layers.mkdir()
+    layers.mkdir(parents=True)
+    with Path(".gitignore").open("a") as ignored:
+        ignored.write("/launch.yaml\n/executor.yaml\n")
     kept = [layers / "__init__.py", Path("launch.yaml"), Path("executor.yaml")]
     for path in kept:
         path.write_text("# mine\n")  # the first is new to git, the others it ignores
