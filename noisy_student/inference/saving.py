@@ -11,6 +11,8 @@ import keras
 from pydantic import ValidationError
 
 from noisy_student.inference.description import FORMAT, KEY, Description
+from noisy_student.models.normalisation import by_one_kernel
+from noisy_student.runtime import arithmetic
 from noisy_student.runtime.errors import UNPACKING, DataError
 from noisy_student.runtime.files import atomic_path
 
@@ -54,6 +56,8 @@ def _with_fixed_dates(data, metadata):
 def load(path: Path, *, classes: Sequence[str] | None = None) -> keras.Model:
     """Read a file of `save`, not compiled, in safe mode: no code from the file is run.
 
+    With `arithmetic: portable` its normalisation is that of `normalisation.by_one_kernel`.
+
     Args:
         classes: the names that it must know, in this order (of a file that names none the number); None: any.
 
@@ -87,7 +91,7 @@ def load(path: Path, *, classes: Sequence[str] | None = None) -> keras.Model:
             f"{path}: names other classes than data/prepared/classes.json: class {place} is "
             f"{described.classes[place]!r} there, {classes[place]!r} here. {MEND}"
         )
-    return model
+    return by_one_kernel(model) if arithmetic.is_pinned() else model
 
 
 def read_description(path: Path) -> Description | None:

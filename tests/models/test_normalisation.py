@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from noisy_student.models.normalisation import FusedBatchNormalization
+from noisy_student.models.normalisation import FusedBatchNormalization, by_one_kernel
 
 RNG = np.random.default_rng(0)
 OPTIONS = {"momentum": 0.9, "epsilon": 1e-3}
@@ -104,3 +104,38 @@ def test_large_offsets_do_not_cancel():
     bound = 2 * 8 * 2**-24 * 1000 / deviation
     assert bound.max() < 0.03
     assert (np.abs(result - (batch - mean) / deviation) < bound).all()
+
+
+def test_a_mask_is_refused():
+    layer, _ = pair()
+    with pytest.raises(ValueError, match="takes no mask"):
+        layer(images(), mask=keras.ops.ones((4, 6, 7), "bool"))
+
+
+def a_model(layer):
+    inputs = keras.Input((6, 7, 5))
+    return keras.Model(inputs, keras.layers.ReLU(name="last")(layer(inputs)))
+
+
+def test_by_one_kernel_gives_the_same_model():
+    _, stock = pair()
+    model = a_model(stock)
+    fused = by_one_kernel(model)
+    assert [type(layer) for layer in fused.layers[1:]] == [FusedBatchNormalization, keras.layers.ReLU]
+    assert [layer.name for layer in fused.layers[1:]] == [layer.name for layer in model.layers[1:]]
+    assert [weight.path for weight in fused.weights] == [weight.path for weight in model.weights]
+    batch = images()
+    np.testing.assert_allclose(numpy(fused(batch)), numpy(model(batch)), atol=2e-5)
+    assert type(model.layers[1]) is keras.layers.BatchNormalization  # as it was
+
+
+@pytest.mark.parametrize("options", [{"axis": 1}, {"axis": 2}, {"center": False}])
+def test_what_the_kernel_cannot_normalise_stays(options):
+    model = a_model(keras.layers.BatchNormalization(**options))
+    assert type(by_one_kernel(model).layers[1]) is keras.layers.BatchNormalization
+
+
+def test_what_is_no_image_stays():
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.BatchNormalization()(inputs))
+    assert type(by_one_kernel(model).layers[1]) is keras.layers.BatchNormalization

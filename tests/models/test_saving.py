@@ -12,8 +12,9 @@ import pytest
 
 from noisy_student.inference import saving
 from noisy_student.inference.description import Description
-from noisy_student.models.build import transfer_weights
+from noisy_student.models.build import build, transfer_weights
 from noisy_student.runtime.errors import DataError
+from noisy_student.settings.schema import ModelParams
 
 REPOSITORY = Path(__file__).parents[2]
 NOISE = {"survival_probability": 0.5, "dropout": 0.5}
@@ -264,3 +265,14 @@ def test_code_in_a_file_is_not_run(tmp_path):
     with pytest.raises(DataError, match=r"(?i)lambda"):
         saving.load(path)
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_portable_arithmetic_leaves_no_stock_normalisation(tmp_path, monkeypatch, pinned):
+    """Keras composes it of rsqrt, whose bits depend on the CPU."""
+    path = tmp_path / "model.keras"
+    model = build(ModelParams(name="resnet", depth=8, width=4), classes=3, image_size=8, mode="inference")
+    saving.save(model, path)
+    monkeypatch.setattr("noisy_student.runtime.arithmetic.is_pinned", lambda: pinned)
+    kinds = {type(layer).__name__ for layer in saving.load(path).layers if "Normalization" in type(layer).__name__}
+    assert kinds == {"FusedBatchNormalization" if pinned else "BatchNormalization"}
