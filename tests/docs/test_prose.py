@@ -129,7 +129,7 @@ def test_where_self_training_stops(readme):
     assert shrinks in _text("docs/studies.md")
 
 
-def test_how_lucky_the_committed_run_is(readme):
+def test_how_far_seeds_lie_apart(readme):
     study, controls = _findings("label-efficiency"), _findings("controls")
     students = study.by_seed("student-3-20")
     low, high = (rounded(100 * end, 1) for end in (students.min(), students.max()))
@@ -138,7 +138,7 @@ def test_how_lucky_the_committed_run_is(readme):
     assert f"{over_ten} ({low} to {high} %), noise alone {noise} %, as long as all three students {long} %" in readme
     assert f"{over_ten} in the mean, {low} to {high} %" in _text("docs/tutorial.md")
     committed = json.loads((ROOT / "metrics/eval.json").read_text())["student-gen3"]["accuracy"]
-    assert committed > students.max()  # "a lucky one, above all ten"
+    assert students.min() <= committed <= students.max()  # else say that it is a lucky or an unlucky one
     short = _percent(controls.by_seed("supervised"))
     twice = f"has {noise} % in `label-efficiency` and {short} % in `controls`, 10 seeds each"
     assert twice in _text("docs/studies.md")
