@@ -12,9 +12,10 @@ if [ -d "$here/wheels" ]; then # in the bundle; a wheel is a zip file, so no pip
     for wheel in "$here"/wheels/*.whl; do "$python" -m zipfile -e "$wheel" "$site"; done
     touch "$site/.complete"
   fi
-  export PYTHONPATH="$site:$code"
+  own=$site:$code
 else # in a checkout, in an environment of requirements-jax.txt
-  export PYTHONPATH="${here%/benchmarks}"
+  own=${here%/benchmarks}
 fi
+export PYTHONPATH="$own${PYTHONPATH:+:$PYTHONPATH}" PYTHONSAFEPATH=1 # not what lies in the folder where it is called
 export KERAS_BACKEND=jax TF_CPP_MIN_LOG_LEVEL=2
 exec "$python" -m benchmarks.gpu "$@"

@@ -69,10 +69,14 @@ def picture(evaluated: dict[str, Any], images: dict[str, int]) -> dict[str, Any]
             {"mark": {"type": "line", "color": BLUE, "strokeWidth": 2}, "encoding": {"x": x, "y": y}},
             {"mark": "rule", "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": color}},
             {"mark": point, "encoding": {"x": x, "y": y, "color": color}},
-            {
-                "mark": {"type": "text", "dx": 26, "dy": 14, "fontSize": 13, "fontWeight": "bold"},
-                "encoding": {"x": x, "y": y, "text": text, "color": color},
-            },
+            *(
+                {
+                    "transform": [{"filter": f"datum.right {which} {alone['right']}"}],
+                    "mark": {"type": "text", "dx": -26, "dy": away, "fontSize": 13, "fontWeight": "bold"},
+                    "encoding": {"x": x, "y": y, "text": text, "color": color},
+                }
+                for which, away in ((">=", -14), ("<", 14))  # from the line of noise alone
+            ),
             {
                 "data": {"values": [alone]},
                 "mark": {"type": "rule", "strokeDash": [6, 4], "strokeWidth": 2},

@@ -60,20 +60,24 @@ def test_the_bundles_wheels_are_unpacked_once_and_found(tmp_path):
     bundle = _unpacked(tmp_path)
     # Python itself is the stand-in for the measurement: it says what it would find
     (bundle / "code/benchmarks/gpu.py").write_text(
-        "import of_the_bundle, sys; print(of_the_bundle.__file__, sys.argv[1:])"
+        'import of_the_bundle, sys; print(of_the_bundle.__file__, sys.argv[1:], "/of/the/user" in sys.path)'
     )
+    (tmp_path / "benchmarks").mkdir()  # a folder of that name where it is called is not what runs
+    (tmp_path / "benchmarks/__init__.py").touch()
+    (tmp_path / "benchmarks/gpu.py").write_text("raise SystemExit(1)\n")
 
     def run():
         done = subprocess.run(
             ["bash", str(bundle / "gpu.sh"), "--minutes", "1"],
-            env=os.environ | {"PYTHON": sys.executable},
+            env=os.environ | {"PYTHON": sys.executable, "PYTHONPATH": "/of/the/user"},
+            cwd=tmp_path,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    assert run() == f"{bundle / 'site/of_the_bundle.py'} ['--minutes', '1']"
+    assert run() == f"{bundle / 'site/of_the_bundle.py'} ['--minutes', '1'] True"
     (bundle / "site/of_the_bundle.py").write_text("changed = True\n")
     run()
     assert (bundle / "site/of_the_bundle.py").read_text() == "changed = True\n"  # not unpacked again
